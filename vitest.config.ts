@@ -1,0 +1,37 @@
+import { cloudflareTest } from '@cloudflare/vitest-plugin'
+import { defineConfig } from 'vitest/config'
+
+const inNode = (name: string) => ({
+  test: { name, include: [`test/${name}/**/*.test.ts`] },
+})
+
+export default defineConfig({
+  test: {
+    projects: [
+      inNode('unit'),
+      inNode('model'),
+      {
+        plugins: [
+          cloudflareTest({
+            wrangler: { configPath: './wrangler.toml' },
+            remoteBindings: false,
+            miniflare: {
+              // Whatever a test did not answer itself must not reach a network.
+              outboundService: () => new Response('no network in tests', { status: 599 }) as never,
+            },
+          }),
+        ],
+        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'] },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts'],
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+})
