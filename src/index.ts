@@ -1,1 +1,5 @@
-export default { fetch: () => new Response('') } satisfies ExportedHandler
+import { createWorker } from './hapax.ts'
+import { app } from './routes.ts'
+
+export { IdempotencyObject } from './hapax.ts'
+export default createWorker(app)

@@ -1,0 +1,87 @@
+/** Something that times the silences of a stream. */
+export interface Watch {
+  restart(): void
+  stop(): void
+}
+
+const UNWATCHED: Watch = { restart() {}, stop() {} }
+
+/** A body over the limit: what was read so far, and the reader to go on with. */
+export interface OverLimit {
+  readonly kind: 'over'
+  readonly head: readonly Uint8Array[]
+  readonly rest: ReadableStreamDefaultReader<Uint8Array>
+}
+
+/** What came of reading a body up to a limit. */
+export type CollectedBody =
+  | { readonly kind: 'whole'; readonly bytes: Uint8Array<ArrayBuffer> }
+  | OverLimit
+
+/**
+ * Reads a body until it ends or has more bytes than the limit.
+ *
+ * @param watch Set anew at every chunk.
+ * @throws Whatever the stream breaks with.
+ */
+export async function collectBody(
+  stream: ReadableStream<Uint8Array> | null,
+  limitBytes: number,
+  watch: Watch = UNWATCHED,
+): Promise<CollectedBody> {
+  if (stream === null) return { kind: 'whole', bytes: new Uint8Array() }
+  const reader = stream.getReader()
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+    const { done, value } = await reader.read()
+    if (done) return { kind: 'whole', bytes: concat(chunks, size) }
+    watch.restart()
+    chunks.push(value)
+    size += value.byteLength
+    if (size > limitBytes) return { kind: 'over', head: chunks, rest: reader }
+  }
+}
+
+/**
+ * Streams a body that is too large to be collected, as fast as it is read. It is read to its end
+ * even when the reader goes away: a broken connection could stop whoever makes it in its work.
+ */
+export function continueBody(
+  { head, rest }: OverLimit,
+  watch: Watch = UNWATCHED,
+): ReadableStream<Uint8Array> {
+  const chunks = [...head]
+  const read = async () => {
+    watch.restart()
+    try {
+      return await rest.read()
+    } finally {
+      watch.stop()
+    }
+  }
+  return new ReadableStream({
+    type: 'bytes',
+    async pull(controller) {
+      const chunk = chunks.shift() ?? (await read()).value
+      if (chunk !== undefined) return controller.enqueue(chunk)
+      controller.close()
+      controller.byobRequest?.respond(0)
+    },
+    async cancel() {
+      // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+      while (!(await read()).done);
+    },
+  })
+}
+
+function concat(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(size)
+  let offset = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return bytes
+}

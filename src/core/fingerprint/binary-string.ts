@@ -1,0 +1,16 @@
+/** Arguments of one call: far below what overflows the stack, enough to make the calls not count. */
+const CHUNK_BYTES = 8192
+
+/**
+ * Turns bytes into a string with one character (U+0000 to U+00FF) for each byte.
+ *
+ * Nothing is lost, unlike with UTF-8, which replaces what is malformed, and with `TextDecoder`'s
+ * "latin1", which is windows-1252.
+ */
+export function toBinaryString(bytes: Uint8Array): string {
+  let text = ''
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+    text += String.fromCharCode(...bytes.subarray(at, at + CHUNK_BYTES))
+  }
+  return text
+}

@@ -1,0 +1,59 @@
+import { toBinaryString } from './binary-string.ts'
+import { compareText } from './compare-text.ts'
+import { toInstant } from './date-time.ts'
+import { toNetstring } from './netstring.ts'
+import type { PointerTree } from './pointers.ts'
+
+/** A name and a value, percent-decoded, one character for each byte. */
+interface Pair {
+  readonly name: string
+  readonly value: string
+}
+
+const PERCENT_ENCODED_BYTE = /%([\dA-Fa-f]{2})/g
+
+/**
+ * Writes `application/x-www-form-urlencoded` bytes in one form: sorted by name, equal names in
+ * their order, whatever the percent-encoding.
+ *
+ * It parses as the WHATWG URL Standard §5.1 does, but never goes from bytes to characters: there,
+ * every malformed byte becomes U+FFFD, and `%FF` would equal `%FE`.
+ *
+ * @param pointers `/name` stands for every pair of that name.
+ */
+export function toCanonicalPairs(encoded: Uint8Array, pointers: PointerTree | undefined): string {
+  const rules = pointers && toRulesByBytes(pointers)
+  const pairs = toBinaryString(encoded)
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map(parsePair)
+    .toSorted((one, other) => compareText(one.name, other.name))
+  let canonical = ''
+  for (const { name, value } of pairs) {
+    const rule = rules?.get(name)
+    if (rule?.isIgnored === true) continue
+    const instant = rule?.isDate === true ? toInstant(value) : undefined
+    canonical += toNetstring(name) + (instant ?? toNetstring(value))
+  }
+  return canonical
+}
+
+function toRulesByBytes({ children }: PointerTree): ReadonlyMap<string, PointerTree> {
+  return new Map([...children].map(([name, rule]) => [toBytes(name), rule]))
+}
+
+const toBytes = (name: string) => toBinaryString(new TextEncoder().encode(name))
+
+function parsePair(pair: string): Pair {
+  const equals = pair.indexOf('=')
+  if (equals === -1) return { name: decode(pair), value: '' }
+  return { name: decode(pair.slice(0, equals)), value: decode(pair.slice(equals + 1)) }
+}
+
+function decode(text: string): string {
+  return text
+    .replaceAll('+', ' ')
+    .replaceAll(PERCENT_ENCODED_BYTE, (_, hex: string) =>
+      String.fromCharCode(Number.parseInt(hex, 16)),
+    )
+}

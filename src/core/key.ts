@@ -1,0 +1,58 @@
+import { err, ok, type Result } from './result.ts'
+
+/** Longest key that is accepted, in characters after unquoting. */
+export const MAX_KEY_LENGTH = 255
+
+/** Visible ASCII without `"` and `,`: a comma would hide a second header field. */
+const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
+
+/**
+ * Reads the value of a header field that holds an idempotency key.
+ *
+ * The value is a bare token or an RFC 9651 String (§3.3.3): `k` and `"k"` are the same key.
+ * Fields sent twice arrive joined by a comma, which neither form allows outside quotes.
+ *
+ * @returns The key, or the rule that the value breaks, as a sentence that never quotes the value.
+ */
+export function parseKey(field: string): Result<string, string> {
+  const value = field.trim()
+  const key = value.startsWith('"') ? parseString(value) : parseBare(value)
+  if (!key.ok) return key
+  if (key.value.length === 0) return err('The key is empty; send 1 to 255 characters.')
+  if (key.value.length > MAX_KEY_LENGTH) {
+    return err(`The key has ${key.value.length} characters; at most ${MAX_KEY_LENGTH} are allowed.`)
+  }
+  return key
+}
+
+function parseBare(value: string): Result<string, string> {
+  if (value.includes(',')) return err('There is more than one key; send one field with one value.')
+  if (!BARE.test(value)) {
+    return err('A key without quotes is visible ASCII, without spaces and double quotes.')
+  }
+  return ok(value)
+}
+
+/** RFC 9651 §4.2.5, then nothing more: an Item without parameters. */
+function parseString(value: string): Result<string, string> {
+  let key = ''
+  for (let i = 1; i < value.length; i++) {
+    const char = value.charAt(i)
+    if (char === '"') return i === value.length - 1 ? ok(key) : err(TRAILING)
+    if (char < ' ' || char > '~') return err('A quoted key is printable ASCII.')
+    if (char !== '\\') {
+      key += char
+      continue
+    }
+    i += 1
+    const escaped = value.charAt(i)
+    if (escaped !== '"' && escaped !== '\\') {
+      return err('In a quoted key a backslash stands only before a double quote or a backslash.')
+    }
+    key += escaped
+  }
+  return err('A quoted key ends with a double quote.')
+}
+
+const TRAILING =
+  'Nothing may follow a quoted key: no parameters, and no second key. Send one field with one value.'

@@ -1,0 +1,12 @@
+import type { Digest } from './digest.ts'
+
+/**
+ * Names an operation: the one thing that must happen once for this tenant and this key.
+ *
+ * The id goes to the origin as its idempotency key and into records, logs and URLs; the key
+ * itself goes nowhere. Tenant and key are length-prefixed in the digest, so that no crafted pair
+ * names another pair's operation.
+ */
+export function operationId(digest: Digest, tenant: string, key: string): Promise<string> {
+  return digest('operation', tenant, key)
+}

@@ -1,0 +1,161 @@
+/** What the client may do about a problem. */
+export type RetryWord = 'same-key' | 'new-key' | 'wait' | 'never'
+
+interface ProblemKind {
+  readonly status: number
+  readonly title: string
+  readonly retry: RetryWord
+  /** `error.type` of the answer, in the words that Stripe's SDKs know. */
+  readonly errorType: string
+  /** Paragraph of the page that the problem's `type` resolves to. */
+  readonly about: string
+}
+
+/** Every problem that is answered with. A slug is public API: add freely, never rename. */
+export const PROBLEMS = {
+  'key-missing': {
+    status: 400,
+    title: 'Idempotency-Key is missing',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'This operation has a side effect and is only accepted with an idempotency key. Make one key for each business operation, before the first try, and send the same key with every retry of it.',
+  },
+  'key-invalid': {
+    status: 400,
+    title: 'Idempotency-Key is not valid',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'A key is 1 to 255 characters of visible ASCII, sent once, either bare or as an RFC 9651 String in double quotes. A random UUID is a good key.',
+  },
+  'tenant-missing': {
+    status: 401,
+    title: 'The caller could not be told',
+    retry: 'never',
+    errorType: 'authentication_error',
+    about:
+      'Keys are unique per caller, so a request whose caller is not known is not accepted. Send your credentials.',
+  },
+  'payload-too-large': {
+    status: 413,
+    title: 'The request body is too large',
+    retry: 'never',
+    errorType: 'invalid_request_error',
+    about: 'The body is over the limit of this route. Nothing was executed or remembered.',
+  },
+  'payload-invalid': {
+    status: 400,
+    title: 'The request body does not parse',
+    retry: 'never',
+    errorType: 'invalid_request_error',
+    about:
+      'The body is not what its Content-Type or Content-Encoding says, so it cannot be compared with a retry. Nothing was executed or remembered.',
+  },
+  'key-reused': {
+    status: 409,
+    title: 'Idempotency-Key was used for another request',
+    retry: 'new-key',
+    errorType: 'idempotency_error',
+    about:
+      'This key already names another request of yours: another method, path, query, media type or body. A retry must be the same request; a new operation needs a new key.',
+  },
+  'in-progress': {
+    status: 409,
+    title: 'The same request is still running',
+    retry: 'wait',
+    errorType: 'idempotency_error',
+    about:
+      'The first request with this key has not ended yet. Wait as long as Retry-After says and send the same request with the same key: you will get its result.',
+  },
+  'outcome-unknown': {
+    status: 409,
+    title: 'It is not known whether the operation was executed',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'The request went out and its answer was lost or said nothing certain, so executing it again could execute it twice. The operation is held until its outcome is known.',
+  },
+  'key-expired': {
+    status: 410,
+    title: 'The result of this key is no longer kept',
+    retry: 'new-key',
+    errorType: 'idempotency_error',
+    about:
+      'The operation was executed, and its result was kept for as long as this route promises. A retry that comes later is refused, because it would execute the operation again.',
+  },
+  'origin-unreachable': {
+    status: 502,
+    title: 'The origin could not be reached',
+    retry: 'same-key',
+    errorType: 'api_error',
+    about: 'Nothing was sent to the origin, so nothing was executed. The key is free again.',
+  },
+  'origin-timeout': {
+    status: 504,
+    title: 'The origin did not answer in time',
+    retry: 'never',
+    errorType: 'api_error',
+    about:
+      'The request was sent and no answer came in time; it may have been executed. What happens to a retry is decided by the policy of the route.',
+  },
+  'store-unavailable': {
+    status: 503,
+    title: 'The store of operations does not answer',
+    retry: 'same-key',
+    errorType: 'api_error',
+    about:
+      'Without the store a repeat could not be told from a first request, so nothing was forwarded. Send the same request with the same key again.',
+  },
+  'snapshot-too-large': {
+    status: 409,
+    title: 'The operation was executed, its response was too large to keep',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'The operation was executed once. Its response body was over the limit of this route and went to the first client only; read the result from the API itself.',
+  },
+} as const satisfies Record<string, ProblemKind>
+
+export type ProblemSlug = keyof typeof PROBLEMS
+
+/** One occurrence of a problem, as facts; the wire forms are made of it in one place. */
+export interface Problem {
+  readonly slug: ProblemSlug
+  readonly status: number
+  readonly title: string
+  /** What happened to this request and what to do, for people. Holds no key, body or secret. */
+  readonly detail: string
+  readonly retry: RetryWord
+  /** Whether the same request, sent again, can end otherwise. */
+  readonly retryable: boolean
+  /** Milliseconds to wait before that. */
+  readonly retryAfterMs: number | null
+}
+
+/** Where an occurrence differs from its kind. */
+interface ProblemOverrides {
+  readonly status?: number
+  readonly retry?: RetryWord
+  readonly retryAfterMs?: number
+}
+
+/** Makes an occurrence of a problem. */
+export function problem(slug: ProblemSlug, detail: string, over: ProblemOverrides = {}): Problem {
+  const kind = PROBLEMS[slug]
+  const retry = over.retry ?? kind.retry
+  return {
+    slug,
+    status: over.status ?? kind.status,
+    title: kind.title,
+    detail,
+    retry,
+    retryable: retry === 'same-key' || retry === 'wait',
+    retryAfterMs: over.retryAfterMs ?? null,
+  }
+}
+
+/** Whether a text names a problem. */
+export function isProblemSlug(text: string): text is ProblemSlug {
+  return Object.hasOwn(PROBLEMS, text)
+}

@@ -1,0 +1,27 @@
+/** A header field. A list of them, not a map: a name may occur more than once. */
+export type HeaderField = readonly [name: string, value: string]
+
+/** A response as it crosses the border between object and Worker. */
+export interface WireResponse {
+  readonly status: number
+  readonly headers: readonly HeaderField[]
+  /** Encoded as `Content-Encoding` says. A stream where it is large. */
+  readonly body: Uint8Array | ReadableStream<Uint8Array> | null
+}
+
+/** The stored response without its body: what a record holds of it. */
+export interface SnapshotHead {
+  readonly status: number
+  /** Only those that are replayed. */
+  readonly headers: readonly HeaderField[]
+  readonly bodyBytes: number
+  /** `omitted`: over the limit of the route, so that only status and headers were kept. */
+  readonly body: 'none' | 'kept' | 'omitted'
+  /** `Origin` of the request that made it: CORS headers are replayed to the same one only. */
+  readonly corsOrigin: string | null
+}
+
+/** Statuses whose responses have no body (RFC 9110 §6.4.1). */
+export function hasNoBody(status: number): boolean {
+  return status === 101 || status === 204 || status === 205 || status === 304
+}

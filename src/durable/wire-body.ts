@@ -1,0 +1,47 @@
+/** Bodies up to this size cross RPC as one value, larger ones as a stream. */
+const BY_VALUE_BYTES = 1_048_576
+
+/** Makes a body of stored pieces: by value where it is one piece, else a stream that reads as it is read. */
+export function toWireBody(
+  bodyBytes: number,
+  readPart: (part: number) => Uint8Array<ArrayBuffer> | null,
+): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  const first = readPart(0)
+  if (first !== null && first.byteLength === bodyBytes) return first
+  return streamParts(bodyBytes, readPart)
+}
+
+/** Splits a body that is in memory where it is too large to be sent as one value. */
+export function splitBody(
+  body: Uint8Array<ArrayBuffer>,
+): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
+  if (body.byteLength <= BY_VALUE_BYTES) return body
+  return streamParts(body.byteLength, (part) => {
+    // A copy: a byte stream takes the buffer of what is enqueued away from its owner.
+    const piece = body.slice(part * BY_VALUE_BYTES, (part + 1) * BY_VALUE_BYTES)
+    return piece.byteLength === 0 ? null : piece
+  })
+}
+
+/** @throws {Error} To the reader, when the pieces end before the body does: it expired meanwhile. */
+function streamParts(
+  bodyBytes: number,
+  readPart: (part: number) => Uint8Array<ArrayBuffer> | null,
+): ReadableStream<Uint8Array> {
+  let part = 0
+  let sentBytes = 0
+  return new ReadableStream({
+    type: 'bytes',
+    pull(controller) {
+      const piece = readPart(part)
+      if (piece === null) {
+        controller.error(new Error('The stored body expired while it was read.'))
+        return
+      }
+      part += 1
+      sentBytes += piece.byteLength
+      controller.enqueue(piece)
+      if (sentBytes === bodyBytes) controller.close()
+    },
+  })
+}

@@ -1,0 +1,10 @@
+/** The public API: what a deployment imports. */
+export { parseDuration, type Duration } from './core/duration.ts'
+export type { PolicyOptions } from './config/policy.ts'
+export { IdempotencyObject } from './durable/idempotency-object.ts'
+export { createGateway, type GatewayOptions } from './http/gateway.ts'
+export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
+export { createWorker } from './http/create-worker.ts'
+export { credential } from './http/credential.ts'
+export { idempotent } from './http/idempotent.ts'
+export { protect } from './http/protect.ts'

@@ -1,0 +1,84 @@
+import type { Context } from 'hono'
+
+import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
+import { toDataPoint } from '../metrics/data-point.ts'
+import { logFault, logRequest } from '../metrics/log.ts'
+import type { RequestFacts } from '../metrics/request-facts.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { problemResponse } from './problem-response.ts'
+import { isProblem, type Verdict } from './verdict.ts'
+
+/** What the edge knows of the request that a verdict answers. */
+export interface Subject {
+  readonly operation: string
+  readonly tenant: string | null
+  readonly operationId: string | null
+  readonly requestBytes: number
+  /** Milliseconds that the way to the verdict took, the object's own time included. */
+  readonly guardMs: number
+}
+
+/** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
+export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verdict): Response {
+  const { reply } = verdict
+  const response = isProblem(reply) ? problemResponse(c, reply) : toResponse(reply)
+  if (verdict.status === 'replayed') markReplay(response.headers, verdict.ageMs)
+  return mark(c, response, subject, verdict)
+}
+
+/** Marks, counts and logs a response that is already made. */
+export function mark(
+  c: Context<GatewayEnv>,
+  response: Response,
+  subject: Subject,
+  verdict: Omit<Verdict, 'reply'> & { readonly reply?: Verdict['reply'] },
+): Response {
+  const { reply } = verdict
+  response.headers.set('Idempotency-Status', verdict.status)
+  response.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  record(c, {
+    ...verdict.timing,
+    operation: subject.operation,
+    method: c.req.method,
+    status: verdict.status,
+    httpStatus: response.status,
+    problem: reply !== undefined && isProblem(reply) ? reply.slug : null,
+    outcome: verdict.outcome,
+    tenant: subject.tenant,
+    correlationId: c.var.hapax.correlation.correlationId,
+    operationId: subject.operationId,
+    fence: verdict.fence,
+    totalMs: Date.now() - c.var.hapax.startedAt,
+    claimMs: Math.max(0, subject.guardMs - verdict.timing.originMs - verdict.timing.waitedMs),
+    ageMs: verdict.ageMs,
+    requestBytes: subject.requestBytes,
+  })
+  return response
+}
+
+/** A replay says so, and is for this client alone. */
+function markReplay(headers: Headers, ageMs: number): void {
+  headers.set('Idempotent-Replayed', 'true')
+  headers.set('Age', String(Math.floor(ageMs / 1_000)))
+  const caching = headers.get('Cache-Control')
+  if (caching === null) headers.set('Cache-Control', 'no-store')
+  else if (!/\b(?:private|no-store)\b/i.test(caching)) headers.append('Cache-Control', 'private')
+}
+
+function toResponse({ status, headers: fields, body }: WireResponse): Response {
+  const headers = new Headers()
+  for (const [name, value] of fields) headers.append(name, value)
+  const isEmpty = hasNoBody(status) || (body instanceof Uint8Array && body.byteLength === 0)
+  // The bytes are encoded already, as Content-Encoding says.
+  return new Response(isEmpty ? null : body, { status, headers, encodeBody: 'manual' })
+}
+
+/** A metric that cannot be written must not cost the client its answer. */
+function record(c: Context<GatewayEnv>, facts: RequestFacts): void {
+  logRequest(facts)
+  try {
+    c.env.METRICS.writeDataPoint(toDataPoint(facts))
+  } catch (error) {
+    logFault('a data point could not be written', error)
+  }
+}

@@ -1,0 +1,72 @@
+import { Hono } from 'hono'
+import { accepts } from 'hono/accepts'
+import { html } from 'hono/html'
+
+import { isProblemSlug, PROBLEMS, type ProblemSlug, type RetryWord } from '../core/problem.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { problemPath } from './problem-response.ts'
+
+const WHAT_TO_DO: Record<RetryWord, string> = {
+  'same-key': 'Send the same request again with the same key.',
+  'new-key': 'Do not send it again with this key. A new operation needs a new key.',
+  wait: 'Wait, then send the same request again with the same key.',
+  never: 'Do not send the same request again before the cause is mended.',
+}
+
+/** The pages that the `type` URLs of problems resolve to: HTML, or Markdown for agents. */
+export const problemPages = new Hono<GatewayEnv>()
+  .get('/', (c) => c.html(page('Problems', indexList())))
+  .get('/:slug', (c) => {
+    const slug = c.req.param('slug')
+    if (!isProblemSlug(slug)) return c.text('There is no problem of this name.', 404)
+    const supports = ['text/html', 'text/markdown']
+    const type = accepts(c, { header: 'Accept', supports, default: 'text/html' })
+    if (type === 'text/html') return c.html(page(PROBLEMS[slug].title, description(slug)))
+    return c.text(toMarkdown(slug), 200, { 'Content-Type': 'text/markdown; charset=utf-8' })
+  })
+
+function indexList() {
+  const slugs = Object.keys(PROBLEMS).filter(isProblemSlug)
+  return html`<ul>
+    ${slugs.map((slug) => html`<li><a href="${problemPath(slug)}">${slug}</a>: ${PROBLEMS[slug].title}</li>`)}
+  </ul>`
+}
+
+function description(slug: ProblemSlug) {
+  const { about, retry, status } = PROBLEMS[slug]
+  return html`<p>${about}</p>
+    <p>${WHAT_TO_DO[retry]}</p>
+    <p>Type <code>${slug}</code>, status ${status} unless the route says otherwise.</p>
+    <p><a href="/_hapax/problems">All problems</a></p>`
+}
+
+function toMarkdown(slug: ProblemSlug): string {
+  const { title, about, retry, status } = PROBLEMS[slug]
+  return `# ${title}\n\n${about}\n\n${WHAT_TO_DO[retry]}\n\nType \`${slug}\`, status ${status} unless the route says otherwise.\n`
+}
+
+function page(title: string, content: ReturnType<typeof html>) {
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width" />
+        <meta name="color-scheme" content="light dark" />
+        <title>${title}</title>
+        <style>
+          body {
+            font:
+              1rem/1.6 system-ui,
+              sans-serif;
+            max-width: 40rem;
+            margin: 3rem auto;
+            padding: 0 1rem;
+          }
+        </style>
+      </head>
+      <body>
+        <h1>${title}</h1>
+        ${content}
+      </body>
+    </html>`
+}

@@ -1,0 +1,84 @@
+import type { Context } from 'hono'
+import { accepts } from 'hono/accepts'
+
+import { type Problem, PROBLEMS, type ProblemSlug } from '../core/problem.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+const JSON_TYPE = 'application/problem+json'
+const MARKDOWN_TYPE = 'text/markdown'
+
+/** Path of the page of a problem; its absolute URL is the problem's `type`. */
+export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${slug}`
+
+/**
+ * Makes the response of a problem: RFC 9457 JSON, or Markdown where the client prefers it.
+ *
+ * `error` repeats it in the form that Stripe's SDKs read; without it they take a problem document
+ * for a success. `X-Should-Retry` and `Stripe-Should-Retry` are what generated SDKs obey.
+ */
+export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Response {
+  const type = accepts(c, {
+    header: 'Accept',
+    supports: [JSON_TYPE, MARKDOWN_TYPE],
+    default: JSON_TYPE,
+  })
+  const document = toDocument(c, problem)
+  const isMarkdown = type === MARKDOWN_TYPE
+  const headers = new Headers({
+    'Content-Type': isMarkdown ? `${MARKDOWN_TYPE}; charset=utf-8` : JSON_TYPE,
+    'Cache-Control': 'no-store',
+    'Hapax-Error': problem.slug,
+    'X-Should-Retry': String(problem.retryable),
+    'Stripe-Should-Retry': String(problem.retryable),
+  })
+  if (problem.retryAfterMs !== null) {
+    headers.set('Retry-After', String(Math.ceil(problem.retryAfterMs / 1_000)))
+  }
+  if (problem.status === 401) headers.set('WWW-Authenticate', 'Bearer')
+  const body = isMarkdown ? toMarkdown(document) : JSON.stringify(document)
+  return new Response(body, { status: problem.status, headers })
+}
+
+interface ProblemDocument {
+  readonly type: string
+  readonly title: string
+  readonly status: number
+  readonly detail: string
+  readonly instance: string
+  readonly retryable: boolean
+  readonly retry: string
+  readonly correlationId: string
+  readonly error: { readonly type: string; readonly code: string; readonly message: string }
+}
+
+function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
+  const { slug, title, status, detail, retryable, retry } = problem
+  const { correlationId } = c.var.hapax.correlation
+  const url = new URL(c.req.url)
+  return {
+    type: url.origin + problemPath(slug),
+    title,
+    status,
+    detail,
+    instance: `${url.pathname}#${correlationId}`,
+    retryable,
+    retry,
+    correlationId,
+    error: { type: PROBLEMS[slug].errorType, code: slug, message: detail },
+  }
+}
+
+function toMarkdown(document: ProblemDocument): string {
+  return [
+    `# ${document.title}`,
+    '',
+    document.detail,
+    '',
+    `- status: ${document.status}`,
+    `- type: ${document.type}`,
+    `- retryable: ${document.retryable}`,
+    `- retry: ${document.retry}`,
+    `- correlation id: ${document.correlationId}`,
+    '',
+  ].join('\n')
+}

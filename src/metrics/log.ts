@@ -1,0 +1,14 @@
+import type { RequestFacts } from './request-facts.ts'
+
+/** Writes the one structured line of a request. Facts hold no key, no body and no credential. */
+export function logRequest(facts: RequestFacts): void {
+  // oxlint-disable-next-line no-console -- this is the one place that writes log lines
+  console.log(JSON.stringify({ message: 'request', ...facts }))
+}
+
+/** Writes the line of a fault of the store or of a binding. */
+export function logFault(message: string, error: unknown): void {
+  const reason = error instanceof Error ? error.message : String(error)
+  // oxlint-disable-next-line no-console -- this is the one place that writes log lines
+  console.error(JSON.stringify({ message, reason }))
+}

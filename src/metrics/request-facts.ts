@@ -1,0 +1,32 @@
+import type { Outcome } from '../core/outcome.ts'
+import type { ProblemSlug } from '../core/problem.ts'
+import type { IdempotencyStatus } from '../core/verdict.ts'
+
+/** Everything that is counted and logged of one request on a protected route. No key, no body. */
+export interface RequestFacts {
+  /** Name of the operation. */
+  readonly operation: string
+  readonly method: string
+  readonly status: IdempotencyStatus
+  readonly httpStatus: number
+  readonly problem: ProblemSlug | null
+  /** Where this request learned of one. */
+  readonly outcome: Outcome | null
+  /** As the tenant resolver names it: for a credential, its digest. */
+  readonly tenant: string | null
+  readonly correlationId: string
+  readonly operationId: string | null
+  /** Attempt number of the operation's last claim. */
+  readonly fence: number
+  /** Milliseconds from the request's arrival to its answer. */
+  readonly totalMs: number
+  /** Milliseconds to the claim's decision: the way to the object and back, without the call and the wait. */
+  readonly claimMs: number
+  /** Milliseconds of the origin's call, or of the handler: time in `in_progress`. */
+  readonly originMs: number
+  /** Milliseconds waited for the call of another request. */
+  readonly waitedMs: number
+  /** On a replay, milliseconds since the operation settled. */
+  readonly ageMs: number
+  readonly requestBytes: number
+}
