@@ -7,6 +7,7 @@ const inNode = (name: string) => ({
 
 export default defineConfig({
   test: {
+    silent: 'passed-only',
     projects: [
       inNode('unit'),
       inNode('model'),

@@ -105,7 +105,7 @@ export const PROBLEMS = {
     retry: 'same-key',
     errorType: 'api_error',
     about:
-      'Without the store a repeat could not be told from a first request, so nothing was forwarded. Send the same request with the same key again.',
+      'The operation could not be recorded, or its guard was lost while it ran. Nothing is forwarded without a record, so it is safe to send the same request with the same key again: it is executed, or told what became of it.',
   },
   'snapshot-too-large': {
     status: 409,

@@ -9,7 +9,7 @@ import { admit, type Admitted, KEY_HEADER } from './admit.ts'
 import { conclude, type Subject } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { operationOf } from './route-policy.ts'
-import { rejected, storeFault, type Verdict } from './verdict.ts'
+import { guardLost, rejected, type Verdict } from './verdict.ts'
 
 /** How a route treats a request, by whether it may be claimed. */
 export interface GuardedWork {
@@ -49,7 +49,7 @@ export async function guard(
   const claimedAt = Date.now()
   const verdict = await work.admitted(admission.value).catch((error: unknown) => {
     logFault('the object of an operation could not be reached, or was reset', error)
-    return storeFault()
+    return guardLost()
   })
   const guardMs = Date.now() - claimedAt
   const { operationId } = claim

@@ -68,13 +68,25 @@ function toOriginRequest(
   ]
   if (policy.forwardKey === 'derived') own.push(['idempotency-key', claim.operationId])
   if (policy.forwardKey === 'client') own.push(['idempotency-key', key])
-  const passed = toOriginHeaders(headers).filter(([name]) => name !== 'traceparent')
+  const encodings = clientEncodings(c.req.raw)
+  if (encodings !== null) own.push(['accept-encoding', encodings])
+  const replaced = new Set(own.map(([name]) => name))
+  const passed = toOriginHeaders(headers).filter(([name]) => !replaced.has(name))
   return {
     method,
     path: pathname + search,
     headers: [...passed, ...own],
     body: stream === null ? null : body,
   }
+}
+
+/**
+ * The encodings that the client itself accepts. The platform writes its own into the header and
+ * translates for the client; a snapshot should hold what this client can read.
+ */
+function clientEncodings(request: Request): string | null {
+  const accepted = request.cf?.['clientAcceptEncoding']
+  return typeof accepted === 'string' ? accepted || 'identity' : null
 }
 
 async function forwardUnprotected(c: Context<GatewayEnv>, subject: Subject): Promise<Response> {

@@ -28,10 +28,20 @@ export function rejected(because: Problem): Verdict {
 /** A request that was let through as if the route were not protected. */
 export const UNPROTECTED: Omit<Verdict, 'reply'> = { ...NOTHING, status: 'unprotected' }
 
-/** The store could not be asked, or could not take the claim. */
+/** The claim could not be stored. */
 export function storeFault(): Verdict {
-  const detail =
-    'The operation could not be recorded, so nothing was forwarded. Send it again with the same key.'
+  return storeUnavailable('The operation could not be recorded, so nothing was forwarded.')
+}
+
+/** The object could not be asked, or went away while it ran the operation. */
+export function guardLost(): Verdict {
+  return storeUnavailable(
+    'The guard of the operation could not be reached, or was lost while it ran.',
+  )
+}
+
+function storeUnavailable(what: string): Verdict {
+  const detail = `${what} Send the same request with the same key: it is executed, or told what became of it.`
   const reply = problem('store-unavailable', detail, {
     retryAfterMs: retryAfterMs(0, Math.random()),
   })

@@ -3,7 +3,10 @@ import { type FingerprintFault, payloadInvalid } from './fault.ts'
 
 /** How to decompress: with which stream, and how far. */
 export interface Decompression {
-  readonly stream: DecompressionStream
+  readonly stream: {
+    readonly writable: WritableStream<Uint8Array>
+    readonly readable: ReadableStream<Uint8Array>
+  }
   /** Input for one write: the memory that decompression takes is what this much may become. */
   readonly sliceBytes: number
   readonly maxDecodedBytes: number

@@ -28,9 +28,9 @@ export function toCanonicalNumber(literal: string): string | undefined {
   if (digits === '') return '0'
   const exponent = mark === -1 ? 0n : toExponent(literal.slice(mark + 1))
   if (exponent === undefined) return undefined
-  const shifted = Number(BigInt(point) + exponent)
-  if (!Number.isSafeInteger(shifted - 1) || !Number.isSafeInteger(shifted)) return undefined
-  return sign + format({ digits, point: shifted })
+  const normalised = Number(BigInt(point - 1) + exponent)
+  if (!Number.isSafeInteger(normalised)) return undefined
+  return sign + format({ digits, point: normalised + 1 })
 }
 
 function toDecimal(mantissa: string): Decimal {

@@ -1,0 +1,76 @@
+/**
+ * Breaks things in every way that a retry has to survive, and counts what happened.
+ *
+ *     npm run demo
+ *
+ * The gateway and the API behind it run in workerd, with state of their own that is thrown away.
+ * Exits with 1 when a single number is not what it must be.
+ */
+import type { Answer } from './client.ts'
+import { type Row, toRow, toTable } from './report.ts'
+import { type Scene, scenes } from './scenes.ts'
+import { closeStage, lastLinesOf, openStage, readLedger } from './stage.ts'
+
+const startedAt = performance.now()
+
+say('starting the gateway and a payment API that has no idempotency of its own')
+const stage = await openStage()
+const rows: Row[] = []
+try {
+  for (const scene of scenes) rows.push(await rowOf(scene))
+  rows.push(...(await lateEffects()))
+  report()
+} finally {
+  await closeStage(stage)
+}
+
+async function rowOf(scene: Scene): Promise<Row> {
+  const before = (await readLedger(stage)).effects.length
+  const { answers, complaints } = await play(scene)
+  const { effects } = await readLedger(stage)
+  return toRow({
+    title: scene.title,
+    expected: scene.expected,
+    answers,
+    effects: effects.slice(before).filter(({ kind }) => kind === scene.kind),
+    complaints,
+  })
+}
+
+async function play(scene: Scene): Promise<{ answers: Answer[]; complaints: string[] }> {
+  try {
+    const answers = await scene.play(stage, (step) => say(`${scene.title}: ${step}`))
+    return { answers, complaints: scene.complaints?.(answers) ?? [] }
+  } catch (error) {
+    return { answers: [], complaints: [`the scene broke off: ${String(error)}`] }
+  }
+}
+
+/** A row that only appears when the API did more than all scenes saw. */
+async function lateEffects(): Promise<Row[]> {
+  const seen = rows.reduce((sum, row) => sum + row.effects, 0)
+  const { effects } = await readLedger(stage)
+  if (effects.length === seen) return []
+  const none = { effects: 0, executed: 0, repeated: 0, conflicts: 0 }
+  const unseen = { ...none, effects: effects.length - seen, requests: 0 }
+  return [{ ...unseen, title: 'outside of the scenes', complaints: [JSON.stringify(effects)] }]
+}
+
+function report(): void {
+  console.log(`\n${toTable(rows)}\n`)
+  const wrong = rows.filter((row) => row.complaints.length > 0)
+  for (const { title, complaints } of wrong) {
+    console.log(`${title}:${complaints.map((complaint) => `\n  - ${complaint}`).join('')}`)
+  }
+  if (wrong.length > 0) {
+    console.log(`\n${lastLinesOf(stage)}`)
+    process.exitCode = 1
+  }
+  say(
+    wrong.length === 0 ? 'every operation happened exactly once' : `${wrong.length} rows are wrong`,
+  )
+}
+
+function say(step: string): void {
+  console.log(`[${((performance.now() - startedAt) / 1000).toFixed(1).padStart(5)} s] ${step}`)
+}

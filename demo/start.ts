@@ -1,0 +1,89 @@
+/**
+ * Runs the gateway and the demo API until Ctrl-C.
+ *
+ *     npm start
+ *
+ * State is kept in `.demo/`; delete that directory to begin anew.
+ */
+import { randomUUID } from 'node:crypto'
+import path from 'node:path'
+
+import { freePort, isListening, startDevServer } from './dev-server.ts'
+
+const state = path.resolve(import.meta.dirname, '../.demo')
+let isReady = false
+
+const [gatewayPort, originPort] = await Promise.all([portNear(8787), portNear(8788)])
+console.log('Starting the gateway and the demo API …')
+const [gateway, origin] = await Promise.all([
+  startDevServer({
+    config: 'wrangler.toml',
+    persistTo: path.join(state, 'gateway'),
+    vars: { ORIGIN_URL: `http://127.0.0.1:${originPort}` },
+    port: gatewayPort,
+    onLine: (line) => {
+      if (isReady && line.trim() !== '') console.log(`gateway │ ${line}`)
+    },
+  }),
+  startDevServer({
+    config: 'demo/origin/wrangler.toml',
+    persistTo: path.join(state, 'origin'),
+    port: originPort,
+    readyPath: '/ledger',
+  }),
+])
+isReady = true
+console.log(introduction())
+
+const interrupted = Promise.withResolvers<void>()
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => interrupted.resolve())
+}
+const ended = await Promise.race([
+  interrupted.promise.then(() => null),
+  gateway.closed.then(() => gateway),
+  origin.closed.then(() => origin),
+])
+if (ended !== null) {
+  console.error(`${ended === gateway ? 'The gateway' : 'The demo API'} ended:\n${ended.log()}`)
+  process.exitCode = 1
+}
+await Promise.all([gateway.stop(), origin.stop()])
+console.log('Stopped. What happened is kept in .demo/')
+
+async function portNear(wanted: number): Promise<number> {
+  return (await isListening(wanted)) ? freePort() : wanted
+}
+
+function introduction(): string {
+  const key = `try-${randomUUID().slice(0, 8)}`
+  const pay = (
+    amount: number,
+  ) => `curl -i --compressed ${gateway.url}/payments -H 'Authorization: Bearer demo' \\
+    -H 'Idempotency-Key: ${key}' -H 'Content-Type: application/json' \\
+    -d '{"amount":${amount},"currency":"EUR"}'`
+  return `
+  gateway   ${gateway.url}
+  demo API  ${origin.url}
+
+A payment of 5.00 EUR:
+
+  ${pay(500)}
+
+The same again, which is answered from the snapshot:
+
+  ${pay(500)}
+
+The same key with another amount, which is refused:
+
+  ${pay(900)}
+
+What the API really did, and how to forget it:
+
+  curl ${origin.url}/ledger
+  curl -X DELETE ${origin.url}/ledger
+
+To see it break, add -H 'Demo-Behaviour: …' to a payment with a new key: slow=800, fail=500,
+refuse=503, drop or hang. Ctrl-C stops both.
+`
+}

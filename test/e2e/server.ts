@@ -1,0 +1,215 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import {
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+  createServer,
+} from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { buffer } from 'node:stream/consumers'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { type Answer, type DemoRequest, send } from '../../demo/client.ts'
+import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
+
+/** A request as it arrived at the origin. */
+interface RecordedRequest {
+  method: string
+  /** With the query. */
+  path: string
+  headers: IncomingHttpHeaders
+  /** The raw body. */
+  body: Buffer
+}
+
+/** A complete answer of the origin. */
+export interface Respond {
+  kind: 'respond'
+  /** Default 200. */
+  status?: number
+  headers?: Readonly<Record<string, string | string[]>>
+  body?: string | Uint8Array
+  /** Waits this long before it answers. */
+  delayMs?: number
+}
+
+/** How the origin answers one request. */
+type Behaviour =
+  | Respond
+  /** Breaks the connection, at that moment of the answer. */
+  | { kind: 'destroy'; when: 'before-headers' | 'after-headers' | 'mid-body' }
+  /** Answers when it is told to, in the way that it is told then. */
+  | { kind: 'hold'; until: Promise<Behaviour> }
+
+/** Chooses the behaviour; `nth` counts the requests of this path from 1. */
+type Script = (request: RecordedRequest, nth: number) => Behaviour
+
+/** An API whose every answer the test decides, on a port of its own. */
+export interface Origin {
+  readonly url: string
+  /** Everything that arrived, in order. */
+  readonly requests: readonly RecordedRequest[]
+  /** Sets how a path (without query) is answered from now on. Without one it is a 201 with `{ nth }`. */
+  on(pathname: string, script: Behaviour | Script): void
+  /** Leaves the requests of this path without an answer; gives the function that lets them go. */
+  hold(pathname: string): (behaviour: Behaviour) => void
+  /** The requests that arrived for this path. */
+  requestsTo(pathname: string): RecordedRequest[]
+  /** Resolves with the nth request of this path, which may be there already. */
+  received(pathname: string, nth?: number): Promise<RecordedRequest>
+  /** Breaks all connections and stops. */
+  close(): Promise<void>
+}
+
+/** An answer with a JSON body. */
+export function json(status: number, body: unknown): Respond {
+  const headers = { 'Content-Type': 'application/json' }
+  return { kind: 'respond', status, headers, body: JSON.stringify(body) }
+}
+
+/** Starts a scripted origin. */
+export async function startOrigin(): Promise<Origin> {
+  const requests: RecordedRequest[] = []
+  const scripts = new Map<string, Script>()
+  const requestsTo = (pathname: string) => requests.filter((one) => pathnameOf(one) === pathname)
+
+  const server = createServer((incoming, outgoing) => {
+    const answer = async () => {
+      const request = await record(incoming)
+      requests.push(request)
+      const pathname = pathnameOf(request)
+      const nth = requestsTo(pathname).length
+      server.emit('recorded')
+      await behave(scripts.get(pathname)?.(request, nth) ?? json(201, { nth }), outgoing)
+    }
+    // A request that breaks off before its end, and a script that throws.
+    answer().catch(() => outgoing.destroy())
+  })
+  // Each waiter of `received` listens until its request is there.
+  server.setMaxListeners(0)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+
+  const on = (pathname: string, script: Behaviour | Script) => {
+    scripts.set(pathname, typeof script === 'function' ? script : () => script)
+  }
+  return {
+    url: `http://127.0.0.1:${port}`,
+    requests,
+    on,
+    hold(pathname) {
+      const { promise, resolve } = Promise.withResolvers<Behaviour>()
+      on(pathname, { kind: 'hold', until: promise })
+      return resolve
+    },
+    requestsTo,
+    async received(pathname, nth = 1) {
+      for (;;) {
+        const request = requestsTo(pathname)[nth - 1]
+        if (request !== undefined) return request
+        await once(server, 'recorded')
+      }
+    },
+    async close() {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
+/** A gateway in front of an origin, in a real server. */
+export interface Gateway {
+  readonly url: string
+  /** Sends a request to it, once. */
+  send(request: DemoRequest): Promise<Answer>
+  /** `kill -9` of the whole process tree. */
+  kill(): Promise<void>
+  /** Starts it again on the same state and the same port, after a kill when it still runs. */
+  restart(): Promise<void>
+  /** Kills it and, unless the state was given, forgets that. */
+  stop(): Promise<void>
+  /** What the server that runs now has written. */
+  log(): string
+}
+
+/** What `startGateway` needs to know. */
+export interface GatewayOptions {
+  origin: Pick<Origin, 'url'>
+  vars?: Readonly<Record<string, string>>
+  /** Default: a directory that goes with the gateway. */
+  persistTo?: string
+  /** Default: `wrangler.toml` of the project. */
+  config?: string
+}
+
+/** Starts the Worker of this project with `wrangler dev`. */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const persistTo = options.persistTo ?? mkdtempSync(path.join(tmpdir(), 'hapax-e2e-'))
+  const start = (port?: number): Promise<DevServer> =>
+    startDevServer({
+      config: options.config ?? 'wrangler.toml',
+      persistTo,
+      vars: { ORIGIN_URL: options.origin.url, ...options.vars },
+      ...(port === undefined ? {} : { port }),
+    })
+  let server = await start()
+  const { url, port } = server
+  return {
+    url,
+    send: (request) => send(url, request),
+    kill: () => server.kill(),
+    async restart() {
+      await server.kill()
+      server = await start(port)
+    },
+    async stop() {
+      await server.kill()
+      if (options.persistTo === undefined) rmSync(persistTo, { recursive: true, force: true })
+    },
+    log: () => server.log(),
+  }
+}
+
+async function record(incoming: IncomingMessage): Promise<RecordedRequest> {
+  const { method = '', url = '', headers } = incoming
+  return { method, path: url, headers, body: await buffer(incoming) }
+}
+
+function pathnameOf(request: RecordedRequest): string {
+  return new URL(request.path, 'http://origin').pathname
+}
+
+async function behave(behaviour: Behaviour, outgoing: ServerResponse): Promise<void> {
+  switch (behaviour.kind) {
+    case 'respond':
+      if (behaviour.delayMs !== undefined) await sleep(behaviour.delayMs)
+      outgoing.writeHead(behaviour.status ?? 200, { ...behaviour.headers })
+      outgoing.end(behaviour.body)
+      return
+    case 'destroy':
+      await breakOff(behaviour.when, outgoing)
+      return
+    case 'hold':
+      await behave(await behaviour.until, outgoing)
+  }
+}
+
+async function breakOff(
+  when: 'before-headers' | 'after-headers' | 'mid-body',
+  outgoing: ServerResponse,
+): Promise<void> {
+  const { promise: flushed, resolve } = Promise.withResolvers<void>()
+  if (when !== 'before-headers') {
+    outgoing.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '100' })
+    outgoing.flushHeaders()
+    outgoing.write(when === 'mid-body' ? '{"half":' : '', () => resolve())
+    await flushed
+  }
+  outgoing.destroy()
+}
