@@ -13,10 +13,8 @@ interface Coding {
 }
 
 // Deflate makes 1 byte into 1032 at most; Brotli makes some hundred thousand of it.
-const GZIP: Coding = { format: 'gzip', sliceBytes: 1024 }
 const CODINGS: ReadonlyMap<string, Coding> = new Map([
-  ['gzip', GZIP],
-  ['x-gzip', GZIP],
+  ['gzip', { format: 'gzip', sliceBytes: 1024 }],
   ['deflate', { format: 'deflate', sliceBytes: 1024 }],
   ['br', { format: 'brotli', sliceBytes: 32 }],
 ])
@@ -68,12 +66,15 @@ async function undoFrom(
 }
 
 function parseCodings(header: string): readonly string[] {
-  return header
-    .toLowerCase()
-    .split(',')
-    .map((coding) => coding.trim())
-    .filter((coding) => coding !== '' && coding !== 'identity')
-    .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding))
+  return (
+    header
+      .toLowerCase()
+      .split(',')
+      .map((coding) => coding.trim())
+      .filter((coding) => coding !== '' && coding !== 'identity')
+      // RFC 9110 §8.4.1.3: x-gzip is gzip.
+      .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding))
+  )
 }
 
 /** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */

@@ -46,7 +46,7 @@ export async function decompress(
 
 const isFull = (output: Output) => output.bytes > output.maxBytes
 
-async function drain(stream: DecompressionStream, output: Output): Promise<void> {
+async function drain(stream: Decompression['stream'], output: Output): Promise<void> {
   // Leaving the loop cancels the stream.
   for await (const chunk of stream.readable) {
     output.bytes += chunk.byteLength
@@ -62,7 +62,7 @@ async function drain(stream: DecompressionStream, output: Output): Promise<void>
  * a bomb written as a whole would be inflated as a whole.
  */
 async function feed(
-  stream: DecompressionStream,
+  stream: Decompression['stream'],
   body: Uint8Array,
   sliceBytes: number,
   output: Output,

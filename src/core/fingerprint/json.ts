@@ -126,13 +126,20 @@ function readValue(reader: Reader, pointers: PointerTree | undefined): string {
 
 function readArray(reader: Reader, pointers: PointerTree | undefined): string {
   if (isEmpty(reader, CLOSE_BRACKET)) return '[]'
-  const elements: string[] = []
+  const first = readElement(reader, pointers, 0)
+  // No list for a single element: a body can hold half a million of such arrays.
+  if (!hasNext(reader, CLOSE_BRACKET)) return `[${first}]`
+  const elements = [first]
   do {
-    const pointer = pointers?.children.get(String(elements.length))
-    const element = readValue(reader, pointer)
-    elements.push(pointer?.isIgnored === true ? IGNORED_ELEMENT : element)
+    elements.push(readElement(reader, pointers, elements.length))
   } while (hasNext(reader, CLOSE_BRACKET))
   return `[${joinTexts(elements)}]`
+}
+
+function readElement(reader: Reader, pointers: PointerTree | undefined, index: number): string {
+  const pointer = pointers?.children.get(String(index))
+  const element = readValue(reader, pointer)
+  return pointer?.isIgnored === true ? IGNORED_ELEMENT : element
 }
 
 function readObject(reader: Reader, pointers: PointerTree | undefined): string {
@@ -190,8 +197,7 @@ function joinMembers(members: readonly Member[]): string {
  * at the end, and not once for each level that they lie deep.
  */
 function joinTexts(texts: readonly string[]): string {
-  const [first = ''] = texts
-  if (texts.length <= 1) return first
+  if (texts.length <= 1) return texts[0] ?? ''
   let length = 0
   for (const text of texts) length += text.length
   if (length <= MAX_COPIED_LENGTH) return texts.join(',')
