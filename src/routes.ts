@@ -4,14 +4,15 @@ import { createGateway, credential, protect } from './hapax.ts'
 export const app = createGateway({ tenant: credential('Authorization') })
 
 // Money moves: a result is remembered for three days, and a retry that comes later still is refused
-// for a month. A lost answer is held: nobody charges again before it is known what happened.
+// for a month. A lost answer is held: nobody charges again before it is known what happened. Where
+// the API has a status resource, `unknown: probe('/payments/by-key/{key}')` finds that out.
 app.post('/payments', protect({ retention: '72h', tombstone: '30d' }))
 
 // Slow, because invoices are made and stock is booked: more patience on both sides.
 app.post('/orders/:id/finalize', protect({ retention: '72h', timeout: '60s', wait: '30s' }))
 
 // The tracker knows repeats by the derived key that it gets, so a lost answer is simply sent again.
-app.post('/tickets', protect({ unknown: 'resend' }))
+app.post('/tickets', protect({ unknown: 'resend', retry: { attempts: 4, deadline: '20s' } }))
 
 // Clients stamp every try with a trace id and a time of sending; neither makes it another request.
 app.patch(

@@ -7,4 +7,6 @@ export interface HapaxEnv extends Env {
   readonly ORIGIN?: Fetcher
   /** Secret under which every digest is made. Changing it forgets every operation. */
   readonly HAPAX_DIGEST_KEY?: string
+  /** Secret under which stored requests are sealed. */
+  readonly HAPAX_SEAL_KEY?: string
 }

@@ -4,6 +4,7 @@ import * as z from 'zod/mini'
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { OUTCOMES } from '../core/outcome.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import type { RetryPolicy } from '../core/retry.ts'
 
 z.config(en())
 
@@ -29,7 +30,7 @@ const wholeNumber = (min: number, max: number) =>
 const pointer = z
   .string()
   .check(
-    z.regex(/^(?:\/(?:[^~]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
+    z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
   )
 
 const headerName = z
@@ -56,6 +57,8 @@ const LimitsSchema = z.strictObject({
   request: z._default(wholeNumber(0, 25 * MIB), MIB),
   /** Largest response body that is kept, in bytes; of a larger one only status and headers are. */
   response: z._default(wholeNumber(0, 25 * MIB), 8 * MIB),
+  /** Whether new operations are counted per tenant: by the binding of this name, or by `RATE_LIMITER`. */
+  rate: z._default(z.union([z.boolean(), z.string().check(z.minLength(1))]), false),
 })
 
 const SnapshotSchema = z.strictObject({
@@ -65,43 +68,117 @@ const SnapshotSchema = z.strictObject({
   omit: z._default(z.array(headerName), []),
 })
 
-/** The policy of a protected route: every field with its default. */
-const PolicySchema = z.strictObject({
-  /** Name of the operation in records, metrics and contract; else method and route pattern. */
-  operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
-  /** `false`: a request without a key is forwarded unprotected and counted as such. */
-  required: z._default(z.boolean(), true),
-  /** `'off'`: the route is as if it were not protected. */
-  mode: z._default(z.enum(['enforce', 'off']), 'enforce'),
-  /** How long a settled operation is remembered, from settling. */
-  retention: z._default(duration({ minMs: 1_000, maxMs: 365 * DAY_MS }), DAY_MS),
-  /** How long after that a late retry is refused. */
-  tombstone: z._default(duration({ maxMs: 365 * DAY_MS }), 0),
-  /** How long an in-flight duplicate waits for the running call. */
-  wait: z._default(duration({ maxMs: 60_000 }), 10_000),
-  /** How long the origin may take to its headers, and then be silent between two chunks. */
-  timeout: z._default(duration({ minMs: 10, maxMs: 600_000 }), 30_000),
-  /** How long a claim made by a Worker stands without renewal. */
-  lease: z._default(duration({ minMs: 1_000, maxMs: 600_000 }), 60_000),
-  /** What of a request tells it from another. */
-  fingerprint: z.prefault(FingerprintSchema, {}),
-  /** Outcomes by status or range, where the table does not fit. */
-  outcomes: z._default(z.record(outcomeRule, z.enum(OUTCOMES)), {}),
-  /** What is done about an unknown outcome: hold it, or send it again (for an idempotent origin). */
-  unknown: z._default(z.enum(['hold', 'resend']), 'hold'),
-  limits: z.prefault(LimitsSchema, {}),
-  snapshot: z.prefault(SnapshotSchema, {}),
-  /** Status of a mismatch. */
-  mismatchStatus: z._default(z.literal([409, 422, 400]), 409),
-  /** What the origin gets as `Idempotency-Key`. */
-  forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
+/** Asks the origin's status resource about an unknown outcome. Made by `probe`. */
+export interface ProbePolicy {
+  readonly kind: 'probe'
+  readonly path: string
+}
+
+/**
+ * Policy for an unknown outcome: ask the origin's status resource whether it was executed. 2xx:
+ * its body is the result; 404 or 410: not executed, go again; anything else: asked again later.
+ *
+ * @param path Path there, in which `{key}` is the key that the origin received, `{tenant}` the
+ *   tenant and `{id}` the operation's id.
+ * @example protect({ unknown: probe('/payments/by-key/{key}') })
+ */
+export function probe(path: string): ProbePolicy {
+  return { kind: 'probe', path }
+}
+
+const ProbeSchema = z.strictObject({
+  kind: z.literal('probe'),
+  path: z.string().check(z.startsWith('/', "must be a path at the origin, beginning with '/'")),
 })
+
+const BudgetSchema = z.strictObject({
+  /** Retries per call, over time. */
+  ratio: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.2),
+  /** Retries that are free. */
+  floor: z._default(wholeNumber(1, 10_000), 10),
+})
+
+const BreakerSchema = z.strictObject({
+  /** Failures in a row that open the circuit. */
+  failures: z._default(wholeNumber(1, 1_000), 5),
+  /** How long it stays open before one call tries the origin. */
+  cooldown: z._default(duration({ minMs: 10, maxMs: 3_600_000 }), 10_000),
+})
+
+/** How often the gateway itself calls the origin for one request. */
+const RetrySchema = z.strictObject({
+  attempts: z._default(wholeNumber(1, 20), 1),
+  /** Bound of the first delay, which doubles; the delay is uniform below it. */
+  base: z._default(duration({ maxMs: 60_000 }), 200),
+  /** Bound of every delay. */
+  cap: z._default(duration({ maxMs: 600_000 }), 5_000),
+  /** After it no call begins. */
+  deadline: z._default(duration({ maxMs: 600_000 }), 30_000),
+  /** Outcomes that are tried again; else `not_executed`, and `unknown` where it is resent. */
+  on: z.optional(z.array(z.enum(['not_executed', 'unknown']))),
+  budget: z._default(z.union([z.literal(false), BudgetSchema]), { ratio: 0.2, floor: 10 }),
+  breaker: z._default(z.union([z.literal(false), BreakerSchema]), false),
+})
+
+/** The policy of a protected route: every field with its default. */
+const PolicySchema = z
+  .strictObject({
+    /** Name of the operation in records, metrics and contract; else method and route pattern. */
+    operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
+    /** `false`: a request without a key is forwarded unprotected and counted as such. */
+    required: z._default(z.boolean(), true),
+    /** `'off'`: the route is as if it were not protected. */
+    mode: z._default(z.enum(['enforce', 'off']), 'enforce'),
+    /** How long a settled operation is remembered, from settling. */
+    retention: z._default(duration({ minMs: 1_000, maxMs: 365 * DAY_MS }), DAY_MS),
+    /** How long after that a late retry is refused. */
+    tombstone: z._default(duration({ maxMs: 365 * DAY_MS }), 0),
+    /** How long an in-flight duplicate waits for the running call. */
+    wait: z._default(duration({ maxMs: 60_000 }), 10_000),
+    /** How long the origin may take to its headers, and then be silent between two chunks. */
+    timeout: z._default(duration({ minMs: 10, maxMs: 600_000 }), 30_000),
+    /** How long a claim made by a Worker stands without renewal. */
+    lease: z._default(duration({ minMs: 1_000, maxMs: 600_000 }), 60_000),
+    /** What of a request tells it from another. */
+    fingerprint: z.prefault(FingerprintSchema, {}),
+    /** Outcomes by status or range, where the table does not fit. */
+    outcomes: z._default(z.record(outcomeRule, z.enum(OUTCOMES)), {}),
+    /** What is done about an unknown outcome: hold it, ask the origin, or send it again (to an idempotent origin). */
+    unknown: z._default(z.union([z.enum(['hold', 'resend']), ProbeSchema]), 'hold'),
+    retry: z.prefault(RetrySchema, {}),
+    /** Whether the request is stored with the claim, so that its recovery needs no client. */
+    durable: z._default(z.boolean(), false),
+    /** `'open'`: where the store of operations fails, the request is forwarded without protection. */
+    onStoreError: z._default(z.enum(['closed', 'open']), 'closed'),
+    limits: z.prefault(LimitsSchema, {}),
+    snapshot: z.prefault(SnapshotSchema, {}),
+    /** Status of a mismatch. */
+    mismatchStatus: z._default(z.literal([409, 422, 400]), 409),
+    /** What the origin gets as `Idempotency-Key`. */
+    forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
+  })
+  .check(
+    z.refine(({ unknown, retry }) => unknown === 'resend' || !retry.on?.includes('unknown'), {
+      path: ['retry', 'on'],
+      error: "'unknown' is only tried again where the route says unknown: 'resend'",
+    }),
+    z.refine(({ unknown, forwardKey }) => forwardKey === 'derived' || !needsKey(unknown), {
+      path: ['unknown'],
+      error: "{key} in the path needs forwardKey: 'derived'; the client's own key is not stored",
+    }),
+  )
+
+function needsKey(unknown: 'hold' | 'resend' | ProbePolicy): boolean {
+  return typeof unknown === 'object' && unknown.path.includes('{key}')
+}
 
 /** A route's policy as a deployer writes it. Every field is optional. */
 export type PolicyOptions = z.input<typeof PolicySchema>
 
+type ParsedPolicy = z.output<typeof PolicySchema>
+
 /** A policy with every default filled in; times are milliseconds, sizes are bytes. */
-export type Policy = Readonly<z.output<typeof PolicySchema>>
+export type Policy = Readonly<Omit<ParsedPolicy, 'retry'>> & { readonly retry: RetryPolicy }
 
 /**
  * Reads a route's policy.
@@ -110,8 +187,21 @@ export type Policy = Readonly<z.output<typeof PolicySchema>>
  */
 export function parsePolicy(options: PolicyOptions): Result<Policy, readonly string[]> {
   const parsed = PolicySchema.safeParse(options)
-  if (parsed.success) return ok(parsed.data)
+  if (parsed.success) return ok({ ...parsed.data, retry: toRetryPolicy(parsed.data) })
   return err(
     parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'policy'}: ${message}`),
   )
+}
+
+function toRetryPolicy({ retry, unknown }: ParsedPolicy): RetryPolicy {
+  const { attempts, base, cap, deadline, budget, breaker } = retry
+  return {
+    attempts,
+    baseMs: base,
+    capMs: cap,
+    deadlineMs: deadline,
+    on: retry.on ?? (unknown === 'resend' ? ['not_executed', 'unknown'] : ['not_executed']),
+    budget,
+    breaker: breaker !== false && { failures: breaker.failures, cooldownMs: breaker.cooldown },
+  }
 }

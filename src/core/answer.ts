@@ -10,6 +10,16 @@ export interface Timing {
   readonly waitedMs: number
 }
 
+/** What a request did at the origin itself. */
+export interface Work {
+  /** Calls made, retries included. */
+  readonly originCalls: number
+  readonly settle: SettleResult
+}
+
+/** What became of a settle: `late` where the claim had been given up but nobody had taken over. */
+export type SettleResult = 'taken' | 'late' | 'refused'
+
 /** What the object says about one request. Plain data: it crosses RPC. */
 export type Answer =
   | {
@@ -18,6 +28,7 @@ export type Answer =
       readonly outcome: Outcome
       readonly fence: number
       readonly timing: Timing
+      readonly work: Work
     }
   | {
       readonly kind: 'joined'
@@ -39,9 +50,9 @@ export type Answer =
       readonly kind: 'lost'
       readonly fault: OriginFault
       readonly fence: number
-      /** Whether this request only waited for the call of another. */
-      readonly joined: boolean
       readonly timing: Timing
+      /** `null` where this request only waited for the call of another. */
+      readonly work: Work | null
     }
   | { readonly kind: 'mismatch'; readonly fence: number }
   | {
@@ -54,6 +65,10 @@ export type Answer =
   | { readonly kind: 'held'; readonly fence: number; readonly reason: UnknownReason }
   | { readonly kind: 'expired'; readonly fence: number }
   | { readonly kind: 'too_large'; readonly fence: number; readonly timing: Timing }
+  /** Too many new operations of this tenant; nothing was claimed. */
+  | { readonly kind: 'rate_limited' }
+  /** The circuit to the origin is open; nothing was claimed. */
+  | { readonly kind: 'circuit_open'; readonly retryAfterMs: number }
   /** The claim could not be stored; nothing was forwarded. */
   | { readonly kind: 'store_fault' }
 

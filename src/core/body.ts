@@ -36,7 +36,7 @@ export async function collectBody(
   for (;;) {
     // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
     const { done, value } = await reader.read()
-    if (done) return { kind: 'whole', bytes: concat(chunks, size) }
+    if (done) return { kind: 'whole', bytes: concat(chunks) }
     watch.restart()
     chunks.push(value)
     size += value.byteLength
@@ -53,6 +53,14 @@ export function continueBody(
   watch: Watch = UNWATCHED,
 ): ReadableStream<Uint8Array> {
   const chunks = [...head]
+  /** The next chunk that has bytes: a byte stream takes no others. */
+  const next = async () => {
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+      const chunk = chunks.shift() ?? (await read()).value
+      if (chunk === undefined || chunk.byteLength > 0) return chunk
+    }
+  }
   const read = async () => {
     watch.restart()
     try {
@@ -64,8 +72,9 @@ export function continueBody(
   return new ReadableStream({
     type: 'bytes',
     async pull(controller) {
-      const chunk = chunks.shift() ?? (await read()).value
-      if (chunk !== undefined) return controller.enqueue(chunk)
+      const chunk = await next()
+      // A copy: a byte stream takes the buffer of what is enqueued away from its owner.
+      if (chunk !== undefined) return controller.enqueue(chunk.slice())
       controller.close()
       controller.byobRequest?.respond(0)
     },
@@ -76,7 +85,9 @@ export function continueBody(
   })
 }
 
-function concat(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
+/** Puts pieces together. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const size = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
   const bytes = new Uint8Array(size)
   let offset = 0
   for (const chunk of chunks) {

@@ -7,7 +7,7 @@ export interface Correlation {
 
 /** Letters that are safe in logs, headers and queries. */
 const CORRELATION_ID = /^[\w.:=+/-]{1,128}$/
-const TRACEPARENT = /^[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-[\da-f]{2}$/
+const TRACEPARENT = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-[\da-f]{2}(?:$|-)/
 const NO_TRACE = /^0+$/
 
 /**

@@ -11,5 +11,5 @@ export function parseDuration(value: unknown): number | null {
     return Number.isFinite(value) && value >= 0 ? Math.round(value) : null
   const [, amount, unit] = (typeof value === 'string' && PATTERN.exec(value)) || []
   if (amount === undefined || unit === undefined) return null
-  return Math.round(Number(amount) * UNITS[unit as keyof typeof UNITS])
+  return parseDuration(Number(amount) * UNITS[unit as keyof typeof UNITS])
 }

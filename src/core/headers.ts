@@ -24,6 +24,7 @@ const GATEWAY_REQUEST = new Set([
   'idempotency-result-status',
   'idempotency-status',
   'idempotency-store',
+  'idempotent-replayed',
   'x-correlation-id',
   'x-request-deadline',
 ])
@@ -82,6 +83,13 @@ export function toReplayHeaders(
 ): readonly HeaderField[] {
   if (origins.stored === origins.current) return fields
   return fields.filter(([name]) => !name.startsWith(CORS))
+}
+
+/** Makes headers of fields, each one on its own. */
+export function toHeaders(fields: readonly HeaderField[]): Headers {
+  const headers = new Headers()
+  for (const [name, value] of fields) headers.append(name, value)
+  return headers
 }
 
 /** Names are lower-case; each Set-Cookie is a field of its own, other repeated fields come joined. */

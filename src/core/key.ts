@@ -3,6 +3,9 @@ import { err, ok, type Result } from './result.ts'
 /** Longest key that is accepted, in characters after unquoting. */
 export const MAX_KEY_LENGTH = 255
 
+/** What may stand around a field's value (RFC 9110 §5.6.3); other white space belongs to it. */
+const BLANKS = /^[ \t]+|[ \t]+$/g
+
 /** Visible ASCII without `"` and `,`: a comma would hide a second header field. */
 const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
 
@@ -15,7 +18,7 @@ const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
  * @returns The key, or the rule that the value breaks, as a sentence that never quotes the value.
  */
 export function parseKey(field: string): Result<string, string> {
-  const value = field.trim()
+  const value = field.replace(BLANKS, '')
   const key = value.startsWith('"') ? parseString(value) : parseBare(value)
   if (!key.ok) return key
   if (key.value.length === 0) return err('The key is empty; send 1 to 255 characters.')

@@ -1,10 +1,10 @@
 import { type SnapshotHeaderRules, toSnapshotHeaders } from './headers.ts'
+import type { OriginDirectives } from './origin-directives.ts'
 import {
   classifyFault,
   classifyStatus,
   type OriginFault,
   type Outcome,
-  type OutcomeDirective,
   type OutcomeRules,
 } from './outcome.ts'
 import type { Settlement } from './settle.ts'
@@ -17,10 +17,15 @@ export type Reply =
       readonly status: number
       /** End-to-end fields, without those that only the gateway writes. */
       readonly headers: readonly HeaderField[]
-      readonly directive: OutcomeDirective | null
+      readonly directives: OriginDirectives
       readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
     }
-  | { readonly kind: 'fault'; readonly fault: OriginFault }
+  | {
+      readonly kind: 'fault'
+      readonly fault: OriginFault
+      /** Status, where headers came before the rest was lost. */
+      readonly originStatus: number | null
+    }
 
 /** What a call that has ended leaves to the duplicates that waited for it. */
 export type FlightEnd =
@@ -34,6 +39,8 @@ export type FlightEnd =
     }
   | { readonly kind: 'too_large' }
   | { readonly kind: 'fault'; readonly fault: OriginFault }
+  /** The origin was asked what became of it, and could not tell. */
+  | { readonly kind: 'undecided' }
 
 /** Everything that follows from a reply: what the record says, and what those who wait get. */
 export interface Landing {
@@ -50,32 +57,50 @@ export interface LandingRules {
   readonly corsOrigin: string | null
 }
 
-/** Decides what a reply means for its operation. */
-export function decideLanding(reply: Reply, rules: LandingRules): Landing {
-  return reply.kind === 'fault' ? landFault(reply.fault) : landAnswer(reply, rules)
+/** Decides what the result means that the origin's status resource holds. */
+export function decideProbeLanding(
+  reply: Extract<Reply, { kind: 'answer' }>,
+  status: number,
+  rules: LandingRules,
+): Landing {
+  const directives = { ...reply.directives, outcome: 'executed' } as const
+  return decideLanding({ ...reply, status, directives }, rules)
 }
 
-function landFault(fault: OriginFault): Landing {
+/** Decides what a reply means for its operation. */
+export function decideLanding(reply: Reply, rules: LandingRules): Landing {
+  return reply.kind === 'fault' ? landFault(reply) : landAnswer(reply, rules)
+}
+
+function landFault({ fault, originStatus }: Extract<Reply, { kind: 'fault' }>): Landing {
   const outcome = classifyFault(fault)
   const end = { kind: 'fault', fault } as const
-  if (outcome === 'not_executed') return { outcome, settlement: { outcome }, end }
+  const evidence = { originStatus, fault }
+  if (outcome === 'not_executed') {
+    return { outcome, settlement: { outcome, coversAll: false, evidence }, end }
+  }
   const reason = fault === 'timeout' ? 'origin-timeout' : 'connection-lost'
-  return { outcome, settlement: { outcome: 'unknown', reason, originStatus: null }, end }
+  return { outcome, settlement: { outcome: 'unknown', reason, evidence }, end }
 }
 
 function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRules): Landing {
-  const { status } = reply
-  const outcome = classifyStatus(status, rules.outcomes, reply.directive)
+  const { status, directives } = reply
+  const evidence = { originStatus: status, fault: null }
+  const outcome = classifyStatus(status, rules.outcomes, directives.outcome)
   const headers = toSnapshotHeaders(reply.headers, rules.snapshot)
-  const isOver = reply.body instanceof ReadableStream
+  const isOmitted = reply.body instanceof ReadableStream || !directives.isStorable
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
   switch (outcome) {
     case 'not_executed':
-      return { outcome, settlement: { outcome }, end: response }
+      return {
+        outcome,
+        settlement: { outcome, coversAll: directives.outcome !== null, evidence },
+        end: response,
+      }
     case 'unknown': {
-      const settlement = { outcome, reason: 'origin-answered', originStatus: status } as const
+      const settlement = { outcome, reason: 'origin-answered', evidence } as const
       return { outcome, settlement, end: response }
     }
     case 'succeeded':
@@ -83,12 +108,14 @@ function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRul
       const kept = body.byteLength === 0 ? 'none' : 'kept'
       const snapshot: SnapshotHead = {
         status,
-        headers,
+        headers: isOmitted && !directives.isStorable ? [] : headers,
         corsOrigin,
-        bodyBytes: body.byteLength,
-        body: isOver ? 'omitted' : kept,
+        bodyBytes: isOmitted ? 0 : body.byteLength,
+        body: isOmitted ? 'omitted' : kept,
       }
-      return { outcome, settlement: { outcome, snapshot }, end: isOver ? TOO_LARGE : response }
+      const { retentionMs } = directives
+      const settlement = { outcome, snapshot, retentionMs, evidence }
+      return { outcome, settlement, end: isOmitted ? TOO_LARGE : response }
     }
   }
 }

@@ -51,9 +51,3 @@ function defaultOutcome(status: number): Outcome {
 export function classifyFault(fault: OriginFault): Outcome {
   return fault === 'not-sent' ? 'not_executed' : 'unknown'
 }
-
-/** Reads the origin's `Idempotency-Outcome`; anything else it says there counts as silence. */
-export function parseOutcomeDirective(value: string | null): OutcomeDirective | null {
-  const word = value?.trim().toLowerCase()
-  return word === 'executed' || word === 'not-executed' ? word : null
-}

@@ -1,7 +1,7 @@
 /** Longest wait that a client may ask for, in milliseconds. */
 const MAX_WAIT_MS = 60_000
 
-const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,9})"?\s*(?=$|[,;])/i
+const WAIT = /(?:^|[,;])\s*wait\s*=\s*"?(\d{1,20})"?\s*(?=$|[,;])/i
 
 /**
  * Reads how long a client is ready to wait from `Prefer: wait=n` (RFC 7240 §4.3).

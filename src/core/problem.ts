@@ -82,7 +82,7 @@ export const PROBLEMS = {
     retry: 'new-key',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed, and its result was kept for as long as this route promises. A retry that comes later is refused, because it would execute the operation again.',
+      'The result of this operation was kept for as long as this route promises, and that time is over. A retry that comes later is refused, because it would execute the operation again.',
   },
   'origin-unreachable': {
     status: 502,
@@ -98,6 +98,22 @@ export const PROBLEMS = {
     errorType: 'api_error',
     about:
       'The request was sent and no answer came in time; it may have been executed. What happens to a retry is decided by the policy of the route.',
+  },
+  'circuit-open': {
+    status: 503,
+    title: 'The origin is not called for a while',
+    retry: 'same-key',
+    errorType: 'api_error',
+    about:
+      'The origin has failed several times in a row, so it is left alone for a while. Nothing was sent or remembered. Send the same request with the same key when Retry-After is over.',
+  },
+  'rate-limited': {
+    status: 429,
+    title: 'Too many new operations',
+    retry: 'same-key',
+    errorType: 'rate_limit_error',
+    about:
+      'This caller has begun too many new operations in a short time. Nothing was sent or remembered; repeats of operations that are known are not counted.',
   },
   'store-unavailable': {
     status: 503,

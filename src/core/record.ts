@@ -1,7 +1,6 @@
+import type { OriginFault, Outcome } from './outcome.ts'
+import type { Recovery } from './recovery.ts'
 import type { SnapshotHead } from './snapshot.ts'
-
-/** What is done about an operation whose outcome is unknown. */
-export type UnknownPolicy = 'hold' | 'resend'
 
 /** How long a record is remembered. Kept in the record: it must hold without any request. */
 export interface Memory {
@@ -16,10 +15,24 @@ export type Owner =
   | { readonly kind: 'object' }
   | { readonly kind: 'worker'; readonly leaseUntil: number }
 
+/** Evidence of one call, as far as it is known. */
+export interface Attempt {
+  readonly fence: number
+  /** Epoch milliseconds. */
+  readonly startedAt: number
+  readonly endedAt: number | null
+  /** Status of the origin's answer, also where its body broke off; `null`: no headers were received. */
+  readonly originStatus: number | null
+  /** Why there was no whole answer; `not-sent` is the only proof that nothing went out. */
+  readonly fault: OriginFault | null
+  readonly outcome: Outcome | null
+}
+
 /** What every record holds, whatever its state. */
 export interface RecordBase extends Memory {
   /** Name of the operation, as in metrics and contract. */
   readonly operation: string
+  readonly tenant: string
   readonly fingerprint: string
   /** Attempt number of the last claim, from 1. */
   readonly fence: number
@@ -30,6 +43,10 @@ export interface RecordBase extends Memory {
   /** Epoch milliseconds of the first claim, and of the last. */
   readonly createdAt: number
   readonly claimedAt: number
+  /** What is done should the outcome be unknown. */
+  readonly recovery: Recovery
+  /** The calls that were made, the last ones. */
+  readonly attempts: readonly Attempt[]
 }
 
 export interface InProgressRecord extends RecordBase {
@@ -55,10 +72,16 @@ export type UnknownReason =
 export interface UnknownRecord extends RecordBase {
   readonly state: 'unknown'
   readonly reason: UnknownReason
-  /** What the origin answered, where it answered. */
-  readonly originStatus: number | null
+  /** Epoch milliseconds since when it is unknown. */
   readonly settledAt: number
-  readonly expiresAt: number
+  /**
+   * When it is forgotten, or `null`: an operation that is held or asked about is remembered until
+   * its outcome is known, since a forgotten one would be executed again.
+   */
+  readonly expiresAt: number | null
+  /** Recoveries begun by alarm so far, and when the next one is due, in epoch milliseconds. */
+  readonly recoveryCount: number
+  readonly recoveryAt: number
 }
 
 /** The tombstone: its snapshot is gone, its key is still refused. */
@@ -80,8 +103,18 @@ export interface ClaimRef {
 
 /** The fields that a record keeps when its state changes. */
 export function toBase(record: OperationRecord): RecordBase {
-  const { operation, fingerprint, fence, claimId, correlationId } = record
-  const { createdAt, claimedAt, retentionMs, tombstoneMs } = record
-  const claim = { operation, fingerprint, fence, claimId, correlationId }
-  return { ...claim, createdAt, claimedAt, retentionMs, tombstoneMs }
+  const { operation, tenant, fingerprint, fence, claimId, correlationId } = record
+  const { createdAt, claimedAt, retentionMs, tombstoneMs, recovery, attempts } = record
+  const claim = { operation, tenant, fingerprint, fence, claimId, correlationId }
+  return { ...claim, createdAt, claimedAt, retentionMs, tombstoneMs, recovery, attempts }
+}
+
+/** Names the last claim of an operation. */
+export function toRef(operationId: string, { fence, claimId }: OperationRecord): ClaimRef {
+  return { operationId, fence, claimId }
+}
+
+/** Who drives a record: while the origin is asked about it, the object. */
+export function ownerOf(record: OperationRecord): Owner {
+  return record.state === 'in_progress' ? record.owner : { kind: 'object' }
 }

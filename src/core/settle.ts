@@ -1,6 +1,9 @@
 import { toUnknown } from './claim.ts'
+import type { OriginFault, Outcome } from './outcome.ts'
 import {
+  type Attempt,
   type ClaimRef,
+  type InProgressRecord,
   type OperationRecord,
   type SettledRecord,
   toBase,
@@ -9,24 +12,36 @@ import {
 } from './record.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
-/** How a claim ends. */
-export type Settlement =
-  | { readonly outcome: 'succeeded' | 'failed'; readonly snapshot: SnapshotHead }
-  | { readonly outcome: 'not_executed' }
-  | {
-      readonly outcome: 'unknown'
-      readonly reason: UnknownReason
-      readonly originStatus: number | null
-    }
+/** What is known of a call that has ended. */
+export interface Evidence {
+  readonly originStatus: number | null
+  readonly fault: OriginFault | null
+}
 
-/** What a settle does. `late`: its owner had been given up, but nobody had taken over. */
+/** How a claim ends. */
+export type Settlement = { readonly evidence: Evidence } & (
+  | {
+      readonly outcome: 'succeeded' | 'failed'
+      readonly snapshot: SnapshotHead
+      /** Where the origin has set one, in milliseconds; else the route's holds. */
+      readonly retentionMs: number | null
+    }
+  | {
+      readonly outcome: 'not_executed'
+      /** Whether that is said of every call of the operation, not only of the last one. */
+      readonly coversAll: boolean
+    }
+  | { readonly outcome: 'unknown'; readonly reason: UnknownReason }
+)
+
+/** What a settle does. `isLate`: its owner had been given up, but nobody had taken over. */
 export type SettleDecision =
   | {
       readonly kind: 'store'
       readonly record: SettledRecord | UnknownRecord
-      readonly late: boolean
+      readonly isLate: boolean
     }
-  | { readonly kind: 'release'; readonly late: boolean }
+  | { readonly kind: 'release'; readonly isLate: boolean }
   | { readonly kind: 'refuse' }
 
 /**
@@ -41,32 +56,83 @@ export function decideSettle(
   settlement: Settlement,
   now: number,
 ): SettleDecision {
-  if (record === null || record.fence !== claim.fence || record.claimId !== claim.claimId) {
-    return { kind: 'refuse' }
-  }
-  if (record.state !== 'in_progress' && record.state !== 'unknown') return { kind: 'refuse' }
-  const late = record.state === 'unknown'
+  if (!isOpen(record, claim)) return { kind: 'refuse' }
+  const isLate = record.state === 'unknown' || hasLostLease(record, now)
+  const known = { ...record, attempts: closeAttempt(record, settlement, now) }
   switch (settlement.outcome) {
     case 'not_executed':
-      return { kind: 'release', late }
+      if (settlement.coversAll || isUnexecuted(known)) return { kind: 'release', isLate }
+      return leaveUnknown(known, 'origin-answered', now, isLate)
     case 'unknown':
-      if (record.state === 'unknown') return { kind: 'refuse' }
-      return {
-        kind: 'store',
-        record: toUnknown(record, settlement.reason, now, settlement.originStatus),
-        late,
-      }
+      return leaveUnknown(known, settlement.reason, now, isLate)
     case 'succeeded':
     case 'failed':
-      return { kind: 'store', record: toSettled(record, settlement, now), late }
+      return { kind: 'store', record: toSettled(known, settlement, now), isLate }
   }
+}
+
+/**
+ * Notes that a call has ended and another one will follow, so that an owner that is lost in
+ * between leaves no doubt where there is none.
+ *
+ * @returns `null` when the claim is no longer the last one.
+ */
+export function noteAttempt(
+  record: OperationRecord | null,
+  claim: ClaimRef,
+  end: { readonly outcome: Outcome; readonly evidence: Evidence },
+  now: number,
+): InProgressRecord | null {
+  if (!isOpen(record, claim) || record.state !== 'in_progress') return null
+  return { ...record, attempts: closeAttempt(record, end, now) }
+}
+
+/** Whether a record still waits for the end of this very claim. */
+export function isOpen(
+  record: OperationRecord | null,
+  claim: ClaimRef,
+): record is InProgressRecord | UnknownRecord {
+  if (record === null || record.fence !== claim.fence || record.claimId !== claim.claimId) {
+    return false
+  }
+  return record.state === 'in_progress' || record.state === 'unknown'
+}
+
+/** Whether no call of the operation can have been executed: only then is its key free. */
+function isUnexecuted({ attempts }: OperationRecord): boolean {
+  return attempts.every(({ outcome }) => outcome === 'not_executed')
+}
+
+function leaveUnknown(
+  record: InProgressRecord | UnknownRecord,
+  reason: UnknownReason,
+  now: number,
+  isLate: boolean,
+): SettleDecision {
+  if (record.state === 'unknown') return { kind: 'refuse' }
+  return { kind: 'store', record: toUnknown(record, reason, now), isLate }
+}
+
+function hasLostLease(record: InProgressRecord | UnknownRecord, now: number): boolean {
+  if (record.state !== 'in_progress' || record.owner.kind === 'object') return false
+  return now >= record.owner.leaseUntil
+}
+
+function closeAttempt(
+  { attempts, fence }: OperationRecord,
+  { outcome, evidence }: { readonly outcome: Outcome; readonly evidence: Evidence },
+  endedAt: number,
+): Attempt[] {
+  return attempts.map((attempt) =>
+    attempt.fence === fence ? { ...attempt, ...evidence, outcome, endedAt } : attempt,
+  )
 }
 
 function toSettled(
   record: OperationRecord,
-  { outcome, snapshot }: Extract<Settlement, { outcome: 'succeeded' | 'failed' }>,
+  { outcome, snapshot, retentionMs }: Extract<Settlement, { outcome: 'succeeded' | 'failed' }>,
   now: number,
 ): SettledRecord {
-  const expiresAt = now + record.retentionMs
+  const expiresAt = now + (retentionMs ?? record.retentionMs)
   return { ...toBase(record), state: outcome, settledAt: now, expiresAt, snapshot }
 }

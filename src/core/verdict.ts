@@ -13,6 +13,7 @@
  * - `too-large`: executed once, its response was not kept.
  * - `unprotected`: let through without protection, as the policy allows.
  * - `rejected`: not a request that could be protected; nothing happened.
+ * - `recovered`: not a request: the alarm has found out what became of an operation.
  * - `store-fault`: the store of operations failed; nothing happened.
  */
 export type IdempotencyStatus =
@@ -27,4 +28,5 @@ export type IdempotencyStatus =
   | 'too-large'
   | 'unprotected'
   | 'rejected'
+  | 'recovered'
   | 'store-fault'

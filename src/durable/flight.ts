@@ -1,23 +1,31 @@
 import type { FlightEnd } from '../core/landing.ts'
+import type { Owner } from '../core/record.ts'
 
 /** Most duplicates that wait for one call; each holds memory until it is answered. */
 const MAX_WAITERS = 256
 
 /** A call that runs, as this object's memory knows it. The record is the truth; this is for waiting. */
 export class Flight {
-  readonly fence: number
-  readonly startedAt: number
+  /** Names the claim that it runs for. */
+  readonly claimId: string
+  /** Whether this object makes the call; else a Worker does, and its lease says whether it lives. */
+  readonly isOwn: boolean
   readonly #end = Promise.withResolvers<FlightEnd>()
   #waiterCount = 0
 
-  constructor(fence: number, startedAt: number) {
-    this.fence = fence
-    this.startedAt = startedAt
+  constructor(claimId: string, { kind }: Owner) {
+    this.claimId = claimId
+    this.isOwn = kind === 'object'
   }
 
   /** Lets everybody go who waits. */
   land(end: FlightEnd): void {
     this.#end.resolve(end)
+  }
+
+  /** Lets everybody go who waits when another flight lands: the work goes on there. */
+  follow(next: Flight): void {
+    void next.#end.promise.then((end) => this.land(end))
   }
 
   /**

@@ -1,34 +1,37 @@
 import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { type Answer, NO_TIME } from '../core/answer.ts'
-import type { ClaimDecision, ClaimRequest } from '../core/claim.ts'
+import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
+import { type ClaimDecision, type ClaimRequest, isNew, toOwner } from '../core/claim.ts'
 import { toReplayHeaders } from '../core/headers.ts'
-import { decideLanding, type Landing } from '../core/landing.ts'
-import type { ClaimRef, InProgressRecord, SettledRecord } from '../core/record.ts'
+import {
+  type ClaimRef,
+  type OperationRecord,
+  ownerOf,
+  type SettledRecord,
+  toRef,
+  type UnknownRecord,
+} from '../core/record.ts'
 import { logFault } from '../metrics/log.ts'
-import { callOrigin } from '../origin/call.ts'
-import { NO_ORIGIN, originOf, type OriginTarget } from '../origin/target.ts'
-import { Flight } from './flight.ts'
+import { healthOf } from '../origin/health.ts'
+import { requireOrigin } from '../origin/target.ts'
+import { answerJoined, answerResolution } from './answers.ts'
+import { Flights } from './flights.ts'
 import { Ledger } from './ledger.ts'
 import type {
+  Caller,
   ClaimAnswer,
   ExecuteCall,
-  JoinRules,
   OperationGuard,
   SettleCall,
 } from './operation-guard.ts'
-import { splitBody, toWireBody } from './wire-body.ts'
+import { Runs } from './runs.ts'
+import { toWireBody } from './wire-body.ts'
 
-type Refusal = Exclude<ClaimDecision, { readonly kind: 'execute' }> | StoreFault
-
-/** How soon a settle that could not be stored is tried again, doubling, and how seldom at the most. */
-const SETTLE_RETRY_MS = 100
-const SETTLE_RETRY_CAP_MS = 10_000
-
-interface StoreFault {
-  readonly kind: 'store_fault'
-}
+/** A claim that was not granted and needs nothing of the origin to be answered. */
+type Refusal =
+  | Exclude<ClaimDecision, { readonly kind: 'execute' | 'probe' }>
+  | { readonly kind: 'store_fault' }
 
 /**
  * The guard of an operation: claims it durably before the origin is called, calls the origin
@@ -36,126 +39,171 @@ interface StoreFault {
  * what it does for a request does not end with the client's connection.
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
-  /** Calls that run now. After a restart it is empty: a claim without its call is an orphan. */
-  readonly #flights = new Map<string, Flight>()
-  readonly #ledger = new Ledger(this.ctx.storage, (id) => this.#flights.has(id))
+  readonly #flights = new Flights()
+  readonly #ledger = new Ledger(this.ctx.storage, (id) => this.#flights.isRunning(id))
+  readonly #runs = new Runs(this.env, this.#ledger, this.#flights, (work) =>
+    this.ctx.waitUntil(work),
+  )
 
   async execute(call: ExecuteCall): Promise<Answer> {
-    const origin = originOf(this.env)
-    if (origin === null) throw new Error(NO_ORIGIN)
-    const decision = this.#claim(call.claim)
-    if (decision.kind !== 'execute') return this.#answer(decision, call.claim, call.join)
-    const run = this.#run(call, decision.record, origin)
-    this.ctx.waitUntil(run)
-    return run
+    const { claim: request, caller, plan, stored } = call
+    const refusal = (await this.#refuseNew(request, caller)) ?? this.#refuseCall(call)
+    if (refusal !== null) return refusal
+    const decision = this.#claim(request, stored)
+    switch (decision.kind) {
+      case 'execute': {
+        const claim = toRef(request.operationId, decision.record)
+        return this.#keepAlive(this.#runs.run(claim, plan))
+      }
+      case 'probe':
+        return this.#keepAlive(this.#executeUnlessDone(call, decision.record))
+      case 'replay':
+      case 'in_flight':
+      case 'mismatch':
+      case 'hold':
+      case 'expired':
+      case 'store_fault':
+        return this.#answer(decision, request.operationId, caller)
+    }
   }
 
-  async claim(claim: ClaimRequest, join: JoinRules): Promise<ClaimAnswer> {
-    const decision = this.#claim(claim)
-    if (decision.kind !== 'execute') return this.#answer(decision, claim, join)
-    const { operationId, claimId } = claim
-    return { kind: 'granted', claim: { operationId, claimId, fence: decision.record.fence } }
+  async claim(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer> {
+    const refusal = await this.#refuseNew(request, caller)
+    if (refusal !== null) return refusal
+    const decision = this.#claim(request, null)
+    switch (decision.kind) {
+      case 'execute':
+        return this.#grant(toRef(request.operationId, decision.record), decision.record)
+      case 'probe':
+        return this.#keepAlive(this.#grantUnlessDone(request, caller, decision.record))
+      case 'replay':
+      case 'in_flight':
+      case 'mismatch':
+      case 'hold':
+      case 'expired':
+      case 'store_fault':
+        return this.#answer(decision, request.operationId, caller)
+    }
   }
 
   async renew(claim: ClaimRef, leaseMs: number): Promise<boolean> {
     return this.#ledger.renew(claim, leaseMs)
   }
 
-  async settle({ claim, settlement, end }: SettleCall): Promise<boolean> {
-    return this.#land(claim, { settlement, end })
+  async settle({ claim, settlement, end }: SettleCall): Promise<SettleResult> {
+    return this.#runs.land(claim, { settlement, end })
   }
 
+  /** Tidies up, and recovers what no client comes back for. */
   override async alarm(): Promise<void> {
-    this.#ledger.tidy()
+    await Promise.all(this.#ledger.tidy().map((due) => this.#runs.recover(due)))
   }
 
-  #claim(request: ClaimRequest): ClaimDecision | StoreFault {
+  /** Counts a new operation of its tenant, where the route says so. Nothing is stored for one too many. */
+  async #refuseNew(request: ClaimRequest, { rateLimiter }: Caller): Promise<Answer | null> {
+    if (rateLimiter === null) return null
+    const ahead = this.#look(request)
+    if (ahead === null || !isNew(ahead)) return null
+    const binding = Reflect.get(this.env, rateLimiter) as RateLimit | undefined
+    if (binding === undefined) throw new Error(`There is no rate-limiting binding ${rateLimiter}.`)
+    const { success } = await binding.limit({ key: request.tenant })
+    return success ? null : { kind: 'rate_limited' }
+  }
+
+  /** Asks the circuit before the claim, so that nothing is stored for a call that is not made. */
+  #refuseCall({ claim, plan }: ExecuteCall): Answer | null {
+    if (this.#look(claim)?.kind !== 'execute') return null
+    const health = healthOf(requireOrigin(this.env).base)
+    const retryAfterMs = health.admit(plan.retry, Date.now())
+    return retryAfterMs === null ? null : { kind: 'circuit_open', retryAfterMs }
+  }
+
+  /** Where the store does not answer, the claim will say so. */
+  #look(request: ClaimRequest): ClaimDecision | null {
     try {
-      const decision = this.#ledger.claim(request)
-      if (decision.kind === 'execute') {
-        const { fence, claimedAt } = decision.record
-        this.#flights.set(request.operationId, new Flight(fence, claimedAt))
-      }
-      return decision
+      return this.#ledger.look(request)
+    } catch {
+      return null
+    }
+  }
+
+  #claim(
+    request: ClaimRequest,
+    stored: Uint8Array | null,
+  ): ClaimDecision | { kind: 'store_fault' } {
+    try {
+      return this.#ledger.claim(request, stored)
     } catch (error) {
       logFault('a claim could not be stored; nothing was forwarded', error)
       return { kind: 'store_fault' }
     }
   }
 
-  /** The output gate holds the origin's call until the claim is on disk. */
-  async #run(call: ExecuteCall, record: InProgressRecord, origin: OriginTarget): Promise<Answer> {
-    const { operationId, claimId } = call.claim
-    const { fence, claimedAt } = record
-    const sent = [...call.request.headers, ['idempotency-attempt', String(fence)] as const]
-    const reply = await callOrigin(origin, { ...call.request, headers: sent }, call.bounds)
-    const landing = decideLanding(reply, call.rules)
-    this.#land({ operationId, claimId, fence }, landing)
-    const timing = { ...NO_TIME, originMs: Date.now() - claimedAt }
-    if (reply.kind === 'fault')
-      return { kind: 'lost', fault: reply.fault, fence, joined: false, timing }
-    const { status, headers } = reply
-    const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
-    const { outcome } = landing
-    return { kind: 'executed', response: { status, headers, body }, outcome, fence, timing }
+  #grant(claim: ClaimRef, record: OperationRecord): ClaimAnswer {
+    this.#flights.takeOff(claim, ownerOf(record))
+    return { kind: 'granted', claim }
   }
 
-  /**
-   * Settles a claim and lets those go who wait. Where the settle cannot be stored, the flight stays:
-   * duplicates get its end from memory while the write is tried again, and nobody executes twice.
-   */
-  #land(claim: ClaimRef, { settlement, end }: Pick<Landing, 'settlement' | 'end'>): boolean {
-    const flight = this.#flights.get(claim.operationId)
-    const isOwn = flight?.fence === claim.fence
-    if (isOwn) flight.land(end)
-    const settle = () => {
-      const isTaken = this.#ledger.settle(claim, settlement, end)
-      if (isOwn) this.#flights.delete(claim.operationId)
-      return isTaken
-    }
-    try {
-      return settle()
-    } catch (error) {
-      logFault('a settle could not be stored; it will be tried again', error)
-      this.ctx.waitUntil(this.#settleLater(settle))
-      return true
-    }
+  async #executeUnlessDone(
+    { claim: request, caller, plan }: ExecuteCall,
+    record: UnknownRecord,
+  ): Promise<Answer> {
+    const claim = await this.#claimUnlessDone(request, caller, record)
+    return 'kind' in claim ? claim : this.#runs.run(claim, plan)
   }
 
-  /** Until it is stored, or the object goes: then the claim is an orphan and its outcome unknown. */
-  async #settleLater(settle: () => boolean): Promise<void> {
-    for (let delayMs = SETTLE_RETRY_MS; ; delayMs = Math.min(delayMs * 2, SETTLE_RETRY_CAP_MS)) {
-      // oxlint-disable-next-line no-await-in-loop -- one try after the other
-      await scheduler.wait(delayMs)
-      try {
-        settle()
-        return
-      } catch (error) {
-        logFault('a settle could still not be stored', error)
-      }
-    }
+  async #grantUnlessDone(
+    request: ClaimRequest,
+    caller: Caller,
+    record: UnknownRecord,
+  ): Promise<ClaimAnswer> {
+    const claim = await this.#claimUnlessDone(request, caller, record)
+    if ('kind' in claim) return claim
+    this.#flights.takeOff(claim, toOwner(request, Date.now()))
+    return { kind: 'granted', claim }
   }
 
-  async #answer(refusal: Refusal, claim: ClaimRequest, join: JoinRules): Promise<Answer> {
+  /** Asks the origin first, and claims the operation when it was not executed. */
+  async #claimUnlessDone(
+    request: ClaimRequest,
+    caller: Caller,
+    record: UnknownRecord,
+  ): Promise<ClaimRef | Answer> {
+    const known = toRef(request.operationId, record)
+    const resolution = await this.#runs.resolve(known, record, caller.probeHeaders)
+    if (resolution.kind !== 'not_executed') return answerResolution(resolution, record, caller)
+    const owner = toOwner(request, Date.now())
+    const next = { claimId: request.claimId, owner, isResolved: true }
+    const claim = this.#runs.claimAgain(known, next)
+    return claim ?? answerResolution({ kind: 'undecided' }, record, caller)
+  }
+
+  /** The work goes on when the caller is gone. */
+  #keepAlive<result>(work: Promise<result>): Promise<result> {
+    this.ctx.waitUntil(work.catch(() => {}))
+    return work
+  }
+
+  async #answer(refusal: Refusal, operationId: string, caller: Caller): Promise<Answer> {
     switch (refusal.kind) {
       case 'replay':
-        return this.#replay(claim.operationId, refusal.settled, join)
+        return this.#replay(operationId, refusal.settled, caller)
       case 'in_flight':
-        return this.#join(claim.operationId, refusal.running, join)
+        return this.#join(operationId, refusal.running, caller)
       case 'mismatch':
       case 'expired':
         return { kind: refusal.kind, fence: refusal.known.fence }
-      case 'held':
+      case 'hold':
         return { kind: 'held', fence: refusal.record.fence, reason: refusal.record.reason }
       case 'store_fault':
         return refusal
     }
   }
 
-  #replay(operationId: string, settled: SettledRecord, join: JoinRules): Answer {
+  #replay(operationId: string, settled: SettledRecord, caller: Caller): Answer {
     const { snapshot, fence, state, settledAt } = settled
     if (snapshot.body === 'omitted') return { kind: 'too_large', fence, timing: NO_TIME }
-    const origins = { stored: snapshot.corsOrigin, current: join.corsOrigin }
+    const origins = { stored: snapshot.corsOrigin, current: caller.corsOrigin }
     const headers = toReplayHeaders(snapshot.headers, origins)
     const readPart = (part: number) => this.#ledger.readBodyPart(operationId, part)
     const body = snapshot.body === 'none' ? null : toWireBody(snapshot.bodyBytes, readPart)
@@ -163,28 +211,16 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return { kind: 'replayed', response, outcome: state, fence, ageMs: Date.now() - settledAt }
   }
 
-  async #join(operationId: string, running: InProgressRecord, join: JoinRules): Promise<Answer> {
-    const { fence, claimedAt } = running
+  async #join(operationId: string, running: OperationRecord, caller: Caller): Promise<Answer> {
     const startedAt = Date.now()
-    const flight = this.#flights.get(operationId) ?? new Flight(fence, claimedAt)
+    const { fence, claimedAt } = running
     // After a restart a Worker's claim lives on under its lease; its settle will land this flight.
-    this.#flights.set(operationId, flight)
-    const end = await flight.wait(join.waitMs)
+    const flight =
+      this.#flights.ofOperation(operationId) ??
+      this.#flights.takeOff(toRef(operationId, running), ownerOf(running))
+    const end = await flight.wait(caller.waitMs)
     const timing = { ...NO_TIME, waitedMs: Date.now() - startedAt }
-    switch (end?.kind) {
-      case undefined:
-        return { kind: 'in_flight', fence, runningMs: Date.now() - claimedAt, timing }
-      case 'too_large':
-        return { kind: 'too_large', fence, timing }
-      case 'fault':
-        return { kind: 'lost', fault: end.fault, joined: true, fence, timing }
-      case 'response': {
-        const { status, outcome, corsOrigin } = end
-        const origins = { stored: corsOrigin, current: join.corsOrigin }
-        const headers = toReplayHeaders(end.headers, origins)
-        const response = { status, headers, body: splitBody(end.body) }
-        return { kind: 'joined', response, outcome, fence, timing }
-      }
-    }
+    if (end === null) return { kind: 'in_flight', fence, runningMs: Date.now() - claimedAt, timing }
+    return answerJoined(end, fence, timing, caller)
   }
 }

@@ -8,6 +8,9 @@ interface Part extends Record<string, SqlStorageValue> {
   bytes: ArrayBuffer
 }
 
+/** Whose body a piece belongs to: the stored request's, or the snapshot's. */
+export type BodyOf = 'request' | 'response'
+
 /** Largest piece of a body in one row. The platform documents 2 MB for a row and enforces more or less. */
 const PART_BYTES = 1_048_576
 
@@ -42,8 +45,8 @@ export class RecordStore {
     return row === undefined ? null : (JSON.parse(row.record) as OperationRecord)
   }
 
-  /** @param dueAt Epoch milliseconds at which the alarm has something to do for this operation. */
-  write(operationId: string, record: OperationRecord, dueAt: number): void {
+  /** @param dueAt Epoch milliseconds at which the alarm has something to do for it, or `null`. */
+  write(operationId: string, record: OperationRecord, dueAt: number | null): void {
     this.#createTables()
     this.#sql.exec(
       'INSERT OR REPLACE INTO operation (id, record, due_at) VALUES (?, ?, ?)',
@@ -55,14 +58,16 @@ export class RecordStore {
 
   delete(operationId: string): void {
     this.#sql.exec('DELETE FROM operation WHERE id = ?', operationId)
-    this.deleteBody(operationId)
+    this.deleteBody(operationId, 'request')
+    this.deleteBody(operationId, 'response')
   }
 
-  writeBody(operationId: string, body: Uint8Array): void {
+  writeBody(operationId: string, of: BodyOf, body: Uint8Array): void {
     for (let part = 0; part * PART_BYTES < body.byteLength; part++) {
       this.#sql.exec(
-        'INSERT INTO body (operation_id, part, bytes) VALUES (?, ?, ?)',
+        'INSERT INTO body (operation_id, belongs_to, part, bytes) VALUES (?, ?, ?, ?)',
         operationId,
+        of,
         part,
         body.slice(part * PART_BYTES, (part + 1) * PART_BYTES),
       )
@@ -70,18 +75,19 @@ export class RecordStore {
   }
 
   /** @returns One piece of the body, or `null` behind its end. */
-  readBodyPart(operationId: string, part: number): Uint8Array<ArrayBuffer> | null {
+  readBodyPart(operationId: string, of: BodyOf, part: number): Uint8Array<ArrayBuffer> | null {
     if (!this.#isThere()) return null
     const [row] = this.#sql.exec<Part>(
-      'SELECT bytes FROM body WHERE operation_id = ? AND part = ?',
+      'SELECT bytes FROM body WHERE operation_id = ? AND belongs_to = ? AND part = ?',
       operationId,
+      of,
       part,
     )
     return row === undefined ? null : new Uint8Array(row.bytes)
   }
 
-  deleteBody(operationId: string): void {
-    this.#sql.exec('DELETE FROM body WHERE operation_id = ?', operationId)
+  deleteBody(operationId: string, of: BodyOf): void {
+    this.#sql.exec('DELETE FROM body WHERE operation_id = ? AND belongs_to = ?', operationId, of)
   }
 
   /** Operations for which the alarm has something to do, at most `limit` of them. */
@@ -98,12 +104,11 @@ export class RecordStore {
     }))
   }
 
-  /** @returns Epoch milliseconds of the next thing to do, or `null` when nothing is stored. */
-  nextDueAt(): number | null {
-    if (!this.#isThere()) return null
-    return this.#sql
-      .exec<{ due_at: number | null }>('SELECT min(due_at) AS due_at FROM operation')
-      .one().due_at
+  /** How many operations are stored, and the epoch milliseconds at which the next one is due. */
+  summary(): { readonly count: number; readonly dueAt: number | null } {
+    if (!this.#isThere()) return { count: 0, dueAt: null }
+    const query = 'SELECT count(*) AS count, min(due_at) AS dueAt FROM operation'
+    return this.#sql.exec<{ count: number; dueAt: number | null }>(query).one()
   }
 
   /** Whether anything was ever written, so that there is something to give back. */
@@ -133,13 +138,14 @@ export class RecordStore {
       CREATE TABLE IF NOT EXISTS operation (
         id TEXT PRIMARY KEY,
         record TEXT NOT NULL,
-        due_at INTEGER NOT NULL
+        due_at INTEGER
       ) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS body (
         operation_id TEXT NOT NULL,
+        belongs_to TEXT NOT NULL,
         part INTEGER NOT NULL,
         bytes BLOB NOT NULL,
-        PRIMARY KEY (operation_id, part)
+        PRIMARY KEY (operation_id, belongs_to, part)
       ) STRICT, WITHOUT ROWID;`)
     this.#hasTables = true
   }

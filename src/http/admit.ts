@@ -16,9 +16,9 @@ export const KEY_HEADER = 'Idempotency-Key'
 /** A request that may be claimed. */
 export interface Admitted {
   readonly key: string
-  readonly tenant: string
   readonly body: Uint8Array<ArrayBuffer>
-  readonly claim: Omit<ClaimRequest, 'leaseMs'>
+  /** What every claim of it holds; the route adds how it is driven and recovered. */
+  readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery'>
 }
 
 /** Why a request is not claimed, with what of it is known. */
@@ -62,14 +62,14 @@ export async function admit(
   const claim = {
     operationId: await operationId(digest, tenant, key.value),
     operation,
+    tenant,
     fingerprint: printed.value,
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
-    unknown: policy.unknown,
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
   }
-  return ok({ key: key.value, tenant, body, claim })
+  return ok({ key: key.value, body, claim })
 }
 
 function refuse(because: Problem, tenant: string | null = null): Result<never, Refused> {

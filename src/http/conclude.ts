@@ -1,9 +1,8 @@
 import type { Context } from 'hono'
 
+import { toHeaders } from '../core/headers.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
-import { toDataPoint } from '../metrics/data-point.ts'
-import { logFault, logRequest } from '../metrics/log.ts'
-import type { RequestFacts } from '../metrics/request-facts.ts'
+import { recordRequest } from '../metrics/record-request.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemResponse } from './problem-response.ts'
 import { isProblem, type Verdict } from './verdict.ts'
@@ -36,7 +35,7 @@ export function mark(
   const { reply } = verdict
   response.headers.set('Idempotency-Status', verdict.status)
   response.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
-  record(c, {
+  recordRequest(c.env, {
     ...verdict.timing,
     operation: subject.operation,
     method: c.req.method,
@@ -52,6 +51,8 @@ export function mark(
     claimMs: Math.max(0, subject.guardMs - verdict.timing.originMs - verdict.timing.waitedMs),
     ageMs: verdict.ageMs,
     requestBytes: subject.requestBytes,
+    originCalls: verdict.work?.originCalls ?? 0,
+    settle: verdict.work?.settle ?? null,
   })
   return response
 }
@@ -66,19 +67,8 @@ function markReplay(headers: Headers, ageMs: number): void {
 }
 
 function toResponse({ status, headers: fields, body }: WireResponse): Response {
-  const headers = new Headers()
-  for (const [name, value] of fields) headers.append(name, value)
+  const headers = toHeaders(fields)
   const isEmpty = hasNoBody(status) || (body instanceof Uint8Array && body.byteLength === 0)
   // The bytes are encoded already, as Content-Encoding says.
   return new Response(isEmpty ? null : body, { status, headers, encodeBody: 'manual' })
-}
-
-/** A metric that cannot be written must not cost the client its answer. */
-function record(c: Context<GatewayEnv>, facts: RequestFacts): void {
-  logRequest(facts)
-  try {
-    c.env.METRICS.writeDataPoint(toDataPoint(facts))
-  } catch (error) {
-    logFault('a data point could not be written', error)
-  }
 }

@@ -1,4 +1,5 @@
 import { Hono } from 'hono'
+import { getPathNoStrict } from 'hono/utils/url'
 
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigest, type Digest } from '../core/digest.ts'
@@ -25,8 +26,11 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   }
   const { tenant } = options
   const digestOf = createDigests()
-  // A path with a slash at its end is the same route; it must not slip past its protection.
-  const app = new Hono<GatewayEnv>({ strict: false })
+  // A path with a slash at its end, or with two of them in a row, is the same route for many
+  // origins; it must not slip past its protection.
+  const app = new Hono<GatewayEnv>({
+    getPath: (request) => getPathNoStrict(request).replaceAll(/\/{2,}/g, '/'),
+  })
   app.use(async function scope(c, next) {
     c.set('hapax', {
       startedAt: Date.now(),

@@ -1,20 +1,24 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
-import { readPreferredWait } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
-import type { JoinRules, OperationGuard } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { admit, type Admitted, KEY_HEADER } from './admit.ts'
 import { conclude, type Subject } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { isOverloaded } from './object.ts'
+import { readOuterRetry } from './outer-retry.ts'
 import { operationOf } from './route-policy.ts'
-import { guardLost, rejected, type Verdict } from './verdict.ts'
+import { guardLost, rejected, storeFault, tooLate, type Verdict } from './verdict.ts'
 
 /** How a route treats a request, by whether it may be claimed. */
 export interface GuardedWork {
-  /** Without a key, on a route where that is allowed. */
-  readonly unprotected: (subject: Subject) => Promise<Response | undefined>
+  /**
+   * Without protection, where the policy allows that.
+   *
+   * @param body What was read of the request already, or `null`.
+   */
+  readonly unprotected: (subject: Subject, body: Admitted['body'] | null) => Promise<Response>
   readonly admitted: (admitted: Admitted) => Promise<Verdict>
 }
 
@@ -23,7 +27,7 @@ export async function guard(
   c: Context<GatewayEnv>,
   policy: Policy,
   work: GuardedWork,
-): Promise<Response | undefined> {
+): Promise<Response> {
   const operation = operationOf(c, policy)
   const subject: Subject = {
     operation,
@@ -34,7 +38,7 @@ export async function guard(
   }
   const field = c.req.header(KEY_HEADER)
   if (field === undefined) {
-    if (!policy.required) return work.unprotected(subject)
+    if (!policy.required) return work.unprotected(subject, null)
     const detail = `This operation is only accepted with the header ${KEY_HEADER}.`
     return conclude(c, subject, rejected(problem('key-missing', detail)))
   }
@@ -45,28 +49,21 @@ export async function guard(
     return conclude(c, { ...subject, tenant }, rejected(because))
   }
 
-  const { tenant, claim, body } = admission.value
-  const claimedAt = Date.now()
-  const verdict = await work.admitted(admission.value).catch((error: unknown) => {
-    logFault('the object of an operation could not be reached, or was reset', error)
-    return guardLost()
-  })
-  const guardMs = Date.now() - claimedAt
-  const { operationId } = claim
-  const known = { ...subject, tenant, operationId, requestBytes: body.byteLength, guardMs }
-  return conclude(c, known, verdict)
-}
+  const { claim, body } = admission.value
+  const { tenant, operationId } = claim
+  const known = { ...subject, tenant, operationId, requestBytes: body.byteLength }
+  const { deadlineAt } = readOuterRetry(c.req.raw.headers)
+  if (deadlineAt !== null && deadlineAt <= Date.now()) return conclude(c, known, tooLate())
 
-/** The object that guards an operation: one for each. */
-export function objectOf(c: Context<GatewayEnv>, operationId: string): OperationGuard {
-  // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
-  return c.env.OPERATIONS.getByName(operationId) as unknown as OperationGuard
-}
-
-/** How long this request waits for another's call, and what it brings along for a replay. */
-export function joinRulesOf(c: Context<GatewayEnv>, policy: Policy): JoinRules {
-  return {
-    waitMs: readPreferredWait(c.req.raw.headers) ?? policy.wait,
-    corsOrigin: c.req.header('Origin') ?? null,
+  const askedAt = Date.now()
+  const verdict = await work.admitted(admission.value).catch(toFault)
+  if (verdict.isUnclaimed === true && policy.onStoreError === 'open') {
+    return work.unprotected(known, body)
   }
+  return conclude(c, { ...known, guardMs: Date.now() - askedAt }, verdict)
+}
+
+function toFault(error: unknown): Verdict {
+  logFault('the object of an operation could not be reached, or was reset', error)
+  return isOverloaded(error) ? storeFault() : guardLost()
 }

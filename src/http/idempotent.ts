@@ -2,11 +2,11 @@ import type { Context, MiddlewareHandler, Next } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
-import { NO_TIME } from '../core/answer.ts'
+import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, continueBody } from '../core/body.ts'
-import { toClientHeaders } from '../core/headers.ts'
+import { toClientHeaders, toOriginHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing, type Reply } from '../core/landing.ts'
-import { parseOutcomeDirective } from '../core/outcome.ts'
+import { readOriginDirectives } from '../core/origin-directives.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import type { OperationGuard } from '../durable/operation-guard.ts'
@@ -14,7 +14,9 @@ import { logFault } from '../metrics/log.ts'
 import type { Admitted } from './admit.ts'
 import { mark } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { guard, joinRulesOf, objectOf } from './guard.ts'
+import { guard } from './guard.ts'
+import { askObject } from './object.ts'
+import { callerOf, landingRulesOf, recoveryOf } from './plan.ts'
 import { withPolicy } from './route-policy.ts'
 import { toStatus, toVerdict, UNPROTECTED, type Verdict } from './verdict.ts'
 
@@ -34,7 +36,8 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
     return async function idempotent(c, next) {
       if (policy.mode === 'off') return next()
       const response = await guard(c, policy, {
-        async unprotected(subject) {
+        async unprotected(subject, body) {
+          if (body !== null) restoreBody(c, body)
           await next()
           return mark(c, new Response(c.res.body, c.res), subject, UNPROTECTED)
         },
@@ -59,32 +62,39 @@ async function run(
   policy: Policy,
   { claim, body }: Admitted,
 ): Promise<Verdict> {
-  const object = objectOf(c, claim.operationId)
-  const request = { ...claim, leaseMs: policy.lease }
-  const join = joinRulesOf(c, policy)
-  const answer = await object.claim(request, join)
+  const { operationId } = claim
+  const ask: Ask = (question) => askObject(c, operationId, question)
+  const caller = callerOf(c, policy, toOriginHeaders(c.req.raw.headers))
+  const recovery = recoveryOf(c, { ...policy, durable: false }, claim)
+  const request = { ...claim, recovery, leaseMs: policy.lease }
+  const answer = await ask((object) => object.claim(request, caller))
   if (answer.kind !== 'granted') return toVerdict(answer, policy)
 
   const startedAt = Date.now()
-  // The handler reads the body that the fingerprint has used up.
-  if (c.req.raw.body !== null) c.req.raw = new Request(c.req.raw, { body })
-  const reply = await underLease(object, answer.claim, policy.lease, () =>
+  restoreBody(c, body)
+  const reply = await underLease(ask, answer.claim, policy.lease, () =>
     callHandler(c, next, policy),
   )
-  const { corsOrigin } = join
   const landing =
-    reply.kind === 'threw'
-      ? HANDLER_THREW
-      : decideLanding(reply, { outcomes: policy.outcomes, snapshot: policy.snapshot, corsOrigin })
-  await settle(c, object, answer.claim, landing)
+    reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
+  const settled = await settle(c, ask, answer.claim, landing)
   return {
     status: toStatus(landing.outcome),
     reply: reply.response,
     outcome: landing.outcome,
     fence: answer.claim.fence,
     timing: { ...NO_TIME, originMs: Date.now() - startedAt },
+    work: { originCalls: 0, settle: settled },
     ageMs: 0,
   }
+}
+
+/** Asks the object of the operation. */
+type Ask = <answer>(question: (object: OperationGuard) => Promise<answer>) => Promise<answer>
+
+/** The handler reads the body that the fingerprint has used up. */
+function restoreBody(c: Context<GatewayEnv>, body: Admitted['body']): void {
+  if (c.req.raw.body !== null) c.req.raw = new Request(c.req.raw, { body })
 }
 
 type HandlerReply =
@@ -93,40 +103,57 @@ type HandlerReply =
 
 const HANDLER_THREW: Landing = {
   outcome: 'unknown',
-  settlement: { outcome: 'unknown', reason: 'handler-threw', originStatus: null },
+  settlement: {
+    outcome: 'unknown',
+    reason: 'handler-threw',
+    evidence: { originStatus: null, fault: null },
+  },
   end: { kind: 'fault', fault: 'lost' },
 }
 
-/** Runs the handlers. Hono's `next` does not reject when one throws: it leaves `c.error` behind. */
+/**
+ * Runs the handlers. Hono's `next` does not reject when one throws an error: it leaves `c.error`
+ * behind. It rejects when something else was thrown.
+ */
 async function callHandler(
   c: Context<GatewayEnv>,
   next: Next,
   policy: Policy,
 ): Promise<HandlerReply> {
-  await next()
+  try {
+    await next()
+    return await readHandlerReply(c, policy)
+  } catch (error) {
+    logFault('a handler threw, or its body broke off', error)
+    return { kind: 'threw', response: { status: 500, headers: [], body: null } }
+  }
+}
+
+async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise<HandlerReply> {
   const { status, headers: fromHandler } = c.res
   const collected = await collectBody(c.res.body, policy.limits.response)
   const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
   // The body was read decoded, so it is sent as it was read.
   const headers = toClientHeaders(fromHandler).filter(([name]) => name !== 'content-encoding')
   const response = { status, headers, body }
-  if (c.error !== undefined && !(c.error instanceof HTTPException))
+  if (c.error !== undefined && !(c.error instanceof HTTPException)) {
     return { kind: 'threw', response }
-  const directive = parseOutcomeDirective(fromHandler.get('idempotency-outcome'))
-  return { kind: 'answer', ...response, directive, response }
+  }
+  const directives = readOriginDirectives(fromHandler)
+  return { kind: 'answer', ...response, directives, response }
 }
 
 /** Renews the lease every third of it while the work runs. */
 async function underLease<result>(
-  object: OperationGuard,
+  ask: Ask,
   claim: ClaimRef,
   leaseMs: number,
   work: () => Promise<result>,
 ): Promise<result> {
   const renewal = setInterval(() => {
-    object
-      .renew(claim, leaseMs)
-      .catch((error: unknown) => logFault('a lease was not renewed', error))
+    ask((object) => object.renew(claim, leaseMs)).catch((error: unknown) =>
+      logFault('a lease was not renewed', error),
+    )
   }, leaseMs / 3)
   try {
     return await work()
@@ -141,21 +168,21 @@ const SETTLE_RETRY_MS = 200
 /** A settle that fails must not cost the client its answer: the claim stands, nobody runs again. */
 async function settle(
   c: Context<GatewayEnv>,
-  object: OperationGuard,
+  ask: Ask,
   claim: ClaimRef,
   { settlement, end }: Landing,
-): Promise<void> {
-  const trySettle = () => object.settle({ claim, settlement, end })
+): Promise<SettleResult> {
+  const trySettle = () => ask((object) => object.settle({ claim, settlement, end }))
   try {
-    const isTaken = await trySettle()
-    if (!isTaken) logFault('a late settle was refused', new Error('A newer claim exists, or none.'))
+    return await trySettle()
   } catch (error) {
     logFault('a settle could not be stored; it will be tried again', error)
     c.executionCtx.waitUntil(settleLater(trySettle))
+    return 'taken'
   }
 }
 
-async function settleLater(trySettle: () => Promise<boolean>): Promise<void> {
+async function settleLater(trySettle: () => Promise<unknown>): Promise<void> {
   for (let tries = 1; tries < SETTLE_TRIES; tries++) {
     // oxlint-disable-next-line no-await-in-loop -- one try after the other
     await scheduler.wait(SETTLE_RETRY_MS * 4 ** tries)

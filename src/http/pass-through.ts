@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import { originOf } from '../origin/target.ts'
+import { originOf, pathOf } from '../origin/target.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**
@@ -10,7 +10,6 @@ import type { GatewayEnv } from './gateway-env.ts'
 export function passThrough(c: Context<GatewayEnv>): Response | Promise<Response> {
   const origin = originOf(c.env)
   if (origin === null) return new Response('Not found', { status: 404 })
-  const { pathname, search } = new URL(c.req.url)
-  const request = new Request(origin.urlOf(pathname + search), c.req.raw)
+  const request = new Request(origin.urlOf(pathOf(c.req.raw.url)), c.req.raw)
   return origin.fetch(new Request(request, { redirect: 'manual' }))
 }

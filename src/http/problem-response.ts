@@ -19,7 +19,7 @@ export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${sl
 export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Response {
   const type = accepts(c, {
     header: 'Accept',
-    supports: [JSON_TYPE, MARKDOWN_TYPE],
+    supports: [JSON_TYPE, 'application/json', MARKDOWN_TYPE],
     default: JSON_TYPE,
   })
   const document = toDocument(c, problem)
@@ -32,7 +32,7 @@ export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Respo
     'Stripe-Should-Retry': String(problem.retryable),
   })
   if (problem.retryAfterMs !== null) {
-    headers.set('Retry-After', String(Math.ceil(problem.retryAfterMs / 1_000)))
+    headers.set('Retry-After', String(Math.max(1, Math.round(problem.retryAfterMs / 1_000))))
   }
   if (problem.status === 401) headers.set('WWW-Authenticate', 'Bearer')
   const body = isMarkdown ? toMarkdown(document) : JSON.stringify(document)

@@ -1,5 +1,5 @@
 import type { Policy } from '../config/policy.ts'
-import { type Answer, NO_TIME, type Timing } from '../core/answer.ts'
+import { type Answer, NO_TIME, type Timing, type Work } from '../core/answer.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
 import { type Problem, problem, type RetryWord } from '../core/problem.ts'
 import { retryAfterMs } from '../core/retry-after.ts'
@@ -13,12 +13,16 @@ export interface Verdict {
   readonly outcome: Outcome | null
   readonly fence: number
   readonly timing: Timing
+  /** `null` where this request called nobody. */
+  readonly work: Work | null
   /** Milliseconds since the operation settled; only on a replay. */
   readonly ageMs: number
+  /** Whether the store failed and provably nothing was claimed or sent. */
+  readonly isUnclaimed?: true
 }
 
 /** What a verdict has where nothing else is known. */
-const NOTHING = { outcome: null, fence: 0, timing: NO_TIME, ageMs: 0 } as const
+const NOTHING = { outcome: null, fence: 0, timing: NO_TIME, work: null, ageMs: 0 } as const
 
 /** A request that was refused before any claim. */
 export function rejected(because: Problem): Verdict {
@@ -28,9 +32,16 @@ export function rejected(because: Problem): Verdict {
 /** A request that was let through as if the route were not protected. */
 export const UNPROTECTED: Omit<Verdict, 'reply'> = { ...NOTHING, status: 'unprotected' }
 
+/** A request whose deadline had passed before anything was sent. */
+export function tooLate(): Verdict {
+  const detail = 'The deadline of the request had passed when it came here, so nothing was sent.'
+  return rejected(problem('origin-timeout', detail, { retry: 'same-key' }))
+}
+
 /** The claim could not be stored. */
 export function storeFault(): Verdict {
-  return storeUnavailable('The operation could not be recorded, so nothing was forwarded.')
+  const verdict = storeUnavailable('The operation could not be recorded, so nothing was forwarded.')
+  return { ...verdict, isUnclaimed: true }
 }
 
 /** The object could not be asked, or went away while it ran the operation. */
@@ -69,6 +80,10 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
       return { ...NOTHING, ...answer, status: 'expired', reply: expired() }
     case 'too_large':
       return { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+    case 'rate_limited':
+      return rejected(rateLimited())
+    case 'circuit_open':
+      return rejected(circuitOpen(answer.retryAfterMs))
     case 'store_fault':
       return storeFault()
   }
@@ -87,7 +102,7 @@ export function toStatus(outcome: Outcome): IdempotencyStatus {
 
 function lost(answer: Extract<Answer, { kind: 'lost' }>, policy: Policy): Verdict {
   const outcome: Outcome = answer.fault === 'not-sent' ? 'not_executed' : 'unknown'
-  const status = answer.joined ? 'joined' : toStatus(outcome)
+  const status = answer.work === null ? 'joined' : toStatus(outcome)
   return { ...NOTHING, ...answer, status, outcome, reply: lostProblem(answer.fault, policy) }
 }
 
@@ -120,14 +135,20 @@ function retryOfUnknown(policy: Policy): RetryWord {
   return policy.unknown === 'hold' ? 'never' : 'wait'
 }
 
-function adviceOnUnknown(policy: Policy): string {
-  return policy.unknown === 'hold'
-    ? 'Whether it was executed is not known, so it is held and not executed again until that is resolved.'
-    : 'A retry with the same key is sent to the origin again, which knows repeats by its own key.'
+function adviceOnUnknown({ unknown }: Policy): string {
+  if (unknown === 'hold') {
+    return 'Whether it was executed is not known, so it is held and not executed again until that is resolved.'
+  }
+  return unknown === 'resend'
+    ? 'A retry with the same key is sent to the origin again, which knows repeats by its own key.'
+    : 'The origin is asked whether it was executed: on the next retry with the same key, and by itself in between.'
 }
 
 function held(policy: Policy): Problem {
-  return problem('outcome-unknown', adviceOnUnknown(policy), { retry: retryOfUnknown(policy) })
+  const retry = retryOfUnknown(policy)
+  const detail = adviceOnUnknown(policy)
+  if (retry === 'never') return problem('outcome-unknown', detail, { retry })
+  return problem('outcome-unknown', detail, { retry, retryAfterMs: retryAfterMs(0, Math.random()) })
 }
 
 function mismatch(policy: Policy): Problem {
@@ -139,6 +160,22 @@ function mismatch(policy: Policy): Problem {
 function inProgress(runningMs: number): Problem {
   const detail = `The first request with this key has been running for ${runningMs} ms. Send the same request again later to get its result.`
   return problem('in-progress', detail, { retryAfterMs: retryAfterMs(runningMs, Math.random()) })
+}
+
+function rateLimited(): Problem {
+  const detail =
+    'This caller has begun too many new operations. Send it again later with the same key.'
+  return problem('rate-limited', detail, {
+    retryAfterMs: retryAfterMs(RATE_WAIT_MS, Math.random()),
+  })
+}
+
+/** The shortest period that the platform's rate limits have. */
+const RATE_WAIT_MS = 10_000
+
+function circuitOpen(waitMs: number): Problem {
+  const detail = 'The origin has failed several times in a row and is left alone for a while.'
+  return problem('circuit-open', detail, { retryAfterMs: retryAfterMs(waitMs, Math.random()) })
 }
 
 function expired(): Problem {

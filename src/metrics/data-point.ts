@@ -26,6 +26,7 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
       tenant, // blob6
       facts.correlationId, // blob7
       facts.operationId ?? '', // blob8
+      facts.settle ?? '', // blob9
     ],
     doubles: [
       SCHEMA_VERSION, // double1
@@ -37,6 +38,7 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
       facts.waitedMs, // double7
       facts.ageMs, // double8
       facts.requestBytes, // double9
+      facts.originCalls, // double10
     ],
   }
 }

@@ -1,3 +1,4 @@
+import type { SettleResult } from '../core/answer.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
@@ -29,4 +30,8 @@ export interface RequestFacts {
   /** On a replay, milliseconds since the operation settled. */
   readonly ageMs: number
   readonly requestBytes: number
+  /** Calls of the origin that this request made, retries included. */
+  readonly originCalls: number
+  /** What became of its settle; `null` where it made none. */
+  readonly settle: SettleResult | null
 }

@@ -1,29 +1,18 @@
 import { collectBody, continueBody } from '../core/body.ts'
-import { toClientHeaders } from '../core/headers.ts'
+import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import type { Reply } from '../core/landing.ts'
-import { type OriginFault, parseOutcomeDirective } from '../core/outcome.ts'
-import { hasNoBody, type HeaderField } from '../core/snapshot.ts'
+import { readOriginDirectives } from '../core/origin-directives.ts'
+import type { OriginRequest } from '../core/origin-request.ts'
+import type { OriginFault } from '../core/outcome.ts'
+import type { CallBounds } from '../core/recovery.ts'
+import { hasNoBody } from '../core/snapshot.ts'
 import type { OriginTarget } from './target.ts'
 
-/** A request to the origin, as data: nothing of it hangs on the client's connection. */
-export interface OriginRequest {
-  readonly method: string
-  /** Path and query. */
-  readonly path: string
-  readonly headers: readonly HeaderField[]
-  readonly body: Uint8Array | null
-}
-
-/** Bounds of one call. */
-export interface CallBounds {
-  /** Milliseconds until the headers, then for every silence between two chunks of the body. */
-  readonly timeoutMs: number
-  /** Bytes of body that are collected. */
-  readonly limitBytes: number
-}
-
-/** Names in error messages that prove that nothing was sent. Anything else may have been lost later. */
-const NOT_SENT = /dns|name not resolved|tls|ssl|certificate/i
+/**
+ * Error messages that prove that nothing was sent: the name is not known, or the other side is not
+ * who it should be. Anything else may have been lost later, a refused connection included.
+ */
+const NOT_SENT = /dns lookup failed|certificate|tls handshake/i
 
 /**
  * Calls the origin once. Redirects are not followed, and the body stays encoded as it came, so
@@ -35,31 +24,34 @@ export async function callOrigin(
   bounds: CallBounds,
 ): Promise<Reply> {
   const watch = new SilenceWatch(bounds.timeoutMs)
+  let originStatus: number | null = null
   try {
     const response = await target.fetch(target.urlOf(request.path), {
       method: request.method,
-      headers: request.headers.map(([name, value]): [string, string] => [name, value]),
+      headers: toHeaders(request.headers),
       body: request.body,
       redirect: 'manual',
       encodeResponseBody: 'manual',
       signal: watch.signal,
     })
     watch.restart()
+    originStatus = response.status
     const stream = hasNoBody(response.status) ? null : response.body
     const collected = await collectBody(stream, bounds.limitBytes, watch)
     const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected, watch)
     const headers = toClientHeaders(response.headers)
-    const directive = parseOutcomeDirective(response.headers.get('idempotency-outcome'))
-    return { kind: 'answer', status: response.status, headers, directive, body }
+    const directives = readOriginDirectives(response.headers)
+    return { kind: 'answer', status: response.status, headers, directives, body }
   } catch (error) {
-    return { kind: 'fault', fault: toFault(error, watch) }
+    return { kind: 'fault', fault: toFault(error, watch, originStatus), originStatus }
   } finally {
     watch.stop()
   }
 }
 
-function toFault(error: unknown, watch: SilenceWatch): OriginFault {
+function toFault(error: unknown, watch: SilenceWatch, originStatus: number | null): OriginFault {
   if (watch.signal.aborted) return 'timeout'
+  if (originStatus !== null) return 'lost'
   return error instanceof Error && NOT_SENT.test(error.message) ? 'not-sent' : 'lost'
 }
 

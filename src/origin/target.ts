@@ -2,6 +2,8 @@ import type { HapaxEnv } from '../config/env.ts'
 
 /** Where requests go: a function like `fetch`, and the URL of a path there. */
 export interface OriginTarget {
+  /** Names it among others: its base URL. */
+  readonly base: string
   readonly fetch: typeof fetch
   /** @param path Path and query, beginning with `/`. */
   readonly urlOf: (path: string) => string
@@ -20,11 +22,12 @@ const BOUND_ORIGIN = 'https://origin.internal'
 export function originOf(env: HapaxEnv): OriginTarget | null {
   const { ORIGIN: binding } = env
   if (binding !== undefined) {
-    return { fetch: binding.fetch.bind(binding), urlOf: (path) => BOUND_ORIGIN + path }
+    const urlOf = (path: string) => BOUND_ORIGIN + path
+    return { base: BOUND_ORIGIN, fetch: binding.fetch.bind(binding), urlOf }
   }
   if (!env.ORIGIN_URL) return null
   const base = readBase(env.ORIGIN_URL)
-  return { fetch: (input, init) => fetch(input, init), urlOf: (path) => base + path }
+  return { base, fetch: (input, init) => fetch(input, init), urlOf: (path) => base + path }
 }
 
 function readBase(originUrl: string): string {
@@ -36,5 +39,22 @@ function readBase(originUrl: string): string {
 }
 
 /** What a deployer is told who protects a route without saying where its origin is. */
-export const NO_ORIGIN =
+const NO_ORIGIN =
   'There is no origin: set the variable ORIGIN_URL or a service binding named ORIGIN in wrangler.toml.'
+
+/**
+ * Finds the origin where there must be one.
+ *
+ * @throws {Error} When there is none.
+ */
+export function requireOrigin(env: HapaxEnv): OriginTarget {
+  const origin = originOf(env)
+  if (origin === null) throw new Error(NO_ORIGIN)
+  return origin
+}
+
+/** Path and query of a request's URL, to the letter: also a `?` with nothing behind it. */
+export function pathOf(requestUrl: string): string {
+  const [withoutFragment = requestUrl] = requestUrl.split('#', 1)
+  return withoutFragment.slice(new URL(requestUrl).origin.length)
+}

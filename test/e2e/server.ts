@@ -41,6 +41,8 @@ type Behaviour =
   | Respond
   /** Breaks the connection, at that moment of the answer. */
   | { kind: 'destroy'; when: 'before-headers' | 'after-headers' | 'mid-body' }
+  /** Begins its answer and never ends it: the connection stays open. */
+  | { kind: 'stall'; when: 'after-headers' | 'mid-body' }
   /** Answers when it is told to, in the way that it is told then. */
   | { kind: 'hold'; until: Promise<Behaviour> }
 
@@ -195,6 +197,9 @@ async function behave(behaviour: Behaviour, outgoing: ServerResponse): Promise<v
     case 'destroy':
       await breakOff(behaviour.when, outgoing)
       return
+    case 'stall':
+      await begin(behaviour.when, outgoing)
+      return
     case 'hold':
       await behave(await behaviour.until, outgoing)
   }
@@ -204,12 +209,15 @@ async function breakOff(
   when: 'before-headers' | 'after-headers' | 'mid-body',
   outgoing: ServerResponse,
 ): Promise<void> {
-  const { promise: flushed, resolve } = Promise.withResolvers<void>()
-  if (when !== 'before-headers') {
-    outgoing.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '100' })
-    outgoing.flushHeaders()
-    outgoing.write(when === 'mid-body' ? '{"half":' : '', () => resolve())
-    await flushed
-  }
+  if (when !== 'before-headers') await begin(when, outgoing)
   outgoing.destroy()
+}
+
+/** Resolves when the beginning of the answer is on its way. */
+async function begin(when: 'after-headers' | 'mid-body', outgoing: ServerResponse): Promise<void> {
+  const { promise: flushed, resolve } = Promise.withResolvers<void>()
+  outgoing.writeHead(200, { 'Content-Type': 'application/json', 'Content-Length': '100' })
+  outgoing.flushHeaders()
+  outgoing.write(when === 'mid-body' ? '{"half":' : '', () => resolve())
+  await flushed
 }

@@ -1,18 +1,13 @@
-import { createExecutionContext, evictDurableObject, waitOnExecutionContext } from 'cloudflare:test'
+import { evictDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import type { Handler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import {
-  createGateway,
-  createWorker,
-  credential,
-  idempotent,
-  type PolicyOptions,
-} from '../../src/hapax.ts'
+import { createGateway, credential, idempotent, type PolicyOptions } from '../../src/hapax.ts'
 import type { GatewayEnv } from '../../src/hapax.ts'
 import { objectOf } from './client.ts'
+import { clientOf, word } from './gateway.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -24,31 +19,9 @@ function gatewayWith(handler: Handler<GatewayEnv>, policy: PolicyOptions = {}) {
   const calls = vi.fn(handler)
   const app = createGateway({ tenant: credential('Authorization') })
   app.post('/grants', idempotent(policy), (c, next) => calls(c, next))
-  const worker = createWorker(app)
-  return {
-    calls,
-    async grant(key: string, body = '{"user":"a"}') {
-      const ctx = createExecutionContext()
-      const request = new Request<unknown, IncomingRequestCfProperties>(
-        'https://gateway.test/grants',
-        {
-          method: 'POST',
-          body,
-          headers: {
-            Authorization: 'Bearer tenant-a',
-            'Content-Type': 'application/json',
-            'Idempotency-Key': key,
-          },
-        },
-      )
-      const response = await worker.fetch?.(request, env, ctx)
-      await waitOnExecutionContext(ctx)
-      return response as Response
-    },
-  }
+  const send = clientOf(app, '/grants')
+  return { calls, grant: (key: string, body = '{"user":"a"}') => send(key, { body }) }
 }
-
-const word = (response: Response) => response.headers.get('Idempotency-Status')
 
 describe('idempotent', () => {
   it('runs the handler once and replays what it answered', async () => {
@@ -133,6 +106,7 @@ describe('idempotent', () => {
   it('runs a handler again that lost its lease, where the route says resend, and refuses the late settle', async () => {
     const gate = Promise.withResolvers<void>()
     let runs = 0
+    const point = vi.spyOn(env.METRICS, 'writeDataPoint')
     const { grant } = gatewayWith(
       async (c) => {
         runs += 1
@@ -149,7 +123,39 @@ describe('idempotent', () => {
     expect([await second.text(), word(second)]).toEqual(['run two', 'executed'])
     gate.resolve()
     await first
+    expect(point.mock.lastCall?.[0]?.blobs?.[8]).toBe('refused')
     expect(await (await grant('late-owner')).text()).toBe('run two')
+  })
+
+  it('takes the settle of a handler that lost its lease when nobody has taken over', async () => {
+    const gate = Promise.withResolvers<void>()
+    const point = vi.spyOn(env.METRICS, 'writeDataPoint')
+    const { calls, grant } = gatewayWith(async (c) => (await gate.promise, c.text('done')))
+    const first = grant('late-alone')
+    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    vi.useFakeTimers({ toFake: ['Date'] })
+    vi.setSystemTime(Date.now() + 60_001)
+    expect(word(await grant('late-alone'))).toBe('unknown')
+    gate.resolve()
+    expect(word(await first)).toBe('executed')
+    expect(point.mock.lastCall?.[0]?.blobs?.[8]).toBe('late')
+    expect(await (await grant('late-alone')).text()).toBe('done')
+    expect(calls).toHaveBeenCalledTimes(1)
+  })
+
+  it('renews the lease of a handler that runs longer', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { calls, grant } = gatewayWith(async (c) => (await gate.promise, c.text('done')), {
+      lease: '1s',
+      wait: 0,
+    })
+    const first = grant('long')
+    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    const startedAt = Date.now()
+    await vi.waitUntil(() => Date.now() > startedAt + 1_500, { timeout: 5_000 })
+    expect(word(await grant('long'))).toBe('in-progress')
+    gate.resolve()
+    expect(word(await first)).toBe('executed')
   })
 
   it('names the route and every wrong field of a bad policy at start', () => {

@@ -32,8 +32,9 @@ describe('a request on a protected route', () => {
         expect.stringMatching(/^[\w-]{43}$/),
         'corr-1',
         operationId,
+        'taken',
       ],
-      doubles: [1, 201, 1, ...Array.from({ length: 5 }, () => expect.any(Number)), 12],
+      doubles: [1, 201, 1, ...Array.from({ length: 5 }, () => expect.any(Number)), 12, 1],
     })
     expect(lines()).toEqual([
       expect.objectContaining({

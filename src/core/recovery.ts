@@ -1,0 +1,69 @@
+import type { LandingRules, Reply } from './landing.ts'
+
+/** Bounds of one call. */
+export interface CallBounds {
+  /** Milliseconds until the headers, then for every silence between two chunks of the body. */
+  readonly timeoutMs: number
+  /** Bytes of body that are collected. */
+  readonly limitBytes: number
+}
+
+/** What is needed to call the origin again without the request that did it first. */
+export interface RecoveryRules {
+  readonly bounds: CallBounds
+  readonly rules: LandingRules
+  /** Whether the request is stored, so that it can be sent again without a client. */
+  readonly isDurable: boolean
+}
+
+/**
+ * What is done about an unknown outcome: nothing until somebody resolves it, ask the origin's
+ * status resource, or send it again to an origin that knows repeats by their key.
+ */
+export type Recovery =
+  | { readonly kind: 'hold' }
+  | ({ readonly kind: 'probe'; readonly path: string } & RecoveryRules)
+  | ({ readonly kind: 'resend' } & RecoveryRules)
+
+/** What an answer of the status resource says of the operation. */
+export type ProbeVerdict =
+  | {
+      readonly kind: 'executed'
+      readonly status: number
+      readonly reply: Extract<Reply, { kind: 'answer' }>
+    }
+  | { readonly kind: 'not_executed' }
+  | { readonly kind: 'undecided' }
+
+const EXECUTED_STATUS = 200
+
+/**
+ * Reads an answer of the origin's status resource: 2xx says that the operation was executed and
+ * holds its result, 404 and 410 that it was not. Anything else says nothing.
+ *
+ * @param resultStatus The answer's `Idempotency-Result-Status`: the status of the result.
+ */
+export function decideProbe(reply: Reply): ProbeVerdict {
+  if (reply.kind === 'fault') return { kind: 'undecided' }
+  if (reply.status === 404 || reply.status === 410) return { kind: 'not_executed' }
+  if (reply.status < 200 || reply.status > 299) return { kind: 'undecided' }
+  return { kind: 'executed', status: reply.directives.resultStatus ?? EXECUTED_STATUS, reply }
+}
+
+const FIRST_RECOVERY_MS = 5_000
+const LAST_RECOVERY_MS = 300_000
+
+/** Milliseconds to the next recovery by alarm: 5 s at first, doubling to 5 minutes. */
+export function recoveryDelayMs(recoveryCount: number): number {
+  return Math.min(LAST_RECOVERY_MS, FIRST_RECOVERY_MS * 2 ** recoveryCount)
+}
+
+/** Puts an operation's names into the path of a status resource; each is percent-encoded. */
+export function expandProbePath(
+  template: string,
+  names: { readonly key: string; readonly tenant: string; readonly id: string },
+): string {
+  return template.replace(/\{(key|tenant|id)\}/g, (_, name: keyof typeof names) =>
+    encodeURIComponent(names[name]),
+  )
+}

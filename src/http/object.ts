@@ -1,0 +1,46 @@
+import type { Context } from 'hono'
+
+import type { OperationGuard } from '../durable/operation-guard.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+const MAX_TRIES = 3
+const RETRY_MS = 100
+
+/**
+ * Asks the object that guards an operation: one for each.
+ *
+ * A question that the platform lost is asked again, of a new stub. That is safe whatever became of
+ * the first: the record says what was claimed, and an object that was reset knows its orphan. An
+ * overloaded object is left alone.
+ *
+ * @throws {Error} When the object cannot be reached, or fails for a reason of its own.
+ */
+export async function askObject<answer>(
+  c: Context<GatewayEnv>,
+  operationId: string,
+  question: (object: OperationGuard) => Promise<answer>,
+): Promise<answer> {
+  for (let tries = 1; ; tries++) {
+    try {
+      // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
+      const object = c.env.OPERATIONS.getByName(operationId) as unknown as OperationGuard
+      // oxlint-disable-next-line no-await-in-loop -- one try after the other
+      return await question(object)
+    } catch (error) {
+      if (tries === MAX_TRIES || !isLost(error)) throw error
+      // oxlint-disable-next-line no-await-in-loop -- one try after the other
+      await scheduler.wait(RETRY_MS * tries * Math.random())
+    }
+  }
+}
+
+/** Whether an object turned the question away, so that nothing came of it. */
+export function isOverloaded(error: unknown): boolean {
+  return error instanceof Error && 'overloaded' in error && error.overloaded === true
+}
+
+function isLost(error: unknown): boolean {
+  if (!(error instanceof Error) || isOverloaded(error)) return false
+  const isRetryable = 'retryable' in error && error.retryable === true
+  return isRetryable || ('durableObjectReset' in error && error.durableObjectReset === true)
+}

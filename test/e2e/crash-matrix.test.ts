@@ -1,0 +1,241 @@
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { type Answer, headerOf } from '../../demo/client.ts'
+import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
+import { recordIs } from './state.ts'
+
+/**
+ * The gateway is killed once, with SIGKILL, while operations of every policy stand at every point
+ * at which it could be lost, and started again on the same state.
+ */
+const POLICIES = ['hold', 'probe', 'resend', 'asked'] as const
+const POINTS = ['upload', 'sent', 'headers', 'mid-body', 'waiter', 'answered'] as const
+type Policy = (typeof POLICIES)[number]
+type Point = (typeof POINTS)[number]
+
+/** What a retry finds after the restart, by where the gateway was lost: word, and calls of the origin in all. */
+const UNKNOWN_AT: Record<Policy, { word: string; status: number; calls: number }> = {
+  // Nobody executes again, and the answer says what resolves it.
+  hold: { word: 'unknown', status: 409, calls: 1 },
+  // The status resource holds the result.
+  probe: { word: 'replayed', status: 200, calls: 1 },
+  // The status resource does not know the operation.
+  asked: { word: 'executed', status: 201, calls: 2 },
+  // The origin knows repeats by their key.
+  resend: { word: 'executed', status: 201, calls: 2 },
+}
+
+function expectedAt(policy: Policy, point: Point) {
+  if (point === 'upload') return { word: 'executed', status: 201, calls: 1 }
+  if (point === 'answered') return { word: 'replayed', status: 201, calls: 1 }
+  return UNKNOWN_AT[policy]
+}
+
+const cases = POLICIES.flatMap((policy) =>
+  POINTS.map((point) => ({ policy, point, expected: expectedAt(policy, point) })),
+)
+const pauses = ['hold', 'probe', 'resend'] as const
+const body = '{"amount":1}'
+
+let origin: Origin
+let gateway: Gateway
+let persistTo: string
+const pathOf = (policy: string, point: string) => `/${policy}/${point}`
+const send = (where: string): Promise<Answer> => gateway.send({ path: where, key: where, body })
+
+/** The status resource: `probe` operations were executed, `asked` ones were not. */
+function scriptStatus(): void {
+  origin.on('/status', ({ path: asked }) => {
+    const key = new URL(asked, origin.url).searchParams.get('key')
+    const made = origin.requests.find(({ headers }) => headers['idempotency-key'] === key)
+    return made?.path.startsWith('/asked') ? json(404, {}) : json(200, { found: true })
+  })
+}
+
+/** Sends the headers of a request and half of its body. */
+async function sendHalf(where: string): Promise<Socket> {
+  const socket = connect(Number(new URL(gateway.url).port), '127.0.0.1')
+  await once(socket, 'connect')
+  socket.on('error', () => {})
+  socket.write(
+    [
+      `POST ${where} HTTP/1.1`,
+      'Host: gateway.test',
+      'Authorization: Bearer demo',
+      'Content-Type: application/json',
+      `Idempotency-Key: ${where}`,
+      `Content-Length: ${body.length}`,
+      '',
+      body.slice(0, 4),
+    ].join('\r\n'),
+  )
+  return socket
+}
+
+/** Brings an operation to its point. Resolves when it stands there. */
+async function bringTo(policy: Policy, point: Point): Promise<void> {
+  const where = pathOf(policy, point)
+  switch (point) {
+    case 'upload':
+      await sendHalf(where)
+      return
+    case 'answered':
+      await send(where)
+      return
+    case 'sent':
+      origin.hold(where)
+      break
+    case 'waiter':
+      origin.hold(where)
+      void send(where)
+      break
+    case 'headers':
+      origin.on(where, { kind: 'stall', when: 'after-headers' })
+      break
+    case 'mid-body':
+      origin.on(where, { kind: 'stall', when: 'mid-body' })
+      break
+  }
+  void send(where)
+  await origin.received(where)
+}
+
+beforeAll(async () => {
+  origin = await startOrigin()
+  const config = path.join(import.meta.dirname, 'gateway/wrangler.toml')
+  persistTo = mkdtempSync(path.join(tmpdir(), 'hapax-matrix-'))
+  gateway = await startGateway({ origin, config, persistTo })
+  scriptStatus()
+  await Promise.all(cases.map(({ policy, point }) => bringTo(policy, point)))
+  origin.on('/durable/alone', (_, nth) =>
+    nth === 1 ? { kind: 'stall', when: 'after-headers' } : json(201, { nth }),
+  )
+  void send('/durable/alone')
+  origin.hold('/probe/alone')
+  void send('/probe/alone')
+  for (const policy of pauses) {
+    origin.on(`/${policy}-pause`, (_, nth) => json(nth === 1 ? 503 : 201, { nth }))
+    void send(`/${policy}-pause`)
+  }
+  await Promise.all(
+    ['/durable/alone', '/probe/alone', ...pauses.map((policy) => `/${policy}-pause`)].map((where) =>
+      origin.received(where),
+    ),
+  )
+
+  await Promise.all(
+    pauses.map((policy) =>
+      recordIs(persistTo, `POST /${policy}-pause`, ({ attempts }) => attempts[0]?.outcome !== null),
+    ),
+  )
+
+  await gateway.kill()
+  for (const { policy, point } of cases) {
+    origin.on(pathOf(policy, point), (_, nth) => json(201, { nth }))
+  }
+  await gateway.restart()
+})
+
+afterAll(async () => {
+  await gateway.stop()
+  await origin.close()
+  rmSync(persistTo, { recursive: true, force: true })
+})
+
+describe('after SIGKILL and a restart on the same state', () => {
+  it.each(cases)(
+    'an operation lost at $point under $policy is $expected.word on its retry',
+    async ({ policy, point, expected }) => {
+      const where = pathOf(policy, point)
+      const retry = await send(where)
+      expect(retry).toMatchObject({ kind: 'answered', status: expected.status })
+      expect(headerOf(retry, 'Idempotency-Status')).toBe(expected.word)
+      const again = await send(where)
+      const word = expected.word === 'executed' ? 'replayed' : expected.word
+      expect(headerOf(again, 'Idempotency-Status')).toBe(word)
+      expect(origin.requestsTo(where)).toHaveLength(expected.calls)
+    },
+  )
+
+  it.each(pauses)(
+    'an operation lost between two calls under %s runs again, since the first was not executed',
+    async (policy) => {
+      const retry = await send(`/${policy}-pause`)
+      expect(headerOf(retry, 'Idempotency-Status')).toBe('executed')
+      expect(origin.requestsTo(`/${policy}-pause`)).toHaveLength(2)
+    },
+  )
+
+  it('what is stored is sent again by the alarm, without any client', async () => {
+    const second = await origin.received('/durable/alone', 2)
+    expect(second.body.toString()).toBe(body)
+    expect(second.headers['idempotency-attempt']).toBe('2')
+    const retry = await send('/durable/alone')
+    expect(retry).toMatchObject({ status: 201, body: '{"nth":2}' })
+    expect(origin.requestsTo('/durable/alone')).toHaveLength(2)
+  })
+
+  it('what can be asked for is asked for by the alarm, also when it is lost in the middle of that', async () => {
+    const [first] = origin.requestsTo('/probe/alone')
+    const key = first?.headers['idempotency-key']
+    const asked = () =>
+      origin.requestsTo('/status').filter(({ path: query }) => query.endsWith(`=${key}`))
+    origin.on('/status', { kind: 'stall', when: 'after-headers' })
+    for (let nth = 1; asked().length === 0; nth++) await origin.received('/status', nth)
+    await gateway.restart()
+    scriptStatus()
+    const before = asked().length
+    const retry = await send('/probe/alone')
+    expect(headerOf(retry, 'Idempotency-Status')).toBe('replayed')
+    expect(asked().length).toBeGreaterThan(before)
+    expect(origin.requestsTo('/probe/alone')).toHaveLength(1)
+  })
+})
+
+describe('a kill at any moment of a call', () => {
+  // From before the claim to behind the settle: the origin answers at once, the kill comes anywhere.
+  it.each([0, 2, 4, 7, 11, 16, 23, 40])(
+    'after %i ms never executes twice and never loses what a client has seen',
+    async (delayMs) => {
+      const wheres = Array.from({ length: 12 }, (_, index) =>
+        pathOf('hold', `kill-${delayMs}-${index}`),
+      )
+      const seen = new Map<string, Answer>()
+      const sent = wheres.map(async (where) => seen.set(where, await send(where)))
+      await new Promise((resolve) => setTimeout(resolve, delayMs))
+      await gateway.restart()
+      await Promise.all(sent)
+      for (const where of wheres) {
+        const calls = origin.requestsTo(where).length
+        const retry = await send(where)
+        const word = headerOf(retry, 'Idempotency-Status') ?? ''
+        const first = seen.get(where)
+        const hasSeen = first?.kind === 'answered' && first.status === 201
+        expect(hasSeen ? ['replayed'] : ['executed', 'replayed', 'unknown']).toContain(word)
+        expect(retry).toMatchObject(hasSeen ? { body: first.body } : {})
+        expect(origin.requestsTo(where)).toHaveLength(word === 'executed' ? calls + 1 : calls)
+        expect(origin.requestsTo(where).length).toBeLessThanOrEqual(1)
+      }
+    },
+  )
+})
+
+describe('limits.rate', () => {
+  it('lets two new operations of a tenant pass and refuses the third, by the platform’s own counter', async () => {
+    const statusOf = async (key: string) => {
+      const answer = await gateway.send({ path: '/limited', key, body })
+      return answer.kind === 'answered' ? answer.status : answer.kind
+    }
+    expect(await statusOf('one')).toBe(201)
+    expect(await statusOf('two')).toBe(201)
+    expect(await statusOf('three')).toBe(429)
+    expect(await statusOf('one')).toBe(201)
+    expect(origin.requestsTo('/limited')).toHaveLength(2)
+  })
+})

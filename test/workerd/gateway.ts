@@ -1,0 +1,41 @@
+import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import type { Hono } from 'hono'
+
+import { createWorker, type GatewayEnv } from '../../src/hapax.ts'
+
+interface Options {
+  readonly body?: string
+  readonly method?: string
+  readonly headers?: Record<string, string>
+  readonly env?: Record<string, unknown>
+}
+
+/** Sends requests with a key to a gateway that a test has made for itself, with the real objects behind it. */
+export function clientOf(app: Hono<GatewayEnv>, path: string) {
+  const worker = createWorker(app)
+  return async function send(key: string, options: Options = {}): Promise<Response> {
+    const ctx = createExecutionContext()
+    const request = new Request<unknown, IncomingRequestCfProperties>(
+      `https://gateway.test${path}`,
+      {
+        method: options.method ?? 'POST',
+        body: options.body ?? '{"amount":1}',
+        headers: {
+          Authorization: 'Bearer tenant-a',
+          'Content-Type': 'application/json',
+          'Idempotency-Key': key,
+          ...options.headers,
+        },
+      },
+    )
+    const response = await worker.fetch?.(request, { ...env, ...options.env }, ctx)
+    if (response === undefined) throw new Error('A worker of a gateway has a fetch handler.')
+    await waitOnExecutionContext(ctx)
+    return response
+  }
+}
+
+/** What the answer's `Idempotency-Status` says. */
+export const word = (response: Response): string | null =>
+  response.headers.get('Idempotency-Status')
