@@ -17,6 +17,8 @@ export default defineConfig({
             wrangler: { configPath: './wrangler.toml' },
             remoteBindings: false,
             miniflare: {
+              // Optional in a deployment, so it does not stand in wrangler.toml.
+              r2Buckets: ['SNAPSHOTS'],
               // Whatever a test did not answer itself must not reach a network.
               outboundService: () => new Response('no network in tests', { status: 599 }) as never,
             },

@@ -59,7 +59,7 @@ function introduction(): string {
   const key = `try-${randomUUID().slice(0, 8)}`
   const pay = (
     amount: number,
-  ) => `curl -i --compressed ${gateway.url}/payments -H 'Authorization: Bearer demo' \\
+  ) => `curl -i ${gateway.url}/payments -H 'Authorization: Bearer demo' \\
     -H 'Idempotency-Key: ${key}' -H 'Content-Type: application/json' \\
     -d '{"amount":${amount},"currency":"EUR"}'`
   return `

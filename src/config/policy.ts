@@ -56,9 +56,15 @@ const LimitsSchema = z.strictObject({
   /** Largest request body in bytes; above it 413. */
   request: z._default(wholeNumber(0, 25 * MIB), MIB),
   /** Largest response body that is kept, in bytes; of a larger one only status and headers are. */
-  response: z._default(wholeNumber(0, 25 * MIB), 8 * MIB),
+  response: z._default(wholeNumber(0, 100 * MIB), 8 * MIB),
   /** Whether new operations are counted per tenant: by the binding of this name, or by `RATE_LIMITER`. */
-  rate: z._default(z.union([z.boolean(), z.string().check(z.minLength(1))]), false),
+  rate: z._default(
+    z.union(
+      [z.boolean(), z.string().check(z.minLength(1))],
+      'must be true, false or the name of a rate-limiting binding',
+    ),
+    false,
+  ),
 })
 
 const SnapshotSchema = z.strictObject({
@@ -66,6 +72,10 @@ const SnapshotSchema = z.strictObject({
   setCookie: z._default(z.boolean(), false),
   /** Further header fields that are not kept. */
   omit: z._default(z.array(headerName), []),
+  /** Whether it is sealed with `HAPAX_SEAL_KEY` and the client's key. */
+  seal: z._default(z.boolean(), false),
+  /** Bytes from which on a body that streams is kept in the R2 bucket `SNAPSHOTS`; else all of it is in rows. */
+  spill: z.optional(wholeNumber(MIB, 100 * MIB)),
 })
 
 /** Asks the origin's status resource about an unknown outcome. Made by `probe`. */
@@ -86,10 +96,16 @@ export function probe(path: string): ProbePolicy {
   return { kind: 'probe', path }
 }
 
-const ProbeSchema = z.strictObject({
-  kind: z.literal('probe'),
-  path: z.string().check(z.startsWith('/', "must be a path at the origin, beginning with '/'")),
-})
+const originPath = z
+  .string()
+  .check(
+    z.regex(
+      /^\/(?:[^{}]|\{(?:key|tenant|id)\})*$/,
+      "must be a path at the origin, beginning with '/', with no names but {key}, {tenant} and {id}",
+    ),
+  )
+
+const ProbeSchema = z.strictObject({ kind: z.literal('probe'), path: originPath })
 
 const BudgetSchema = z.strictObject({
   /** Retries per call, over time. */
@@ -102,7 +118,7 @@ const BreakerSchema = z.strictObject({
   /** Failures in a row that open the circuit. */
   failures: z._default(wholeNumber(1, 1_000), 5),
   /** How long it stays open before one call tries the origin. */
-  cooldown: z._default(duration({ minMs: 10, maxMs: 3_600_000 }), 10_000),
+  cooldown: z._default(duration({ minMs: 1, maxMs: 3_600_000 }), 10_000),
 })
 
 /** How often the gateway itself calls the origin for one request. */
@@ -116,60 +132,86 @@ const RetrySchema = z.strictObject({
   deadline: z._default(duration({ maxMs: 600_000 }), 30_000),
   /** Outcomes that are tried again; else `not_executed`, and `unknown` where it is resent. */
   on: z.optional(z.array(z.enum(['not_executed', 'unknown']))),
-  budget: z._default(z.union([z.literal(false), BudgetSchema]), { ratio: 0.2, floor: 10 }),
-  breaker: z._default(z.union([z.literal(false), BreakerSchema]), false),
+  budget: z._default(
+    z.union(
+      [z.literal(false), BudgetSchema],
+      'must be false or { ratio: 0 to 1, floor: 1 to 10000 }',
+    ),
+    { ratio: 0.2, floor: 10 },
+  ),
+  breaker: z._default(
+    z.union(
+      [z.literal(false), BreakerSchema],
+      "must be false or { failures: 1 to 1000, cooldown: '1ms' to '1h' }",
+    ),
+    false,
+  ),
 })
 
 /** The policy of a protected route: every field with its default. */
-const PolicySchema = z
-  .strictObject({
-    /** Name of the operation in records, metrics and contract; else method and route pattern. */
-    operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
-    /** `false`: a request without a key is forwarded unprotected and counted as such. */
-    required: z._default(z.boolean(), true),
-    /** `'off'`: the route is as if it were not protected. */
-    mode: z._default(z.enum(['enforce', 'off']), 'enforce'),
-    /** How long a settled operation is remembered, from settling. */
-    retention: z._default(duration({ minMs: 1_000, maxMs: 365 * DAY_MS }), DAY_MS),
-    /** How long after that a late retry is refused. */
-    tombstone: z._default(duration({ maxMs: 365 * DAY_MS }), 0),
-    /** How long an in-flight duplicate waits for the running call. */
-    wait: z._default(duration({ maxMs: 60_000 }), 10_000),
-    /** How long the origin may take to its headers, and then be silent between two chunks. */
-    timeout: z._default(duration({ minMs: 10, maxMs: 600_000 }), 30_000),
-    /** How long a claim made by a Worker stands without renewal. */
-    lease: z._default(duration({ minMs: 1_000, maxMs: 600_000 }), 60_000),
-    /** What of a request tells it from another. */
-    fingerprint: z.prefault(FingerprintSchema, {}),
-    /** Outcomes by status or range, where the table does not fit. */
-    outcomes: z._default(z.record(outcomeRule, z.enum(OUTCOMES)), {}),
-    /** What is done about an unknown outcome: hold it, ask the origin, or send it again (to an idempotent origin). */
-    unknown: z._default(z.union([z.enum(['hold', 'resend']), ProbeSchema]), 'hold'),
-    retry: z.prefault(RetrySchema, {}),
-    /** Whether the request is stored with the claim, so that its recovery needs no client. */
-    durable: z._default(z.boolean(), false),
-    /** `'open'`: where the store of operations fails, the request is forwarded without protection. */
-    onStoreError: z._default(z.enum(['closed', 'open']), 'closed'),
-    limits: z.prefault(LimitsSchema, {}),
-    snapshot: z.prefault(SnapshotSchema, {}),
-    /** Status of a mismatch. */
-    mismatchStatus: z._default(z.literal([409, 422, 400]), 409),
-    /** What the origin gets as `Idempotency-Key`. */
-    forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
-  })
-  .check(
-    z.refine(({ unknown, retry }) => unknown === 'resend' || !retry.on?.includes('unknown'), {
-      path: ['retry', 'on'],
-      error: "'unknown' is only tried again where the route says unknown: 'resend'",
-    }),
-    z.refine(({ unknown, forwardKey }) => forwardKey === 'derived' || !needsKey(unknown), {
-      path: ['unknown'],
-      error: "{key} in the path needs forwardKey: 'derived'; the client's own key is not stored",
-    }),
-  )
+const PolicySchema = z.strictObject({
+  /** Name of the operation in records, metrics and contract; else method and route pattern. */
+  operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
+  /** `false`: a request without a key is forwarded unprotected and counted as such. */
+  required: z._default(z.boolean(), true),
+  /** `'off'`: the route is as if it were not protected. */
+  mode: z._default(z.enum(['enforce', 'off']), 'enforce'),
+  /** How long a settled operation is remembered, from settling. */
+  retention: z._default(duration({ minMs: 1, maxMs: 365 * DAY_MS }), DAY_MS),
+  /** How long after that a late retry is refused. */
+  tombstone: z._default(duration({ maxMs: 365 * DAY_MS }), 0),
+  /** How long an in-flight duplicate waits for the running call. */
+  wait: z._default(duration({ maxMs: 60_000 }), 10_000),
+  /** How long the origin may take to its headers, and then be silent between two chunks. */
+  timeout: z._default(duration({ minMs: 1, maxMs: 600_000 }), 30_000),
+  /** How long a claim made by a Worker stands without renewal. */
+  lease: z._default(duration({ minMs: 100, maxMs: 600_000 }), 60_000),
+  /** What of a request tells it from another. */
+  fingerprint: z.prefault(FingerprintSchema, {}),
+  /** Outcomes by status or range, where the table does not fit. */
+  outcomes: z._default(z.record(outcomeRule, z.enum(OUTCOMES)), {}),
+  /** What is done about an unknown outcome: hold it, ask the origin, or send it again (to an idempotent origin). */
+  unknown: z._default(
+    z.union(
+      [z.enum(['hold', 'resend']), ProbeSchema],
+      "must be 'hold', 'resend' or probe(path), the path beginning with '/' and holding no names but {key}, {tenant} and {id}",
+    ),
+    'hold',
+  ),
+  retry: z.prefault(RetrySchema, {}),
+  /** Whether the request is stored with the claim, so that its recovery needs no client. */
+  durable: z._default(z.boolean(), false),
+  /** `'open'`: where the store of operations fails, the request is forwarded without protection. */
+  onStoreError: z._default(z.enum(['closed', 'open']), 'closed'),
+  limits: z.prefault(LimitsSchema, {}),
+  /** Path at the origin that is asked with the caller's credentials before a replay; 2xx lets it pass. */
+  reauthorize: z.optional(originPath),
+  snapshot: z.prefault(SnapshotSchema, {}),
+  /** Status of a mismatch. */
+  mismatchStatus: z._default(z.literal([409, 422, 400]), 409),
+  /** What the origin gets as `Idempotency-Key`. */
+  forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
+})
 
-function needsKey(unknown: 'hold' | 'resend' | ProbePolicy): boolean {
-  return typeof unknown === 'object' && unknown.path.includes('{key}')
+/** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
+function crossFaults({ unknown, retry, forwardKey = 'derived', durable }: PolicyOptions): string[] {
+  const isProbed = typeof unknown === 'object' && unknown.path.includes('{key}')
+  const rules = [
+    {
+      isBroken: unknown !== 'resend' && Array.isArray(retry?.on) && retry.on.includes('unknown'),
+      fault: "retry.on: 'unknown' is only tried again where the route says unknown: 'resend'",
+    },
+    {
+      isBroken: isProbed && forwardKey !== 'derived',
+      fault:
+        "unknown: {key} in the path needs forwardKey: 'derived'; the client's key is not stored",
+    },
+    {
+      isBroken: durable === true && forwardKey === 'client',
+      fault: "durable: needs forwardKey: 'derived' or false; the client's own key is not stored",
+    },
+  ]
+  return rules.filter(({ isBroken }) => isBroken).map(({ fault }) => fault)
 }
 
 /** A route's policy as a deployer writes it. Every field is optional. */
@@ -187,10 +229,26 @@ export type Policy = Readonly<Omit<ParsedPolicy, 'retry'>> & { readonly retry: R
  */
 export function parsePolicy(options: PolicyOptions): Result<Policy, readonly string[]> {
   const parsed = PolicySchema.safeParse(options)
-  if (parsed.success) return ok({ ...parsed.data, retry: toRetryPolicy(parsed.data) })
-  return err(
-    parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'policy'}: ${message}`),
-  )
+  const crossed = isPlain(options) ? crossFaults(options) : []
+  const faults = [...(parsed.error?.issues ?? []).map(toLine), ...crossed]
+  if (!parsed.success || faults.length > 0) return err(faults)
+  return ok({ ...parsed.data, retry: toRetryPolicy(parsed.data) })
+}
+
+/** Whether it is worth asking across its fields. */
+function isPlain(options: PolicyOptions): boolean {
+  const { unknown } = Object(options) as PolicyOptions
+  return options !== null && (typeof unknown !== 'object' || typeof unknown?.path === 'string')
+}
+
+function toLine({
+  path,
+  message,
+}: {
+  readonly path: readonly PropertyKey[]
+  readonly message: string
+}) {
+  return `${path.join('.') || 'policy'}: ${message}`
 }
 
 function toRetryPolicy({ retry, unknown }: ParsedPolicy): RetryPolicy {

@@ -1,5 +1,7 @@
+import type { OperationView } from './operation-view.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
+import type { Recovery } from './recovery.ts'
 import type { WireResponse } from './snapshot.ts'
 
 /** Milliseconds that a request spent in the object, by what it did there. */
@@ -14,7 +16,8 @@ export interface Timing {
 export interface Work {
   /** Calls made, retries included. */
   readonly originCalls: number
-  readonly settle: SettleResult
+  /** `null` while the answer is still coming: it is settled at its end. */
+  readonly settle: SettleResult | null
 }
 
 /** What became of a settle: `late` where the claim had been given up but nobody had taken over. */
@@ -35,6 +38,8 @@ export type Answer =
       readonly response: WireResponse
       readonly outcome: Outcome
       readonly fence: number
+      /** Path at the origin that decides whether this caller may have it, or `null`. */
+      readonly reauthorizePath: string | null
       readonly timing: Timing
     }
   | {
@@ -42,6 +47,7 @@ export type Answer =
       readonly response: WireResponse
       readonly outcome: 'succeeded' | 'failed'
       readonly fence: number
+      readonly reauthorizePath: string | null
       /** Milliseconds since the operation settled. */
       readonly ageMs: number
     }
@@ -62,9 +68,25 @@ export type Answer =
       readonly runningMs: number
       readonly timing: Timing
     }
-  | { readonly kind: 'held'; readonly fence: number; readonly reason: UnknownReason }
+  | {
+      readonly kind: 'held'
+      readonly fence: number
+      readonly reason: UnknownReason
+      /** What is done about it. */
+      readonly policy: Recovery['kind']
+    }
   | { readonly kind: 'expired'; readonly fence: number }
   | { readonly kind: 'too_large'; readonly fence: number; readonly timing: Timing }
+  /** The operation runs or will run, and the client comes back for its result. */
+  | { readonly kind: 'accepted'; readonly fence: number; readonly view: OperationView }
+  /** The origin does not let this caller have the result, and says so itself. */
+  | { readonly kind: 'refused'; readonly response: WireResponse; readonly fence: number }
+  /** The origin could not be asked whether this caller may have the result. */
+  | { readonly kind: 'unasked'; readonly fence: number }
+  /** The stored response is sealed, and the request does not bring what opens it. */
+  | { readonly kind: 'sealed'; readonly fence: number }
+  /** The caller's deadline had passed before anything was claimed. */
+  | { readonly kind: 'too_late' }
   /** Too many new operations of this tenant; nothing was claimed. */
   | { readonly kind: 'rate_limited' }
   /** The circuit to the origin is open; nothing was claimed. */

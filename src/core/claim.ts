@@ -22,6 +22,10 @@ export interface ClaimRequest extends Memory {
   readonly claimId: string
   readonly correlationId: string
   readonly recovery: Recovery
+  /** Path at the origin that is asked before its result is given out, or `null`. */
+  readonly reauthorizePath: string | null
+  /** Whether the client leaves it to us and comes back for the result (`Prefer: respond-async`). */
+  readonly isAccepted: boolean
   /** Milliseconds that a Worker may run without renewal; `null` where the object runs the call. */
   readonly leaseMs: number | null
 }
@@ -83,11 +87,13 @@ function decideByState(
       // The claim was granted and its answer was lost on the way: its Worker asks again.
       if (isGrantOf(record, request)) return { kind: 'execute', record }
       if (isAlive(record, facts)) return { kind: 'in_flight', running: record }
-      if (endedUnexecuted(record)) return execute(request, record, facts.now)
+      // It lost its owner between two calls.
+      if (isUnexecuted(record)) return execute(request, record, facts.now)
       return recover(toUnknown(record, 'owner-lost', facts.now), request, facts.now)
     case 'unknown':
       // Somebody asks the origin's status resource right now.
       if (facts.isRunning) return { kind: 'in_flight', running: record }
+      if (isUnexecuted(record)) return execute(request, record, facts.now)
       return recover(record, request, facts.now)
     case 'succeeded':
     case 'failed':
@@ -107,9 +113,9 @@ export function isAlive(record: InProgressRecord, facts: ClaimFacts): boolean {
   return record.owner.kind === 'object' ? facts.isRunning : facts.now < record.owner.leaseUntil
 }
 
-/** Whether a claim lost its owner between two calls, the last of which was not executed. */
-export function endedUnexecuted(record: InProgressRecord): boolean {
-  return record.attempts.at(-1)?.outcome === 'not_executed'
+/** Whether no call of the operation can have been executed: only then is its key free. */
+export function isUnexecuted({ attempts }: OperationRecord): boolean {
+  return attempts.every(({ outcome }) => outcome === 'not_executed')
 }
 
 /** Turns a claim into one whose outcome nobody knows. */
@@ -118,16 +124,27 @@ export function toUnknown(
   reason: UnknownReason,
   now: number,
 ): UnknownRecord {
+  const attempts = record.attempts.map((attempt) => toDoubtful(attempt, now))
+  const settledAt = attempts.find(isDoubtful)?.endedAt ?? now
+  const recoveryCount = record.attempts.length - 1
   return {
     ...toBase(record),
+    attempts,
     state: 'unknown',
     reason,
-    settledAt: now,
-    expiresAt: record.recovery.kind === 'resend' ? now + record.retentionMs : null,
-    recoveryCount: 0,
-    recoveryAt: now + recoveryDelayMs(0),
+    settledAt,
+    expiresAt: record.recovery.kind === 'resend' ? settledAt + record.retentionMs : null,
+    recoveryCount,
+    recoveryAt: now + recoveryDelayMs(recoveryCount),
   }
 }
+
+/** A call that was lost with its owner has come to its end when that is found out. */
+function toDoubtful(attempt: Attempt, now: number): Attempt {
+  return attempt.outcome === null ? { ...attempt, outcome: 'unknown', endedAt: now } : attempt
+}
+
+const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {
   const { kind } = request.recovery
@@ -140,7 +157,7 @@ function execute(
   now: number,
 ): ClaimDecision {
   const { operation, tenant, fingerprint, claimId, correlationId } = request
-  const { retentionMs, tombstoneMs, recovery } = request
+  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   const record: InProgressRecord = {
     state: 'in_progress',
@@ -155,6 +172,9 @@ function execute(
     retentionMs,
     tombstoneMs,
     recovery,
+    // Once it was promised, no later request takes that back.
+    isAccepted: isAccepted || (previous?.isAccepted ?? false),
+    reauthorizePath,
     owner: toOwner(request, now),
     attempts: withAttempt(previous?.attempts ?? [], fence, now),
   }
@@ -167,14 +187,20 @@ export interface NextClaim {
   readonly owner: Owner
   /** Whether it is known by now that no call before this one was executed. */
   readonly isResolved: boolean
+  /** Of the request that claims; else the record's stays. */
+  readonly correlationId?: string
+  /** Whether that request comes back for the result. */
+  readonly isAccepted?: boolean
 }
 
 /** The next claim of an operation: for a call that is made again, by its owner or by the alarm. */
 export function claimAgain(
   record: InProgressRecord | UnknownRecord,
-  { claimId, owner, isResolved }: NextClaim,
+  next: NextClaim,
   now: number,
 ): InProgressRecord {
+  const { claimId, owner, isResolved, isAccepted = false } = next
+  const { correlationId = record.correlationId } = next
   const fence = record.fence + 1
   const before = isResolved ? record.attempts.map(toUnexecuted) : record.attempts
   const attempts = withAttempt(before, fence, now)
@@ -184,16 +210,26 @@ export function claimAgain(
     owner,
     fence,
     claimId,
+    correlationId,
+    isAccepted: record.isAccepted || isAccepted,
     attempts,
     claimedAt: now,
   }
 }
 
-const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })
+/** A call of which it is known by now that it was not executed. */
+export const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })
 
 function withAttempt(attempts: readonly Attempt[], fence: number, startedAt: number): Attempt[] {
   const open = { endedAt: null, originStatus: null, fault: null, outcome: null }
-  return [...attempts.slice(1 - MAX_ATTEMPTS_KEPT), { fence, startedAt, ...open }]
+  return [...makeRoom(attempts), { fence, startedAt, ...open }]
+}
+
+/** Drops the oldest call when there are too many, but none that may have been executed before one that was not. */
+function makeRoom(attempts: readonly Attempt[]): readonly Attempt[] {
+  if (attempts.length < MAX_ATTEMPTS_KEPT) return attempts
+  const index = attempts.findIndex(({ outcome }) => outcome === 'not_executed')
+  return attempts.toSpliced(index === -1 ? 1 : index, 1)
 }
 
 /** Who will drive a claim: the object, or a Worker for as long as its lease stands. */
@@ -224,4 +260,15 @@ function retentionEndsAt(record: OperationRecord): number | null {
 export function toTombstone(record: SettledRecord | UnknownRecord): ExpiredRecord {
   const { settledAt, expiresAt } = record
   return { ...toBase(record), state: 'expired', settledAt, expiresAt: expiresAt ?? settledAt }
+}
+
+/** What a record says at this moment, whether or not the alarm has come: `null` when it is forgotten. */
+export function asOf(record: OperationRecord, facts: ClaimFacts): OperationRecord | null {
+  if (isForgotten(record, facts)) return null
+  if (record.state === 'expired') return record
+  if (record.state === 'in_progress') {
+    const isOrphan = !isAlive(record, facts) && !isUnexecuted(record)
+    return isOrphan ? toUnknown(record, 'owner-lost', facts.now) : record
+  }
+  return isExpired(record, facts) ? toTombstone(record) : record
 }

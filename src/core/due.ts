@@ -1,6 +1,6 @@
 import {
   type ClaimFacts,
-  endedUnexecuted,
+  isUnexecuted,
   isAlive,
   isExpired,
   isForgotten,
@@ -32,17 +32,23 @@ export function decideAlarm(record: OperationRecord, facts: ClaimFacts): AlarmDe
   if (isForgotten(record, facts)) return { kind: 'forget' }
   if (record.state === 'expired') return { kind: 'keep' }
   if (isExpired(record, facts)) return { kind: 'store', record: toTombstone(record) }
-  return record.state === 'unknown' ? decideRecovery(record, facts.now) : { kind: 'keep' }
+  return record.state === 'unknown' ? decideUnknown(record, facts.now) : { kind: 'keep' }
 }
 
 function decideInProgress(record: InProgressRecord, facts: ClaimFacts): AlarmDecision {
   if (isAlive(record, facts)) return { kind: 'keep' }
-  // Its stored request is sent again; without one the key is free.
-  if (endedUnexecuted(record) && !isDurable(record)) return { kind: 'forget' }
+  // What was not executed is sent again where it is stored, for as long as results are kept.
+  const isOver = !isDurable(record) || facts.now >= record.createdAt + record.retentionMs
+  if (isUnexecuted(record) && isOver) return { kind: 'forget' }
   const orphan = toUnknown(record, 'owner-lost', facts.now)
   return isRecoverable(orphan, facts.now)
     ? decideRecovery({ ...orphan, recoveryAt: facts.now }, facts.now)
     : { kind: 'store', record: orphan }
+}
+
+function decideUnknown(record: UnknownRecord, now: number): AlarmDecision {
+  const isGivenUp = isUnexecuted(record) && !isRecoverable(record, now)
+  return isGivenUp ? { kind: 'forget' } : decideRecovery(record, now)
 }
 
 function decideRecovery(record: UnknownRecord, now: number): AlarmDecision {
@@ -56,13 +62,16 @@ function decideRecovery(record: UnknownRecord, now: number): AlarmDecision {
  * Whether the alarm can do something about it, by asking the origin or sending what is stored, and
  * still does: it gives up when as much time has passed as results are kept.
  */
-function isRecoverable({ recovery, settledAt, retentionMs }: UnknownRecord, now: number): boolean {
+export function isRecoverable(record: UnknownRecord, now: number): boolean {
+  const { recovery, settledAt, retentionMs } = record
   if (now >= settledAt + retentionMs) return false
-  return recovery.kind === 'probe' || (recovery.kind === 'resend' && recovery.isDurable)
+  // What the status resource answers could not be sealed without the request.
+  if (recovery.kind === 'probe') return isDurable(record) || !recovery.rules.snapshot.seal
+  return isDurable(record) && (recovery.kind === 'resend' || isUnexecuted(record))
 }
 
 function isDurable({ recovery }: OperationRecord): boolean {
-  return recovery.kind !== 'hold' && recovery.isDurable
+  return recovery.isDurable === true
 }
 
 /** @returns Epoch milliseconds at which the alarm should look at the record next, or `null`: never. */
@@ -81,12 +90,16 @@ export function dueAt(record: OperationRecord, now: number): number | null {
 }
 
 function unknownDueAt(record: UnknownRecord, now: number): number | null {
-  if (!isRecoverable(record, now)) return record.expiresAt
-  return Math.min(record.recoveryAt, record.expiresAt ?? Infinity)
+  const { recoveryAt, expiresAt } = record
+  const at = isRecoverable(record, now) ? Math.min(recoveryAt, expiresAt ?? Infinity) : expiresAt
+  // Overdue while the origin is asked on a client's behalf: looked at again, but not at once.
+  const isOverdue = at === null ? isUnexecuted(record) : at <= now
+  return isOverdue ? now + recoveryDelayMs(0) : at
 }
 
 /** Ever more seldom: after as long as the claim has run so far. */
 function nextLookAt(record: InProgressRecord, now: number): number {
+  if (isUnexecuted(record)) return now + recoveryDelayMs(record.attempts.length - 1)
   const ageMs = now - record.claimedAt
   const lookAt = now + Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, ageMs))
   return record.owner.kind === 'object' ? lookAt : Math.max(lookAt, record.owner.leaseUntil)

@@ -25,8 +25,9 @@ const GATEWAY_REQUEST = new Set([
   'idempotency-status',
   'idempotency-store',
   'idempotent-replayed',
+  'stripe-should-retry',
   'x-correlation-id',
-  'x-request-deadline',
+  'x-should-retry',
 ])
 
 /** Fields that only the gateway writes to clients, and directives that end here. */
@@ -50,6 +51,8 @@ export interface SnapshotHeaderRules {
   readonly setCookie: boolean
   /** Further names that are not kept. */
   readonly omit: readonly string[]
+  /** Whether what is kept is sealed. */
+  readonly seal: boolean
 }
 
 /** The client's end-to-end fields, without any that only the gateway may write. */

@@ -1,60 +1,14 @@
-import { type SnapshotHeaderRules, toSnapshotHeaders } from './headers.ts'
-import type { OriginDirectives } from './origin-directives.ts'
-import {
-  classifyFault,
-  classifyStatus,
-  type OriginFault,
-  type Outcome,
-  type OutcomeRules,
-} from './outcome.ts'
+import { toSnapshotHeaders } from './headers.ts'
+import { classifyFault, classifyStatus, type Outcome } from './outcome.ts'
+import type { AnswerHead, FlightEnd, LandingRules, Reply } from './reply.ts'
 import type { Settlement } from './settle.ts'
-import type { HeaderField, SnapshotHead } from './snapshot.ts'
-
-/** What a call came back with: an answer, its body whole or a stream where it is over the limit. */
-export type Reply =
-  | {
-      readonly kind: 'answer'
-      readonly status: number
-      /** End-to-end fields, without those that only the gateway writes. */
-      readonly headers: readonly HeaderField[]
-      readonly directives: OriginDirectives
-      readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
-    }
-  | {
-      readonly kind: 'fault'
-      readonly fault: OriginFault
-      /** Status, where headers came before the rest was lost. */
-      readonly originStatus: number | null
-    }
-
-/** What a call that has ended leaves to the duplicates that waited for it. */
-export type FlightEnd =
-  | {
-      readonly kind: 'response'
-      readonly outcome: Outcome
-      readonly status: number
-      readonly headers: readonly HeaderField[]
-      readonly corsOrigin: string | null
-      readonly body: Uint8Array<ArrayBuffer>
-    }
-  | { readonly kind: 'too_large' }
-  | { readonly kind: 'fault'; readonly fault: OriginFault }
-  /** The origin was asked what became of it, and could not tell. */
-  | { readonly kind: 'undecided' }
+import type { SnapshotHead } from './snapshot.ts'
 
 /** Everything that follows from a reply: what the record says, and what those who wait get. */
 export interface Landing {
   readonly outcome: Outcome
   readonly settlement: Settlement
   readonly end: FlightEnd
-}
-
-/** What of the policy decides that. */
-export interface LandingRules {
-  readonly outcomes: OutcomeRules
-  readonly snapshot: SnapshotHeaderRules
-  /** `Origin` of the request. */
-  readonly corsOrigin: string | null
 }
 
 /** Decides what the result means that the origin's status resource holds. */
@@ -84,40 +38,57 @@ function landFault({ fault, originStatus }: Extract<Reply, { kind: 'fault' }>): 
 }
 
 function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRules): Landing {
-  const { status, directives } = reply
-  const evidence = { originStatus: status, fault: null }
-  const outcome = classifyStatus(status, rules.outcomes, directives.outcome)
-  const headers = toSnapshotHeaders(reply.headers, rules.snapshot)
-  const isOmitted = reply.body instanceof ReadableStream || !directives.isStorable
+  const { status } = reply
+  const outcome = classifyStatus(status, rules.outcomes, reply.directives.outcome)
+  const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
+  const headers = toSnapshotHeaders(reply.headers, rules.snapshot)
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
+  const evidence = { originStatus: status, fault: null }
   switch (outcome) {
-    case 'not_executed':
-      return {
-        outcome,
-        settlement: { outcome, coversAll: directives.outcome !== null, evidence },
-        end: response,
-      }
+    case 'not_executed': {
+      const coversAll = reply.directives.outcome !== null
+      return { outcome, settlement: { outcome, coversAll, evidence }, end: response }
+    }
     case 'unknown': {
       const settlement = { outcome, reason: 'origin-answered', evidence } as const
       return { outcome, settlement, end: response }
     }
     case 'succeeded':
     case 'failed': {
-      const kept = body.byteLength === 0 ? 'none' : 'kept'
-      const snapshot: SnapshotHead = {
-        status,
-        headers: isOmitted && !directives.isStorable ? [] : headers,
-        corsOrigin,
-        bodyBytes: isOmitted ? 0 : body.byteLength,
-        body: isOmitted ? 'omitted' : kept,
-      }
-      const { retentionMs } = directives
-      const settlement = { outcome, snapshot, retentionMs, evidence }
-      return { outcome, settlement, end: isOmitted ? TOO_LARGE : response }
+      const bodyBytes = isOver ? null : body.byteLength
+      const settlement = toSettlement(reply, outcome, bodyBytes, rules)
+      const isKept = settlement.snapshot.body !== 'omitted'
+      return { outcome, settlement, end: isKept ? response : TOO_LARGE }
     }
   }
+}
+
+type SettledOutcome = 'succeeded' | 'failed'
+
+/**
+ * Decides what is kept of an answer whose operation was executed.
+ *
+ * @param bodyBytes Length of the body that is stored, or `null` where it is over the limit.
+ */
+export function toSettlement(
+  { status, headers: fields, directives }: AnswerHead,
+  outcome: SettledOutcome,
+  bodyBytes: number | null,
+  rules: LandingRules,
+): Extract<Settlement, { outcome: SettledOutcome }> & { readonly snapshot: SnapshotHead } {
+  const { isStorable, retentionMs } = directives
+  const isOmitted = bodyBytes === null || !isStorable
+  const kept = bodyBytes === 0 ? 'none' : 'kept'
+  const snapshot: SnapshotHead = {
+    status,
+    headers: isStorable ? toSnapshotHeaders(fields, rules.snapshot) : [],
+    corsOrigin: rules.corsOrigin,
+    bodyBytes: isOmitted ? 0 : bodyBytes,
+    body: isOmitted ? 'omitted' : kept,
+  }
+  return { outcome, snapshot, retentionMs, evidence: { originStatus: status, fault: null } }
 }
 
 const TOO_LARGE: FlightEnd = { kind: 'too_large' }

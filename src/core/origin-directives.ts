@@ -14,6 +14,9 @@ export interface OriginDirectives {
 
 const MAX_AGE = /(?:^|,)\s*max-age\s*=\s*"?(\d{1,9})"?\s*(?=$|,)/i
 const NO_STORE = /(?:^|,)\s*no-store\s*(?=$|,)/i
+/** What was executed is remembered for a moment at least: a retry may be on its way already. */
+const MIN_RETENTION_MS = 1_000
+
 const STATUS = /^[2-5]\d\d$/
 
 /** Reads them; what is not understood counts as not said. */
@@ -24,7 +27,7 @@ export function readOriginDirectives(headers: Headers): OriginDirectives {
   return {
     outcome: parseOutcome(headers.get('idempotency-outcome')),
     isStorable: !NO_STORE.test(store),
-    retentionMs: seconds === undefined ? null : Number(seconds) * 1_000,
+    retentionMs: seconds === undefined ? null : Math.max(MIN_RETENTION_MS, Number(seconds) * 1_000),
     resultStatus: STATUS.test(resultStatus) ? Number(resultStatus) : null,
   }
 }

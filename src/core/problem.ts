@@ -76,6 +76,14 @@ export const PROBLEMS = {
     about:
       'The request went out and its answer was lost or said nothing certain, so executing it again could execute it twice. The operation is held until its outcome is known.',
   },
+  'operation-not-found': {
+    status: 404,
+    title: 'There is no such operation',
+    retry: 'never',
+    errorType: 'invalid_request_error',
+    about:
+      'No operation of yours has this id: it is not remembered any more, it was not executed and its key is free, or it is not yours.',
+  },
   'key-expired': {
     status: 410,
     title: 'The result of this key is no longer kept',
@@ -98,6 +106,14 @@ export const PROBLEMS = {
     errorType: 'api_error',
     about:
       'The request was sent and no answer came in time; it may have been executed. What happens to a retry is decided by the policy of the route.',
+  },
+  'gateway-misconfigured': {
+    status: 500,
+    title: 'The gateway cannot do this',
+    retry: 'never',
+    errorType: 'api_error',
+    about:
+      'This route, or the deployment that it runs in, is not configured right, or its own code failed before anything was recorded. Nothing was forwarded. The operator finds the reason in the log, under the correlation id.',
   },
   'circuit-open': {
     status: 503,
@@ -123,13 +139,21 @@ export const PROBLEMS = {
     about:
       'The operation could not be recorded, or its guard was lost while it ran. Nothing is forwarded without a record, so it is safe to send the same request with the same key again: it is executed, or told what became of it.',
   },
-  'snapshot-too-large': {
+  'snapshot-sealed': {
     status: 409,
-    title: 'The operation was executed, its response was too large to keep',
+    title: 'The stored response cannot be opened',
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed once. Its response body was over the limit of this route and went to the first client only; read the result from the API itself.',
+      'The operation was executed. Its response is stored sealed and opens only for a request that brings the Idempotency-Key, under a secret that this deployment still has.',
+  },
+  'snapshot-too-large': {
+    status: 409,
+    title: 'The operation was executed, its response was not kept',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'The operation was executed once. Its response went to the first client only: it was over the limit of this route, or the origin asked not to keep it. Read the result from the API itself.',
   },
 } as const satisfies Record<string, ProblemKind>
 

@@ -1,6 +1,6 @@
 import type { OriginFault, Outcome } from './outcome.ts'
 import type { Recovery } from './recovery.ts'
-import type { SnapshotHead } from './snapshot.ts'
+import type { StoredHead } from './snapshot.ts'
 
 /** How long a record is remembered. Kept in the record: it must hold without any request. */
 export interface Memory {
@@ -45,6 +45,10 @@ export interface RecordBase extends Memory {
   readonly claimedAt: number
   /** What is done should the outcome be unknown. */
   readonly recovery: Recovery
+  /** Path at the origin that is asked before the result is given out, or `null`. */
+  readonly reauthorizePath: string | null
+  /** Whether the client was told that it is driven to an end without it (202). */
+  readonly isAccepted: boolean
   /** The calls that were made, the last ones. */
   readonly attempts: readonly Attempt[]
 }
@@ -58,7 +62,7 @@ export interface SettledRecord extends RecordBase {
   readonly state: 'succeeded' | 'failed'
   readonly settledAt: number
   readonly expiresAt: number
-  readonly snapshot: SnapshotHead
+  readonly snapshot: StoredHead
 }
 
 /** Why nobody can say whether the operation was executed. */
@@ -104,9 +108,11 @@ export interface ClaimRef {
 /** The fields that a record keeps when its state changes. */
 export function toBase(record: OperationRecord): RecordBase {
   const { operation, tenant, fingerprint, fence, claimId, correlationId } = record
-  const { createdAt, claimedAt, retentionMs, tombstoneMs, recovery, attempts } = record
+  const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
+  const { recovery, isAccepted, reauthorizePath } = record
   const claim = { operation, tenant, fingerprint, fence, claimId, correlationId }
-  return { ...claim, createdAt, claimedAt, retentionMs, tombstoneMs, recovery, attempts }
+  const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
+  return { ...claim, ...times, recovery, isAccepted, reauthorizePath }
 }
 
 /** Names the last claim of an operation. */

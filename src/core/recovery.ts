@@ -1,4 +1,4 @@
-import type { LandingRules, Reply } from './landing.ts'
+import type { LandingRules, Reply } from './reply.ts'
 
 /** Bounds of one call. */
 export interface CallBounds {
@@ -21,7 +21,8 @@ export interface RecoveryRules {
  * status resource, or send it again to an origin that knows repeats by their key.
  */
 export type Recovery =
-  | { readonly kind: 'hold' }
+  | { readonly kind: 'hold'; readonly isDurable?: false }
+  | ({ readonly kind: 'hold' } & RecoveryRules)
   | ({ readonly kind: 'probe'; readonly path: string } & RecoveryRules)
   | ({ readonly kind: 'resend' } & RecoveryRules)
 
@@ -58,8 +59,8 @@ export function recoveryDelayMs(recoveryCount: number): number {
   return Math.min(LAST_RECOVERY_MS, FIRST_RECOVERY_MS * 2 ** recoveryCount)
 }
 
-/** Puts an operation's names into the path of a status resource; each is percent-encoded. */
-export function expandProbePath(
+/** Puts an operation's names into a path at the origin; each is percent-encoded. */
+export function expandPath(
   template: string,
   names: { readonly key: string; readonly tenant: string; readonly id: string },
 ): string {

@@ -5,7 +5,9 @@ export type RetryBudget = number | null
 
 /** What a call pays in. */
 export function deposit(budget: RetryBudget, policy: BudgetPolicy): number {
-  return Math.min(policy.floor, (budget ?? policy.floor) + policy.ratio)
+  const tokens = budget ?? policy.floor
+  // Another route of the origin may have a larger bucket: what is in it stays.
+  return Math.max(tokens, Math.min(policy.floor, tokens + policy.ratio))
 }
 
 /** What a retry takes out. @returns `null` when there is not enough left. */

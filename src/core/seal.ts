@@ -1,23 +1,47 @@
 const IV_BYTES = 12
-const PURPOSE = new TextEncoder().encode('hapax: stored request')
+const KEY_BITS = 256
+
+/** What a key is made for; a key made for one purpose opens nothing of another. */
+export type SealPurpose = 'stored request' | 'snapshot'
+
+/** A key for one operation, and which secret it was made of. */
+export interface SealKey {
+  readonly id: string
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
 
 /**
- * Seals bytes for one operation: AES-GCM under a key that HKDF-SHA-256 makes of the secret and the
- * operation's id, which is also bound to it as additional data.
+ * Makes a key by HKDF-SHA-256 of the deployment's secret, for one purpose and one operation.
  *
+ * @param clientKey The client's idempotency key, which is stored nowhere: without it and the
+ *   secret both, what is sealed for it cannot be read.
+ */
+export async function deriveSealKey(
+  secret: string,
+  purpose: SealPurpose,
+  operationId: string,
+  clientKey = '',
+): Promise<Uint8Array<ArrayBuffer>> {
+  const base = await crypto.subtle.importKey('raw', encode(secret), 'HKDF', false, ['deriveBits'])
+  const info = encode(JSON.stringify(['hapax', purpose, clientKey]))
+  const parameters = { name: 'HKDF', hash: 'SHA-256', salt: encode(operationId), info }
+  return new Uint8Array(await crypto.subtle.deriveBits(parameters, base, KEY_BITS))
+}
+
+/**
+ * Seals bytes with AES-GCM.
+ *
+ * @param context Bound to the sealed bytes, which open only in the same one.
  * @returns The initialisation vector, then the sealed bytes.
  */
 export async function seal(
-  secret: string,
-  operationId: string,
-  bytes: Uint8Array<ArrayBuffer>,
+  key: Uint8Array<ArrayBuffer>,
+  context: string,
+  bytes: Uint8Array,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES))
-  const sealed = await crypto.subtle.encrypt(
-    { name: 'AES-GCM', iv, additionalData: encode(operationId) },
-    await deriveKey(secret, operationId),
-    bytes,
-  )
+  const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
+  const sealed = await crypto.subtle.encrypt(parameters, await toCryptoKey(key), bytes)
   const whole = new Uint8Array(IV_BYTES + sealed.byteLength)
   whole.set(iv)
   whole.set(new Uint8Array(sealed), IV_BYTES)
@@ -27,30 +51,25 @@ export async function seal(
 /**
  * Opens what `seal` has sealed.
  *
- * @throws {Error} When the secret is another one, or the bytes were changed.
+ * @throws {Error} When key or context is another one, or the bytes were changed.
  */
 export async function unseal(
-  secret: string,
-  operationId: string,
+  key: Uint8Array<ArrayBuffer>,
+  context: string,
   sealed: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
+  const iv = sealed.slice(0, IV_BYTES)
+  const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
   const opened = await crypto.subtle.decrypt(
-    { name: 'AES-GCM', iv: sealed.slice(0, IV_BYTES), additionalData: encode(operationId) },
-    await deriveKey(secret, operationId),
+    parameters,
+    await toCryptoKey(key),
     sealed.slice(IV_BYTES),
   )
   return new Uint8Array(opened)
 }
 
-async function deriveKey(secret: string, operationId: string): Promise<CryptoKey> {
-  const base = await crypto.subtle.importKey('raw', encode(secret), 'HKDF', false, ['deriveKey'])
-  return crypto.subtle.deriveKey(
-    { name: 'HKDF', hash: 'SHA-256', salt: encode(operationId), info: PURPOSE },
-    base,
-    { name: 'AES-GCM', length: 256 },
-    false,
-    ['encrypt', 'decrypt'],
-  )
+function toCryptoKey(key: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
+  return crypto.subtle.importKey('raw', key, 'AES-GCM', false, ['encrypt', 'decrypt'])
 }
 
 const encode = (text: string): Uint8Array<ArrayBuffer> =>

@@ -1,4 +1,4 @@
-import { toUnknown } from './claim.ts'
+import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
 import {
   type Attempt,
@@ -10,7 +10,7 @@ import {
   type UnknownReason,
   type UnknownRecord,
 } from './record.ts'
-import type { SnapshotHead } from './snapshot.ts'
+import type { StoredHead } from './snapshot.ts'
 
 /** What is known of a call that has ended. */
 export interface Evidence {
@@ -22,7 +22,7 @@ export interface Evidence {
 export type Settlement = { readonly evidence: Evidence } & (
   | {
       readonly outcome: 'succeeded' | 'failed'
-      readonly snapshot: SnapshotHead
+      readonly snapshot: StoredHead
       /** Where the origin has set one, in milliseconds; else the route's holds. */
       readonly retentionMs: number | null
     }
@@ -38,7 +38,7 @@ export type Settlement = { readonly evidence: Evidence } & (
 export type SettleDecision =
   | {
       readonly kind: 'store'
-      readonly record: SettledRecord | UnknownRecord
+      readonly record: SettledRecord | UnknownRecord | InProgressRecord
       readonly isLate: boolean
     }
   | { readonly kind: 'release'; readonly isLate: boolean }
@@ -61,7 +61,7 @@ export function decideSettle(
   const known = { ...record, attempts: closeAttempt(record, settlement, now) }
   switch (settlement.outcome) {
     case 'not_executed':
-      if (settlement.coversAll || isUnexecuted(known)) return { kind: 'release', isLate }
+      if (settlement.coversAll || isUnexecuted(known)) return release(known, settlement, isLate)
       return leaveUnknown(known, 'origin-answered', now, isLate)
     case 'unknown':
       return leaveUnknown(known, settlement.reason, now, isLate)
@@ -98,9 +98,24 @@ export function isOpen(
   return record.state === 'in_progress' || record.state === 'unknown'
 }
 
-/** Whether no call of the operation can have been executed: only then is its key free. */
-function isUnexecuted({ attempts }: OperationRecord): boolean {
-  return attempts.every(({ outcome }) => outcome === 'not_executed')
+/** Frees the key, unless the operation was accepted and its request is stored: then the alarm sends it again. */
+function release(
+  record: InProgressRecord | UnknownRecord,
+  { evidence, coversAll }: Extract<Settlement, { outcome: 'not_executed' }>,
+  isLate: boolean,
+): SettleDecision {
+  // A caller that is not let in gets nothing kept, and nothing sent again.
+  const isStranger = evidence.originStatus === 401 || evidence.originStatus === 403
+  if (
+    isStranger ||
+    record.state === 'unknown' ||
+    !record.isAccepted ||
+    record.recovery.isDurable !== true
+  ) {
+    return { kind: 'release', isLate }
+  }
+  const attempts = coversAll ? record.attempts.map(toUnexecuted) : record.attempts
+  return { kind: 'store', record: { ...record, attempts, owner: { kind: 'object' } }, isLate }
 }
 
 function leaveUnknown(

@@ -7,6 +7,8 @@ export interface WireResponse {
   readonly headers: readonly HeaderField[]
   /** Encoded as `Content-Encoding` says. A stream where it is large. */
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null
+  /** Length of a body that is a stream, where it is known. */
+  readonly bodyBytes?: number | null
 }
 
 /** The stored response without its body: what a record holds of it. */
@@ -19,6 +21,22 @@ export interface SnapshotHead {
   readonly body: 'none' | 'kept' | 'omitted'
   /** `Origin` of the request that made it: CORS headers are replayed to the same one only. */
   readonly corsOrigin: string | null
+}
+
+/** A stored response that only the request that made it can open. */
+export interface SealedHead extends Pick<SnapshotHead, 'bodyBytes' | 'body'> {
+  /** Names the secret that it is sealed under. */
+  readonly keyId: string
+  /** The whole head, sealed, as base64. */
+  readonly box: string
+}
+
+/** What a record holds of a stored response. */
+export type StoredHead = SnapshotHead | SealedHead
+
+/** Whether a stored response is sealed. */
+export function isSealed(head: StoredHead): head is SealedHead {
+  return 'box' in head
 }
 
 /** Statuses whose responses have no body (RFC 9110 §6.4.1). */

@@ -1,7 +1,9 @@
 import { type Answer, NO_TIME, type Timing } from '../core/answer.ts'
 import { toReplayHeaders } from '../core/headers.ts'
-import type { FlightEnd, Landing } from '../core/landing.ts'
-import type { UnknownRecord } from '../core/record.ts'
+import type { Landing } from '../core/landing.ts'
+import type { OperationRecord, UnknownRecord } from '../core/record.ts'
+import type { FlightEnd } from '../core/reply.ts'
+import type { LiveEnd } from './flight.ts'
 import type { Caller } from './operation-guard.ts'
 import { splitBody } from './wire-body.ts'
 
@@ -11,40 +13,53 @@ export type Resolution =
   | { readonly kind: 'not_executed' }
   | { readonly kind: 'undecided' }
 
+/** Drops the body of an answer that nobody gets; it is recorded, or read to its end, all the same. */
+export function dropBody(answer: Answer): void {
+  if (!('response' in answer) || !(answer.response.body instanceof ReadableStream)) return
+  answer.response.body.cancel().catch(() => {})
+}
+
 /** Answers a request whose operation the origin was asked about. */
 export function answerResolution(
   resolution: Resolution,
-  { fence, reason }: UnknownRecord,
+  record: UnknownRecord,
   caller: Caller,
 ): Answer {
-  if (resolution.kind !== 'settled') return { kind: 'held', fence, reason }
+  const { fence, reason, reauthorizePath } = record
+  if (resolution.kind !== 'settled') return { kind: 'held', fence, reason, policy: 'probe' }
   const { landing } = resolution
-  const joined = answerJoined(landing.end, fence, NO_TIME, caller)
+  const joined = answerJoined(landing.end, record, NO_TIME, caller)
   if (joined.kind !== 'joined') return joined
   const outcome = landing.outcome === 'failed' ? 'failed' : 'succeeded'
-  return { kind: 'replayed', response: joined.response, outcome, fence, ageMs: 0 }
+  const { response } = joined
+  return { kind: 'replayed', response, outcome, fence, reauthorizePath, ageMs: 0 }
 }
 
 /** Answers a request that has waited for the call of another. */
 export function answerJoined(
-  end: FlightEnd,
-  fence: number,
+  end: FlightEnd | LiveEnd,
+  { fence, reauthorizePath, recovery }: OperationRecord,
   timing: Timing,
   caller: Caller,
 ): Answer {
+  // What is held can be asked about all the same, by a request whose route can.
+  const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
   switch (end.kind) {
     case 'too_large':
       return { kind: 'too_large', fence, timing }
     case 'fault':
       return { kind: 'lost', fault: end.fault, fence, timing, work: null }
     case 'undecided':
-      return { kind: 'held', fence, reason: 'owner-lost' }
+      return { kind: 'held', fence, reason: 'owner-lost', policy }
+    case 'live':
     case 'response': {
       const { status, outcome, corsOrigin } = end
       const origins = { stored: corsOrigin, current: caller.corsOrigin }
       const headers = toReplayHeaders(end.headers, origins)
-      const response = { status, headers, body: splitBody(end.body) }
-      return { kind: 'joined', response, outcome, fence, timing }
+      const body = end.kind === 'live' ? end.open() : splitBody(end.body)
+      const bodyBytes = end.kind === 'live' ? end.bodyBytes : end.body.byteLength
+      const response = { status, headers, body, bodyBytes }
+      return { kind: 'joined', response, outcome, fence, reauthorizePath, timing }
     }
   }
 }

@@ -1,8 +1,21 @@
-import type { FlightEnd } from '../core/landing.ts'
+import type { Outcome } from '../core/outcome.ts'
 import type { Owner } from '../core/record.ts'
+import type { FlightEnd } from '../core/reply.ts'
+import type { HeaderField } from '../core/snapshot.ts'
 
 /** Most duplicates that wait for one call; each holds memory until it is answered. */
 const MAX_WAITERS = 256
+
+/** An answer that is still coming: whoever waits joins it from its beginning. */
+export interface LiveEnd {
+  readonly kind: 'live'
+  readonly outcome: Outcome
+  readonly status: number
+  readonly headers: readonly HeaderField[]
+  readonly corsOrigin: string | null
+  readonly bodyBytes: number | null
+  readonly open: () => ReadableStream<Uint8Array>
+}
 
 /** A call that runs, as this object's memory knows it. The record is the truth; this is for waiting. */
 export class Flight {
@@ -10,7 +23,8 @@ export class Flight {
   readonly claimId: string
   /** Whether this object makes the call; else a Worker does, and its lease says whether it lives. */
   readonly isOwn: boolean
-  readonly #end = Promise.withResolvers<FlightEnd>()
+  readonly #end = Promise.withResolvers<FlightEnd | LiveEnd>()
+  readonly #closed = Promise.withResolvers<void>()
   #waiterCount = 0
 
   constructor(claimId: string, { kind }: Owner) {
@@ -18,14 +32,25 @@ export class Flight {
     this.isOwn = kind === 'object'
   }
 
-  /** Lets everybody go who waits. */
-  land(end: FlightEnd): void {
+  /** Lets everybody go who waits, and who comes later while the flight is there. Only the first end counts. */
+  land(end: FlightEnd | LiveEnd): void {
     this.#end.resolve(end)
   }
 
   /** Lets everybody go who waits when another flight lands: the work goes on there. */
   follow(next: Flight): void {
     void next.#end.promise.then((end) => this.land(end))
+    void next.#closed.promise.then(() => this.close())
+  }
+
+  /** Ends the flight: the record says what became of it. */
+  close(): void {
+    this.#closed.resolve()
+  }
+
+  /** Waits until the record says what became of the call, for so long at most. */
+  async done(waitMs: number): Promise<void> {
+    await within(this.#closed.promise, waitMs)
   }
 
   /**
@@ -33,16 +58,25 @@ export class Flight {
    *
    * @returns `null` when the time ran out, or when too many wait already.
    */
-  async wait(waitMs: number): Promise<FlightEnd | null> {
+  async wait(waitMs: number): Promise<FlightEnd | LiveEnd | null> {
     if (waitMs <= 0 || this.#waiterCount >= MAX_WAITERS) return null
     this.#waiterCount += 1
-    const timeUp = Promise.withResolvers<null>()
-    const timer = setTimeout(() => timeUp.resolve(null), waitMs)
     try {
-      return await Promise.race([this.#end.promise, timeUp.promise])
+      return await within(this.#end.promise, waitMs)
     } finally {
-      clearTimeout(timer)
       this.#waiterCount -= 1
     }
+  }
+}
+
+/** @returns `null` when the time ran out first. */
+async function within<value>(promise: Promise<value>, waitMs: number): Promise<value | null> {
+  if (waitMs <= 0) return null
+  const timeUp = Promise.withResolvers<null>()
+  const timer = setTimeout(() => timeUp.resolve(null), waitMs)
+  try {
+    return await Promise.race([promise, timeUp.promise])
+  } finally {
+    clearTimeout(timer)
   }
 }

@@ -33,6 +33,9 @@ export class Flights {
   }
 
   remove(claim: ClaimRef): void {
-    if (this.of(claim) !== null) this.#byOperation.delete(claim.operationId)
+    const flight = this.of(claim)
+    if (flight === null) return
+    this.#byOperation.delete(claim.operationId)
+    flight.close()
   }
 }

@@ -2,8 +2,16 @@ import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import { type ClaimDecision, type ClaimRequest, isNew, toOwner } from '../core/claim.ts'
+import {
+  type ClaimDecision,
+  type ClaimRequest,
+  isNew,
+  isUnexecuted,
+  toOwner,
+} from '../core/claim.ts'
+import { isRecoverable } from '../core/due.ts'
 import { toReplayHeaders } from '../core/headers.ts'
+import { type OperationView, toOperationView } from '../core/operation-view.ts'
 import {
   type ClaimRef,
   type OperationRecord,
@@ -12,10 +20,12 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
+import type { RetryPolicy } from '../core/retry.ts'
+import type { WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { answerJoined, answerResolution } from './answers.ts'
+import { answerJoined, answerResolution, dropBody } from './answers.ts'
 import { Flights } from './flights.ts'
 import { Ledger } from './ledger.ts'
 import type {
@@ -23,10 +33,15 @@ import type {
   ClaimAnswer,
   ExecuteCall,
   OperationGuard,
+  OperationQuestion,
   SettleCall,
+  StreamCall,
 } from './operation-guard.ts'
+import { toStoredBytes } from './recovery.ts'
 import { Runs } from './runs.ts'
-import { toWireBody } from './wire-body.ts'
+import { openHead, partsOf } from './sealer.ts'
+import { requireSpill, Spill } from './spill.ts'
+import { toLiveBody, toWireBody } from './wire-body.ts'
 
 /** A claim that was not granted and needs nothing of the origin to be answered. */
 type Refusal =
@@ -40,63 +55,80 @@ type Refusal =
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
   readonly #flights = new Flights()
-  readonly #ledger = new Ledger(this.ctx.storage, (id) => this.#flights.isRunning(id))
+  readonly #ledger = new Ledger(
+    this.ctx.storage,
+    (id) => this.#flights.isRunning(id),
+    () => this.ctx.waitUntil(this.#sweep()),
+  )
   readonly #runs = new Runs(this.env, this.#ledger, this.#flights, (work) =>
     this.ctx.waitUntil(work),
   )
 
   async execute(call: ExecuteCall): Promise<Answer> {
-    const { claim: request, caller, plan, stored } = call
-    const refusal = (await this.#refuseNew(request, caller)) ?? this.#refuseCall(call)
+    const { claim: request, caller, plan } = call
+    const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
-    const decision = this.#claim(request, stored)
-    switch (decision.kind) {
-      case 'execute': {
-        const claim = toRef(request.operationId, decision.record)
-        return this.#keepAlive(this.#runs.run(claim, plan))
-      }
-      case 'probe':
-        return this.#keepAlive(this.#executeUnlessDone(call, decision.record))
-      case 'replay':
-      case 'in_flight':
-      case 'mismatch':
-      case 'hold':
-      case 'expired':
-      case 'store_fault':
-        return this.#answer(decision, request.operationId, caller)
+    const refusedCall = this.#isToExecute(request) && this.#refuseCall(caller, plan.retry)
+    if (refusedCall) return refusedCall
+    const decision = this.#claim(request, await this.#toStored(call))
+    if (decision.kind === 'execute') {
+      const claim = toRef(request.operationId, decision.record)
+      return this.#orAccept(this.#keepAlive(this.#runs.run(claim, plan)), request, caller)
     }
+    if (decision.kind === 'probe') {
+      const work = this.#keepAlive(this.#executeUnlessDone(call, decision.record))
+      return this.#orAccept(work, request, caller)
+    }
+    return this.#answer(decision, request.operationId, caller)
   }
 
   async claim(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer> {
     const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
+    if (isTooLate(caller) && this.#isToExecute(request)) return TOO_LATE
     const decision = this.#claim(request, null)
-    switch (decision.kind) {
-      case 'execute':
-        return this.#grant(toRef(request.operationId, decision.record), decision.record)
-      case 'probe':
-        return this.#keepAlive(this.#grantUnlessDone(request, caller, decision.record))
-      case 'replay':
-      case 'in_flight':
-      case 'mismatch':
-      case 'hold':
-      case 'expired':
-      case 'store_fault':
-        return this.#answer(decision, request.operationId, caller)
+    if (decision.kind === 'execute') {
+      return this.#grant(toRef(request.operationId, decision.record), decision.record)
     }
+    if (decision.kind === 'probe') {
+      return this.#keepAlive(this.#grantUnlessDone(request, caller, decision.record))
+    }
+    return this.#answer(decision, request.operationId, caller)
   }
 
   async renew(claim: ClaimRef, leaseMs: number): Promise<boolean> {
     return this.#ledger.renew(claim, leaseMs)
   }
 
-  async settle({ claim, settlement, end }: SettleCall): Promise<SettleResult> {
-    return this.#runs.land(claim, { settlement, end })
+  async settle({ claim, settlement, end, sealKey }: SettleCall): Promise<SettleResult> {
+    return this.#runs.land(claim, { settlement, end }, sealKey)
+  }
+
+  async stream(call: StreamCall): Promise<WireResponse> {
+    const { claim, limitBytes, rules, body, keeping, ...head } = call
+    // While it records, the object drives the claim: nobody needs to renew a lease.
+    this.#ledger.adopt(claim)
+    this.#flights.takeOff(claim, { kind: 'object' })
+    const reply = { kind: 'live', ...head, body: toLiveBody(body), declaredBytes: null } as const
+    const bounds = { timeoutMs: 0, limitBytes }
+    return this.#runs.stream(claim, reply, { rules, bounds, keeping }).response
   }
 
   /** Tidies up, and recovers what no client comes back for. */
   override async alarm(): Promise<void> {
     await Promise.all(this.#ledger.tidy().map((due) => this.#runs.recover(due)))
+  }
+
+  /** Deletes in the bucket what belongs to nothing any more. */
+  async #sweep(): Promise<void> {
+    const spillKeys = this.#ledger.listGarbage()
+    if (spillKeys.length === 0) return
+    try {
+      await requireSpill(this.env.SNAPSHOTS).delete(spillKeys)
+      this.#ledger.dropGarbage(spillKeys)
+    } catch (error) {
+      logFault('pieces of a body could not be deleted in the bucket; it will be tried again', error)
+    }
   }
 
   /** Counts a new operation of its tenant, where the route says so. Nothing is stored for one too many. */
@@ -110,12 +142,22 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return success ? null : { kind: 'rate_limited' }
   }
 
-  /** Asks the circuit before the claim, so that nothing is stored for a call that is not made. */
-  #refuseCall({ claim, plan }: ExecuteCall): Answer | null {
-    if (this.#look(claim)?.kind !== 'execute') return null
+  /** Asks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */
+  #refuseCall(caller: Caller, retry: RetryPolicy): Answer | null {
+    if (isTooLate(caller)) return TOO_LATE
     const health = healthOf(requireOrigin(this.env).base)
-    const retryAfterMs = health.admit(plan.retry, Date.now())
+    const retryAfterMs = health.admit(retry, Date.now())
     return retryAfterMs === null ? null : { kind: 'circuit_open', retryAfterMs }
+  }
+
+  async #toStored({ claim, plan, isStored }: ExecuteCall): Promise<Uint8Array | null> {
+    if (!isStored) return null
+    const { request, keeping } = plan
+    return toStoredBytes(this.env, claim.operationId, { request, sealKey: keeping.sealKey })
+  }
+
+  #isToExecute(request: ClaimRequest): boolean {
+    return this.#look(request)?.kind === 'execute'
   }
 
   /** Where the store does not answer, the claim will say so. */
@@ -148,7 +190,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     { claim: request, caller, plan }: ExecuteCall,
     record: UnknownRecord,
   ): Promise<Answer> {
-    const claim = await this.#claimUnlessDone(request, caller, record)
+    const refuse = () => this.#refuseCall(caller, plan.retry)
+    const claim = await this.#claimUnlessDone({ request, caller, refuse }, record)
     return 'kind' in claim ? claim : this.#runs.run(claim, plan)
   }
 
@@ -157,7 +200,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     caller: Caller,
     record: UnknownRecord,
   ): Promise<ClaimAnswer> {
-    const claim = await this.#claimUnlessDone(request, caller, record)
+    const refuse = () => (isTooLate(caller) ? TOO_LATE : null)
+    const claim = await this.#claimUnlessDone({ request, caller, refuse }, record)
     if ('kind' in claim) return claim
     this.#flights.takeOff(claim, toOwner(request, Date.now()))
     return { kind: 'granted', claim }
@@ -165,22 +209,117 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   /** Asks the origin first, and claims the operation when it was not executed. */
   async #claimUnlessDone(
-    request: ClaimRequest,
-    caller: Caller,
+    { request, caller, refuse }: Reclaim,
     record: UnknownRecord,
   ): Promise<ClaimRef | Answer> {
     const known = toRef(request.operationId, record)
-    const resolution = await this.#runs.resolve(known, record, caller.probeHeaders)
+    const resolution = await this.#runs.resolve(
+      known,
+      request.recovery,
+      caller.probeHeaders,
+      caller.sealKeys[0] ?? null,
+    )
     if (resolution.kind !== 'not_executed') return answerResolution(resolution, record, caller)
+    const refusal = refuse()
+    if (refusal !== null) {
+      this.#runs.giveUp(known)
+      return refusal
+    }
     const owner = toOwner(request, Date.now())
-    const next = { claimId: request.claimId, owner, isResolved: true }
+    const { claimId, correlationId, isAccepted } = request
+    const next = { claimId, correlationId, isAccepted, owner, isResolved: true }
     const claim = this.#runs.claimAgain(known, next)
     return claim ?? answerResolution({ kind: 'undecided' }, record, caller)
   }
 
+  /** A client that comes back for the result waits only as long as it likes. */
+  async #orAccept(
+    work: Promise<Answer>,
+    { operationId }: ClaimRequest,
+    { isAsync, waitMs }: Caller,
+  ): Promise<Answer> {
+    if (!isAsync) return work
+    const answer = await Promise.race([work, scheduler.wait(waitMs)])
+    // Still in progress when its call has ended: it was not executed, and the alarm sends it again.
+    const isDriven =
+      !this.#flights.isRunning(operationId) &&
+      this.#ledger.find(operationId)?.state === 'in_progress'
+    if (answer !== undefined && !isDriven) return answer
+    const accepted = this.#accept(operationId)
+    if (accepted === null) return work
+    // Nobody gets what the call brings: the client comes back for it.
+    this.ctx.waitUntil(work.then(dropBody, () => {}))
+    return accepted
+  }
+
+  #accept(operationId: string): Answer | null {
+    const record = this.#ledger.accept(operationId)
+    if (record === null) return null
+    const view = this.#view(operationId, record)
+    return { kind: 'accepted', fence: record.fence, view }
+  }
+
+  #view(operationId: string, record: OperationRecord): OperationView {
+    const isRecovering = record.state === 'unknown' && isRecoverable(record, Date.now())
+    return toOperationView(operationId, record, { toTime, isRecovering })
+  }
+
+  async inspect(question: OperationQuestion): Promise<OperationView | null> {
+    const record = await this.#find(question)
+    return record === null ? null : this.#view(question.operationId, record)
+  }
+
+  async result(question: OperationQuestion, caller: Caller): Promise<Answer | null> {
+    const record = await this.#find(question)
+    if (record === null) return null
+    const { fence } = record
+    const runningMs = Date.now() - record.claimedAt
+    const running: Answer = { kind: 'in_flight', fence, runningMs, timing: NO_TIME }
+    switch (record.state) {
+      case 'in_progress':
+        return running
+      case 'unknown':
+        // Nothing was executed, and it is sent again.
+        if (isUnexecuted(record)) return running
+        return { kind: 'held', fence, reason: record.reason, policy: record.recovery.kind }
+      case 'expired':
+        return { kind: 'expired', fence }
+      case 'succeeded':
+      case 'failed':
+        return this.#replay(question.operationId, record, caller)
+    }
+  }
+
+  /** An operation of another tenant is as if it were not there. */
+  async #find({
+    operationId,
+    tenant,
+    waitMs,
+    knownState,
+  }: OperationQuestion): Promise<OperationRecord | null> {
+    const until = Date.now() + waitMs
+    for (;;) {
+      const record = this.#ledger.find(operationId)
+      if (record?.tenant !== tenant) return null
+      const leftMs = until - Date.now()
+      const hasChanged = knownState !== null && record.state !== knownState
+      if (hasChanged || !this.#isUnderWay(record) || leftMs <= 0) return record
+      // Without a flight here a Worker runs it, or the alarm will.
+      const flight = this.#flights.ofOperation(operationId)
+      // oxlint-disable-next-line no-await-in-loop -- one look after the other
+      await (flight?.done(leftMs) ?? scheduler.wait(Math.min(leftMs, LOOK_MS)))
+    }
+  }
+
+  /** Whether something may still become of it without another request. */
+  #isUnderWay(record: OperationRecord): boolean {
+    if (record.state === 'in_progress') return true
+    return record.state === 'unknown' && isRecoverable(record, Date.now())
+  }
+
   /** The work goes on when the caller is gone. */
   #keepAlive<result>(work: Promise<result>): Promise<result> {
-    this.ctx.waitUntil(work.catch(() => {}))
+    this.ctx.waitUntil(work.catch((error: unknown) => logFault('work of an object failed', error)))
     return work
   }
 
@@ -194,21 +333,27 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'expired':
         return { kind: refusal.kind, fence: refusal.known.fence }
       case 'hold':
-        return { kind: 'held', fence: refusal.record.fence, reason: refusal.record.reason }
+        return { kind: 'held', policy: 'hold', ...pickHeld(refusal.record) }
       case 'store_fault':
         return refusal
     }
   }
 
-  #replay(operationId: string, settled: SettledRecord, caller: Caller): Answer {
-    const { snapshot, fence, state, settledAt } = settled
-    if (snapshot.body === 'omitted') return { kind: 'too_large', fence, timing: NO_TIME }
-    const origins = { stored: snapshot.corsOrigin, current: caller.corsOrigin }
-    const headers = toReplayHeaders(snapshot.headers, origins)
-    const readPart = (part: number) => this.#ledger.readBodyPart(operationId, part)
-    const body = snapshot.body === 'none' ? null : toWireBody(snapshot.bodyBytes, readPart)
-    const response = { status: snapshot.status, headers, body }
-    return { kind: 'replayed', response, outcome: state, fence, ageMs: Date.now() - settledAt }
+  async #replay(operationId: string, settled: SettledRecord, caller: Caller): Promise<Answer> {
+    const { snapshot: stored, fence, state, settledAt, reauthorizePath } = settled
+    if (stored.body === 'omitted') return { kind: 'too_large', fence, timing: NO_TIME }
+    const opened = await openHead(operationId, settled, caller.sealKeys)
+    if (opened === null) return { kind: 'sealed', fence }
+    const { head, sealer } = opened
+    const origins = { stored: head.corsOrigin, current: caller.corsOrigin }
+    const headers = toReplayHeaders(head.headers, origins)
+    const spill = this.env.SNAPSHOTS === undefined ? null : new Spill(this.env.SNAPSHOTS)
+    const parts = { sealer, spill, spillBytes: Infinity }
+    const { read } = partsOf(this.#ledger, operationId, parts)
+    const body = head.body === 'none' ? null : await toWireBody(head.bodyBytes, read)
+    const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
+    const ageMs = Date.now() - settledAt
+    return { kind: 'replayed', response, outcome: state, fence, reauthorizePath, ageMs }
   }
 
   async #join(operationId: string, running: OperationRecord, caller: Caller): Promise<Answer> {
@@ -220,7 +365,33 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       this.#flights.takeOff(toRef(operationId, running), ownerOf(running))
     const end = await flight.wait(caller.waitMs)
     const timing = { ...NO_TIME, waitedMs: Date.now() - startedAt }
-    if (end === null) return { kind: 'in_flight', fence, runningMs: Date.now() - claimedAt, timing }
-    return answerJoined(end, fence, timing, caller)
+    if (end === null) {
+      const accepted = caller.isAsync ? this.#accept(operationId) : null
+      return accepted ?? { kind: 'in_flight', fence, runningMs: Date.now() - claimedAt, timing }
+    }
+    return answerJoined(end, running, timing, caller)
   }
 }
+
+/** A claim that is made again where nothing was executed, unless something speaks against the call. */
+interface Reclaim {
+  readonly request: ClaimRequest
+  readonly caller: Caller
+  readonly refuse: () => Answer | null
+}
+
+const TOO_LATE: Answer = { kind: 'too_late' }
+
+/** Whether the caller has given up already. */
+function isTooLate({ deadlineAt }: Caller): boolean {
+  return deadlineAt !== null && deadlineAt <= Date.now()
+}
+
+function pickHeld({ fence, reason }: UnknownRecord) {
+  return { fence, reason }
+}
+
+/** How often an operation is looked at that does not run in this object, in milliseconds. */
+const LOOK_MS = 500
+
+const toTime = (epochMs: number): string => new Date(epochMs).toISOString()

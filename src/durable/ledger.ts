@@ -1,16 +1,23 @@
 import type { SettleResult } from '../core/answer.ts'
 import { concat } from '../core/body.ts'
 import {
+  asOf,
   claimAgain,
   type ClaimDecision,
   type ClaimRequest,
   decideClaim,
+  isUnexecuted,
   type NextClaim,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt } from '../core/due.ts'
-import type { FlightEnd } from '../core/landing.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type { ClaimRef, InProgressRecord, OperationRecord, UnknownRecord } from '../core/record.ts'
+import type {
+  ClaimRef,
+  InProgressRecord,
+  OperationRecord,
+  SettledRecord,
+  UnknownRecord,
+} from '../core/record.ts'
 import {
   decideSettle,
   type Evidence,
@@ -18,10 +25,15 @@ import {
   noteAttempt,
   type Settlement,
 } from '../core/settle.ts'
-import { RecordStore } from './record-store.ts'
+import { RecordStore, type SpilledPiece, toPieces, type UnstoredBody } from './record-store.ts'
 
 /** Most records that one alarm works through; where there are more it comes again at once. */
 const ALARM_BATCH = 100
+
+/** Most keys that are deleted in the bucket at once; R2 takes 1,000. */
+const SWEEP_BATCH = 1_000
+/** How soon it is tried again where that fails, in milliseconds. */
+const SWEEP_RETRY_MS = 60_000
 
 /** An operation that the alarm is to recover. */
 export interface Recoverable {
@@ -38,13 +50,39 @@ export class Ledger {
   readonly #store: RecordStore
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
+  readonly #onGarbage: () => void
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
-  constructor(storage: DurableObjectStorage, isRunning: (operationId: string) => boolean) {
+  /** @param onGarbage Called when something is to be deleted in the bucket. */
+  constructor(
+    storage: DurableObjectStorage,
+    isRunning: (operationId: string) => boolean,
+    onGarbage: () => void,
+  ) {
     this.#storage = storage
     this.#store = new RecordStore(storage)
     this.#isRunning = isRunning
+    this.#onGarbage = onGarbage
+  }
+
+  /** What is stored of an operation, judged as a claim would judge it now. */
+  find(operationId: string): OperationRecord | null {
+    const record = this.#store.read(operationId)
+    const facts = { now: Date.now(), isRunning: this.#isRunning(operationId) }
+    return record === null ? null : asOf(record, facts)
+  }
+
+  /** Notes that a client comes back for the result. @returns What is known of the operation. */
+  accept(operationId: string): OperationRecord | null {
+    const now = Date.now()
+    return this.#change(now, () => {
+      const record = this.#store.read(operationId)
+      if ((record?.state === 'in_progress' || record?.state === 'unknown') && !record.isAccepted) {
+        this.#write(operationId, { ...record, isAccepted: true }, now)
+      }
+      return this.find(operationId)
+    })
   }
 
   /** Tells the fate of a request, as it is now, and stores nothing. */
@@ -64,11 +102,14 @@ export class Ledger {
       const decision = this.#decide(request, now)
       if (!('record' in decision)) return decision
       this.#write(id, decision.record, now)
+      // Of an earlier life of the key, or of a call that was lost in the middle of its body.
+      this.#store.deleteBody(id, 'response')
+      if (decision.kind === 'hold') this.#dropHeldRequest(id, decision.record, now)
       if (decision.kind === 'execute') {
-        // The key may have had an earlier life, whose bodies are still there.
-        this.#store.deleteBody(id, 'response')
         this.#store.deleteBody(id, 'request')
-        if (stored !== null) this.#store.writeBody(id, 'request', stored)
+        if (stored !== null) {
+          this.#store.writeBody(id, 'request', { firstPart: 0, pieces: toPieces(stored) })
+        }
       }
       return decision
     })
@@ -99,8 +140,20 @@ export class Ledger {
       const record = this.#store.read(claim.operationId)
       if (!isOpen(record, claim)) return null
       const claimed = claimAgain(record, next, now)
+      // What the call before has left of a body that was lost in the middle.
+      this.#store.deleteBody(claim.operationId, 'response')
       this.#write(claim.operationId, claimed, now)
       return claimed
+    })
+  }
+
+  /** Hands a Worker's claim to the object: from now on it needs no lease. */
+  adopt(claim: ClaimRef): void {
+    const now = Date.now()
+    this.#change(now, () => {
+      const record = this.#store.read(claim.operationId)
+      if (!isOpen(record, claim) || record.state !== 'in_progress') return
+      this.#write(claim.operationId, { ...record, owner: { kind: 'object' } }, now)
     })
   }
 
@@ -116,15 +169,19 @@ export class Ledger {
     })
   }
 
-  /** Ends a claim, and stores the body where the outcome is one that is replayed. */
-  settle(claim: ClaimRef, settlement: Settlement, end: FlightEnd): SettleResult {
+  /**
+   * Ends a claim.
+   *
+   * @param body What is still to be stored of the body, where the outcome is one that is replayed.
+   */
+  settle(claim: ClaimRef, settlement: Settlement, body: UnstoredBody | null): SettleResult {
     const id = claim.operationId
     const now = Date.now()
     return this.#change(now, () => {
       const decision = decideSettle(this.#store.read(id), claim, settlement, now)
       if (decision.kind === 'refuse') return 'refused'
       if (decision.kind === 'release') this.#store.delete(id)
-      else this.#writeSettled(id, decision.record, end, now)
+      else this.#writeSettled(id, decision.record, body, now)
       return decision.isLate ? 'late' : 'taken'
     })
   }
@@ -141,8 +198,18 @@ export class Ledger {
     )
   }
 
-  /** @returns One piece of a snapshot's body, or `null` behind its end. */
-  readBodyPart(operationId: string, part: number): Uint8Array<ArrayBuffer> | null {
+  /** Stores pieces of a body that is still coming; they count for nothing before the settle. */
+  writeBody(operationId: string, body: UnstoredBody): void {
+    this.#store.transaction(() => this.#store.writeBody(operationId, 'response', body))
+  }
+
+  /** Drops what was stored of a body that turned out to be too large. */
+  deleteBody(operationId: string): void {
+    this.#store.transaction(() => this.#store.deleteBody(operationId, 'response'))
+  }
+
+  /** @returns One piece of a snapshot's body, or where it is, or `null` behind its end. */
+  readBodyPart(operationId: string, part: number): Uint8Array<ArrayBuffer> | SpilledPiece | null {
     return this.#store.readBodyPart(operationId, 'response', part)
   }
 
@@ -151,7 +218,7 @@ export class Ledger {
     const parts: Uint8Array<ArrayBuffer>[] = []
     for (let part = 0; ; part++) {
       const piece = this.#store.readBodyPart(operationId, 'request', part)
-      if (piece === null) break
+      if (!(piece instanceof Uint8Array)) break
       parts.push(piece)
     }
     return parts.length === 0 ? null : concat(parts)
@@ -169,8 +236,9 @@ export class Ledger {
         this.#write(id, record, now)
         return null
       case 'store':
-        if (decision.record.state === 'expired') this.#store.deleteBody(id, 'response')
+        this.#store.deleteBody(id, 'response')
         if (decision.record.state === 'expired') this.#store.deleteBody(id, 'request')
+        else this.#dropHeldRequest(id, decision.record, now)
         this.#write(id, decision.record, now)
         return null
       case 'recover':
@@ -184,14 +252,31 @@ export class Ledger {
 
   #writeSettled(
     id: string,
-    record: Extract<OperationRecord, { settledAt: number }>,
-    end: FlightEnd,
+    record: SettledRecord | UnknownRecord | InProgressRecord,
+    body: UnstoredBody | null,
     now: number,
   ): void {
     this.#write(id, record, now)
-    if (record.state === 'unknown') return
+    if (record.state === 'in_progress') return
+    if (record.state === 'unknown') {
+      this.#store.deleteBody(id, 'response')
+      this.#dropHeldRequest(id, record, now)
+      return
+    }
     this.#store.deleteBody(id, 'request')
-    if (end.kind === 'response') this.#store.writeBody(id, 'response', end.body)
+    if (body === null) return
+    if (body.firstPart === 0) this.#store.deleteBody(id, 'response')
+    this.#store.writeBody(id, 'response', body)
+  }
+
+  /**
+   * What is held is not sent again, so its request, credentials included, is of no use any more;
+   * and nobody must count on it later, should the operation turn out not to have been executed.
+   */
+  #dropHeldRequest(id: string, record: UnknownRecord, now: number): void {
+    if (record.recovery.kind !== 'hold' || isUnexecuted(record)) return
+    this.#store.deleteBody(id, 'request')
+    this.#write(id, { ...record, recovery: { kind: 'hold' } }, now)
   }
 
   #write(id: string, record: OperationRecord, now: number): void {
@@ -201,12 +286,30 @@ export class Ledger {
   /** One transaction, then the alarm for whatever is due next, or an empty storage given back. */
   #change<result>(now: number, work: () => result): result {
     const result = this.#store.transaction(work)
-    const { count, dueAt: nextDueAt } = this.#store.summary()
+    const { operationCount, garbageCount, dueAt: nextDueAt } = this.#store.summary()
+    if (garbageCount > 0) return this.#sweepLater(now, nextDueAt, result)
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (nextDueAt !== null) this.#setAlarm(Math.max(nextDueAt, now + 1))
-    else if (count === 0 && this.#store.hasTables) this.#deleteAll()
+    else if (operationCount === 0 && this.#store.hasTables) this.#deleteAll()
     else this.#deleteAlarm()
     return result
+  }
+
+  /** What is in the bucket is deleted now, and by the alarm where that fails. */
+  #sweepLater<result>(now: number, nextDueAt: number | null, result: result): result {
+    this.#setAlarm(Math.min(nextDueAt ?? Infinity, now + SWEEP_RETRY_MS))
+    this.#onGarbage()
+    return result
+  }
+
+  /** Keys in the bucket that belong to nothing any more. */
+  listGarbage(): string[] {
+    return this.#store.listGarbage(SWEEP_BATCH)
+  }
+
+  /** Forgets keys that are deleted in the bucket. */
+  dropGarbage(spillKeys: readonly string[]): void {
+    this.#change(Date.now(), () => this.#store.dropGarbage(spillKeys))
   }
 
   /** Each setting is billed as a row, so the same time is not set twice. */

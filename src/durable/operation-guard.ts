@@ -1,23 +1,39 @@
 import type { Answer, SettleResult } from '../core/answer.ts'
 import type { ClaimRequest } from '../core/claim.ts'
-import type { FlightEnd, LandingRules } from '../core/landing.ts'
+import type { OperationView } from '../core/operation-view.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { CallBounds } from '../core/recovery.ts'
+import type { AnswerHead, FlightEnd, LandingRules } from '../core/reply.ts'
 import type { RetryBounds, RetryPolicy } from '../core/retry.ts'
+import type { SealKey } from '../core/seal.ts'
 import type { Settlement } from '../core/settle.ts'
-import type { HeaderField } from '../core/snapshot.ts'
+import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 
 /** The request that makes a claim, as far as it matters for the answer. */
 export interface Caller {
-  /** How long it waits for the call of another, in milliseconds. */
+  /** Whether it comes back for the result and does not wait for the call, not even for its own. */
+  readonly isAsync: boolean
+  /** How long it waits for the call of another, in milliseconds; an async one also for its own. */
   readonly waitMs: number
   /** `Origin` of the request. */
   readonly corsOrigin: string | null
   /** Headers under which the origin's status resource is asked on its behalf. */
   readonly probeHeaders: readonly HeaderField[]
+  /** What opens stored responses for it, the present secret's key first. */
+  readonly sealKeys: readonly SealKey[]
+  /** Epoch milliseconds after which nothing is begun for it, or `null`. */
+  readonly deadlineAt: number | null
   /** Name of the rate-limiting binding that new operations are counted with, if any. */
   readonly rateLimiter: string | null
+}
+
+/** How a snapshot is kept. */
+export interface Keeping {
+  /** What it is sealed with; `null` where the route does not say so. */
+  readonly sealKey: SealKey | null
+  /** Bytes from which on a body goes to the bucket, or `null`: never. */
+  readonly spillBytes: number | null
 }
 
 /** How the origin is called. */
@@ -27,6 +43,7 @@ export interface CallPlan {
   readonly rules: LandingRules
   readonly retry: RetryPolicy
   readonly retryBounds: RetryBounds
+  readonly keeping: Keeping
 }
 
 /** One request of a route whose origin the object calls itself. */
@@ -34,8 +51,8 @@ export interface ExecuteCall {
   readonly claim: ClaimRequest
   readonly caller: Caller
   readonly plan: CallPlan
-  /** The request in the form that is kept for a recovery without a client, where the route says so. */
-  readonly stored: Uint8Array<ArrayBuffer> | null
+  /** Whether the request is kept with its claim, for a recovery without a client. */
+  readonly isStored: boolean
 }
 
 /** How a Worker ends its claim: the outcome, and what it leaves to those who wait. */
@@ -43,6 +60,26 @@ export interface SettleCall {
   readonly claim: ClaimRef
   readonly settlement: Settlement
   readonly end: FlightEnd
+  readonly sealKey: SealKey | null
+}
+
+/** A handler's answer that is still coming. */
+export interface StreamCall extends AnswerHead {
+  readonly claim: ClaimRef
+  readonly rules: LandingRules
+  readonly limitBytes: number
+  readonly body: ReadableStream<Uint8Array>
+  readonly keeping: Keeping
+}
+
+/** Asks for an operation by its id, on behalf of a tenant. */
+export interface OperationQuestion {
+  readonly operationId: string
+  readonly tenant: string
+  /** How long to wait for its end, in milliseconds. */
+  readonly waitMs: number
+  /** The state that the client knows of: another one ends the wait as well. `null`: only the end does. */
+  readonly knownState: string | null
 }
 
 /** A claim granted to a Worker, or what is to be answered instead. */
@@ -61,4 +98,13 @@ export interface OperationGuard {
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
   /** Ends the Worker's claim; refused when a newer claim exists, or none. */
   settle(call: SettleCall): Promise<SettleResult>
+  /** Tells its tenant what is known of an operation, after waiting for its end for so long at most. */
+  inspect(question: OperationQuestion): Promise<OperationView | null>
+  /** Answers its tenant with the result of an operation, or with why there is none. */
+  result(question: OperationQuestion, caller: Caller): Promise<Answer | null>
+  /**
+   * Takes a Worker's claim over while its answer is still coming, records it and settles at its
+   * end. @returns What the first client gets.
+   */
+  stream(call: StreamCall): Promise<WireResponse>
 }

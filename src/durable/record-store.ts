@@ -5,14 +5,46 @@ interface Row extends Record<string, SqlStorageValue> {
 }
 
 interface Part extends Record<string, SqlStorageValue> {
-  bytes: ArrayBuffer
+  bytes: ArrayBuffer | null
+  spill_key: string | null
+}
+
+/** A piece that is not in its row but in the bucket, under this key. */
+export interface SpilledPiece {
+  readonly spillKey: string
 }
 
 /** Whose body a piece belongs to: the stored request's, or the snapshot's. */
 export type BodyOf = 'request' | 'response'
 
-/** Largest piece of a body in one row. The platform documents 2 MB for a row and enforces more or less. */
-const PART_BYTES = 1_048_576
+/** Pieces of a body that are to be stored, the first of them under this number. */
+export interface UnstoredBody {
+  readonly firstPart: number
+  readonly pieces: readonly (Uint8Array | SpilledPiece)[]
+}
+
+/** How much is stored, and what is to be done next. */
+export interface StoreSummary {
+  readonly operationCount: number
+  /** Keys in the bucket that are to be deleted there. */
+  readonly garbageCount: number
+  readonly dueAt: number | null
+}
+
+/**
+ * Largest piece of a body, each in a row of its own: with what sealing adds it is below 1 MiB. The
+ * platform documents 2 MB for a row and enforces more or less.
+ */
+export const PIECE_BYTES = 1_048_512
+
+/** Cuts a body into pieces. */
+export function toPieces(bytes: Uint8Array): Uint8Array[] {
+  const pieces: Uint8Array[] = []
+  for (let offset = 0; offset < bytes.byteLength; offset += PIECE_BYTES) {
+    pieces.push(bytes.slice(offset, offset + PIECE_BYTES))
+  }
+  return pieces
+}
 
 /**
  * The operations of one object, in SQLite. Synchronous, so that it composes in a transaction.
@@ -62,32 +94,63 @@ export class RecordStore {
     this.deleteBody(operationId, 'response')
   }
 
-  writeBody(operationId: string, of: BodyOf, body: Uint8Array): void {
-    for (let part = 0; part * PART_BYTES < body.byteLength; part++) {
+  writeBody(operationId: string, of: BodyOf, { firstPart, pieces }: UnstoredBody): void {
+    for (const [index, piece] of pieces.entries()) {
+      const isInRow = piece instanceof Uint8Array
       this.#sql.exec(
-        'INSERT INTO body (operation_id, belongs_to, part, bytes) VALUES (?, ?, ?, ?)',
+        'INSERT INTO body (operation_id, belongs_to, part, bytes, spill_key) VALUES (?, ?, ?, ?, ?)',
         operationId,
         of,
-        part,
-        body.slice(part * PART_BYTES, (part + 1) * PART_BYTES),
+        firstPart + index,
+        isInRow ? piece : null,
+        isInRow ? null : piece.spillKey,
       )
     }
   }
 
   /** @returns One piece of the body, or `null` behind its end. */
-  readBodyPart(operationId: string, of: BodyOf, part: number): Uint8Array<ArrayBuffer> | null {
+  readBodyPart(
+    operationId: string,
+    of: BodyOf,
+    part: number,
+  ): Uint8Array<ArrayBuffer> | SpilledPiece | null {
     if (!this.#isThere()) return null
     const [row] = this.#sql.exec<Part>(
-      'SELECT bytes FROM body WHERE operation_id = ? AND belongs_to = ? AND part = ?',
+      'SELECT bytes, spill_key FROM body WHERE operation_id = ? AND belongs_to = ? AND part = ?',
       operationId,
       of,
       part,
     )
-    return row === undefined ? null : new Uint8Array(row.bytes)
+    if (row === undefined) return null
+    const { bytes, spill_key: spillKey } = row
+    return spillKey === null ? new Uint8Array(bytes ?? new ArrayBuffer(0)) : { spillKey }
   }
 
+  /** What of it is in the bucket is left behind as garbage, for `listGarbage`. */
   deleteBody(operationId: string, of: BodyOf): void {
+    this.#sql.exec(
+      `INSERT OR IGNORE INTO garbage (spill_key) SELECT spill_key FROM body
+        WHERE operation_id = ? AND belongs_to = ? AND spill_key IS NOT NULL`,
+      operationId,
+      of,
+    )
     this.#sql.exec('DELETE FROM body WHERE operation_id = ? AND belongs_to = ?', operationId, of)
+  }
+
+  /** Keys in the bucket that belong to nothing any more, at most `limit` of them. */
+  listGarbage(limit: number): string[] {
+    if (!this.#isThere()) return []
+    const rows = this.#sql.exec<{ spill_key: string }>(
+      'SELECT spill_key FROM garbage LIMIT ?',
+      limit,
+    )
+    return Array.from(rows, ({ spill_key: spillKey }) => spillKey)
+  }
+
+  dropGarbage(spillKeys: readonly string[]): void {
+    for (const spillKey of spillKeys) {
+      this.#sql.exec('DELETE FROM garbage WHERE spill_key = ?', spillKey)
+    }
   }
 
   /** Operations for which the alarm has something to do, at most `limit` of them. */
@@ -104,11 +167,15 @@ export class RecordStore {
     }))
   }
 
-  /** How many operations are stored, and the epoch milliseconds at which the next one is due. */
-  summary(): { readonly count: number; readonly dueAt: number | null } {
-    if (!this.#isThere()) return { count: 0, dueAt: null }
-    const query = 'SELECT count(*) AS count, min(due_at) AS dueAt FROM operation'
-    return this.#sql.exec<{ count: number; dueAt: number | null }>(query).one()
+  /** What is stored, and the epoch milliseconds at which the next operation is due. */
+  summary(): StoreSummary {
+    if (!this.#isThere()) return { operationCount: 0, garbageCount: 0, dueAt: null }
+    return this.#sql
+      .exec<StoreSummary & Record<string, SqlStorageValue>>(
+        `SELECT count(*) AS operationCount, min(due_at) AS dueAt,
+          (SELECT count(*) FROM garbage) AS garbageCount FROM operation`,
+      )
+      .one()
   }
 
   /** Whether anything was ever written, so that there is something to give back. */
@@ -144,9 +211,11 @@ export class RecordStore {
         operation_id TEXT NOT NULL,
         belongs_to TEXT NOT NULL,
         part INTEGER NOT NULL,
-        bytes BLOB NOT NULL,
+        bytes BLOB,
+        spill_key TEXT,
         PRIMARY KEY (operation_id, belongs_to, part)
-      ) STRICT, WITHOUT ROWID;`)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
     this.#hasTables = true
   }
 }

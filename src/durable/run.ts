@@ -1,10 +1,12 @@
 import type { NextClaim } from '../core/claim.ts'
-import { decideLanding, type Landing, type Reply } from '../core/landing.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
+import { classifyFault, classifyStatus, type Outcome } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
+import type { AnswerHead, LandingRules, LiveReply, Reply, Silence } from '../core/reply.ts'
 import { retryCalls } from '../core/retry.ts'
+import type { Evidence } from '../core/settle.ts'
 import { logFault } from '../metrics/log.ts'
-import { callOrigin } from '../origin/call.ts'
+import { callOrigin, type IsLive } from '../origin/call.ts'
 import { healthOf } from '../origin/health.ts'
 import type { OriginTarget } from '../origin/target.ts'
 import type { Ledger } from './ledger.ts'
@@ -14,10 +16,12 @@ import type { CallPlan } from './operation-guard.ts'
 export interface RunEnd {
   /** The last claim: every call has one of its own. */
   readonly claim: ClaimRef
-  readonly reply: Reply
-  readonly landing: Landing
+  readonly reply: Reply | LiveReply
   readonly originCalls: number
 }
+
+/** Bodies up to this length, where it is declared, are collected before they are answered with. */
+const COLLECTED_BYTES = 1_048_576
 
 /**
  * Calls the origin for a claim, again where the policy says so. Every call is claimed with the
@@ -31,17 +35,20 @@ export async function runClaim(
 ): Promise<RunEnd> {
   const health = healthOf(origin.base)
   const { retry } = plan
+  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan)
   let claim = first
   return retryCalls<RunEnd>(retry, plan.retryBounds, {
     async call(originCalls) {
-      const reply = await callOrigin(origin, withFence(plan.request, claim.fence), plan.bounds)
+      const request = withFence(plan.request, claim.fence)
+      const reply = await callOrigin(origin, request, plan.bounds, isLive)
       health.report(retry, { hasFailed: isOriginFailure(reply), now: Date.now() })
-      return { claim, reply, landing: decideLanding(reply, plan.rules), originCalls }
+      return { claim, reply, originCalls }
     },
-    outcomeOf: ({ landing }) => landing.outcome,
-    async pause(delayMs, { landing, reply }) {
+    outcomeOf: ({ reply }) => outcomeOf(reply, plan.rules),
+    async pause(delayMs, { reply }) {
       if (!health.admitRetry(retry, Date.now())) return false
-      const next = await claimNext(ledger, claim, landing, delayMs)
+      const end = { outcome: outcomeOf(reply, plan.rules), evidence: evidenceOf(reply) }
+      const next = await claimNext(ledger, claim, end, delayMs)
       if (next === null) return false
       discard(reply)
       claim = next
@@ -56,11 +63,11 @@ export async function runClaim(
 async function claimNext(
   ledger: Ledger,
   claim: ClaimRef,
-  { outcome, settlement }: Landing,
+  end: { readonly outcome: Outcome; readonly evidence: Evidence },
   delayMs: number,
 ): Promise<ClaimRef | null> {
   try {
-    if (!ledger.note(claim, { outcome, evidence: settlement.evidence })) return null
+    if (!ledger.note(claim, end)) return null
     await scheduler.wait(delayMs)
     const record = ledger.claimAgain(claim, sameOwner(claim))
     return record === null ? null : { ...claim, fence: record.fence }
@@ -78,12 +85,33 @@ function withFence(request: OriginRequest, fence: number): OriginRequest {
   return { ...request, headers: [...request.headers, ['idempotency-attempt', String(fence)]] }
 }
 
+/**
+ * Whether an answer goes to the client while it comes: its end decides nothing any more, and its
+ * length is not known or not small. Every other answer is worth waiting for: it may be tried again,
+ * and one that breaks off can still be told as a problem.
+ */
+function isStreamed(head: AnswerHead, declaredBytes: number | null, plan: CallPlan): boolean {
+  const outcome = outcomeOf({ kind: 'head', ...head }, plan.rules)
+  if (outcome === 'not_executed' || outcome === 'unknown') return false
+  return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, plan.bounds.limitBytes)
+}
+
+function outcomeOf(reply: Silence | (AnswerHead & { kind: string }), rules: LandingRules): Outcome {
+  if (!('status' in reply)) return classifyFault(reply.fault)
+  return classifyStatus(reply.status, rules.outcomes, reply.directives.outcome)
+}
+
+function evidenceOf(reply: Reply | LiveReply): Evidence {
+  if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
+  return { originStatus: reply.status, fault: null }
+}
+
 /** What speaks against the origin itself, not against the request. */
-function isOriginFailure(reply: Reply): boolean {
+function isOriginFailure(reply: Reply | LiveReply): boolean {
   return reply.kind === 'fault' || reply.status >= 500
 }
 
 /** An answer that nobody gets is read to its end, so that its connection can be used again. */
-function discard(reply: Reply): void {
+function discard(reply: Reply | LiveReply): void {
   if (reply.kind === 'answer' && reply.body instanceof ReadableStream) void reply.body.cancel()
 }

@@ -1,20 +1,31 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import type { NextClaim } from '../core/claim.ts'
-import { decideProbeLanding, type Landing } from '../core/landing.ts'
-import { type OriginRequest, toProbeHeaders } from '../core/origin-request.ts'
-import { classifyFault, type Outcome } from '../core/outcome.ts'
+import { isUnexecuted, type NextClaim } from '../core/claim.ts'
+import { toSnapshotHeaders } from '../core/headers.ts'
+import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
+import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
+import { classifyFault, classifyStatus, type Outcome } from '../core/outcome.ts'
 import { type ClaimRef, type Owner, toRef, type UnknownRecord } from '../core/record.ts'
-import type { HeaderField } from '../core/snapshot.ts'
+import type { Recovery } from '../core/recovery.ts'
+import type { LiveReply } from '../core/reply.ts'
+import type { SealKey } from '../core/seal.ts'
+import type { Settlement } from '../core/settle.ts'
+import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireOrigin } from '../origin/target.ts'
-import type { Resolution } from './answers.ts'
+import { dropBody, type Resolution } from './answers.ts'
+import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
 import type { CallPlan } from './operation-guard.ts'
+import { recordBody } from './record-body.ts'
+import { toPieces, type UnstoredBody } from './record-store.ts'
+import { Recording } from './recording.ts'
 import { recordRecovery } from './recovery-facts.ts'
 import { openStoredRequest, probe } from './recovery.ts'
 import { runClaim } from './run.ts'
+import { partsOf, sealBody, sealerOf, sealSettlement } from './sealer.ts'
+import { requireSpill } from './spill.ts'
 import { splitBody } from './wire-body.ts'
 
 /** How soon a settle that could not be stored is tried again, doubling, and how seldom at the most. */
@@ -62,17 +73,80 @@ export class Runs {
     plan: CallPlan,
   ): Promise<Extract<Answer, { kind: 'executed' | 'lost' }>> {
     const startedAt = Date.now()
-    this.#flights.takeOff(first, OBJECT)
     const origin = requireOrigin(this.#env)
-    const { claim, reply, landing, originCalls } = await runClaim(this.#ledger, origin, first, plan)
-    const work = { originCalls, settle: this.land(claim, landing) }
+    this.#flights.takeOff(first, OBJECT)
+    const { claim, reply, originCalls } = await runClaim(this.#ledger, origin, first, plan)
     const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
     const { fence } = claim
+    if (reply.kind === 'live') {
+      const work = { originCalls, settle: null }
+      return { kind: 'executed', ...this.stream(claim, reply, plan), fence, timing, work }
+    }
+    const landing = decideLanding(reply, plan.rules)
+    const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
+    const outcome = this.#outcomeLeft(claim, landing)
     if (reply.kind === 'fault') return { kind: 'lost', fault: reply.fault, fence, timing, work }
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
-    const response = { status, headers, body }
-    return { kind: 'executed', response, outcome: landing.outcome, fence, timing, work }
+    return { kind: 'executed', response: { status, headers, body }, outcome, fence, timing, work }
+  }
+
+  /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
+  #outcomeLeft({ operationId }: ClaimRef, { outcome }: Landing): Outcome {
+    const isOpen = outcome === 'not_executed' && this.#ledger.find(operationId)?.state === 'unknown'
+    return isOpen ? 'unknown' : outcome
+  }
+
+  /**
+   * Answers with a body that is still coming, and records it. Who waits joins it; the claim is
+   * settled at its end, whatever becomes of the clients.
+   */
+  stream(
+    claim: ClaimRef,
+    reply: LiveReply,
+    { rules, bounds, keeping }: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'>,
+  ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
+    const { status, headers } = reply
+    const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
+    const outcome = isFailure ? 'failed' : 'succeeded'
+    const sealer = sealerOf(claim, keeping.sealKey)
+    const { spillBytes } = keeping
+    const spill = spillBytes === null ? null : requireSpill(this.#env.SNAPSHOTS)
+    const parts = { sealer, spill, spillBytes: spillBytes ?? Infinity }
+    const recording = new Recording(partsOf(this.#ledger, claim.operationId, parts))
+    const { corsOrigin } = rules
+    const { isStorable } = reply.directives
+    const live: LiveEnd = {
+      kind: 'live',
+      outcome,
+      status,
+      headers: toSnapshotHeaders(headers, rules.snapshot),
+      corsOrigin,
+      bodyBytes: reply.declaredBytes,
+      open: () => recording.openJoined(),
+    }
+    // What the origin wants kept from everybody else, or cannot be kept, nobody joins.
+    const isOver = (reply.declaredBytes ?? 0) > bounds.limitBytes
+    this.#flights.of(claim)?.land(isStorable && !isOver ? live : { kind: 'too_large' })
+    this.#waitUntil(
+      recordBody(reply.body, recording, {
+        limitBytes: isStorable ? bounds.limitBytes : 0,
+        sealer,
+        isSpilled: spill !== null,
+        toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
+        toFault: (fault) =>
+          decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
+        close: (settlement, body) => this.#close(claim, settlement, body),
+        dropBody: () => this.#ledger.deleteBody(claim.operationId),
+      }),
+    )
+    const body = recording.openFirst()
+    return { response: { status, headers, body, bodyBytes: reply.declaredBytes }, outcome }
+  }
+
+  /** Settles a claim whose waiters have been let go already. */
+  #close(claim: ClaimRef, settlement: Settlement, body: UnstoredBody | null): void {
+    this.#settle(claim, () => this.#ledger.settle(claim, settlement, body))
   }
 
   /**
@@ -81,31 +155,45 @@ export class Runs {
    */
   async resolve(
     claim: ClaimRef,
-    { recovery }: UnknownRecord,
+    recovery: Recovery,
     headers: readonly HeaderField[],
+    sealKey: SealKey | null,
   ): Promise<Resolution> {
     if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
-    this.#flights.takeOff(claim, OBJECT)
-    const verdict = await probe(requireOrigin(this.#env), recovery, headers)
+    const origin = requireOrigin(this.#env)
+    if (!this.#flights.of(claim)?.isOwn) this.#flights.takeOff(claim, OBJECT)
+    const { seal } = recovery.rules.snapshot
+    const verdict = await probe(origin, recovery, headers)
     switch (verdict.kind) {
       case 'executed': {
+        // Without the key that seals it nothing may be stored of it.
+        if (seal && sealKey === null) return this.#undecided(claim)
         const landing = decideProbeLanding(verdict.reply, verdict.status, recovery.rules)
-        this.land(claim, landing)
-        return { kind: 'settled', landing }
+        const settled = await this.land(claim, landing, seal ? sealKey : null)
+        // A late owner has settled it meanwhile: its result counts, and the next request gets it.
+        return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
       }
       case 'not_executed':
         return verdict
       case 'undecided':
-        this.#giveUp(claim)
-        return verdict
+        return this.#undecided(claim)
     }
+  }
+
+  #undecided(claim: ClaimRef): Resolution {
+    this.giveUp(claim)
+    return { kind: 'undecided' }
   }
 
   /** @returns The next claim, or `null` when somebody else has taken the operation over meanwhile. */
   claimAgain(known: ClaimRef, next: NextClaim): ClaimRef | null {
-    const record = this.#ledger.claimAgain(known, next)
-    if (record !== null) return toRef(known.operationId, record)
-    this.#giveUp(known)
+    try {
+      const record = this.#ledger.claimAgain(known, next)
+      if (record !== null) return toRef(known.operationId, record)
+    } catch (error) {
+      logFault('a claim could not be stored; nothing was forwarded', error)
+    }
+    this.giveUp(known)
     return null
   }
 
@@ -114,20 +202,36 @@ export class Runs {
    * stays: duplicates get its end from memory while the write is tried again, and nobody executes
    * twice.
    */
-  land(claim: ClaimRef, { settlement, end }: Pick<Landing, 'settlement' | 'end'>): SettleResult {
+  async land(
+    claim: ClaimRef,
+    { settlement, end }: Pick<Landing, 'settlement' | 'end'>,
+    sealKey: SealKey | null,
+  ): Promise<SettleResult> {
     const flight = this.#flights.of(claim)
+    const sealer = sealerOf(claim, sealKey)
+    const stored = await sealSettlement(settlement, sealer)
+    const pieces = end.kind === 'response' && 'snapshot' in settlement ? toPieces(end.body) : []
+    const body = await sealBody(pieces, sealer, 0)
     const settle = () => {
-      const result = this.#ledger.settle(claim, settlement, end)
-      this.#flights.remove(claim)
+      const result = this.#ledger.settle(claim, stored, body)
       flight?.land(result === 'refused' ? { kind: 'undecided' } : end)
       return result
     }
+    return this.#settle(claim, settle, () => flight?.land(end))
+  }
+
+  #settle(claim: ClaimRef, settle: () => SettleResult, onFault = () => {}): SettleResult {
+    const settleAndClose = () => {
+      const result = settle()
+      this.#flights.remove(claim)
+      return result
+    }
     try {
-      return settle()
+      return settleAndClose()
     } catch (error) {
       logFault('a settle could not be stored; it will be tried again', error)
-      flight?.land(end)
-      this.#waitUntil(settleLater(settle))
+      onFault()
+      this.#waitUntil(settleLater(settleAndClose))
       return 'taken'
     }
   }
@@ -136,58 +240,75 @@ export class Runs {
   async recover({ id, record }: Recoverable): Promise<void> {
     const known = toRef(id, record)
     const startedAt = Date.now()
+    // Before anything is awaited: from now on a request joins, and does not recover it as well.
+    this.#flights.takeOff(known, OBJECT)
     try {
       const outcome = await this.#recover(known, record)
       recordRecovery(this.#env, { id, record, outcome, startedAt })
     } catch (error) {
       logFault('a recovery failed; it will be tried again', error)
-      this.#giveUp(known)
+      this.giveUp(known)
     }
   }
 
   async #recover(known: ClaimRef, record: UnknownRecord): Promise<Outcome> {
-    const stored = await this.#readStored(known.operationId)
-    if (record.recovery.kind === 'probe') {
-      const headers = toProbeHeaders(stored?.headers ?? [])
-      const resolution = await this.resolve(known, record, headers)
+    const isProbed = record.recovery.kind === 'probe'
+    const stored = await this.#readStored(known.operationId).catch((error: unknown) => {
+      // The origin can be asked all the same.
+      if (!isProbed) throw error
+      return null
+    })
+    if (isProbed) {
+      const headers = toProbeHeaders(stored?.request.headers ?? [])
+      const resolution = await this.resolve(
+        known,
+        record.recovery,
+        headers,
+        stored?.sealKey ?? null,
+      )
       if (resolution.kind === 'settled') return resolution.landing.outcome
       if (resolution.kind === 'undecided') return 'unknown'
-      if (stored === null) return this.#free(known)
     }
-    if (stored === null) throw new Error('The request was not stored with its claim.')
+    if (stored === null) return this.#leave(known)
     return this.#sendAgain(known, record, stored)
   }
 
   async #sendAgain(
     known: ClaimRef,
-    { recovery }: UnknownRecord,
-    request: OriginRequest,
+    record: UnknownRecord,
+    { request, sealKey }: StoredRequest,
   ): Promise<Outcome> {
-    if (recovery.kind === 'hold') throw new Error('What is held is not sent again.')
+    const { recovery } = record
+    if (recovery.isDurable !== true || (recovery.kind === 'hold' && !isUnexecuted(record))) {
+      throw new Error('What is held, or not stored, is not sent again.')
+    }
     const isResolved = recovery.kind === 'probe'
     const next = { claimId: crypto.randomUUID(), owner: OBJECT, isResolved }
     const claim = this.claimAgain(known, next)
     if (claim === null) return 'unknown'
     const { bounds, rules } = recovery
-    const answer = await this.run(claim, { request, bounds, rules, ...ONE_CALL })
+    const keeping = { sealKey, spillBytes: null }
+    const answer = await this.run(claim, { request, bounds, rules, keeping, ...ONE_CALL })
+    dropBody(answer)
     return answer.kind === 'lost' ? classifyFault(answer.fault) : answer.outcome
   }
 
-  /** Frees the key of an operation that was provably not executed and whose request is gone. */
-  #free(known: ClaimRef): Outcome {
-    const evidence = { originStatus: null, fault: null }
-    const settlement = { outcome: 'not_executed', coversAll: true, evidence } as const
-    this.land(known, { settlement, end: { kind: 'undecided' } })
-    return 'not_executed'
+  /**
+   * Leaves it unknown. Without the request nobody says who asks, and an origin that hides what a
+   * stranger asks for answers 404 as well; the next request asks with its own credentials.
+   */
+  #leave(known: ClaimRef): Outcome {
+    this.giveUp(known)
+    return 'unknown'
   }
 
-  async #readStored(operationId: string): Promise<OriginRequest | null> {
+  async #readStored(operationId: string): Promise<StoredRequest | null> {
     const stored = this.#ledger.readStoredRequest(operationId)
     return stored === null ? null : openStoredRequest(this.#env, operationId, stored)
   }
 
   /** Ends a flight that has resolved nothing: the record says as before that the outcome is unknown. */
-  #giveUp(claim: ClaimRef): void {
+  giveUp(claim: ClaimRef): void {
     const flight = this.#flights.of(claim)
     this.#flights.remove(claim)
     flight?.land({ kind: 'undecided' })

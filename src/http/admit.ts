@@ -9,6 +9,7 @@ import { operationId } from '../core/operation.ts'
 import { type Problem, problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { tenantMissing } from './verdict.ts'
 
 /** Where keys come from. */
 export const KEY_HEADER = 'Idempotency-Key'
@@ -18,7 +19,7 @@ export interface Admitted {
   readonly key: string
   readonly body: Uint8Array<ArrayBuffer>
   /** What every claim of it holds; the route adds how it is driven and recovered. */
-  readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery'>
+  readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery' | 'isAccepted' | 'reauthorizePath'>
 }
 
 /** Why a request is not claimed, with what of it is known. */
@@ -44,13 +45,9 @@ export async function admit(
 
   const { digest, tenant: resolveTenant, correlation } = c.var.hapax
   const tenant = await resolveTenant(c)
-  if (!tenant) {
-    return refuse(
-      problem('tenant-missing', 'The request does not say whose it is. Send credentials.'),
-    )
-  }
+  if (!tenant) return refuse(tenantMissing())
 
-  const body = await readBody(c.req.raw, policy.limits.request)
+  const body = await readBody(c, policy.limits.request)
   if (body === null) return refuse(tooLarge(policy.limits.request), tenant)
 
   const printed = await fingerprint(toFingerprintInput(c.req.raw, body), policy.fingerprint, {
@@ -78,10 +75,16 @@ function refuse(because: Problem, tenant: string | null = null): Result<never, R
 
 /** @returns `null` when the body has more bytes than the limit, declared or sent. */
 async function readBody(
-  request: Request,
+  c: Context<GatewayEnv>,
   limitBytes: number,
 ): Promise<Uint8Array<ArrayBuffer> | null> {
+  const request = c.req.raw
   if (Number(request.headers.get('content-length') ?? 0) > limitBytes) return null
+  if (request.bodyUsed) {
+    // A middleware before has read it; Hono keeps what was read.
+    const bytes = new Uint8Array(await c.req.arrayBuffer())
+    return bytes.byteLength > limitBytes ? null : bytes
+  }
   const collected = await collectBody(request.body, limitBytes)
   if (collected.kind === 'whole') return collected.bytes
   await collected.rest.cancel()

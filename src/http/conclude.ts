@@ -19,10 +19,17 @@ export interface Subject {
 
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
 export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verdict): Response {
-  const { reply } = verdict
+  return mark(c, respond(c, verdict), subject, verdict)
+}
+
+/** Makes the response of a verdict. */
+export function respond(
+  c: Context<GatewayEnv>,
+  { reply, status, ageMs }: Pick<Verdict, 'reply' | 'status' | 'ageMs'>,
+): Response {
   const response = isProblem(reply) ? problemResponse(c, reply) : toResponse(reply)
-  if (verdict.status === 'replayed') markReplay(response.headers, verdict.ageMs)
-  return mark(c, response, subject, verdict)
+  if (status === 'replayed') markReplay(response.headers, ageMs)
+  return response
 }
 
 /** Marks, counts and logs a response that is already made. */
@@ -66,9 +73,19 @@ function markReplay(headers: Headers, ageMs: number): void {
   else if (!/\b(?:private|no-store)\b/i.test(caching)) headers.append('Cache-Control', 'private')
 }
 
-function toResponse({ status, headers: fields, body }: WireResponse): Response {
+function toResponse({ status, headers: fields, body, bodyBytes }: WireResponse): Response {
   const headers = toHeaders(fields)
   const isEmpty = hasNoBody(status) || (body instanceof Uint8Array && body.byteLength === 0)
   // The bytes are encoded already, as Content-Encoding says.
-  return new Response(isEmpty ? null : body, { status, headers, encodeBody: 'manual' })
+  const content = isEmpty ? null : withLength(body, bodyBytes ?? null)
+  return new Response(content, { status, headers, encodeBody: 'manual' })
+}
+
+/** A stream whose length is known is sent with a Content-Length, not in chunks. */
+function withLength(body: WireResponse['body'], bodyBytes: number | null): WireResponse['body'] {
+  if (!(body instanceof ReadableStream) || bodyBytes === null) return body
+  const { readable, writable } = new FixedLengthStream(bodyBytes)
+  // A body that breaks off does so for the reader, who is told.
+  body.pipeTo(writable).catch(() => {})
+  return readable
 }

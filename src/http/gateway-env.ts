@@ -5,7 +5,7 @@ import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
-export interface RequestScope {
+interface RequestScope {
   /** Epoch milliseconds of its arrival. */
   readonly startedAt: number
   readonly correlation: Correlation

@@ -4,6 +4,7 @@ import { getPathNoStrict } from 'hono/utils/url'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigest, type Digest } from '../core/digest.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
+import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
 
@@ -41,6 +42,10 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     await next()
   })
   app.route('/_hapax/problems', problemPages)
+  app.route('/_hapax/operations', operations)
+  // Nothing under these paths is the origin's.
+  app.all('/_hapax/*', (c) => c.text('Not found', 404))
+  app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
   app.notFound(passThrough)
   return app
 }

@@ -5,18 +5,22 @@ import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, continueBody } from '../core/body.ts'
 import { toClientHeaders, toOriginHeaders } from '../core/headers.ts'
-import { decideLanding, type Landing, type Reply } from '../core/landing.ts'
+import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
+import { classifyStatus } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
+import type { AnswerHead, Reply } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
-import type { OperationGuard } from '../durable/operation-guard.ts'
+import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import type { Admitted } from './admit.ts'
 import { mark } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
+import { keepingOf } from './keeping.ts'
 import { askObject } from './object.ts'
-import { callerOf, landingRulesOf, recoveryOf } from './plan.ts'
+import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
+import { reauthorize } from './reauthorize.ts'
 import { withPolicy } from './route-policy.ts'
 import { toStatus, toVerdict, UNPROTECTED, type Verdict } from './verdict.ts'
 
@@ -38,17 +42,25 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
       const response = await guard(c, policy, {
         async unprotected(subject, body) {
           if (body !== null) restoreBody(c, body)
-          await next()
+          handled.add(c.req)
+          await next().catch((error: unknown) => {
+            logFault('a handler threw', new Error(nameOf(error)))
+            c.res = new Response('Internal Server Error', { status: 500 })
+          })
           return mark(c, new Response(c.res.body, c.res), subject, UNPROTECTED)
         },
         admitted: (admitted) => keepAlive(c, run(c, next, policy, admitted)),
       })
-      // An assignment over a response merges its headers into the new one (Hono's `Context.res`).
-      c.res = undefined
+      // An assignment over a response merges its headers into the new one (Hono's `Context.res`):
+      // right for those that a middleware has set, wrong for those of the handler.
+      if (handled.has(c.req)) c.res = undefined
       c.res = response
     }
   })
 }
+
+/** Requests whose handler has run. */
+const handled = new WeakSet<object>()
 
 /** The client's leaving does not stop the work, for as long as the platform lets it run on. */
 function keepAlive<result>(c: Context, work: Promise<result>): Promise<result> {
@@ -60,33 +72,55 @@ async function run(
   c: Context<GatewayEnv>,
   next: Next,
   policy: Policy,
-  { claim, body }: Admitted,
+  { claim, body, key }: Admitted,
 ): Promise<Verdict> {
   const { operationId } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
-  const caller = callerOf(c, policy, toOriginHeaders(c.req.raw.headers))
+  const headers = toOriginHeaders(c.req.raw.headers)
+  const caller = await callerOf(c, policy, { claim, key }, headers)
+  const keeping = keepingOf(c, policy, caller.sealKeys)
   const recovery = recoveryOf(c, { ...policy, durable: false }, claim)
-  const request = { ...claim, recovery, leaseMs: policy.lease }
+  const reauthorizePath = reauthorizePathOf(policy, claim)
+  const request = { ...claim, recovery, reauthorizePath, isAccepted: false, leaseMs: policy.lease }
   const answer = await ask((object) => object.claim(request, caller))
-  if (answer.kind !== 'granted') return toVerdict(answer, policy)
+  if (answer.kind !== 'granted') return toVerdict(await reauthorize(c, answer, headers), policy)
 
   const startedAt = Date.now()
   restoreBody(c, body)
+  handled.add(c.req)
   const reply = await underLease(ask, answer.claim, policy.lease, () =>
     callHandler(c, next, policy),
   )
+  const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
+  const known = { fence: answer.claim.fence, ageMs: 0 }
+  if (reply.kind === 'streams') {
+    const call = { ...toStreamCall(c, policy, answer.claim, reply), keeping }
+    const response = await ask((object) => object.stream(call)).catch((cause: unknown) => {
+      // The handler has run: whatever the object says, this is not a request that nothing came of.
+      throw new Error('The answer of a handler was lost.', { cause })
+    })
+    const work = { originCalls: 0, settle: null }
+    return { ...known, status: 'executed', reply: response, outcome: null, timing: took(), work }
+  }
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
-  const settled = await settle(c, ask, answer.claim, landing)
-  return {
-    status: toStatus(landing.outcome),
-    reply: reply.response,
-    outcome: landing.outcome,
-    fence: answer.claim.fence,
-    timing: { ...NO_TIME, originMs: Date.now() - startedAt },
-    work: { originCalls: 0, settle: settled },
-    ageMs: 0,
+  const work = {
+    originCalls: 0,
+    settle: await settle(c, ask, { ...landing, claim: answer.claim, sealKey: keeping.sealKey }),
   }
+  const { outcome } = landing
+  const status = toStatus(outcome)
+  return { ...known, status, reply: reply.response, outcome, timing: took(), work }
+}
+
+function toStreamCall(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  claim: ClaimRef,
+  { head, body }: Extract<HandlerReply, { kind: 'streams' }>,
+): Omit<StreamCall, 'keeping'> {
+  const rules = landingRulesOf(c, policy)
+  return { ...head, claim, rules, limitBytes: policy.limits.response, body }
 }
 
 /** Asks the object of the operation. */
@@ -99,6 +133,11 @@ function restoreBody(c: Context<GatewayEnv>, body: Admitted['body']): void {
 
 type HandlerReply =
   | (Extract<Reply, { kind: 'answer' }> & { readonly response: WireResponse })
+  | {
+      readonly kind: 'streams'
+      readonly head: AnswerHead
+      readonly body: ReadableStream<Uint8Array>
+    }
   | { readonly kind: 'threw'; readonly response: WireResponse }
 
 const HANDLER_THREW: Landing = {
@@ -124,23 +163,51 @@ async function callHandler(
     await next()
     return await readHandlerReply(c, policy)
   } catch (error) {
-    logFault('a handler threw, or its body broke off', error)
+    // Its message is not ours: it may hold what must not be logged.
+    logFault('a handler threw, or its body broke off', new Error(nameOf(error)))
     return { kind: 'threw', response: { status: 500, headers: [], body: null } }
   }
 }
 
 async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise<HandlerReply> {
-  const { status, headers: fromHandler } = c.res
-  const collected = await collectBody(c.res.body, policy.limits.response)
-  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
-  // The body was read decoded, so it is sent as it was read.
-  const headers = toClientHeaders(fromHandler).filter(([name]) => name !== 'content-encoding')
-  const response = { status, headers, body }
-  if (c.error !== undefined && !(c.error instanceof HTTPException)) {
-    return { kind: 'threw', response }
+  const hasThrown = c.error !== undefined && !(c.error instanceof HTTPException)
+  const head = toHead(c.res)
+  const mayStream = !hasThrown && isExecuted(head, policy)
+  if (mayStream && c.res.body !== null && isStream(c.res.headers)) {
+    // Only byte streams cross RPC.
+    const body = c.res.body.pipeThrough(new IdentityTransformStream())
+    return { kind: 'streams', head, body }
   }
-  const directives = readOriginDirectives(fromHandler)
-  return { kind: 'answer', ...response, directives, response }
+  const collected = await collectBody(c.res.body, Math.min(policy.limits.response, BY_VALUE_BYTES))
+  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
+  if (mayStream && body instanceof ReadableStream) return { kind: 'streams', head, body }
+  const { status, headers } = head
+  const response = { status, headers, body }
+  return hasThrown ? { kind: 'threw', response } : { kind: 'answer', ...head, body, response }
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}
+
+function isExecuted({ status, directives }: AnswerHead, { outcomes }: Policy): boolean {
+  const outcome = classifyStatus(status, outcomes, directives.outcome)
+  return outcome === 'succeeded' || outcome === 'failed'
+}
+
+function toHead({ status, headers: fromHandler }: Response): AnswerHead {
+  // The body is read decoded, so it is sent as it was read.
+  const headers = toClientHeaders(fromHandler).filter(([name]) => name !== 'content-encoding')
+  return { status, headers, directives: readOriginDirectives(fromHandler) }
+}
+
+/** A larger answer goes to the object as a stream. */
+const BY_VALUE_BYTES = 1_048_576
+
+/** Whether a handler says that its answer comes bit by bit; Hono's streaming helpers do. */
+function isStream(headers: Headers): boolean {
+  const isEventStream = headers.get('content-type')?.startsWith('text/event-stream') ?? false
+  return isEventStream || headers.has('transfer-encoding')
 }
 
 /** Renews the lease every third of it while the work runs. */
@@ -169,10 +236,9 @@ const SETTLE_RETRY_MS = 200
 async function settle(
   c: Context<GatewayEnv>,
   ask: Ask,
-  claim: ClaimRef,
-  { settlement, end }: Landing,
+  { claim, settlement, end, sealKey }: SettleCall,
 ): Promise<SettleResult> {
-  const trySettle = () => ask((object) => object.settle({ claim, settlement, end }))
+  const trySettle = () => ask((object) => object.settle({ claim, settlement, end, sealKey }))
   try {
     return await trySettle()
   } catch (error) {

@@ -13,7 +13,8 @@ const RETRY_MS = 100
  * the first: the record says what was claimed, and an object that was reset knows its orphan. An
  * overloaded object is left alone.
  *
- * @throws {Error} When the object cannot be reached, or fails for a reason of its own.
+ * @throws {Error} When the object cannot be reached, or fails for a reason of its own. Only where
+ *   it was overloaded at the first try is it certain that nothing came of the question.
  */
 export async function askObject<answer>(
   c: Context<GatewayEnv>,
@@ -27,6 +28,8 @@ export async function askObject<answer>(
       // oxlint-disable-next-line no-await-in-loop -- one try after the other
       return await question(object)
     } catch (error) {
+      if (tries > 1 && isOverloaded(error))
+        throw new Error('The object was lost.', { cause: error })
       if (tries === MAX_TRIES || !isLost(error)) throw error
       // oxlint-disable-next-line no-await-in-loop -- one try after the other
       await scheduler.wait(RETRY_MS * tries * Math.random())

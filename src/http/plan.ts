@@ -1,14 +1,16 @@
 import type { Context } from 'hono'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
-import type { LandingRules } from '../core/landing.ts'
 import { toProbeHeaders } from '../core/origin-request.ts'
-import { readPreferredWait } from '../core/prefer.ts'
-import { type CallBounds, expandProbePath, type Recovery } from '../core/recovery.ts'
+import { readPreference } from '../core/prefer.ts'
+import { type CallBounds, expandPath, type Recovery } from '../core/recovery.ts'
+import type { LandingRules } from '../core/reply.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { Caller } from '../durable/operation-guard.ts'
 import type { Admitted } from './admit.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { sealKeysOf } from './keeping.ts'
 import { readOuterRetry } from './outer-retry.ts'
 
 /** The binding that counts new operations where the policy names none. */
@@ -34,30 +36,52 @@ export function recoveryOf(
   policy: Policy,
   { operationId: id, tenant }: Admitted['claim'],
 ): Recovery {
-  if (policy.unknown === 'hold') return { kind: 'hold' }
   const rules = landingRulesOf(c, policy)
   const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
+  if (policy.unknown === 'hold')
+    return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }
   if (policy.unknown === 'resend') return { kind: 'resend', ...plan }
-  return {
-    kind: 'probe',
-    path: expandProbePath(policy.unknown.path, { key: id, tenant, id }),
-    ...plan,
-  }
+  const path = expandPath(policy.unknown.path, { key: id, tenant, id })
+  return { kind: 'probe', path, ...plan }
+}
+
+/** Path at the origin that is asked before a result of the operation is given out, if any. */
+export function reauthorizePathOf(
+  { reauthorize }: Policy,
+  { operationId: id, tenant }: Admitted['claim'],
+): string | null {
+  return reauthorize === undefined ? null : expandPath(reauthorize, { key: id, tenant, id })
 }
 
 /** @param headers What the origin gets of the request's headers. */
-export function callerOf(
+export async function callerOf(
   c: Context<GatewayEnv>,
   policy: Policy,
+  { claim, key }: Pick<Admitted, 'claim' | 'key'>,
   headers: readonly HeaderField[],
-): Caller {
-  const { rate } = policy.limits
+): Promise<Caller> {
   const { deadlineAt } = readOuterRetry(c.req.raw.headers)
-  const waitMs = readPreferredWait(c.req.raw.headers) ?? policy.wait
+  const prefer = readPreference(c.req.raw.headers)
+  const waitMs = prefer.waitMs ?? (prefer.isAsync ? 0 : policy.wait)
   return {
+    isAsync: prefer.isAsync,
     waitMs: Math.max(0, Math.min(waitMs, (deadlineAt ?? Infinity) - Date.now())),
     corsOrigin: c.req.header('Origin') ?? null,
     probeHeaders: typeof policy.unknown === 'object' ? toProbeHeaders(headers) : [],
-    rateLimiter: rate === true ? RATE_LIMITER : rate || null,
+    sealKeys: await sealKeysOf(c, claim.operationId, key),
+    deadlineAt,
+    rateLimiter: rateLimiterOf(c, policy),
   }
+}
+
+/**
+ * The binding that counts new operations, where the route says so.
+ *
+ * @throws {ConfigurationFault} When the deployment does not have it.
+ */
+function rateLimiterOf(c: Context<GatewayEnv>, { limits: { rate } }: Policy): string | null {
+  if (rate === false) return null
+  const name = rate === true ? RATE_LIMITER : rate
+  if (Reflect.has(c.env, name)) return name
+  throw new ConfigurationFault(`A route with limits.rate needs a rate-limiting binding ${name}.`)
 }

@@ -78,6 +78,8 @@ function toMarkdown(document: ProblemDocument): string {
     `- type: ${document.type}`,
     `- retryable: ${document.retryable}`,
     `- retry: ${document.retry}`,
+    `- code: ${document.error.code}`,
+    `- instance: ${document.instance}`,
     `- correlation id: ${document.correlationId}`,
     '',
   ].join('\n')

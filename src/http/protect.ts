@@ -1,24 +1,24 @@
 import type { Context, Handler } from 'hono'
 
-import type { HapaxEnv } from '../config/env.ts'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders, toOriginHeaders } from '../core/headers.ts'
-import { encodeOriginRequest, type OriginRequest } from '../core/origin-request.ts'
+import type { OriginRequest } from '../core/origin-request.ts'
 import { boundRetry } from '../core/retry.ts'
-import { seal } from '../core/seal.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
 import { pathOf, requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
-import { mark, type Subject } from './conclude.ts'
+import { conclude, mark, type Subject } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
+import { keepingOf } from './keeping.ts'
 import { askObject } from './object.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
-import { boundsOf, callerOf, landingRulesOf, recoveryOf } from './plan.ts'
+import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
+import { reauthorize } from './reauthorize.ts'
 import { withPolicy } from './route-policy.ts'
-import { toVerdict, UNPROTECTED } from './verdict.ts'
+import { toVerdict, UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
  * Makes a route safe to repeat: the first request with a key is forwarded to the origin, every
@@ -31,16 +31,14 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
   return withPolicy(options, (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
     return async function protect(c) {
-      requireOrigin(c.env)
       return guard(c, policy, {
-        unprotected: (subject, body) => forwardUnprotected(c, subject, body),
+        unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),
         async admitted(admitted) {
+          requireOrigin(c.env)
           const call = await toExecuteCall(c, policy, admitted)
           const { operationId } = admitted.claim
-          return toVerdict(
-            await askObject(c, operationId, (object) => object.execute(call)),
-            policy,
-          )
+          const answer = await askObject(c, operationId, (object) => object.execute(call))
+          return toVerdict(await reauthorize(c, answer, call.plan.request.headers), policy)
         },
       })
     }
@@ -64,26 +62,28 @@ async function toExecuteCall(
     body: c.req.raw.body === null ? null : body,
   }
   const recovery = recoveryOf(c, policy, admitted.claim)
-  const isStored = policy.durable && recovery.kind !== 'hold'
+  const caller = await callerOf(c, policy, admitted, request.headers)
+  const keeping = keepingOf(c, policy, caller.sealKeys)
   const { retry } = policy
   return {
-    claim: { ...admitted.claim, recovery, leaseMs: null },
-    caller: callerOf(c, policy, request.headers),
+    claim: {
+      ...admitted.claim,
+      recovery,
+      isAccepted: caller.isAsync,
+      reauthorizePath: reauthorizePathOf(policy, admitted.claim),
+      leaseMs: null,
+    },
+    caller,
     plan: {
       request,
       bounds: boundsOf(policy),
       rules: landingRulesOf(c, policy),
       retry,
       retryBounds: boundRetry(retry, readOuterRetry(c.req.raw.headers), Date.now()),
+      keeping,
     },
-    stored: isStored ? await toStored(c.env, operationId, request) : null,
+    isStored: policy.durable,
   }
-}
-
-/** The request as it is kept for a recovery without a client; sealed where there is a secret. */
-async function toStored(env: HapaxEnv, operationId: string, request: OriginRequest) {
-  const bytes = encodeOriginRequest(request)
-  return env.HAPAX_SEAL_KEY ? seal(env.HAPAX_SEAL_KEY, operationId, bytes) : bytes
 }
 
 /**
@@ -104,25 +104,41 @@ function originHeadersOf(c: Context<GatewayEnv>, key: string | null): HeaderFiel
   return [...toOriginHeaders(c.req.raw.headers).filter(([name]) => !replaced.has(name)), ...own]
 }
 
-/** Forwards as it comes and answers as it comes, with the headers of a protected route. */
+/**
+ * Forwards as it comes and answers as it comes, with the headers of a protected route.
+ *
+ * @param body What was read of the request already, or `null`.
+ */
 async function forwardUnprotected(
   c: Context<GatewayEnv>,
+  policy: Policy,
   subject: Subject,
   body: Admitted['body'] | null,
 ): Promise<Response> {
   const origin = requireOrigin(c.env)
   const { method, url, body: stream } = c.req.raw
-  const fromOrigin = await origin.fetch(origin.urlOf(pathOf(url)), {
-    method,
-    headers: toHeaders(originHeadersOf(c, null)),
-    body: stream === null ? null : (body ?? stream),
-    redirect: 'manual',
-    encodeResponseBody: 'manual',
-  })
-  const { status, body: answer } = fromOrigin
-  const headers = toHeaders(toClientHeaders(fromOrigin.headers))
-  const response = new Response(answer, { status, headers, encodeBody: 'manual' })
-  return mark(c, response, subject, UNPROTECTED)
+  // Where the store failed, an origin that knows repeats by their key is still protected.
+  const key = policy.forwardKey === 'derived' ? subject.operationId : null
+  const watch = new AbortController()
+  const timer = setTimeout(() => watch.abort(), policy.timeout)
+  try {
+    const fromOrigin = await origin.fetch(origin.urlOf(pathOf(url)), {
+      method,
+      headers: toHeaders(originHeadersOf(c, key)),
+      body: stream === null ? null : (body ?? stream),
+      redirect: 'manual',
+      encodeResponseBody: 'manual',
+      signal: watch.signal,
+    })
+    const { status, body: answer } = fromOrigin
+    const headers = toHeaders(toClientHeaders(fromOrigin.headers))
+    const response = new Response(answer, { status, headers, encodeBody: 'manual' })
+    return mark(c, response, subject, UNPROTECTED)
+  } catch {
+    return conclude(c, subject, unprotectedLost(watch.signal.aborted))
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
 /**

@@ -4,8 +4,11 @@ import { routePath } from 'hono/route'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
+/** Handlers that guard a route. */
+const guardedHandlers = new WeakSet<object>()
+
 /** Wrong fields of policies, by the handler that was made with them. */
-const faultsByHandler = new WeakMap<object, readonly string[]>()
+const faultsByHandler = new Map<object, readonly string[]>()
 
 /**
  * Makes a handler with a policy. A bad policy makes one that always throws and is found by
@@ -16,7 +19,11 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   create: (policy: Policy) => handler,
 ): handler {
   const parsed = parsePolicy(options)
-  if (parsed.ok) return create(parsed.value)
+  if (parsed.ok) {
+    const handler = create(parsed.value)
+    guardedHandlers.add(handler)
+    return handler
+  }
   const faulty = (() => {
     throw new Error(toMessage('this route', parsed.error))
   }) as unknown as handler
@@ -30,9 +37,19 @@ export function checkPolicies(
 ): void {
   const faults = routes.flatMap(({ method, path, handler }) => {
     const wrong = faultsByHandler.get(handler)
-    return wrong === undefined ? [] : [toMessage(`${method} ${path}`, wrong)]
+    if (wrong !== undefined) return [toMessage(`${method} ${path}`, wrong)]
+    return method === 'HEAD' && guardedHandlers.has(handler) ? [unreachable(path)] : []
   })
-  if (faults.length > 0) throw new Error(faults.join('\n'))
+  // A route of an app inside the app may hide its handler.
+  const found = new Set<object>(routes.map(({ handler }) => handler))
+  const hidden = [...faultsByHandler].filter(([handler]) => !found.has(handler))
+  const all = [...faults, ...hidden.map(([, wrong]) => toMessage('a route', wrong))]
+  faultsByHandler.clear()
+  if (all.length > 0) throw new Error(all.join('\n'))
+}
+
+function unreachable(path: string): string {
+  return `HEAD ${path} would never be protected: Hono answers HEAD with the routes of GET. Use app.get or app.all.`
 }
 
 /** Name of the operation: the policy's, else method and route pattern. */

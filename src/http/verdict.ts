@@ -1,7 +1,10 @@
 import type { Policy } from '../config/policy.ts'
 import { type Answer, NO_TIME, type Timing, type Work } from '../core/answer.ts'
+import type { OperationView } from '../core/operation-view.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
 import { type Problem, problem, type RetryWord } from '../core/problem.ts'
+import type { UnknownReason } from '../core/record.ts'
+import type { Recovery } from '../core/recovery.ts'
 import { retryAfterMs } from '../core/retry-after.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
@@ -32,10 +35,34 @@ export function rejected(because: Problem): Verdict {
 /** A request that was let through as if the route were not protected. */
 export const UNPROTECTED: Omit<Verdict, 'reply'> = { ...NOTHING, status: 'unprotected' }
 
+/** A request that does not say whose it is. */
+export function tenantMissing(): Problem {
+  return problem('tenant-missing', 'The request does not say whose it is. Send credentials.')
+}
+
 /** A request whose deadline had passed before anything was sent. */
-export function tooLate(): Verdict {
+function tooLate(): Verdict {
   const detail = 'The deadline of the request had passed when it came here, so nothing was sent.'
   return rejected(problem('origin-timeout', detail, { retry: 'same-key' }))
+}
+
+/** The deployment lacks something, or code of the deployer's failed before anything was recorded. */
+export function misconfigured(): Verdict {
+  const detail =
+    'The operator finds the reason in the log of the gateway, under the correlation id.'
+  return rejected(problem('gateway-misconfigured', detail))
+}
+
+/** A request that was forwarded without protection, and whose answer was lost. */
+export function unprotectedLost(isTimeout: boolean): Verdict {
+  const slug = isTimeout ? 'origin-timeout' : 'outcome-unknown'
+  const detail =
+    'The answer of the origin was lost. This request was not protected: whether it was executed is not known.'
+  return {
+    ...NOTHING,
+    status: 'unprotected',
+    reply: problem(slug, detail, { status: isTimeout ? 504 : 502 }),
+  }
 }
 
 /** The claim could not be stored. */
@@ -75,11 +102,21 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'in_flight':
       return { ...NOTHING, ...answer, status: 'in-progress', reply: inProgress(answer.runningMs) }
     case 'held':
-      return { ...NOTHING, ...answer, status: 'unknown', outcome: 'unknown', reply: held(policy) }
+      return { ...NOTHING, ...answer, status: 'unknown', outcome: 'unknown', reply: held(answer) }
     case 'expired':
       return { ...NOTHING, ...answer, status: 'expired', reply: expired() }
     case 'too_large':
       return { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+    case 'refused':
+      return { ...NOTHING, fence: answer.fence, status: 'rejected', reply: answer.response }
+    case 'unasked':
+      return { ...rejected(unasked()), fence: answer.fence }
+    case 'sealed':
+      return { ...NOTHING, ...answer, status: 'sealed', reply: sealed() }
+    case 'accepted':
+      return { ...NOTHING, fence: answer.fence, status: 'accepted', reply: accepted(answer.view) }
+    case 'too_late':
+      return tooLate()
     case 'rate_limited':
       return rejected(rateLimited())
     case 'circuit_open':
@@ -108,7 +145,7 @@ function lost(answer: Extract<Answer, { kind: 'lost' }>, policy: Policy): Verdic
 
 /** What the client is told whose call went out and brought no answer back. */
 function lostProblem(fault: OriginFault, policy: Policy): Problem {
-  const retry = retryOfUnknown(policy)
+  const unknown = unknownPolicyOf(policy)
   switch (fault) {
     case 'not-sent':
       return problem(
@@ -118,38 +155,69 @@ function lostProblem(fault: OriginFault, policy: Policy): Problem {
     case 'timeout':
       return problem(
         'origin-timeout',
-        `The origin was silent for ${policy.timeout} ms. ${adviceOnUnknown(policy)}`,
-        { retry },
+        `The origin was silent for ${policy.timeout} ms. ${ADVICE[unknown]}`,
+        whatNext(unknown),
       )
     case 'lost':
       return problem(
         'outcome-unknown',
-        `The connection to the origin was lost after the request may have been sent. ${adviceOnUnknown(policy)}`,
+        `The connection to the origin was lost after the request may have been sent. ${ADVICE[unknown]}`,
         // The client did nothing wrong: not a conflict of its own making.
-        { status: 502, retry },
+        { status: 502, ...whatNext(unknown) },
       )
   }
 }
 
-function retryOfUnknown(policy: Policy): RetryWord {
-  return policy.unknown === 'hold' ? 'never' : 'wait'
+/** Whether a retry is of use where the outcome is unknown, and when. */
+function whatNext(policy: UnknownPolicy): { retry: RetryWord; retryAfterMs?: number } {
+  if (policy === 'hold') return { retry: 'never' }
+  return { retry: 'wait', retryAfterMs: retryAfterMs(0, Math.random()) }
 }
 
-function adviceOnUnknown({ unknown }: Policy): string {
-  if (unknown === 'hold') {
-    return 'Whether it was executed is not known, so it is held and not executed again until that is resolved.'
+type UnknownPolicy = Recovery['kind']
+
+function unknownPolicyOf({ unknown }: Policy): UnknownPolicy {
+  return typeof unknown === 'object' ? unknown.kind : unknown
+}
+
+const ADVICE: Record<UnknownPolicy, string> = {
+  hold: 'Whether it was executed is not known, so it is held and not executed again until the operator of this API, or a status resource that it is given, tells what became of it.',
+  probe:
+    'The origin is asked whether it was executed: on the next retry with the same key, and by itself in between.',
+  resend:
+    'A retry with the same key is sent to the origin again, which knows repeats by its own key.',
+}
+
+const REASONS: Record<UnknownReason, string> = {
+  'origin-answered': 'The origin answered with a status that leaves it open.',
+  'origin-timeout': 'The origin did not answer in time.',
+  'connection-lost': 'The connection to the origin was lost.',
+  'owner-lost': 'The call was lost when the gateway restarted.',
+  'handler-threw': 'The code that handled it failed.',
+}
+
+function held({ reason, policy }: Extract<Answer, { kind: 'held' }>): Problem {
+  return problem('outcome-unknown', `${REASONS[reason]} ${ADVICE[policy]}`, whatNext(policy))
+}
+
+/** How soon a client that comes back for a result should do so, in seconds. */
+const COME_BACK_SECONDS = 1
+
+function accepted(view: OperationView): WireResponse {
+  return {
+    status: 202,
+    headers: [
+      ['content-type', 'application/json'],
+      ['location', operationPath(view.id)],
+      ['preference-applied', 'respond-async'],
+      ['retry-after', String(COME_BACK_SECONDS)],
+    ],
+    body: new TextEncoder().encode(JSON.stringify(view)),
   }
-  return unknown === 'resend'
-    ? 'A retry with the same key is sent to the origin again, which knows repeats by its own key.'
-    : 'The origin is asked whether it was executed: on the next retry with the same key, and by itself in between.'
 }
 
-function held(policy: Policy): Problem {
-  const retry = retryOfUnknown(policy)
-  const detail = adviceOnUnknown(policy)
-  if (retry === 'never') return problem('outcome-unknown', detail, { retry })
-  return problem('outcome-unknown', detail, { retry, retryAfterMs: retryAfterMs(0, Math.random()) })
-}
+/** Path at which an operation can be asked for. */
+export const operationPath = (operationId: string): string => `/_hapax/operations/${operationId}`
 
 function mismatch(policy: Policy): Problem {
   const detail =
@@ -182,9 +250,21 @@ function expired(): Problem {
   return problem('key-expired', 'This key named an operation whose result is no longer kept.')
 }
 
+function unasked(): Problem {
+  const detail =
+    'The origin could not be asked whether you may have the result. Send it again with the same key.'
+  return problem('origin-unreachable', detail)
+}
+
+function sealed(): Problem {
+  const detail =
+    'The stored response is sealed. Send the Idempotency-Key of the operation; where you did, its secret is no longer configured.'
+  return problem('snapshot-sealed', detail)
+}
+
 function snapshotTooLarge(): Problem {
   return problem(
     'snapshot-too-large',
-    'The operation was executed once; its response was over the limit of this route and is not kept.',
+    'The operation was executed once. Its response was over the limit of this route, or the origin asked not to keep it.',
   )
 }

@@ -1,10 +1,10 @@
 import { collectBody, continueBody } from '../core/body.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
-import type { Reply } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import type { OriginFault } from '../core/outcome.ts'
 import type { CallBounds } from '../core/recovery.ts'
+import type { AnswerHead, LiveBody, LiveReply, Reply } from '../core/reply.ts'
 import { hasNoBody } from '../core/snapshot.ts'
 import type { OriginTarget } from './target.ts'
 
@@ -14,6 +14,9 @@ import type { OriginTarget } from './target.ts'
  */
 const NOT_SENT = /dns lookup failed|certificate|tls handshake/i
 
+/** Decides from the head of an answer whether its body is read as it comes, or collected first. */
+export type IsLive = (head: AnswerHead, declaredBytes: number | null) => boolean
+
 /**
  * Calls the origin once. Redirects are not followed, and the body stays encoded as it came, so
  * that a snapshot holds the very bytes.
@@ -22,7 +25,19 @@ export async function callOrigin(
   target: OriginTarget,
   request: OriginRequest,
   bounds: CallBounds,
-): Promise<Reply> {
+): Promise<Reply>
+export async function callOrigin(
+  target: OriginTarget,
+  request: OriginRequest,
+  bounds: CallBounds,
+  isLive: IsLive,
+): Promise<Reply | LiveReply>
+export async function callOrigin(
+  target: OriginTarget,
+  request: OriginRequest,
+  bounds: CallBounds,
+  isLive: IsLive = () => false,
+): Promise<Reply | LiveReply> {
   const watch = new SilenceWatch(bounds.timeoutMs)
   let originStatus: number | null = null
   try {
@@ -36,16 +51,59 @@ export async function callOrigin(
     })
     watch.restart()
     originStatus = response.status
+    const head = toHead(response, request.method)
     const stream = hasNoBody(response.status) ? null : response.body
+    const declaredBytes = declaredBytesOf(response.headers)
+    if (stream !== null && isLive(head, declaredBytes)) {
+      const body = new WatchedBody(stream.getReader(), watch)
+      return { kind: 'live', ...head, body, declaredBytes }
+    }
     const collected = await collectBody(stream, bounds.limitBytes, watch)
     const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected, watch)
-    const headers = toClientHeaders(response.headers)
-    const directives = readOriginDirectives(response.headers)
-    return { kind: 'answer', status: response.status, headers, directives, body }
-  } catch (error) {
-    return { kind: 'fault', fault: toFault(error, watch, originStatus), originStatus }
-  } finally {
     watch.stop()
+    return { kind: 'answer', ...head, body }
+  } catch (error) {
+    watch.stop()
+    return { kind: 'fault', fault: toFault(error, watch, originStatus), originStatus }
+  }
+}
+
+function toHead({ status, headers: fromOrigin }: Response, method: string): AnswerHead {
+  const headers = toClientHeaders(fromOrigin)
+  const length = fromOrigin.get('content-length')
+  // The answer to HEAD has no body whose length would say it (RFC 9110 §9.3.2).
+  if (method === 'HEAD' && length !== null) headers.push(['content-length', length])
+  return { status, headers, directives: readOriginDirectives(fromOrigin) }
+}
+
+function declaredBytesOf(headers: Headers): number | null {
+  const declared = headers.get('content-length')
+  return declared === null ? null : Number(declared)
+}
+
+/** A body of the origin that is read as it comes; only the time spent waiting for it counts as silence. */
+class WatchedBody implements LiveBody {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #watch: SilenceWatch
+
+  constructor(reader: ReadableStreamDefaultReader<Uint8Array>, watch: SilenceWatch) {
+    this.#reader = reader
+    this.#watch = watch
+    watch.stop()
+  }
+
+  async next(): Promise<Uint8Array | null> {
+    this.#watch.restart()
+    try {
+      const { value } = await this.#reader.read()
+      return value ?? null
+    } finally {
+      this.#watch.stop()
+    }
+  }
+
+  faultOf(): OriginFault {
+    return this.#watch.signal.aborted ? 'timeout' : 'lost'
   }
 }
 

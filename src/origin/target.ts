@@ -1,3 +1,4 @@
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { HapaxEnv } from '../config/env.ts'
 
 /** Where requests go: a function like `fetch`, and the URL of a path there. */
@@ -17,7 +18,7 @@ const BOUND_ORIGIN = 'https://origin.internal'
  * whose path, where it has one, comes before every request's path.
  *
  * @returns `null` when neither is configured.
- * @throws {Error} When `ORIGIN_URL` is not an http or https URL.
+ * @throws {ConfigurationFault} When `ORIGIN_URL` is not an http or https URL.
  */
 export function originOf(env: HapaxEnv): OriginTarget | null {
   const { ORIGIN: binding } = env
@@ -33,7 +34,9 @@ export function originOf(env: HapaxEnv): OriginTarget | null {
 function readBase(originUrl: string): string {
   const url = URL.parse(originUrl)
   if (url === null || !/^https?:$/.test(url.protocol)) {
-    throw new Error('ORIGIN_URL must be an http or https URL, such as https://api.example.com')
+    throw new ConfigurationFault(
+      'ORIGIN_URL must be an http or https URL, such as https://api.example.com',
+    )
   }
   return url.origin + url.pathname.replace(/\/$/, '')
 }
@@ -45,11 +48,11 @@ const NO_ORIGIN =
 /**
  * Finds the origin where there must be one.
  *
- * @throws {Error} When there is none.
+ * @throws {ConfigurationFault} When there is none.
  */
 export function requireOrigin(env: HapaxEnv): OriginTarget {
   const origin = originOf(env)
-  if (origin === null) throw new Error(NO_ORIGIN)
+  if (origin === null) throw new ConfigurationFault(NO_ORIGIN)
   return origin
 }
 

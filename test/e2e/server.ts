@@ -45,6 +45,26 @@ type Behaviour =
   | { kind: 'stall'; when: 'after-headers' | 'mid-body' }
   /** Answers when it is told to, in the way that it is told then. */
   | { kind: 'hold'; until: Promise<Behaviour> }
+  /** Sends the head of an answer; its chunks come from whoever it is opened for. */
+  | { kind: 'stream'; head: StreamHead; opened: (outgoing: ServerResponse) => void }
+  /** Sends these bytes, a whole message of HTTP/1.1 with `Connection: close`, and closes. */
+  | { kind: 'raw'; bytes: Buffer }
+
+/** The head of an answer that streams. Without a Content-Length the body is chunked. */
+interface StreamHead {
+  /** Default 200. */
+  status?: number
+  headers?: Readonly<Record<string, string | string[]>>
+}
+
+/** An answer of the origin that the test writes while it is read. Everything waits for the request. */
+interface StreamedAnswer {
+  /** Resolves when the chunk has left the origin. */
+  write(chunk: string | Uint8Array): Promise<void>
+  end(): Promise<void>
+  /** Breaks the connection in the middle of the body. */
+  breakOff(): Promise<void>
+}
 
 /** Chooses the behaviour; `nth` counts the requests of this path from 1. */
 type Script = (request: RecordedRequest, nth: number) => Behaviour
@@ -58,6 +78,8 @@ export interface Origin {
   on(pathname: string, script: Behaviour | Script): void
   /** Leaves the requests of this path without an answer; gives the function that lets them go. */
   hold(pathname: string): (behaviour: Behaviour) => void
+  /** Lets the test write the answer to the next request of this path; later ones get a 201. */
+  stream(pathname: string, head?: StreamHead): StreamedAnswer
   /** The requests that arrived for this path. */
   requestsTo(pathname: string): RecordedRequest[]
   /** Resolves with the nth request of this path, which may be there already. */
@@ -107,6 +129,14 @@ export async function startOrigin(): Promise<Origin> {
       const { promise, resolve } = Promise.withResolvers<Behaviour>()
       on(pathname, { kind: 'hold', until: promise })
       return resolve
+    },
+    stream(pathname, head = {}) {
+      const { promise, resolve } = Promise.withResolvers<ServerResponse>()
+      const first = requestsTo(pathname).length + 1
+      on(pathname, (_, nth) =>
+        nth === first ? { kind: 'stream', head, opened: resolve } : json(201, { nth }),
+      )
+      return streamTo(promise)
     },
     requestsTo,
     async received(pathname, nth = 1) {
@@ -202,6 +232,33 @@ async function behave(behaviour: Behaviour, outgoing: ServerResponse): Promise<v
       return
     case 'hold':
       await behave(await behaviour.until, outgoing)
+      return
+    case 'stream':
+      outgoing.writeHead(behaviour.head.status ?? 200, { ...behaviour.head.headers })
+      outgoing.flushHeaders()
+      behaviour.opened(outgoing)
+      return
+    case 'raw':
+      outgoing.socket?.end(behaviour.bytes)
+  }
+}
+
+function streamTo(opened: Promise<ServerResponse>): StreamedAnswer {
+  return {
+    async write(chunk) {
+      const outgoing = await opened
+      const { promise, resolve, reject } = Promise.withResolvers<void>()
+      outgoing.write(chunk, (error) => (error ? reject(error) : resolve()))
+      await promise
+    },
+    async end() {
+      const outgoing = await opened
+      outgoing.end()
+    },
+    async breakOff() {
+      const outgoing = await opened
+      outgoing.destroy()
+    },
   }
 }
 

@@ -11,9 +11,17 @@ export interface StoredRecord {
 }
 
 /** Reads every record from the files of a server, which may be running. */
-export function readRecords(persistTo: string): StoredRecord[] {
-  const files = globSync(path.join(persistTo, 'v3/do/*/*.sqlite'))
-  return files.filter((file) => !file.endsWith('metadata.sqlite')).flatMap(readFile)
+function readRecords(persistTo: string): StoredRecord[] {
+  return readFiles(persistTo, recordsOf)
+}
+
+/** Reads how long each piece is of the body that an operation's record holds in rows, in order. */
+export function readBodyRows(persistTo: string, operation: string): number[] {
+  return readFiles(persistTo, (database) => {
+    const isWanted = recordsOf(database).some((record) => record.operation === operation)
+    const rows = database.prepare('SELECT length(bytes) AS size FROM body ORDER BY part').all()
+    return isWanted ? rows.map(({ size }) => Number(size)) : []
+  })
 }
 
 /** Waits until the record of an operation on the disk is as it should be. */
@@ -28,17 +36,28 @@ export async function recordIs(
   while (!isThere()) await sleep(20)
 }
 
-function readFile(file: string): StoredRecord[] {
+function readFiles<row>(persistTo: string, read: (database: DatabaseSync) => row[]): row[] {
+  const files = globSync(path.join(persistTo, 'v3/do/*/*.sqlite'))
+  return files
+    .filter((file) => !file.endsWith('metadata.sqlite'))
+    .flatMap((file) => readFile(file, read))
+}
+
+function readFile<row>(file: string, read: (database: DatabaseSync) => row[]): row[] {
   const database = new DatabaseSync(file, { readOnly: true })
   try {
-    return database
-      .prepare('SELECT record FROM operation')
-      .all()
-      .map(({ record }) => JSON.parse(String(record)) as StoredRecord)
+    return read(database)
   } catch {
     // An object that has no tables yet, or gives them back right now.
     return []
   } finally {
     database.close()
   }
+}
+
+function recordsOf(database: DatabaseSync): StoredRecord[] {
+  return database
+    .prepare('SELECT record FROM operation')
+    .all()
+    .map(({ record }) => JSON.parse(String(record)) as StoredRecord)
 }

@@ -11,8 +11,13 @@ interface Options {
   readonly env?: Record<string, unknown>
 }
 
-/** Sends requests with a key to a gateway that a test has made for itself, with the real objects behind it. */
-export function clientOf(app: Hono<GatewayEnv>, path: string) {
+/**
+ * Sends requests with a key to a gateway that a test has made for itself, with the real objects
+ * behind it.
+ *
+ * @param isWaiting Whether an answer is given out only when the Worker has nothing more to do.
+ */
+export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true } = {}) {
   const worker = createWorker(app)
   return async function send(key: string, options: Options = {}): Promise<Response> {
     const ctx = createExecutionContext()
@@ -20,7 +25,7 @@ export function clientOf(app: Hono<GatewayEnv>, path: string) {
       `https://gateway.test${path}`,
       {
         method: options.method ?? 'POST',
-        body: options.body ?? '{"amount":1}',
+        body: options.method === 'GET' ? null : (options.body ?? '{"amount":1}'),
         headers: {
           Authorization: 'Bearer tenant-a',
           'Content-Type': 'application/json',
@@ -31,7 +36,7 @@ export function clientOf(app: Hono<GatewayEnv>, path: string) {
     )
     const response = await worker.fetch?.(request, { ...env, ...options.env }, ctx)
     if (response === undefined) throw new Error('A worker of a gateway has a fetch handler.')
-    await waitOnExecutionContext(ctx)
+    if (isWaiting) await waitOnExecutionContext(ctx)
     return response
   }
 }

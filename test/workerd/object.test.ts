@@ -225,7 +225,7 @@ describe('IdempotencyObject', () => {
     const sizes = await runInDurableObject(object, (_: IdempotencyObject, { storage }) =>
       storage.sql.exec<{ size: number }>('SELECT length(bytes) AS size FROM body').toArray(),
     )
-    expect(sizes.map(({ size }) => size)).toEqual([1_048_576, 1_048_576, 402_848])
+    expect(sizes.map(({ size }) => size)).toEqual([1_048_512, 1_048_512, 402_976])
     expect(origin.requests).toHaveLength(1)
   })
 

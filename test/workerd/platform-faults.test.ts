@@ -71,6 +71,15 @@ describe('an overloaded object', () => {
   })
 })
 
+it('an object that was lost and then overloaded is not gone around: the first question may have arrived', async () => {
+  const origin = playOrigin(created)
+  const { OPERATIONS } = failingNamespace([{ retryable: true }, { overloaded: true }])
+  const send = clientWith({ onStoreError: 'open' })
+  const response = await send('lost-then-overloaded', { env: { OPERATIONS } })
+  expect(response.status).toBe(503)
+  expect(origin.requests).toHaveLength(0)
+})
+
 it('an object that fails in an unknown way is not gone around, even where the route is open', async () => {
   const origin = playOrigin(created)
   const { OPERATIONS } = failingNamespace([{}])

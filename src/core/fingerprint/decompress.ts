@@ -1,3 +1,4 @@
+import { concat } from '../body.ts'
 import { err, ok, type Result } from '../result.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
 
@@ -36,7 +37,7 @@ export async function decompress(
     await Promise.race([drained, fed.then(() => drained)])
     if (isFull(output)) return err({ kind: 'payload-too-large', limitBytes: maxDecodedBytes })
     await fed
-    return ok(concatenate(output))
+    return ok(concat(output.chunks))
   } catch {
     return payloadInvalid(
       'The body is not what its Content-Encoding says, or is cut off. Send it whole, or without encoding.',
@@ -90,14 +91,4 @@ async function catchUp(output: Output): Promise<void> {
 /** A turn that is not shorter than a read: a microtask would be, and the core has no timers. */
 async function turn(): Promise<void> {
   await new Response('x').arrayBuffer()
-}
-
-function concatenate({ chunks, bytes }: Output): Uint8Array {
-  const whole = new Uint8Array(bytes)
-  let at = 0
-  for (const chunk of chunks) {
-    whole.set(chunk, at)
-    at += chunk.byteLength
-  }
-  return whole
 }

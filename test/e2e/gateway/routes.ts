@@ -1,12 +1,12 @@
 import { createGateway, credential, probe, protect } from '../../../src/hapax.ts'
 
-/** A route for each policy of an unknown outcome; `:point` is the moment at which a test kills. */
 export const app = createGateway({ tenant: credential('Authorization') })
 
+// A route for each policy of an unknown outcome; `:point` is the moment at which a test kills.
 app.post('/hold/:point', protect({ unknown: 'hold' }))
 app.post('/probe/:point', protect({ unknown: probe('/status?key={key}') }))
 app.post('/resend/:point', protect({ unknown: 'resend' }))
-app.post('/durable/:point', protect({ unknown: 'resend', durable: true }))
+app.post('/durable/:point', protect({ unknown: 'resend', durable: true, snapshot: { seal: true } }))
 app.post('/asked/:point', protect({ unknown: probe('/status?key={key}') }))
 
 // Between two calls: the first was not executed, the second is an hour away.
@@ -16,3 +16,18 @@ app.post('/probe-pause', protect({ unknown: probe('/status?key={key}'), retry: p
 app.post('/resend-pause', protect({ unknown: 'resend', retry: pausing }))
 
 app.post('/limited', protect({ limits: { rate: true } }))
+
+// Answers that stream, under limits of their own.
+app.post('/stream/:case', protect())
+app.post('/small/:case', protect({ limits: { response: 1_000 } }))
+app.post('/large', protect({ limits: { response: 26_214_400 } }))
+app.post('/chunked-large', protect({ limits: { response: 26_214_400 } }))
+app.post('/vast', protect({ limits: { response: 67_108_864 } }))
+app.post('/silent', protect({ timeout: '300ms' }))
+
+// What of an answer reaches the wire. HEAD comes to the handlers of `all`.
+app.all('/wire/:case', protect())
+
+// An API as the openai SDK calls it; whoever comes second under `/impatient` does not wait.
+app.post('/v1/chat/completions', protect())
+app.post('/impatient/chat/completions', protect({ wait: 0 }))

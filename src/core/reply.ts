@@ -1,0 +1,67 @@
+import type { SnapshotHeaderRules } from './headers.ts'
+import type { OriginDirectives } from './origin-directives.ts'
+import type { OriginFault, Outcome, OutcomeRules } from './outcome.ts'
+import type { HeaderField } from './snapshot.ts'
+
+/** What an answer says before its body. */
+export interface AnswerHead {
+  readonly status: number
+  /** End-to-end fields, without those that only the gateway writes. */
+  readonly headers: readonly HeaderField[]
+  readonly directives: OriginDirectives
+}
+
+/** A body that is read as it comes. */
+export interface LiveBody {
+  /** @returns The next chunk, or `null` behind the last one. @throws When the body breaks off. */
+  next(): Promise<Uint8Array | null>
+  /** Why it broke off. */
+  faultOf(error: unknown): OriginFault
+}
+
+/** Why there is no whole answer. */
+export interface Silence {
+  readonly kind: 'fault'
+  readonly fault: OriginFault
+  /** Status, where headers came before the rest was lost. */
+  readonly originStatus: number | null
+}
+
+/** An answer whose body is still to come. */
+export interface LiveReply extends AnswerHead {
+  readonly kind: 'live'
+  readonly body: LiveBody
+  /** Its length, where it was declared. */
+  readonly declaredBytes: number | null
+}
+
+/** What a call came back with: an answer, its body whole or a stream where it is over the limit. */
+export type Reply =
+  | (AnswerHead & {
+      readonly kind: 'answer'
+      readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
+    })
+  | Silence
+
+/** What a call that has ended leaves to the duplicates that waited for it. */
+export type FlightEnd =
+  | {
+      readonly kind: 'response'
+      readonly outcome: Outcome
+      readonly status: number
+      readonly headers: readonly HeaderField[]
+      readonly corsOrigin: string | null
+      readonly body: Uint8Array<ArrayBuffer>
+    }
+  | { readonly kind: 'too_large' }
+  | { readonly kind: 'fault'; readonly fault: OriginFault }
+  /** The origin was asked what became of it, and could not tell. */
+  | { readonly kind: 'undecided' }
+
+/** What of the policy decides what a reply means, and what is kept of it. */
+export interface LandingRules {
+  readonly outcomes: OutcomeRules
+  readonly snapshot: SnapshotHeaderRules
+  /** `Origin` of the request. */
+  readonly corsOrigin: string | null
+}

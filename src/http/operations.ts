@@ -1,0 +1,166 @@
+import { type Context, Hono } from 'hono'
+import { streamSSE } from 'hono/streaming'
+
+import { parsePolicy, type Policy } from '../config/policy.ts'
+import { toOriginHeaders } from '../core/headers.ts'
+import { parseKey } from '../core/key.ts'
+import type { OperationView } from '../core/operation-view.ts'
+import { readPreference } from '../core/prefer.ts'
+import { problem } from '../core/problem.ts'
+import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
+import { logFault } from '../metrics/log.ts'
+import { KEY_HEADER } from './admit.ts'
+import { respond } from './conclude.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { sealKeysOf } from './keeping.ts'
+import { askObject } from './object.ts'
+import { problemResponse } from './problem-response.ts'
+import { reauthorize } from './reauthorize.ts'
+import { misconfigured, operationPath, tenantMissing, toVerdict } from './verdict.ts'
+
+/** How long an event stream asks for a change before it sends a sign of life, in milliseconds. */
+const EVENT_WAIT_MS = 20_000
+
+/** How soon a client should ask again for an operation that runs, in seconds. */
+const ASK_AGAIN_SECONDS = 1
+
+/**
+ * Where a client asks what became of its operation, by the id that a 202 has given it: the state
+ * as JSON, its changes as server-sent events, or the stored response itself. Only its own tenant
+ * sees an operation.
+ */
+export const operations = new Hono<GatewayEnv>()
+  .use(async (c, next) => {
+    await next()
+    c.header('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  })
+  .get('/:id', async (c) => {
+    const asked = await toQuestion(c)
+    if (asked === null) return problemResponse(c, tenantMissing())
+    const view = await inspect(c, asked)
+    if (view === null) return notFound(c)
+    if (prefersEvents(c)) return sendEvents(c, asked, view)
+    if (prefersResult(c, view)) return sendResult(c, asked)
+    return sendState(c, view)
+  })
+  .get('/:id/result', async (c) => {
+    const asked = await toQuestion(c)
+    return asked === null ? problemResponse(c, tenantMissing()) : sendResult(c, asked)
+  })
+
+operations.onError((error, c) => {
+  logFault('an operation could not be looked up', error)
+  return respond(c, misconfigured())
+})
+
+async function toQuestion(c: Context<GatewayEnv>): Promise<OperationQuestion | null> {
+  const tenant = await c.var.hapax.tenant(c)
+  const operationId = c.req.param('id')
+  if (!tenant || operationId === undefined) return null
+  const { waitMs } = readPreference(c.req.raw.headers)
+  return { operationId, tenant, waitMs: waitMs ?? 0, knownState: null }
+}
+
+function inspect(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<OperationView | null> {
+  return askObject(c, asked.operationId, (object) => object.inspect(asked))
+}
+
+function notFound(c: Context<GatewayEnv>): Response {
+  const detail = 'No operation of this caller has this id.'
+  return problemResponse(c, problem('operation-not-found', detail))
+}
+
+function sendState(c: Context<GatewayEnv>, view: OperationView): Response {
+  if (isUnderWay(view)) c.header('Retry-After', String(askAgainSeconds(view)))
+  c.header('Cache-Control', 'no-store')
+  return c.json(toDocument(view))
+}
+
+function toDocument(view: OperationView) {
+  if (view.result === undefined) return view
+  return { ...view, result: { ...view.result, url: `${operationPath(view.id)}/result` } }
+}
+
+/** Whether something may still become of it without another request. */
+function isUnderWay({ state, nextAttemptAt }: OperationView): boolean {
+  return state === 'in_progress' || nextAttemptAt !== undefined
+}
+
+function askAgainSeconds({ nextAttemptAt }: OperationView): number {
+  if (nextAttemptAt === undefined) return ASK_AGAIN_SECONDS
+  return Math.max(ASK_AGAIN_SECONDS, Math.ceil((Date.parse(nextAttemptAt) - Date.now()) / 1_000))
+}
+
+/** The stored response as a retry would get it, or the problem that says why there is none. */
+async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<Response> {
+  const caller: Caller = {
+    isAsync: false,
+    waitMs: asked.waitMs,
+    corsOrigin: c.req.header('Origin') ?? null,
+    probeHeaders: [],
+    sealKeys: await sealKeysOf(c, asked.operationId, clientKeyOf(c)),
+    deadlineAt: null,
+    rateLimiter: null,
+  }
+  const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
+  if (answer === null) return notFound(c)
+  const headers = toOriginHeaders(c.req.raw.headers)
+  return respond(c, toVerdict(await reauthorize(c, answer, headers), defaultPolicy()))
+}
+
+/** The client's key, where it brings it: it opens a sealed response. */
+function clientKeyOf(c: Context<GatewayEnv>): string {
+  const key = parseKey(c.req.header(KEY_HEADER) ?? '')
+  return key.ok ? key.value : ''
+}
+
+/** Sends every change of state as an event, until there will be none without another request. */
+function sendEvents(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+  first: OperationView,
+): Response {
+  return streamSSE(c, async (events) => {
+    let view: OperationView | null = first
+    let sent = ''
+    while (view !== null && !events.aborted) {
+      const data = JSON.stringify(toDocument(view))
+      // oxlint-disable-next-line no-await-in-loop -- one event after the other
+      await (data === sent
+        ? events.write(': still running\n\n')
+        : events.writeSSE({ event: 'state', data }))
+      sent = data
+      if (!isUnderWay(view)) return
+      // oxlint-disable-next-line no-await-in-loop -- one event after the other
+      view = await inspect(c, { ...asked, waitMs: EVENT_WAIT_MS, knownState: view.state })
+    }
+  })
+}
+
+function prefersEvents(c: Context<GatewayEnv>): boolean {
+  return acceptedTypes(c).includes('text/event-stream')
+}
+
+/** Whether the client names the kind of the result and would not take JSON about it. */
+function prefersResult(c: Context<GatewayEnv>, { result }: OperationView): boolean {
+  const types = acceptedTypes(c)
+  const [kind = ''] = (result?.headers?.['content-type'] ?? '').split(';')
+  const takesState = types.some((type) =>
+    ['application/json', 'application/*', '*/*'].includes(type),
+  )
+  // Where the state does not tell the kind, whoever takes no JSON is after the result.
+  const isHidden = result !== undefined && result.headers === undefined
+  return !takesState && (isHidden || (kind !== '' && types.includes(kind.trim().toLowerCase())))
+}
+
+function acceptedTypes(c: Context<GatewayEnv>): string[] {
+  const ranges = (c.req.header('Accept') ?? '*/*').toLowerCase().split(',')
+  return ranges.map((range) => range.split(';', 1)[0]?.trim() ?? '')
+}
+
+/** The route of an operation is not known here; its problems are told in the words of the default. */
+function defaultPolicy(): Policy {
+  const parsed = parsePolicy({})
+  if (!parsed.ok) throw new Error('The default policy is valid.')
+  return parsed.value
+}

@@ -1,0 +1,276 @@
+import type { Outcome } from '../../src/core/outcome.ts'
+import { ASKING, type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
+
+/**
+ * What the contract says of a key at one moment.
+ *
+ * - `new`: nothing of it counts; the next request executes.
+ * - `running`: somebody drives the last claim. `lost`: nobody does, and nobody has noticed yet.
+ * - `unexecuted`: likewise, but none of its calls was executed, and none is under way.
+ * - `unknown`, `settled`: remembered since. `expired`: refused.
+ */
+type Standing = 'new' | 'running' | 'lost' | 'unexecuted' | 'unknown' | 'settled' | 'expired'
+
+/** A key from its first claim until it is freed or forgotten. */
+export interface Life {
+  /** The request whose claim it was last, and with it the policy. */
+  asking: Asking
+  /** Calls in the order in which they were made, with what their makers were told. */
+  readonly told: Map<string, Outcome | 'nothing'>
+  /** When each of them ended: when that was told, or it was found out that nobody will tell. */
+  readonly endedAt: Map<string, number>
+  /** Calls that the origin has executed. */
+  readonly executions: string[]
+  /** Calls that were made again though an earlier one may have been executed. */
+  resendCount: number
+  /** Whether a client was told to come back for its result. */
+  isAccepted: boolean
+  /** What it was settled with. */
+  result: string | null
+}
+
+/** A happening, and how the key stood before it. */
+export interface Moment {
+  readonly happening: Happening
+  readonly standing: Standing
+  /** `null` where the key has never been claimed. */
+  readonly life: Life | null
+  /** The policy of that life's last claim, as it was then. */
+  readonly asking: Asking | null
+  /** What the maker of the last call was told by then. */
+  readonly lastTold: Outcome | 'nothing'
+  /** Whether the happening is about the last call of that life. */
+  readonly isOfLastClaim: boolean
+  /** Whether somebody is about to find out what became of the last claim. */
+  readonly isAsked: boolean
+  /** Whether it is driven to its end without any client, as one was told. */
+  readonly isDriven: boolean
+  /** Whether every call but the last is known not to have been executed. */
+  readonly isRestUnexecuted: boolean
+}
+
+type HappeningOf<kind extends Happening['kind']> = Extract<Happening, { readonly kind: kind }>
+
+/**
+ * Reads the happenings as the contract does, without a look at any record: a second opinion on
+ * what had to be decided at every moment.
+ */
+export function readLives(happenings: readonly Happening[]): {
+  readonly moments: readonly Moment[]
+  readonly lives: readonly Life[]
+} {
+  const reader = new Reader()
+  const moments = happenings.map((happening) => reader.read(happening))
+  return { moments, lives: reader.lives }
+}
+
+class Reader {
+  readonly lives: Life[] = []
+  #phase: 'new' | 'claimed' | 'unknown' | 'settled' = 'new'
+  /** Since when the last claim is unknown or settled, and how long a result is kept from then on. */
+  #since = 0
+  #retentionMs = 0
+  #leaseUntil = Number.POSITIVE_INFINITY
+  #owner: Asking['by'] = 'object'
+  /** The claim about which the origin is asked. */
+  #askedAbout: string | null = null
+  /** What the last request brought along. */
+  #asking: Asking = ASKING
+
+  read(happening: Happening): Moment {
+    const life = this.lives.at(-1) ?? null
+    const told = [...(life?.told ?? [])]
+    const [last = null, lastTold = 'nothing'] = told.at(-1) ?? []
+    const moment: Moment = {
+      happening,
+      standing: this.#standingAt(happening.at),
+      life,
+      asking: life?.asking ?? null,
+      lastTold,
+      isOfLastClaim: 'call' in happening && happening.call === last,
+      isAsked: this.#askedAbout !== null,
+      isDriven: isDriven(life),
+      isRestUnexecuted: told.slice(0, -1).every(([, outcome]) => outcome === 'not_executed'),
+    }
+    this.#follow(moment)
+    return moment
+  }
+
+  #standingAt(now: number): Standing {
+    const life = this.lives.at(-1)
+    if (life === undefined || this.#phase === 'new') return 'new'
+    if (this.#phase !== 'claimed') return this.#memoryAt(now, life, this.#phase)
+    if (now < this.#leaseUntil) return 'running'
+    return isUnexecuted(life) ? 'unexecuted' : 'lost'
+  }
+
+  #memoryAt(now: number, life: Life, phase: 'unknown' | 'settled'): Standing {
+    const { asking } = life
+    const isKept = asking.unknown !== 'resend' || this.#askedAbout !== null
+    const expiresAt = this.#since + this.#retentionMs
+    if (now < expiresAt || (phase === 'unknown' && isKept)) {
+      const isFree = phase === 'unknown' && this.#askedAbout === null && isUnexecuted(life)
+      return isFree ? 'unexecuted' : phase
+    }
+    return now < expiresAt + asking.tombstoneMs ? 'expired' : 'new'
+  }
+
+  #follow(moment: Moment): void {
+    const { happening } = moment
+    switch (happening.kind) {
+      case 'asked':
+        return this.#asked(happening, moment)
+      case 'sent':
+        return this.#sent(happening, moment)
+      case 'executed':
+        this.#lifeOf(happening.call)?.executions.push(happening.call)
+        return
+      case 'noted':
+        return tell(this.#lifeOf(happening.call), happening)
+      case 'settled':
+        this.#stopAsking(happening.call)
+        return moment.isOfLastClaim ? this.#settled(happening) : undefined
+      case 'renewed':
+        if (happening.isTaken) this.#leaseUntil = happening.at + LEASE_MS
+        return
+      case 'resolving':
+        this.#askedAbout = claimOf(happening.call)
+        return
+      case 'probed':
+        // Where nothing was executed, it is sent again next.
+        if (happening.verdict !== 'not_executed') this.#stopAsking(happening.call)
+        return
+      case 'died':
+        return this.#died(happening.at)
+      case 'alarmed':
+        return this.#alarmed(happening, moment.standing)
+      case 'landed':
+      case 'joined':
+    }
+  }
+
+  #asked({ at, asking, decision }: HappeningOf<'asked'>, moment: Moment): void {
+    const { standing, isOfLastClaim } = moment
+    const isNoticed = decision === 'hold' || decision === 'probe'
+    if (standing === 'lost' && isNoticed) this.#becomeUnknown(at)
+    // It is sent again, which a Worker that asks for the claim that it holds does not do.
+    if (standing === 'lost' && decision === 'execute' && !isOfLastClaim) this.#endLost(at)
+    this.#asking = asking
+  }
+
+  /** The flight that others wait for is that of the claim, whoever ends it. */
+  #stopAsking(call: string): void {
+    if (this.#askedAbout === claimOf(call)) this.#askedAbout = null
+  }
+
+  #died(at: number): void {
+    this.#askedAbout = null
+    if (this.#owner === 'object') this.#leaseUntil = at
+  }
+
+  #sent(happening: HappeningOf<'sent'>, { standing, life }: Moment): void {
+    const { at, call, by, reason, isPromised } = happening
+    if (standing === 'new' || life === null) this.#begin()
+    else this.#sendAgain(life, reason)
+    const last = this.lives.at(-1)
+    if (last !== undefined && isPromised) last.isAccepted = true
+    last?.told.set(call, 'nothing')
+    this.#phase = 'claimed'
+    this.#askedAbout = null
+    this.#owner = by
+    this.#leaseUntil = by === 'worker' ? at + LEASE_MS : Number.POSITIVE_INFINITY
+  }
+
+  #begin(): void {
+    const nothing = { executions: [], resendCount: 0, result: null }
+    const asking = this.#asking
+    this.lives.push({
+      asking,
+      told: new Map(),
+      endedAt: new Map(),
+      ...nothing,
+      isAccepted: false,
+    })
+  }
+
+  #sendAgain(life: Life, reason: HappeningOf<'sent'>['reason']): void {
+    if (reason === 'request') life.asking = this.#asking
+    if (reason === 'probe' || reason === 'alarm-probe') {
+      for (const earlier of life.told.keys()) life.told.set(earlier, 'not_executed')
+    }
+    if (!isUnexecuted(life)) life.resendCount += 1
+  }
+
+  #settled({ at, call, outcome, ...said }: HappeningOf<'settled'>): void {
+    const life = this.lives.at(-1)
+    if (!said.isTaken || life === undefined) return
+    tell(life, { at, call, outcome })
+    switch (outcome) {
+      case 'not_executed':
+        return this.#notExecuted(at, life, said.isOfAll)
+      case 'unknown':
+        return this.#becomeUnknown(at)
+      case 'succeeded':
+      case 'failed':
+        this.#phase = 'settled'
+        this.#since = at
+        this.#retentionMs = said.retentionMs ?? life.asking.retentionMs
+        life.result = said.answer
+    }
+  }
+
+  #notExecuted(at: number, life: Life, isOfAll: boolean): void {
+    if (isOfAll) for (const call of life.told.keys()) life.told.set(call, 'not_executed')
+    if (!isUnexecuted(life)) return this.#becomeUnknown(at)
+    if (this.#phase !== 'claimed' || !isDriven(life)) this.#phase = 'new'
+    // Whoever made the call, from now on it is for the object to make the next one.
+    else this.#leaseUntil = at
+  }
+
+  #alarmed({ at, after }: HappeningOf<'alarmed'>, standing: Standing): void {
+    if (standing !== 'lost' && standing !== 'unexecuted') return
+    if (after === 'unknown') this.#becomeUnknown(at)
+    if (after === 'nothing') this.#phase = 'new'
+  }
+
+  /** Since the end of the first call that may have been executed. */
+  #becomeUnknown(at: number): void {
+    this.#endLost(at)
+    const life = this.lives.at(-1)
+    const doubt = [...(life?.told ?? [])].find(([, outcome]) => outcome !== 'not_executed')
+    this.#phase = 'unknown'
+    this.#since = (doubt && life?.endedAt.get(doubt[0])) ?? at
+    this.#retentionMs = life?.asking.retentionMs ?? 0
+  }
+
+  /** A call that was lost ends when somebody notices, however late: until then it counts as running. */
+  #endLost(at: number): void {
+    const life = this.lives.at(-1)
+    for (const call of life?.told.keys() ?? []) {
+      if (life?.endedAt.has(call) === false) life.endedAt.set(call, at)
+    }
+  }
+
+  #lifeOf(call: string): Life | undefined {
+    return this.lives.findLast(({ told }) => told.has(call))
+  }
+}
+
+interface Telling {
+  readonly at: number
+  readonly call: string
+  readonly outcome: Outcome
+}
+
+function tell(life: Life | undefined, { at, call, outcome }: Telling): void {
+  life?.told.set(call, outcome)
+  life?.endedAt.set(call, at)
+}
+
+/** Whether no call of a life can have been executed, as far as their makers were told. */
+const isUnexecuted = ({ told }: Life) =>
+  [...told.values()].every((outcome) => outcome === 'not_executed')
+
+const isDriven = (life: Life | null) => life !== null && life.isAccepted && isDurable(life.asking)
+
+const claimOf = (call: string) => call.slice(0, call.indexOf('/'))

@@ -1,0 +1,410 @@
+import { describe, expect, it } from 'vitest'
+
+import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
+
+const MIB = 1_048_576
+const YEAR_MS = 31_536_000_000
+
+/** What nobody who has types would write. */
+const untyped = (options: unknown) => options as PolicyOptions
+
+function valueOf(options: PolicyOptions) {
+  const parsed = parsePolicy(options)
+  if (!parsed.ok) throw new Error(parsed.error.join('\n'))
+  return parsed.value
+}
+
+function faultsOf(options: unknown): readonly string[] {
+  const parsed = parsePolicy(untyped(options))
+  return parsed.ok ? [] : parsed.error
+}
+
+describe('parsePolicy', () => {
+  it('has a default for every field', () => {
+    expect(valueOf({})).toEqual({
+      required: true,
+      mode: 'enforce',
+      retention: 86_400_000,
+      tombstone: 0,
+      wait: 10_000,
+      timeout: 30_000,
+      lease: 60_000,
+      fingerprint: { ignore: [], dates: [], headers: [], query: true },
+      outcomes: {},
+      unknown: 'hold',
+      retry: {
+        attempts: 1,
+        baseMs: 200,
+        capMs: 5_000,
+        deadlineMs: 30_000,
+        on: ['not_executed'],
+        budget: { ratio: 0.2, floor: 10 },
+        breaker: false,
+      },
+      durable: false,
+      onStoreError: 'closed',
+      limits: { request: MIB, response: 8 * MIB, rate: false },
+      snapshot: { setCookie: false, omit: [], seal: false },
+      mismatchStatus: 409,
+      forwardKey: 'derived',
+    })
+  })
+
+  it('takes every field as it is written, times in milliseconds', () => {
+    const options = {
+      operation: 'create-payment',
+      required: false,
+      mode: 'off',
+      retention: '72h',
+      tombstone: '30d',
+      wait: 0,
+      timeout: '1.5s',
+      lease: '90s',
+      fingerprint: {
+        ignore: ['/trace_id'],
+        dates: ['/a~1b/0'],
+        headers: ['X-Version'],
+        query: false,
+      },
+      outcomes: { '409': 'not_executed', '5xx': 'failed' },
+      unknown: 'resend',
+      durable: true,
+      onStoreError: 'open',
+      limits: { request: 25 * MIB, response: 100 * MIB, rate: 'PAYMENTS_LIMITER' },
+      reauthorize: '/may-read/{id}',
+      snapshot: { setCookie: true, omit: ['ETag'], seal: true, spill: MIB },
+      mismatchStatus: 422,
+      forwardKey: false,
+    } as const satisfies PolicyOptions
+    const times = {
+      retention: 259_200_000,
+      tombstone: 2_592_000_000,
+      timeout: 1_500,
+      lease: 90_000,
+    }
+    const { retry, ...others } = valueOf(options)
+    expect(others).toEqual({ ...options, ...times })
+    expect(retry.on).toEqual(['not_executed', 'unknown'])
+  })
+
+  it('takes a retry policy as it is written, times in milliseconds', () => {
+    const retry = {
+      attempts: 4,
+      base: '100ms',
+      cap: '1s',
+      deadline: '20s',
+      on: ['not_executed'],
+      budget: { ratio: 0.5 },
+      breaker: { cooldown: '30s' },
+    } as const satisfies PolicyOptions['retry']
+    expect(valueOf({ retry: { ...retry, on: ['not_executed'] } }).retry).toEqual({
+      attempts: 4,
+      baseMs: 100,
+      capMs: 1_000,
+      deadlineMs: 20_000,
+      on: ['not_executed'],
+      budget: { ratio: 0.5, floor: 10 },
+      breaker: { failures: 5, cooldownMs: 30_000 },
+    })
+    expect(valueOf({ retry: { budget: false } }).retry.budget).toBe(false)
+  })
+
+  it.each([
+    { unknown: 'hold', expected: ['not_executed'] },
+    { unknown: probe('/status/{id}'), expected: ['not_executed'] },
+    { unknown: 'resend', expected: ['not_executed', 'unknown'] },
+  ] as const)('tries $expected again under $unknown', ({ unknown, expected }) => {
+    expect(valueOf({ unknown }).retry.on).toEqual(expected)
+  })
+
+  it.each([
+    { name: 'hold', unknown: 'hold', isTaken: false },
+    { name: 'probe', unknown: probe('/status'), isTaken: false },
+    { name: 'resend', unknown: 'resend', isTaken: true },
+  ] as const)('takes a retry of unknown under $name: $isTaken', ({ unknown, isTaken }) => {
+    const faults = faultsOf({ unknown, retry: { on: ['unknown'] } })
+    const fault = [expect.stringMatching(/^retry\.on: .*'resend'/)]
+    expect(faults).toEqual(isTaken ? [] : fault)
+  })
+
+  it.each([
+    { path: '/by-key/{key}', forwardKey: 'derived', isTaken: true },
+    { path: '/by-key/{key}', forwardKey: 'client', isTaken: false },
+    { path: '/by-key/{key}', forwardKey: false, isTaken: false },
+    { path: '/by-id/{id}', forwardKey: 'client', isTaken: true },
+    { path: '/of/{tenant}', forwardKey: false, isTaken: true },
+  ] as const)(
+    'takes a probe of $path with forwardKey $forwardKey: $isTaken',
+    ({ path, forwardKey, isTaken }) => {
+      const fault = [expect.stringMatching(/^unknown: .*forwardKey: 'derived'/)]
+      expect(faultsOf({ unknown: probe(path), forwardKey })).toEqual(isTaken ? [] : fault)
+    },
+  )
+
+  it('counts new operations where the policy says so, by its own binding or the usual one', () => {
+    expect(valueOf({ limits: { rate: true } }).limits.rate).toBe(true)
+    expect(valueOf({ limits: { rate: 'MINE' } }).limits.rate).toBe('MINE')
+  })
+
+  it('fills in what a group of fields leaves out', () => {
+    const policy = valueOf({ limits: { request: 1 }, fingerprint: { query: false }, snapshot: {} })
+    expect(policy.limits).toEqual({ request: 1, response: 8 * MIB, rate: false })
+    expect(policy.fingerprint).toEqual({ ignore: [], dates: [], headers: [], query: false })
+    expect(policy.snapshot).toEqual({ setCookie: false, omit: [], seal: false })
+  })
+
+  it.each([
+    { field: 'retention', least: 1, most: YEAR_MS },
+    { field: 'tombstone', least: 0, most: YEAR_MS },
+    { field: 'wait', least: 0, most: 60_000 },
+    { field: 'timeout', least: 1, most: 600_000 },
+    { field: 'lease', least: 100, most: 600_000 },
+  ])('lets $field be $least to $most ms', ({ field, least, most }) => {
+    const fault = [expect.stringMatching(`^${field}: .*'10s'.*${least} to ${most} ms`)]
+    expect(faultsOf({ [field]: least })).toEqual([])
+    expect(faultsOf({ [field]: most })).toEqual([])
+    expect(faultsOf({ [field]: least - 1 })).toEqual(fault)
+    expect(faultsOf({ [field]: most + 1 })).toEqual(fault)
+    expect(faultsOf({ [field]: 'soon' })).toEqual(fault)
+  })
+
+  it.each([
+    { field: 'base', least: 0, most: 60_000 },
+    { field: 'cap', least: 0, most: 600_000 },
+    { field: 'deadline', least: 0, most: 600_000 },
+  ])('lets retry.$field be $least to $most ms', ({ field, least, most }) => {
+    const fault = [expect.stringMatching(`^retry.${field}: .*${least} to ${most} ms`)]
+    expect(faultsOf({ retry: { [field]: least } })).toEqual([])
+    expect(faultsOf({ retry: { [field]: most } })).toEqual([])
+    expect(faultsOf({ retry: { [field]: least - 1 } })).toEqual(fault)
+    expect(faultsOf({ retry: { [field]: most + 1 } })).toEqual(fault)
+  })
+
+  it.each([
+    { field: 'attempts', least: 1, most: 20, toOptions: (n: number) => ({ attempts: n }) },
+    {
+      field: 'budget.ratio',
+      least: 0,
+      most: 1,
+      toOptions: (n: number) => ({ budget: { ratio: n } }),
+    },
+    {
+      field: 'budget.floor',
+      least: 1,
+      most: 10_000,
+      toOptions: (n: number) => ({ budget: { floor: n } }),
+    },
+    {
+      field: 'breaker.failures',
+      least: 1,
+      most: 1_000,
+      toOptions: (n: number) => ({ breaker: { failures: n } }),
+    },
+    {
+      field: 'breaker.cooldown',
+      least: 1,
+      most: 3_600_000,
+      toOptions: (n: number) => ({ breaker: { cooldown: n } }),
+    },
+  ])('lets retry.$field be $least to $most', ({ least, most, toOptions }) => {
+    expect(faultsOf({ retry: toOptions(least) })).toEqual([])
+    expect(faultsOf({ retry: toOptions(most) })).toEqual([])
+    expect(faultsOf({ retry: toOptions(least - 1) })).toHaveLength(1)
+    expect(faultsOf({ retry: toOptions(most + 1) })).toHaveLength(1)
+  })
+
+  it.each([
+    { name: 'an empty name', options: { operation: '' }, at: 'operation' },
+    { name: 'a name of 129 letters', options: { operation: 'x'.repeat(129) }, at: 'operation' },
+    { name: 'a word for a yes or no', options: { required: 'yes' }, at: 'required' },
+    { name: 'an unknown mode', options: { mode: 'on' }, at: 'mode' },
+    { name: 'an unknown policy', options: { unknown: 'retry' }, at: 'unknown' },
+    { name: 'a probe without a path', options: { unknown: { kind: 'probe' } }, at: 'unknown' },
+    {
+      name: 'a probe of another host',
+      options: { unknown: probe('https://a.test/') },
+      at: 'unknown.path',
+    },
+    { name: 'a retry of a result', options: { retry: { on: ['failed'] } }, at: 'retry.on.0' },
+    {
+      name: 'a budget that is only switched on',
+      options: { retry: { budget: true } },
+      at: 'retry.budget',
+    },
+    { name: 'half a yes', options: { durable: 'yes' }, at: 'durable' },
+    { name: 'an unknown way to fail', options: { onStoreError: 'half' }, at: 'onStoreError' },
+    { name: 'a binding without a name', options: { limits: { rate: '' } }, at: 'limits.rate' },
+    {
+      name: 'a pointer without a slash',
+      options: { fingerprint: { ignore: ['a'] } },
+      at: 'fingerprint.ignore.0',
+    },
+    {
+      name: 'a pointer with a lone tilde',
+      options: { fingerprint: { dates: ['/a', '/~2'] } },
+      at: 'fingerprint.dates.1',
+    },
+    {
+      name: 'the pointer to everything',
+      options: { fingerprint: { ignore: [''] } },
+      at: 'fingerprint.ignore.0',
+    },
+    {
+      name: 'a name with a space',
+      options: { fingerprint: { headers: ['X A'] } },
+      at: 'fingerprint.headers.0',
+    },
+    { name: 'half a byte', options: { limits: { request: 0.5 } }, at: 'limits.request' },
+    { name: 'less than nothing', options: { limits: { response: -1 } }, at: 'limits.response' },
+    {
+      name: 'a request of more than 25 MiB',
+      options: { limits: { request: 25 * MIB + 1 } },
+      at: 'limits.request',
+    },
+    {
+      name: 'a response of more than 100 MiB',
+      options: { limits: { response: 100 * MIB + 1 } },
+      at: 'limits.response',
+    },
+    {
+      name: 'to spill less than 1 MiB',
+      options: { snapshot: { spill: MIB - 1 } },
+      at: 'snapshot.spill',
+    },
+    {
+      name: 'to spill more than 100 MiB',
+      options: { snapshot: { spill: 100 * MIB + 1 } },
+      at: 'snapshot.spill',
+    },
+    { name: 'half a seal', options: { snapshot: { seal: 'yes' } }, at: 'snapshot.seal' },
+    {
+      name: 'to reauthorize at another host',
+      options: { reauthorize: 'https://a.test/' },
+      at: 'reauthorize',
+    },
+    {
+      name: 'a status that is no HTTP',
+      options: { outcomes: { '600': 'failed' } },
+      at: 'outcomes.600',
+    },
+    { name: 'a range of tens', options: { outcomes: { '40x': 'failed' } }, at: 'outcomes.40x' },
+    { name: 'an unknown outcome', options: { outcomes: { '500': 'maybe' } }, at: 'outcomes.500' },
+    { name: 'an empty header name', options: { snapshot: { omit: [''] } }, at: 'snapshot.omit.0' },
+    {
+      name: 'a status that means another thing',
+      options: { mismatchStatus: 404 },
+      at: 'mismatchStatus',
+    },
+    { name: 'an unknown key', options: { forwardKey: true }, at: 'forwardKey' },
+  ])('refuses $name, and says where', ({ options, at }) => {
+    expect(faultsOf(options)).toEqual([expect.stringMatching(`^${at}: .`)])
+  })
+
+  it('names every wrong field at once', () => {
+    const faults = faultsOf({
+      retention: 'long',
+      unknown: 'retry',
+      limits: { request: '1 MiB', response: -1 },
+      fingerprint: { ignore: ['a', '/b', 'c'] },
+    })
+    const fields = faults.map((fault) => fault.slice(0, fault.indexOf(':')))
+    expect(new Set(fields)).toEqual(
+      new Set([
+        'fingerprint.ignore.0',
+        'fingerprint.ignore.2',
+        'limits.request',
+        'limits.response',
+        'retention',
+        'unknown',
+      ]),
+    )
+  })
+
+  it('names what is wrong across fields along with the fields that are', () => {
+    const faults = faultsOf({
+      retention: 'long',
+      unknown: probe('/by-key/{key}'),
+      durable: true,
+      forwardKey: 'client',
+      retry: { attempts: 0, on: ['unknown'] },
+    })
+    const fields = faults.map((fault) => fault.slice(0, fault.indexOf(':')))
+    expect(new Set(fields)).toEqual(
+      new Set(['retention', 'retry.attempts', 'retry.on', 'unknown', 'durable']),
+    )
+  })
+
+  it.each([
+    { forwardKey: 'derived', isTaken: true },
+    { forwardKey: false, isTaken: true },
+    { forwardKey: 'client', isTaken: false },
+  ])('stores a request whose key goes on as $forwardKey: $isTaken', ({ forwardKey, isTaken }) => {
+    const fault = [expect.stringMatching(/^durable: .*not stored/)]
+    expect(faultsOf({ durable: true, forwardKey })).toEqual(isTaken ? [] : fault)
+    expect(faultsOf({ durable: false, forwardKey })).toEqual([])
+  })
+
+  it.each([
+    { path: '/by/{key}/{tenant}/{id}', isTaken: true },
+    { path: '/', isTaken: true },
+    { path: '/by/{Key}', isTaken: false },
+    { path: '/by/{name}', isTaken: false },
+    { path: '/by/{}', isTaken: false },
+    { path: '/by/{key', isTaken: false },
+    { path: '/by/key}', isTaken: false },
+  ])('asks at $path: $isTaken', ({ path, isTaken }) => {
+    const fault = (at: string) => [expect.stringMatching(`^${at}: .*\\{key\\}`)]
+    expect(faultsOf({ reauthorize: path })).toEqual(isTaken ? [] : fault('reauthorize'))
+    expect(faultsOf({ unknown: probe(path) })).toEqual(isTaken ? [] : fault('unknown(?:.path)?'))
+  })
+
+  it.each([
+    { at: 'limits.rate', options: { limits: { rate: 7 } }, wants: 'true, false or the name' },
+    { at: 'retry.budget', options: { retry: { budget: true } }, wants: 'false or .*ratio' },
+    { at: 'retry.breaker', options: { retry: { breaker: true } }, wants: 'false or .*failures' },
+    { at: 'unknown', options: { unknown: 'retry' }, wants: "'hold', 'resend' or probe" },
+  ])('says what $at may be', ({ at, options, wants }) => {
+    expect(faultsOf(options)).toEqual([expect.stringMatching(`^${at}: must be ${wants}`)])
+  })
+
+  it('reports an unknown policy that is null', () => {
+    expect(faultsOf({ unknown: null })).toEqual([expect.stringMatching('^unknown: .')])
+  })
+
+  it.each([
+    { options: { unknown: { kind: 'probe', path: 7 } }, at: 'unknown' },
+    { options: { retry: null }, at: 'retry' },
+    { options: { retry: { on: 'unknown' } }, at: 'retry.on' },
+  ])('reports $options and does not fail over it', ({ options, at }) => {
+    expect(faultsOf(options)).toEqual([expect.stringMatching(`^${at}(?:.path)?: .`)])
+  })
+
+  it.each([
+    { where: 'at the top', options: { retantion: '1h' }, at: 'policy', name: 'retantion' },
+    { where: 'in a group', options: { limits: { body: 1 } }, at: 'limits', name: 'body' },
+    {
+      where: 'in the snapshot',
+      options: { snapshot: { encrypt: true } },
+      at: 'snapshot',
+      name: 'encrypt',
+    },
+  ])('refuses a field that does not exist $where, by name', ({ options, at, name }) => {
+    expect(faultsOf(options)).toEqual([expect.stringMatching(`^${at}: .*"${name}"`)])
+  })
+
+  it.each([{ options: null }, { options: 'hold' }, { options: [] }])(
+    'refuses $options for a policy',
+    ({ options }) => {
+      expect(faultsOf(options)).toEqual([expect.stringMatching('^policy: ')])
+    },
+  )
+})
+
+describe('probe', () => {
+  it('names the path of the status resource', () => {
+    expect(valueOf({ unknown: probe('/by-key/{key}') }).unknown).toEqual({
+      kind: 'probe',
+      path: '/by-key/{key}',
+    })
+  })
+})

@@ -1,0 +1,65 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+
+import { classifyFault, classifyStatus, OUTCOMES } from '../../../src/core/outcome.ts'
+
+describe('classifyStatus', () => {
+  it.each([
+    { expected: 'succeeded', statuses: [200, 201, 202, 204, 299, 300, 302, 304, 399] },
+    { expected: 'failed', statuses: [400, 402, 404, 405, 409, 410, 412, 422, 424, 426, 428, 499] },
+    { expected: 'failed', statuses: [501, 505] },
+    { expected: 'not_executed', statuses: [401, 403, 408, 425, 429, 503] },
+    { expected: 'not_executed', statuses: [521, 523, 525, 526, 530] },
+    { expected: 'unknown', statuses: [500, 502, 504, 506, 507, 508, 520, 522, 524, 527, 529, 599] },
+  ])('files $statuses under $expected', ({ statuses, expected }) => {
+    expect(statuses.map((status) => classifyStatus(status))).toEqual(statuses.map(() => expected))
+  })
+
+  it.each([
+    { when: 'the route names the status', rules: { '500': 'failed' }, expected: 'failed' },
+    { when: 'the route names the range', rules: { '5xx': 'failed' }, expected: 'failed' },
+    {
+      when: 'the route names both',
+      rules: { '5xx': 'succeeded', '500': 'failed' },
+      expected: 'failed',
+    },
+    { when: 'the route names another status', rules: { '501': 'failed' }, expected: 'unknown' },
+    { when: 'the route names another range', rules: { '4xx': 'failed' }, expected: 'unknown' },
+  ] as const)('files 500 under $expected when $when', ({ rules, expected }) => {
+    expect(classifyStatus(500, rules)).toBe(expected)
+  })
+
+  it.each([
+    { status: 200, directive: 'not-executed', expected: 'not_executed' },
+    { status: 500, directive: 'not-executed', expected: 'not_executed' },
+    { status: 200, directive: 'executed', expected: 'succeeded' },
+    { status: 399, directive: 'executed', expected: 'succeeded' },
+    { status: 400, directive: 'executed', expected: 'failed' },
+    { status: 503, directive: 'executed', expected: 'failed' },
+    { status: 500, directive: 'executed', expected: 'failed' },
+  ] as const)(
+    'believes an origin that says $directive with $status, whatever the route says',
+    ({ status, directive, expected }) => {
+      const rules = { [status]: 'unknown', '2xx': 'failed' } as const
+      expect(classifyStatus(status, rules, directive)).toBe(expected)
+    },
+  )
+
+  it('files every status there is under exactly one outcome', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 200, max: 599 }), (status) => {
+        expect(OUTCOMES).toContain(classifyStatus(status))
+      }),
+    )
+  })
+})
+
+describe('classifyFault', () => {
+  it.each([
+    { fault: 'not-sent', expected: 'not_executed' },
+    { fault: 'timeout', expected: 'unknown' },
+    { fault: 'lost', expected: 'unknown' },
+  ] as const)('files a call that ended with $fault under $expected', ({ fault, expected }) => {
+    expect(classifyFault(fault)).toBe(expected)
+  })
+})

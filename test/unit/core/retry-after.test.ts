@@ -1,0 +1,37 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+
+import { retryAfterMs } from '../../../src/core/retry-after.ts'
+
+const ALMOST_ONE = 1 - Number.EPSILON / 2
+
+describe('retryAfterMs', () => {
+  it.each([
+    { runningMs: 0, random: 0, expected: 1_000 },
+    { runningMs: 999, random: 0, expected: 1_000 },
+    { runningMs: 1_001, random: 0, expected: 1_001 },
+    { runningMs: 4_000, random: 0, expected: 4_000 },
+    { runningMs: 4_000, random: 0.5, expected: 6_000 },
+    { runningMs: 4_000, random: ALMOST_ONE, expected: 8_000 },
+    { runningMs: 29_999, random: 0, expected: 29_999 },
+    { runningMs: 30_001, random: 0, expected: 30_000 },
+    { runningMs: 3_600_000, random: ALMOST_ONE, expected: 60_000 },
+  ])(
+    'keeps a duplicate away for $expected ms after $runningMs ms, by chance $random',
+    ({ runningMs, random, expected }) => {
+      expect(retryAfterMs(runningMs, random)).toBe(expected)
+    },
+  )
+
+  it('is a whole number from one to sixty seconds, even before a clock that went back', () => {
+    const chance = fc.double({ min: 0, max: ALMOST_ONE, noNaN: true })
+    fc.assert(
+      fc.property(fc.integer({ min: -1_000_000 }), chance, (runningMs, random) => {
+        const ms = retryAfterMs(runningMs, random)
+        expect(Number.isInteger(ms)).toBe(true)
+        expect(ms).toBeGreaterThanOrEqual(1_000)
+        expect(ms).toBeLessThanOrEqual(60_000)
+      }),
+    )
+  })
+})
