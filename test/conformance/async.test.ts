@@ -635,8 +635,11 @@ describe('an accepted operation', () => {
     expectProblem(sealed, 'snapshot-sealed', { word: null })
   })
 
+  /** The state when the alarm has nothing more to do: it may be at it when its question is seen. */
   async function endOf(location: string) {
-    const ended = await untilEnded(location)
+    const isOver = (reply: Reply) =>
+      isEnded(reply) && !('nextAttemptAt' in (reply.json() as Record<string, unknown>))
+    const ended = await eventually(() => ask(location), isOver)
     const { state, attempts } = ended.json() as { state: string; attempts: number }
     return { state, attempts }
   }
