@@ -60,7 +60,8 @@ function scriptStatus({ isAloneStalled }: { isAloneStalled: boolean }): void {
     if (isAloneStalled && made?.path === '/probe/alone') {
       return { kind: 'stall', when: 'after-headers' }
     }
-    return made?.path.startsWith('/asked') ? json(404, {}) : json(200, { found: true })
+    const isKnown = made !== undefined && !made.path.startsWith('/asked')
+    return isKnown ? json(200, { found: true }) : json(404, {})
   })
 }
 
@@ -204,19 +205,25 @@ describe('after SIGKILL and a restart on the same state', () => {
 })
 
 describe('a kill at any moment of a call', () => {
+  /** Calls of the origin at the most: only resend may make a second one. */
+  const MOST_CALLS = { hold: 1, probe: 1, resend: 2 } as const
+
   // From before the claim to behind the settle: the origin answers at once, the kill comes anywhere.
   it.each([0, 2, 4, 7, 11, 16, 23, 40])(
     'after %i ms never executes twice and never loses what a client has seen',
     async (delayMs) => {
-      const wheres = Array.from({ length: 12 }, (_, index) =>
-        pathOf('hold', `kill-${delayMs}-${index}`),
+      const operations = (['hold', 'probe', 'resend'] as const).flatMap((policy) =>
+        Array.from({ length: 5 }, (_, index) => ({
+          where: pathOf(policy, `kill-${delayMs}-${index}`),
+          mostCalls: MOST_CALLS[policy],
+        })),
       )
       const seen = new Map<string, Answer>()
-      const sent = wheres.map(async (where) => seen.set(where, await send(where)))
+      const sent = operations.map(async ({ where }) => seen.set(where, await send(where)))
       await new Promise((resolve) => setTimeout(resolve, delayMs))
       await gateway.restart()
       await Promise.all(sent)
-      for (const where of wheres) {
+      for (const { where, mostCalls } of operations) {
         const calls = origin.requestsTo(where).length
         const retry = await send(where)
         const word = headerOf(retry, 'Idempotency-Status') ?? ''
@@ -225,7 +232,7 @@ describe('a kill at any moment of a call', () => {
         expect(hasSeen ? ['replayed'] : ['executed', 'replayed', 'unknown']).toContain(word)
         expect(retry).toMatchObject(hasSeen ? { body: first.body } : {})
         expect(origin.requestsTo(where)).toHaveLength(word === 'executed' ? calls + 1 : calls)
-        expect(origin.requestsTo(where).length).toBeLessThanOrEqual(1)
+        expect(origin.requestsTo(where).length).toBeLessThanOrEqual(mostCalls)
       }
     },
   )
