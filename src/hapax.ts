@@ -1,5 +1,5 @@
 /** The public API: what a deployment imports. */
-export { parseDuration, type Duration } from './core/duration.ts'
+export type { Duration } from './core/duration.ts'
 export { type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './durable/idempotency-object.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
