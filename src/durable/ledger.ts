@@ -99,8 +99,10 @@ export class Ledger {
     const id = request.operationId
     const now = Date.now()
     return this.#change(now, () => {
+      const known = this.#store.read(id)
       const decision = this.#decide(request, now)
       if (!('record' in decision)) return decision
+      if (isSameClaim(decision.record, known)) return decision
       this.#write(id, decision.record, now)
       // Of an earlier life of the key, or of a call that was lost in the middle of its body.
       this.#store.deleteBody(id, 'response')
@@ -330,4 +332,10 @@ export class Ledger {
     this.#alarmAt = null
     void this.#store.deleteAll()
   }
+}
+
+/** Whether a claim was granted before and its answer was lost on the way: all of it is stored. */
+function isSameClaim(record: OperationRecord, known: OperationRecord | null): boolean {
+  const isGranted = record.state === 'in_progress' && known?.state === 'in_progress'
+  return isGranted && record.fence === known.fence && record.claimId === known.claimId
 }

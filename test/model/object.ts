@@ -69,8 +69,10 @@ export class MemoryLedger {
     facts: { now: number; isRunning: boolean },
   ): ClaimDecision {
     const id = request.operationId
-    const decision = decideClaim(this.read(id), request, facts)
+    const known = this.read(id)
+    const decision = decideClaim(known, request, facts)
     if (!('record' in decision)) return decision
+    if (isSameClaim(decision.record, known)) return decision
     this.#write(id, decision.record, facts.now)
     if (decision.kind === 'execute') {
       this.#deleteBodies(id)
@@ -188,6 +190,12 @@ export class MemoryLedger {
 type Waiter = (end: FlightEnd) => void
 
 /** `src/durable/flight.ts` without a clock: who waits, waits until the call ends or the object goes. */
+/** Whether a claim was granted before and its answer was lost on the way. */
+function isSameClaim(record: OperationRecord, known: OperationRecord | null): boolean {
+  const isGranted = record.state === 'in_progress' && known?.state === 'in_progress'
+  return isGranted && record.fence === known.fence && record.claimId === known.claimId
+}
+
 class Flight {
   readonly claimId: string
   readonly isOwn: boolean
