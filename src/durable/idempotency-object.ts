@@ -106,8 +106,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   async stream(call: StreamCall): Promise<WireResponse> {
     const { claim, limitBytes, rules, body, keeping, ...head } = call
+    // A late owner's client gets its answer; nothing of it touches the record or those who wait.
+    if (!this.#ledger.adopt(claim)) return { status: head.status, headers: head.headers, body }
     // While it records, the object drives the claim: nobody needs to renew a lease.
-    this.#ledger.adopt(claim)
     this.#flights.takeOff(claim, { kind: 'object' })
     const reply = { kind: 'live', ...head, body: toLiveBody(body), declaredBytes: null } as const
     const bounds = { timeoutMs: 0, limitBytes }

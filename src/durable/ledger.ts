@@ -149,13 +149,18 @@ export class Ledger {
     })
   }
 
-  /** Hands a Worker's claim to the object: from now on it needs no lease. */
-  adopt(claim: ClaimRef): void {
+  /**
+   * Hands a Worker's claim to the object: from now on it needs no lease.
+   *
+   * @returns `false` when the claim has ended or a newer one exists.
+   */
+  adopt(claim: ClaimRef): boolean {
     const now = Date.now()
-    this.#change(now, () => {
+    return this.#change(now, () => {
       const record = this.#store.read(claim.operationId)
-      if (!isOpen(record, claim) || record.state !== 'in_progress') return
+      if (!isOpen(record, claim) || record.state !== 'in_progress') return false
       this.#write(claim.operationId, { ...record, owner: { kind: 'object' } }, now)
+      return true
     })
   }
 

@@ -117,4 +117,31 @@ describe('an answer that streams', () => {
     expect(retry.headers.get('Hapax-Error')).toBe('snapshot-too-large')
     expect(handler).toHaveBeenCalledTimes(1)
   })
+
+  it('of a late owner reaches its own client, and nobody who waits for the newer claim', async () => {
+    const gates = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    let runs = 0
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/chat', idempotent({ unknown: 'resend', lease: '10m' }), async () => {
+      runs += 1
+      const text = `run ${runs}`
+      await gates[runs - 1]?.promise
+      return new Response(text, { headers: { 'Content-Type': 'text/event-stream' } })
+    })
+    const send = clientOf(app, '/chat', { isWaiting: false })
+    const first = send('late-stream')
+    await vi.waitUntil(() => runs === 1)
+    vi.useFakeTimers({ toFake: ['Date'] })
+    vi.setSystemTime(Date.now() + 600_001)
+    const second = send('late-stream')
+    await vi.waitUntil(() => runs === 2)
+    const waiting = send('late-stream')
+    gates[0]?.resolve()
+    expect(await (await first).text()).toBe('run 1')
+    gates[1]?.resolve()
+    const texts = await Promise.all([second, waiting].map(async (answer) => (await answer).text()))
+    expect(texts).toEqual(['run 2', 'run 2'])
+    vi.useRealTimers()
+    expect(runs).toBe(2)
+  })
 })
