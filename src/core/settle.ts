@@ -106,16 +106,17 @@ function release(
 ): SettleDecision {
   // A caller that is not let in gets nothing kept, and nothing sent again.
   const isStranger = evidence.originStatus === 401 || evidence.originStatus === 403
-  if (
-    isStranger ||
-    record.state === 'unknown' ||
-    !record.isAccepted ||
-    record.recovery.isDurable !== true
-  ) {
+  if (isStranger || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }
   const attempts = coversAll ? record.attempts.map(toUnexecuted) : record.attempts
-  return { kind: 'store', record: { ...record, attempts, owner: { kind: 'object' } }, isLate }
+  const again: InProgressRecord = {
+    ...toBase(record),
+    state: 'in_progress',
+    owner: { kind: 'object' },
+    attempts,
+  }
+  return { kind: 'store', record: again, isLate }
 }
 
 function leaveUnknown(

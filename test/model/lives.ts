@@ -222,9 +222,9 @@ class Reader {
   #notExecuted(at: number, life: Life, isOfAll: boolean): void {
     if (isOfAll) for (const call of life.told.keys()) life.told.set(call, 'not_executed')
     if (!isUnexecuted(life)) return this.#becomeUnknown(at)
-    if (this.#phase !== 'claimed' || !isDriven(life)) this.#phase = 'new'
-    // Whoever made the call, from now on it is for the object to make the next one.
-    else this.#leaseUntil = at
+    // Whoever made the call, from now on it is for the object to make the next one, if any.
+    this.#phase = isDriven(life) ? 'claimed' : 'new'
+    this.#leaseUntil = at
   }
 
   #alarmed({ at, after }: HappeningOf<'alarmed'>, standing: Standing): void {
