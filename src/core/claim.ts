@@ -156,10 +156,18 @@ function execute(
   previous: OperationRecord | null,
   now: number,
 ): ClaimDecision {
+  return { kind: 'execute', record: toClaimed(request, previous, now) }
+}
+
+function toClaimed(
+  request: ClaimRequest,
+  previous: OperationRecord | null,
+  now: number,
+): InProgressRecord {
   const { operation, tenant, fingerprint, claimId, correlationId } = request
   const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
-  const record: InProgressRecord = {
+  return {
     state: 'in_progress',
     operation,
     tenant,
@@ -178,19 +186,23 @@ function execute(
     owner: toOwner(request, now),
     attempts: withAttempt(previous?.attempts ?? [], fence, now),
   }
-  return { kind: 'execute', record }
 }
 
-/** How an operation is claimed by its own record, without a request's claim. */
+/** The next claim of an operation for a request, when the origin has said that no call before was executed. */
+export function claimResolved(
+  record: InProgressRecord | UnknownRecord,
+  request: ClaimRequest,
+  now: number,
+): InProgressRecord {
+  return toClaimed(request, { ...record, attempts: record.attempts.map(toUnexecuted) }, now)
+}
+
+/** How an operation is claimed by its own record, without a request. */
 export interface NextClaim {
   readonly claimId: string
   readonly owner: Owner
   /** Whether it is known by now that no call before this one was executed. */
   readonly isResolved: boolean
-  /** Of the request that claims; else the record's stays. */
-  readonly correlationId?: string
-  /** Whether that request comes back for the result. */
-  readonly isAccepted?: boolean
 }
 
 /** The next claim of an operation: for a call that is made again, by its owner or by the alarm. */
@@ -199,8 +211,7 @@ export function claimAgain(
   next: NextClaim,
   now: number,
 ): InProgressRecord {
-  const { claimId, owner, isResolved, isAccepted = false } = next
-  const { correlationId = record.correlationId } = next
+  const { claimId, owner, isResolved } = next
   const fence = record.fence + 1
   const before = isResolved ? record.attempts.map(toUnexecuted) : record.attempts
   const attempts = withAttempt(before, fence, now)
@@ -210,8 +221,6 @@ export function claimAgain(
     owner,
     fence,
     claimId,
-    correlationId,
-    isAccepted: record.isAccepted || isAccepted,
     attempts,
     claimedAt: now,
   }

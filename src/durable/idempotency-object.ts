@@ -70,13 +70,14 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     if (refusal !== null) return refusal
     const refusedCall = this.#isToExecute(request) && this.#refuseCall(caller, plan.retry)
     if (refusedCall) return refusedCall
-    const decision = this.#claim(request, await this.#toStored(call))
+    const stored = await this.#toStored(call)
+    const decision = this.#claim(request, stored)
     if (decision.kind === 'execute') {
       const claim = toRef(request.operationId, decision.record)
       return this.#orAccept(this.#keepAlive(this.#runs.run(claim, plan)), request, caller)
     }
     if (decision.kind === 'probe') {
-      const work = this.#keepAlive(this.#executeUnlessDone(call, decision.record))
+      const work = this.#keepAlive(this.#executeUnlessDone(call, stored, decision.record))
       return this.#orAccept(work, request, caller)
     }
     return this.#answer(decision, request.operationId, caller)
@@ -189,10 +190,11 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   async #executeUnlessDone(
     { claim: request, caller, plan }: ExecuteCall,
+    stored: Uint8Array | null,
     record: UnknownRecord,
   ): Promise<Answer> {
     const refuse = () => this.#refuseCall(caller, plan.retry)
-    const claim = await this.#claimUnlessDone({ request, caller, refuse }, record)
+    const claim = await this.#claimUnlessDone({ request, stored, caller, refuse }, record)
     return 'kind' in claim ? claim : this.#runs.run(claim, plan)
   }
 
@@ -202,7 +204,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     record: UnknownRecord,
   ): Promise<ClaimAnswer> {
     const refuse = () => (isTooLate(caller) ? TOO_LATE : null)
-    const claim = await this.#claimUnlessDone({ request, caller, refuse }, record)
+    const claim = await this.#claimUnlessDone({ request, stored: null, caller, refuse }, record)
     if ('kind' in claim) return claim
     this.#flights.takeOff(claim, toOwner(request, Date.now()))
     return { kind: 'granted', claim }
@@ -210,7 +212,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   /** Asks the origin first, and claims the operation when it was not executed. */
   async #claimUnlessDone(
-    { request, caller, refuse }: Reclaim,
+    { request, stored, caller, refuse }: Reclaim,
     record: UnknownRecord,
   ): Promise<ClaimRef | Answer> {
     const known = toRef(request.operationId, record)
@@ -226,10 +228,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       this.#runs.giveUp(known)
       return refusal
     }
-    const owner = toOwner(request, Date.now())
-    const { claimId, correlationId, isAccepted } = request
-    const next = { claimId, correlationId, isAccepted, owner, isResolved: true }
-    const claim = this.#runs.claimAgain(known, next)
+    const claim = this.#runs.claimNext(known, (ledger) =>
+      ledger.claimResolved(known, request, stored),
+    )
     return claim ?? answerResolution({ kind: 'undecided' }, record, caller)
   }
 
@@ -377,6 +378,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 /** A claim that is made again where nothing was executed, unless something speaks against the call. */
 interface Reclaim {
   readonly request: ClaimRequest
+  /** The request as the route keeps it for a recovery without a client, or `null`. */
+  readonly stored: Uint8Array | null
   readonly caller: Caller
   readonly refuse: () => Answer | null
 }

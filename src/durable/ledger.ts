@@ -5,6 +5,7 @@ import {
   claimAgain,
   type ClaimDecision,
   type ClaimRequest,
+  claimResolved,
   decideClaim,
   isUnexecuted,
   type NextClaim,
@@ -107,13 +108,26 @@ export class Ledger {
       // Of an earlier life of the key, or of a call that was lost in the middle of its body.
       this.#store.deleteBody(id, 'response')
       if (decision.kind === 'hold') this.#dropHeldRequest(id, decision.record, now)
-      if (decision.kind === 'execute') {
-        this.#store.deleteBody(id, 'request')
-        if (stored !== null) {
-          this.#store.writeBody(id, 'request', { firstPart: 0, pieces: toPieces(stored) })
-        }
-      }
+      if (decision.kind === 'execute') this.#writeRequest(id, stored)
       return decision
+    })
+  }
+
+  /**
+   * Makes the next claim of an operation for a request, when the origin has said that no call
+   * before was executed.
+   *
+   * @param stored As for `claim`.
+   * @returns `null` when the claim is no longer the last one.
+   */
+  claimResolved(
+    known: ClaimRef,
+    request: ClaimRequest,
+    stored: Uint8Array | null,
+  ): InProgressRecord | null {
+    return this.#claimNext(known, (record, now) => {
+      this.#writeRequest(known.operationId, stored)
+      return claimResolved(record, request, now)
     })
   }
 
@@ -137,11 +151,18 @@ export class Ledger {
    * @returns `null` when the claim is no longer the last one.
    */
   claimAgain(claim: ClaimRef, next: NextClaim): InProgressRecord | null {
+    return this.#claimNext(claim, (record, now) => claimAgain(record, next, now))
+  }
+
+  #claimNext(
+    claim: ClaimRef,
+    toNext: (record: InProgressRecord | UnknownRecord, now: number) => InProgressRecord,
+  ): InProgressRecord | null {
     const now = Date.now()
     return this.#change(now, () => {
       const record = this.#store.read(claim.operationId)
       if (!isOpen(record, claim)) return null
-      const claimed = claimAgain(record, next, now)
+      const claimed = toNext(record, now)
       // What the call before has left of a body that was lost in the middle.
       this.#store.deleteBody(claim.operationId, 'response')
       this.#write(claim.operationId, claimed, now)
@@ -284,6 +305,12 @@ export class Ledger {
     if (record.recovery.kind !== 'hold' || isUnexecuted(record)) return
     this.#store.deleteBody(id, 'request')
     this.#write(id, { ...record, recovery: { kind: 'hold' } }, now)
+  }
+
+  #writeRequest(id: string, stored: Uint8Array | null): void {
+    this.#store.deleteBody(id, 'request')
+    if (stored === null) return
+    this.#store.writeBody(id, 'request', { firstPart: 0, pieces: toPieces(stored) })
   }
 
   #write(id: string, record: OperationRecord, now: number): void {

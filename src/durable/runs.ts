@@ -1,11 +1,17 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import { isUnexecuted, type NextClaim } from '../core/claim.ts'
+import { isUnexecuted } from '../core/claim.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import { classifyFault, classifyStatus, type Outcome } from '../core/outcome.ts'
-import { type ClaimRef, type Owner, toRef, type UnknownRecord } from '../core/record.ts'
+import {
+  type ClaimRef,
+  type InProgressRecord,
+  type Owner,
+  toRef,
+  type UnknownRecord,
+} from '../core/record.ts'
 import type { Recovery } from '../core/recovery.ts'
 import type { LiveReply } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
@@ -185,10 +191,13 @@ export class Runs {
     return { kind: 'undecided' }
   }
 
-  /** @returns The next claim, or `null` when somebody else has taken the operation over meanwhile. */
-  claimAgain(known: ClaimRef, next: NextClaim): ClaimRef | null {
+  /**
+   * @param claim Makes the next claim in the ledger.
+   * @returns That claim, or `null` when somebody else has taken the operation over meanwhile.
+   */
+  claimNext(known: ClaimRef, claim: (ledger: Ledger) => InProgressRecord | null): ClaimRef | null {
     try {
-      const record = this.#ledger.claimAgain(known, next)
+      const record = claim(this.#ledger)
       if (record !== null) return toRef(known.operationId, record)
     } catch (error) {
       logFault('a claim could not be stored; nothing was forwarded', error)
@@ -284,7 +293,7 @@ export class Runs {
     }
     const isResolved = recovery.kind === 'probe'
     const next = { claimId: crypto.randomUUID(), owner: OBJECT, isResolved }
-    const claim = this.claimAgain(known, next)
+    const claim = this.claimNext(known, (ledger) => ledger.claimAgain(known, next))
     if (claim === null) return 'unknown'
     const { bounds, rules } = recovery
     const keeping = { sealKey, spillBytes: null }

@@ -1,5 +1,5 @@
 import type { Outcome } from '../../src/core/outcome.ts'
-import { ASKING, type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
+import { type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
 
 /**
  * What the contract says of a key at one moment.
@@ -25,6 +25,8 @@ export interface Life {
   resendCount: number
   /** Whether a client was told to come back for its result. */
   isAccepted: boolean
+  /** Whether its request is stored, so that the alarm can send it. */
+  isStored: boolean
   /** What it was settled with. */
   result: string | null
 }
@@ -74,8 +76,6 @@ class Reader {
   #owner: Asking['by'] = 'object'
   /** The claim about which the origin is asked. */
   #askedAbout: string | null = null
-  /** What the last request brought along. */
-  #asking: Asking = ASKING
 
   read(happening: Happening): Moment {
     const life = this.lives.at(-1) ?? null
@@ -149,13 +149,12 @@ class Reader {
     }
   }
 
-  #asked({ at, asking, decision }: HappeningOf<'asked'>, moment: Moment): void {
+  #asked({ at, decision }: HappeningOf<'asked'>, moment: Moment): void {
     const { standing, isOfLastClaim } = moment
     const isNoticed = decision === 'hold' || decision === 'probe'
     if (standing === 'lost' && isNoticed) this.#becomeUnknown(at)
     // It is sent again, which a Worker that asks for the claim that it holds does not do.
     if (standing === 'lost' && decision === 'execute' && !isOfLastClaim) this.#endLost(at)
-    this.#asking = asking
   }
 
   /** The flight that others wait for is that of the claim, whoever ends it. */
@@ -169,9 +168,9 @@ class Reader {
   }
 
   #sent(happening: HappeningOf<'sent'>, { standing, life }: Moment): void {
-    const { at, call, by, reason, isPromised } = happening
-    if (standing === 'new' || life === null) this.#begin()
-    else this.#sendAgain(life, reason)
+    const { at, call, by, isPromised } = happening
+    if (standing === 'new' || life === null) this.#begin(happening.asking)
+    else this.#sendAgain(life, happening)
     const last = this.lives.at(-1)
     if (last !== undefined && isPromised) last.isAccepted = true
     last?.told.set(call, 'nothing')
@@ -181,11 +180,11 @@ class Reader {
     this.#leaseUntil = by === 'worker' ? at + LEASE_MS : Number.POSITIVE_INFINITY
   }
 
-  #begin(): void {
+  #begin(asking: Asking): void {
     const nothing = { executions: [], resendCount: 0, result: null }
-    const asking = this.#asking
     this.lives.push({
       asking,
+      isStored: isDurable(asking),
       told: new Map(),
       endedAt: new Map(),
       ...nothing,
@@ -193,8 +192,11 @@ class Reader {
     })
   }
 
-  #sendAgain(life: Life, reason: HappeningOf<'sent'>['reason']): void {
-    if (reason === 'request') life.asking = this.#asking
+  #sendAgain(life: Life, { reason, asking }: HappeningOf<'sent'>): void {
+    if (reason === 'request' || reason === 'probe') {
+      life.asking = asking
+      life.isStored = isDurable(asking)
+    }
     if (reason === 'probe' || reason === 'alarm-probe') {
       for (const earlier of life.told.keys()) life.told.set(earlier, 'not_executed')
     }
@@ -237,10 +239,13 @@ class Reader {
   #becomeUnknown(at: number): void {
     this.#endLost(at)
     const life = this.lives.at(-1)
-    const doubt = [...(life?.told ?? [])].find(([, outcome]) => outcome !== 'not_executed')
+    if (life === undefined) return
+    const doubt = [...life.told].find(([, outcome]) => outcome !== 'not_executed')
     this.#phase = 'unknown'
-    this.#since = (doubt && life?.endedAt.get(doubt[0])) ?? at
-    this.#retentionMs = life?.asking.retentionMs ?? 0
+    // What is held is not sent again, whatever turns out later.
+    if (life.asking.unknown === 'hold' && doubt !== undefined) life.isStored = false
+    this.#since = (doubt && life.endedAt.get(doubt[0])) ?? at
+    this.#retentionMs = life.asking.retentionMs
   }
 
   /** A call that was lost ends when somebody notices, however late: until then it counts as running. */
@@ -271,6 +276,6 @@ function tell(life: Life | undefined, { at, call, outcome }: Telling): void {
 const isUnexecuted = ({ told }: Life) =>
   [...told.values()].every((outcome) => outcome === 'not_executed')
 
-const isDriven = (life: Life | null) => life !== null && life.isAccepted && isDurable(life.asking)
+const isDriven = (life: Life | null) => life !== null && life.isAccepted && life.isStored
 
 const claimOf = (call: string) => call.slice(0, call.indexOf('/'))

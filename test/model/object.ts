@@ -2,9 +2,11 @@ import {
   claimAgain,
   type ClaimDecision,
   type ClaimRequest,
+  claimResolved,
   decideClaim,
   isUnexecuted,
   type NextClaim,
+  toOwner,
 } from '../../src/core/claim.ts'
 import { decideAlarm, dueAt } from '../../src/core/due.ts'
 import type { Landing } from '../../src/core/landing.ts'
@@ -78,7 +80,7 @@ export class MemoryLedger {
       this.#deleteBodies(id)
       if (isStored) this.#stored.add(id)
     }
-    if (decision.kind === 'hold') this.#dropHeldRequest(id, decision.record)
+    if (decision.kind === 'hold') this.#dropHeldRequest(id, decision.record, facts.now)
     return decision
   }
 
@@ -87,6 +89,21 @@ export class MemoryLedger {
     const noted = noteAttempt(this.read(claim.operationId), claim, end, now)
     if (noted !== null) this.#write(claim.operationId, noted, now)
     return noted !== null
+  }
+
+  claimResolved(
+    { operationId: id, ...known }: ClaimRef,
+    request: ClaimRequest,
+    isStored: boolean,
+    now: number,
+  ): ClaimRef | null {
+    const record = this.read(id)
+    if (!isOpen(record, { operationId: id, ...known })) return null
+    const claimed = claimResolved(record, request, now)
+    this.#write(id, claimed, now)
+    this.#stored.delete(id)
+    if (isStored) this.#stored.add(id)
+    return toRef(id, claimed)
   }
 
   claimAgain(claim: ClaimRef, next: NextClaim, now: number): ClaimRef | null {
@@ -114,7 +131,7 @@ export class MemoryLedger {
       this.#write(id, decision.record, now)
       const { state } = decision.record
       if (state === 'succeeded' || state === 'failed') this.#keepResult(id, end)
-      if (decision.record.state === 'unknown') this.#dropHeldRequest(id, decision.record)
+      if (decision.record.state === 'unknown') this.#dropHeldRequest(id, decision.record, now)
     }
     return decision.kind
   }
@@ -140,9 +157,9 @@ export class MemoryLedger {
         this.#write(id, record, now)
         return null
       case 'store':
-        if (decision.record.state === 'expired') this.#deleteBodies(id)
-        else this.#dropHeldRequest(id, decision.record)
         this.#write(id, decision.record, now)
+        if (decision.record.state === 'expired') this.#deleteBodies(id)
+        else this.#dropHeldRequest(id, decision.record, now)
         return null
       case 'recover':
         this.#write(id, decision.record, now)
@@ -153,9 +170,11 @@ export class MemoryLedger {
     }
   }
 
-  #dropHeldRequest(id: string, record: UnknownRecord): void {
+  #dropHeldRequest(id: string, record: UnknownRecord, now: number): void {
     const isHeld = record.recovery.kind === 'hold' && !isUnexecuted(record)
-    if (isHeld) this.#stored.delete(id)
+    if (!isHeld) return
+    this.#stored.delete(id)
+    this.#write(id, { ...record, recovery: { kind: 'hold' } }, now)
   }
 
   #keepResult(id: string, end: FlightEnd): void {
@@ -270,7 +289,15 @@ export class MemoryObject {
     return this.#ledger.claimAgain(claim, next, now)
   }
 
-  /** The next claim of an operation that was unknown. */
+  /** The next claim of an operation that was unknown, for the request that has asked about it. */
+  claimResolved(known: ClaimRef, request: ClaimRequest, isStored: boolean, now: number) {
+    const claim = this.#ledger.claimResolved(known, request, isStored, now)
+    if (claim === null) this.giveUp(known)
+    else this.takeOff(claim, toOwner(request, now))
+    return claim
+  }
+
+  /** The next claim of an operation that was unknown, by the alarm. */
   claimAgain(known: ClaimRef, next: NextClaim, now: number): ClaimRef | null {
     const claim = this.#ledger.claimAgain(known, next, now)
     if (claim === null) this.giveUp(known)

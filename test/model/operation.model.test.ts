@@ -367,7 +367,8 @@ function maySend(moment: MomentOf<'sent'>): boolean {
     case 'retry':
       return standing === 'running' && isRepeatable(lastTold, asking)
     case 'probe':
-      return standing === 'unknown'
+      // It was let in when it asked, and what was remembered may have ended while the origin was.
+      return /^(?:new|expired|unexecuted|unknown)$/.test(standing)
     case 'alarm-probe':
       return standing === 'unknown' && asking?.unknown === 'probe'
     case 'alarm-resend':

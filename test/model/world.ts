@@ -1,5 +1,4 @@
 import type { ClaimDecision, ClaimRequest } from '../../src/core/claim.ts'
-import { toOwner } from '../../src/core/claim.ts'
 import { decideLanding, decideProbeLanding, type Landing } from '../../src/core/landing.ts'
 import type { OriginDirectives } from '../../src/core/origin-directives.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
@@ -126,6 +125,8 @@ type Sight =
       readonly call: string
       readonly by: Asking['by']
       readonly reason: Reason | 'request'
+      /** What the request brought along whose call it is. */
+      readonly asking: Asking
       /** Whether the client that has it made comes back for the result. */
       readonly isPromised: boolean
     }
@@ -363,7 +364,7 @@ export class World {
     const state = { isUnderWay: true, isExecuted: false, isAwaited: true, isPaused: false }
     const { asking, canRetry, reason } = by
     const isPromised = (reason === 'request' || reason === 'probe') && isAccepted(asking)
-    this.#note({ kind: 'sent', call: nameOf(claim), by: by.by, reason, isPromised })
+    this.#note({ kind: 'sent', call: nameOf(claim), by: by.by, reason, asking, isPromised })
     const known = { claim, asking, by: by.by, canRetry, life: this.#life }
     this.#calls.push({ ...known, ...state, settling: null })
   }
@@ -492,11 +493,10 @@ export class World {
   }
 
   #claimUnexecuted(known: ClaimRef, { asking, claimId }: NonNullable<Question['asked']>): void {
-    const owner = toOwner(toRequest(asking, claimId), this.#now)
-    const next = { claimId, owner, isResolved: true, isAccepted: isAccepted(asking) }
-    const claim = this.#object.claimAgain(known, next, this.#now)
+    const request = toRequest(asking, claimId)
+    const claim = this.#object.claimResolved(known, request, isDurable(asking), this.#now)
     if (claim === null) return
-    this.#send(claim, { asking, by: owner.kind, canRetry: true, reason: 'probe' })
+    this.#send(claim, { asking, by: asking.by, canRetry: true, reason: 'probe' })
   }
 
   #sendStored(known: ClaimRef, how: { isResolved: boolean; reason: Reason }): void {

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import {
   asOf,
   claimAgain,
+  claimResolved,
   decideClaim,
   isAlive,
   isExpired,
@@ -417,6 +418,41 @@ describe('isUnexecuted', () => {
   })
 })
 
+describe('claimResolved', () => {
+  it('is a claim of the request, with its policy, and of no call before it any doubt is left', () => {
+    const record = unknownOf({
+      createdAt: 7,
+      attempts: [attemptOf({ outcome: 'unknown', originStatus: 500 })],
+    })
+    const request = requestOf({
+      claimId: 'claim-2',
+      correlationId: 'correlation-2',
+      recovery: durableHoldOf(),
+    })
+    const claimed = claimResolved(record, request, 500)
+    expect(claimed).toMatchObject({
+      state: 'in_progress',
+      fence: 2,
+      claimId: 'claim-2',
+      correlationId: 'correlation-2',
+      recovery: request.recovery,
+      createdAt: 7,
+      claimedAt: 500,
+    })
+    expect(claimed.attempts.map(({ outcome }) => outcome)).toEqual(['not_executed', null])
+  })
+
+  it.each([
+    { was: false, is: true, expected: true },
+    { was: true, is: false, expected: true },
+    { was: false, is: false, expected: false },
+  ])('is promised $expected where it was $was and its request says $is', (row) => {
+    const record = unknownOf({ isAccepted: row.was })
+    const claimed = claimResolved(record, requestOf({ isAccepted: row.is }), 500)
+    expect(claimed.isAccepted).toBe(row.expected)
+  })
+})
+
 describe('claimAgain', () => {
   const next = { claimId: 'claim-2', owner: { kind: 'object' }, isResolved: false } as const
   const attempts = attemptsOf('unknown')
@@ -449,31 +485,9 @@ describe('claimAgain', () => {
     expect(own?.outcome).toBeNull()
   })
 
-  it.each([
-    { whose: 'of the request that makes it', correlationId: 'correlation-2' },
-    { whose: 'of the claim before, where no request makes it', correlationId: undefined },
-  ])('goes by the correlation id $whose', ({ correlationId }) => {
-    const own = correlationId === undefined ? {} : { correlationId }
-    const claimed = claimAgain(unknownOf(), { ...next, ...own }, 500)
-    expect(claimed.correlationId).toBe(correlationId ?? 'correlation-1')
-  })
-
   it('keeps what was promised to the client, and who may have the result', () => {
     const promised = { isAccepted: true, reauthorizePath: '/may-read', recovery: durableHoldOf() }
     expect(claimAgain(unknownOf(promised), next, 500)).toMatchObject(promised)
-  })
-
-  it.each([
-    { was: false, is: true, expected: true },
-    { was: true, is: false, expected: true },
-    { was: false, is: false, expected: false },
-  ])('is promised $expected where it was $was and its request says $is', (row) => {
-    const claimed = claimAgain(
-      unknownOf({ isAccepted: row.was }),
-      { ...next, isAccepted: row.is },
-      500,
-    )
-    expect(claimed.isAccepted).toBe(row.expected)
   })
 
   it('loses no call that may have been executed, in any sequence of 60 and more', () => {
