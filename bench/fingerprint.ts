@@ -8,7 +8,11 @@
 import { canonicalize } from 'json-canonicalize'
 
 import { createDigest } from '../src/core/digest.ts'
-import { fingerprint, type FingerprintRules } from '../src/core/fingerprint/fingerprint.ts'
+import {
+  fingerprint,
+  type FingerprintRules,
+  readBody,
+} from '../src/core/fingerprint/fingerprint.ts'
 
 const MIB = 1_048_576
 const RULES: FingerprintRules = { ignore: [], dates: [], headers: [], query: true }
@@ -68,9 +72,10 @@ function createDocument(bytes: number): Uint8Array {
 }
 
 async function ours(body: Uint8Array): Promise<void> {
-  const input = { method: 'POST', path: '/orders', search: '', headers: JSON_HEADERS, body }
-  const result = await fingerprint(input, RULES, { digest, maxDecodedBytes: 16 * MIB })
-  if (!result.ok && result.error.kind === 'payload-invalid') throw new Error(result.error.reason)
+  const head = { method: 'POST', path: '/orders', search: '', headers: JSON_HEADERS }
+  const read = await readBody(body, JSON_HEADERS, RULES, 16 * MIB)
+  if (!read.ok) throw new Error(`The body was refused: ${read.error.kind}.`)
+  await fingerprint(head, read.value, RULES, digest)
 }
 
 async function yardstick(body: Uint8Array): Promise<void> {

@@ -2,7 +2,10 @@ import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
 import { type Duration, parseDuration } from '../core/duration.ts'
+import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
+import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
 import { OUTCOMES } from '../core/outcome.ts'
+import { mismatchStatusOf, PRESETS } from '../core/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { RetryPolicy } from '../core/retry.ts'
 
@@ -36,6 +39,48 @@ const pointer = z
 const headerName = z
   .string()
   .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
+
+const KeySourceSchema = z.union(
+  [
+    z.strictObject({ in: z.literal('header'), name: headerName }),
+    z.strictObject({ in: z.literal('body'), pointer }),
+    z.strictObject({ in: z.literal('business'), pointers: z.array(pointer).check(z.minLength(1)) }),
+    z.strictObject({ in: z.literal('repeatability') }),
+    z.strictObject({ in: z.literal('mcp'), meta: z.string().check(z.minLength(1)) }),
+  ],
+  "must be header(name), body(pointer), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id'",
+)
+
+const UUID = /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i
+
+const FormatSchema = z.strictObject({
+  /** What a key must match; `^` and `$` hold it to all of it. */
+  pattern: z._default(z.instanceof(RegExp), /^/),
+  /** In characters. */
+  minLength: z._default(wholeNumber(1, MAX_KEY_LENGTH), 1),
+})
+
+const dateTime = z
+  .string()
+  .check(z.refine((text) => !Number.isNaN(Date.parse(text)), "must be a date such as '2027-03-01'"))
+
+/** What clients are told beforehand: of requests that will be refused one day. */
+const SunsetSchema = z.strictObject({
+  /** From when on such requests are deprecated (RFC 9745). */
+  deprecated: z.optional(dateTime),
+  /** From when on they are refused (RFC 8594). */
+  at: dateTime,
+  /** Where people read about it. */
+  link: z.optional(z.url()),
+})
+
+/** For whom a route that observes enforces already. */
+const EnforceSchema = z.strictObject({
+  /** Share of the tenants, always the same ones. */
+  percent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 0),
+  /** Tenants by name, as metrics and log have them. */
+  tenants: z._default(z.array(z.string()), []),
+})
 
 const outcomeRule = z
   .string()
@@ -154,8 +199,25 @@ const PolicySchema = z.strictObject({
   operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** `false`: a request without a key is forwarded unprotected and counted as such. */
   required: z._default(z.boolean(), true),
-  /** `'off'`: the route is as if it were not protected. */
-  mode: z._default(z.enum(['enforce', 'off']), 'enforce'),
+  /** Where the key is read from; of a list, the first source that has one. */
+  key: z._default(
+    z.union([KeySourceSchema, z.array(KeySourceSchema).check(z.minLength(1))]),
+    header('Idempotency-Key'),
+  ),
+  /** What a key that the client makes must be. */
+  keyFormat: z._default(
+    z.union(
+      [z.enum(['any', 'uuid']), FormatSchema],
+      "must be 'any', 'uuid' or { pattern: /…/, minLength: 1 to 255 }",
+    ),
+    'any',
+  ),
+  /** `'observe'`: records what would happen and changes nothing; `'off'`: as if it were not protected. */
+  mode: z._default(z.enum(['enforce', 'observe', 'off']), 'enforce'),
+  /** For whom a route that observes enforces already. */
+  enforce: z.prefault(EnforceSchema, {}),
+  /** Tells clients of requests that are let through today and will be refused. */
+  sunset: z.optional(SunsetSchema),
   /** How long a settled operation is remembered, from settling. */
   retention: z._default(duration({ minMs: 1, maxMs: 365 * DAY_MS }), DAY_MS),
   /** How long after that a late retry is refused. */
@@ -187,14 +249,17 @@ const PolicySchema = z.strictObject({
   /** Path at the origin that is asked with the caller's credentials before a replay; 2xx lets it pass. */
   reauthorize: z.optional(originPath),
   snapshot: z.prefault(SnapshotSchema, {}),
-  /** Status of a mismatch. */
-  mismatchStatus: z._default(z.literal([409, 422, 400]), 409),
+  /** Whose conventions errors follow: ours, the IETF draft's or Stripe's. */
+  preset: z._default(z.enum(PRESETS), 'default'),
+  /** Status of a mismatch; else as the preset has it. */
+  mismatchStatus: z.optional(z.literal([409, 422, 400])),
   /** What the origin gets as `Idempotency-Key`. */
   forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
 })
 
 /** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
-function crossFaults({ unknown, retry, forwardKey = 'derived', durable }: PolicyOptions): string[] {
+function crossFaults(options: PolicyOptions): string[] {
+  const { unknown, retry, forwardKey = 'derived', durable, mode, enforce } = options
   const isProbed = typeof unknown === 'object' && unknown.path.includes('{key}')
   const rules = [
     {
@@ -210,6 +275,10 @@ function crossFaults({ unknown, retry, forwardKey = 'derived', durable }: Policy
       isBroken: durable === true && forwardKey === 'client',
       fault: "durable: needs forwardKey: 'derived' or false; the client's own key is not stored",
     },
+    {
+      isBroken: enforce !== undefined && mode !== 'observe',
+      fault: "enforce: says for whom a route enforces that has mode: 'observe'",
+    },
   ]
   return rules.filter(({ isBroken }) => isBroken).map(({ fault }) => fault)
 }
@@ -220,7 +289,14 @@ export type PolicyOptions = z.input<typeof PolicySchema>
 type ParsedPolicy = z.output<typeof PolicySchema>
 
 /** A policy with every default filled in; times are milliseconds, sizes are bytes. */
-export type Policy = Readonly<Omit<ParsedPolicy, 'retry'>> & { readonly retry: RetryPolicy }
+export type Policy = Readonly<
+  Omit<ParsedPolicy, 'retry' | 'key' | 'keyFormat' | 'mismatchStatus'>
+> & {
+  readonly retry: RetryPolicy
+  readonly key: readonly KeySource[]
+  readonly keyFormat: KeyFormat
+  readonly mismatchStatus: number
+}
 
 /**
  * Reads a route's policy.
@@ -232,7 +308,27 @@ export function parsePolicy(options: PolicyOptions): Result<Policy, readonly str
   const crossed = isPlain(options) ? crossFaults(options) : []
   const faults = [...(parsed.error?.issues ?? []).map(toLine), ...crossed]
   if (!parsed.success || faults.length > 0) return err(faults)
-  return ok({ ...parsed.data, retry: toRetryPolicy(parsed.data) })
+  return ok(toPolicy(parsed.data))
+}
+
+function toPolicy(parsed: ParsedPolicy): Policy {
+  const key = [parsed.key].flat()
+  const { fingerprint, preset } = parsed
+  const ignore = hasMcp(key) ? [...fingerprint.ignore, ...MCP_IGNORED] : fingerprint.ignore
+  return {
+    ...parsed,
+    key,
+    keyFormat: toKeyFormat(parsed.keyFormat),
+    fingerprint: { ...fingerprint, ignore },
+    mismatchStatus: parsed.mismatchStatus ?? mismatchStatusOf(preset),
+    retry: toRetryPolicy(parsed),
+  }
+}
+
+function toKeyFormat(format: ParsedPolicy['keyFormat']): KeyFormat {
+  if (format === 'any') return { name: 'any', pattern: /^/, minLength: 1 }
+  if (format === 'uuid') return { name: 'uuid', pattern: UUID, minLength: 1 }
+  return { name: format.pattern.source, ...format }
 }
 
 /** Whether it is worth asking across its fields. */

@@ -60,7 +60,12 @@ export type Answer =
       /** `null` where this request only waited for the call of another. */
       readonly work: Work | null
     }
-  | { readonly kind: 'mismatch'; readonly fence: number }
+  | {
+      readonly kind: 'mismatch'
+      readonly fence: number
+      /** What the record says the other request is made of. */
+      readonly places: string
+    }
   | {
       readonly kind: 'in_flight'
       readonly fence: number
@@ -76,7 +81,13 @@ export type Answer =
       readonly policy: Recovery['kind']
     }
   | { readonly kind: 'expired'; readonly fence: number }
-  | { readonly kind: 'too_large'; readonly fence: number; readonly timing: Timing }
+  | {
+      readonly kind: 'too_large'
+      readonly fence: number
+      readonly timing: Timing
+      /** Of the answer that was not kept, where that is known. */
+      readonly originStatus?: number
+    }
   /** The operation runs or will run, and the client comes back for its result. */
   | { readonly kind: 'accepted'; readonly fence: number; readonly view: OperationView }
   /** The origin does not let this caller have the result, and says so itself. */

@@ -18,6 +18,8 @@ export interface ClaimRequest extends Memory {
   readonly operation: string
   readonly tenant: string
   readonly fingerprint: string
+  /** Digests of what the request is made of, sealed with its key. */
+  readonly places: string
   /** Random; names this claim should it be granted. */
   readonly claimId: string
   readonly correlationId: string
@@ -164,7 +166,7 @@ function toClaimed(
   previous: OperationRecord | null,
   now: number,
 ): InProgressRecord {
-  const { operation, tenant, fingerprint, claimId, correlationId } = request
+  const { operation, tenant, fingerprint, places, claimId, correlationId } = request
   const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   return {
@@ -172,6 +174,7 @@ function toClaimed(
     operation,
     tenant,
     fingerprint,
+    places,
     fence,
     claimId,
     correlationId,

@@ -33,6 +33,7 @@ const GATEWAY_REQUEST = new Set([
 /** Fields that only the gateway writes to clients, and directives that end here. */
 const GATEWAY_RESPONSE = new Set([
   'hapax-error',
+  'hapax-warning',
   'idempotency-outcome',
   'idempotency-result-status',
   'idempotency-status',

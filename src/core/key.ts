@@ -6,8 +6,39 @@ export const MAX_KEY_LENGTH = 255
 /** What may stand around a field's value (RFC 9110 §5.6.3); other white space belongs to it. */
 const BLANKS = /^[ \t]+|[ \t]+$/g
 
+const PRINTABLE = /^[ -~]*$/
+
+/** A key in which every character is escaped, in quotes, with white space around. */
+const MAX_FIELD_LENGTH = 4 * MAX_KEY_LENGTH
+
 /** Visible ASCII without `"` and `,`: a comma would hide a second header field. */
 const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
+
+/** What a route asks of its clients' keys, beyond the syntax. */
+export interface KeyFormat {
+  /** As the contract says it: `any`, `uuid` or the pattern. */
+  readonly name: string
+  readonly pattern: RegExp
+  /** In characters. */
+  readonly minLength: number
+}
+
+/** Reads a key that stands in a body, where no syntax surrounds it. */
+export function parsePlainKey(text: string): Result<string, string> {
+  return PRINTABLE.test(text) ? checkLength(text) : err('A key is printable ASCII.')
+}
+
+/** Holds a key against the format of its route. */
+export function checkFormat(key: string, format: KeyFormat): Result<string, string> {
+  const { name, pattern, minLength } = format
+  if (key.length < minLength) {
+    return err(`The key has ${key.length} characters; this route wants at least ${minLength}.`)
+  }
+  // One that remembers where it stands would take every other key.
+  pattern.lastIndex = 0
+  if (pattern.test(key)) return ok(key)
+  return err(`The key has not the format of this route: ${name}.`)
+}
 
 /**
  * Reads the value of a header field that holds an idempotency key.
@@ -18,14 +49,18 @@ const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
  * @returns The key, or the rule that the value breaks, as a sentence that never quotes the value.
  */
 export function parseKey(field: string): Result<string, string> {
+  if (field.length > MAX_FIELD_LENGTH) {
+    return err(`The key is too long; at most ${MAX_KEY_LENGTH} characters are allowed.`)
+  }
   const value = field.replace(BLANKS, '')
   const key = value.startsWith('"') ? parseString(value) : parseBare(value)
-  if (!key.ok) return key
-  if (key.value.length === 0) return err('The key is empty; send 1 to 255 characters.')
-  if (key.value.length > MAX_KEY_LENGTH) {
-    return err(`The key has ${key.value.length} characters; at most ${MAX_KEY_LENGTH} are allowed.`)
-  }
-  return key
+  return key.ok ? checkLength(key.value) : key
+}
+
+function checkLength(key: string): Result<string, string> {
+  if (key.length === 0) return err('The key is empty; send 1 to 255 characters.')
+  if (key.length <= MAX_KEY_LENGTH) return ok(key)
+  return err(`The key has ${key.length} characters; at most ${MAX_KEY_LENGTH} are allowed.`)
 }
 
 function parseBare(value: string): Result<string, string> {

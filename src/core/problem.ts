@@ -1,3 +1,5 @@
+import type { Differences } from './differences.ts'
+
 /** What the client may do about a problem. */
 export type RetryWord = 'same-key' | 'new-key' | 'wait' | 'never'
 
@@ -171,6 +173,8 @@ export interface Problem {
   readonly retryable: boolean
   /** Milliseconds to wait before that. */
   readonly retryAfterMs: number | null
+  /** In what the request differs from the one whose key it bears. */
+  readonly differences: Differences | null
 }
 
 /** Where an occurrence differs from its kind. */
@@ -178,6 +182,7 @@ interface ProblemOverrides {
   readonly status?: number
   readonly retry?: RetryWord
   readonly retryAfterMs?: number
+  readonly differences?: Differences | null
 }
 
 /** Makes an occurrence of a problem. */
@@ -192,6 +197,7 @@ export function problem(slug: ProblemSlug, detail: string, over: ProblemOverride
     retry,
     retryable: retry === 'same-key' || retry === 'wait',
     retryAfterMs: over.retryAfterMs ?? null,
+    differences: over.differences ?? null,
   }
 }
 

@@ -34,6 +34,8 @@ export interface RecordBase extends Memory {
   readonly operation: string
   readonly tenant: string
   readonly fingerprint: string
+  /** Digests of what the request is made of, sealed with its key: they say in what another differs. */
+  readonly places: string
   /** Attempt number of the last claim, from 1. */
   readonly fence: number
   /** Random name of the last claim: tells it from a claim of the same fence after a release. */
@@ -107,10 +109,10 @@ export interface ClaimRef {
 
 /** The fields that a record keeps when its state changes. */
 export function toBase(record: OperationRecord): RecordBase {
-  const { operation, tenant, fingerprint, fence, claimId, correlationId } = record
+  const { operation, tenant, fingerprint, places, fence, claimId, correlationId } = record
   const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
   const { recovery, isAccepted, reauthorizePath } = record
-  const claim = { operation, tenant, fingerprint, fence, claimId, correlationId }
+  const claim = { operation, tenant, fingerprint, places, fence, claimId, correlationId }
   const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
   return { ...claim, ...times, recovery, isAccepted, reauthorizePath }
 }

@@ -21,7 +21,7 @@ import {
   type UnknownRecord,
 } from '../core/record.ts'
 import type { RetryPolicy } from '../core/retry.ts'
-import type { WireResponse } from '../core/snapshot.ts'
+import { isSealed, type WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
@@ -332,8 +332,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'in_flight':
         return this.#join(operationId, refusal.running, caller)
       case 'mismatch':
+        return { kind: 'mismatch', fence: refusal.known.fence, places: refusal.known.places }
       case 'expired':
-        return { kind: refusal.kind, fence: refusal.known.fence }
+        return { kind: 'expired', fence: refusal.known.fence }
       case 'hold':
         return { kind: 'held', policy: 'hold', ...pickHeld(refusal.record) }
       case 'store_fault':
@@ -343,7 +344,10 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   async #replay(operationId: string, settled: SettledRecord, caller: Caller): Promise<Answer> {
     const { snapshot: stored, fence, state, settledAt, reauthorizePath } = settled
-    if (stored.body === 'omitted') return { kind: 'too_large', fence, timing: NO_TIME }
+    if (stored.body === 'omitted') {
+      const originStatus = isSealed(stored) ? {} : { originStatus: stored.status }
+      return { kind: 'too_large', fence, timing: NO_TIME, ...originStatus }
+    }
     const opened = await openHead(operationId, settled, caller.sealKeys)
     if (opened === null) return { kind: 'sealed', fence }
     const { head, sealer } = opened

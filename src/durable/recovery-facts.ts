@@ -38,5 +38,7 @@ export function recordRecovery(
     requestBytes: 0,
     originCalls: 1,
     settle: null,
+    wouldBe: null,
+    keySource: null,
   })
 }

@@ -1,113 +1,73 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
-import { collectBody } from '../core/body.ts'
 import type { ClaimRequest } from '../core/claim.ts'
-import { fingerprint, type FingerprintFault } from '../core/fingerprint/fingerprint.ts'
-import { parseKey } from '../core/key.ts'
+import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
+import { fingerprint } from '../core/fingerprint/fingerprint.ts'
+import type { JsonRpcCall } from '../core/json-rpc.ts'
+import type { KeySource } from '../core/key-source.ts'
 import { operationId } from '../core/operation.ts'
-import { type Problem, problem } from '../core/problem.ts'
+import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { sealPlaces } from './compare.ts'
+import type { FoundKey } from './find-key.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { tenantMissing } from './verdict.ts'
-
-/** Where keys come from. */
-export const KEY_HEADER = 'Idempotency-Key'
+import type { Payload } from './payload.ts'
 
 /** A request that may be claimed. */
 export interface Admitted {
   readonly key: string
+  readonly source: KeySource['in']
+  /** The JSON-RPC call that it makes, where the route is an MCP server. */
+  readonly call: JsonRpcCall | null
   readonly body: Uint8Array<ArrayBuffer>
+  /** The request, as it is compared with another of the same key. */
+  readonly compared: ComparedRequest
   /** What every claim of it holds; the route adds how it is driven and recovered. */
   readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery' | 'isAccepted' | 'reauthorizePath'>
 }
 
-/** Why a request is not claimed, with what of it is known. */
-export interface Refused {
-  readonly problem: Problem
-  readonly tenant: string | null
+/** What is known of a request before its body counts. */
+export interface Introduced {
+  readonly operation: string
+  readonly tenant: string
+  readonly found: Extract<FoundKey, { kind: 'key' }>
 }
 
 /**
- * Reads what a claim needs of a request: key, tenant, body and fingerprint, in this order, so that
- * the cheapest fault is found first and nothing is stored for a request that has one.
- *
- * @param key Value of the header field that holds the key.
+ * Reads what a claim needs of a request beyond key and tenant: body, fingerprint, and digests of
+ * what it is made of. Nothing is stored for a request that has a fault.
  */
 export async function admit(
   c: Context<GatewayEnv>,
   policy: Policy,
-  operation: string,
-  field: string,
-): Promise<Result<Admitted, Refused>> {
-  const key = parseKey(field)
-  if (!key.ok) return refuse(problem('key-invalid', key.error))
+  { operation, tenant, found }: Introduced,
+  payload: Payload,
+): Promise<Result<Admitted, Problem>> {
+  const read = await payload.read()
+  if (!read.ok) return err(read.error)
+  const body = await payload.bytes()
+  if (body === null) throw new Error('A body that was read is there.')
 
-  const { digest, tenant: resolveTenant, correlation } = c.var.hapax
-  const tenant = await resolveTenant(c)
-  if (!tenant) return refuse(tenantMissing())
-
-  const body = await readBody(c, policy.limits.request)
-  if (body === null) return refuse(tooLarge(policy.limits.request), tenant)
-
-  const printed = await fingerprint(toFingerprintInput(c.req.raw, body), policy.fingerprint, {
-    digest,
-    maxDecodedBytes: policy.limits.request,
-  })
-  if (!printed.ok) return refuse(toProblem(printed.error), tenant)
-
+  const { digest, correlation } = c.var.hapax
+  const { key, source, call } = found
+  const compared = { head: headOf(c.req.raw), body: read.value, rules: policy.fingerprint }
+  const id = await operationId(digest, tenant, key)
   const claim = {
-    operationId: await operationId(digest, tenant, key.value),
+    operationId: id,
     operation,
     tenant,
-    fingerprint: printed.value,
+    fingerprint: await fingerprint(compared.head, compared.body, compared.rules, digest),
+    places: await sealPlaces(c, id, key, await digestPlaces(compared, digest, key)),
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
   }
-  return ok({ key: key.value, body, claim })
+  return ok({ key, source, call, body, compared, claim })
 }
 
-function refuse(because: Problem, tenant: string | null = null): Result<never, Refused> {
-  return err({ problem: because, tenant })
-}
-
-/** @returns `null` when the body has more bytes than the limit, declared or sent. */
-async function readBody(
-  c: Context<GatewayEnv>,
-  limitBytes: number,
-): Promise<Uint8Array<ArrayBuffer> | null> {
-  const request = c.req.raw
-  if (Number(request.headers.get('content-length') ?? 0) > limitBytes) return null
-  if (request.bodyUsed) {
-    // A middleware before has read it; Hono keeps what was read.
-    const bytes = new Uint8Array(await c.req.arrayBuffer())
-    return bytes.byteLength > limitBytes ? null : bytes
-  }
-  const collected = await collectBody(request.body, limitBytes)
-  if (collected.kind === 'whole') return collected.bytes
-  await collected.rest.cancel()
-  return null
-}
-
-function toFingerprintInput(request: Request, body: Uint8Array) {
-  const { pathname: path, search } = new URL(request.url)
-  return { method: request.method, path, search, headers: request.headers, body }
-}
-
-function toProblem(fault: FingerprintFault): Problem {
-  switch (fault.kind) {
-    case 'payload-invalid':
-      return problem('payload-invalid', fault.reason)
-    case 'payload-too-large':
-      return tooLarge(fault.limitBytes)
-  }
-}
-
-function tooLarge(limitBytes: number): Problem {
-  return problem(
-    'payload-too-large',
-    `The body has more than the ${limitBytes} bytes of this route.`,
-  )
+function headOf({ method, url, headers }: Request) {
+  const { pathname: path, search } = new URL(url)
+  return { method, path, search, headers }
 }

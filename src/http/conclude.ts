@@ -1,7 +1,10 @@
 import type { Context } from 'hono'
 
 import { toHeaders } from '../core/headers.ts'
+import type { KeySource } from '../core/key-source.ts'
+import type { Preset } from '../core/preset.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
+import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemResponse } from './problem-response.ts'
@@ -10,6 +13,9 @@ import { isProblem, type Verdict } from './verdict.ts'
 /** What the edge knows of the request that a verdict answers. */
 export interface Subject {
   readonly operation: string
+  readonly preset: Preset
+  /** Where its key was found; `null` where that is not known. */
+  readonly source: KeySource['in'] | 'none' | null
   readonly tenant: string | null
   readonly operationId: string | null
   readonly requestBytes: number
@@ -19,15 +25,16 @@ export interface Subject {
 
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
 export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verdict): Response {
-  return mark(c, respond(c, verdict), subject, verdict)
+  return mark(c, respond(c, verdict, subject.preset), subject, verdict)
 }
 
 /** Makes the response of a verdict. */
 export function respond(
   c: Context<GatewayEnv>,
   { reply, status, ageMs }: Pick<Verdict, 'reply' | 'status' | 'ageMs'>,
+  preset: Preset = 'default',
 ): Response {
-  const response = isProblem(reply) ? problemResponse(c, reply) : toResponse(reply)
+  const response = isProblem(reply) ? problemResponse(c, reply, preset) : toResponse(reply)
   if (status === 'replayed') markReplay(response.headers, ageMs)
   return response
 }
@@ -37,17 +44,36 @@ export function mark(
   c: Context<GatewayEnv>,
   response: Response,
   subject: Subject,
-  verdict: Omit<Verdict, 'reply'> & { readonly reply?: Verdict['reply'] },
+  verdict: Marked,
 ): Response {
+  const { headers } = response
+  headers.set('Idempotency-Status', verdict.status)
+  headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  if (subject.source === 'repeatability') markRepeatability(headers, verdict.status)
+  expose(c, headers)
+  recordVerdict(c, subject, verdict, { status: response.status, wouldBe: null })
+  return response
+}
+
+/** A verdict whose response may be made already. */
+type Marked = Omit<Verdict, 'reply'> & { readonly reply?: Verdict['reply'] | undefined }
+
+/** Counts and logs a request. */
+export function recordVerdict(
+  c: Context<GatewayEnv>,
+  subject: Subject,
+  verdict: Marked,
+  answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
+): void {
   const { reply } = verdict
-  response.headers.set('Idempotency-Status', verdict.status)
-  response.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
   recordRequest(c.env, {
     ...verdict.timing,
     operation: subject.operation,
     method: c.req.method,
     status: verdict.status,
-    httpStatus: response.status,
+    httpStatus: answered.status,
+    wouldBe: answered.wouldBe,
+    keySource: subject.source,
     problem: reply !== undefined && isProblem(reply) ? reply.slug : null,
     outcome: verdict.outcome,
     tenant: subject.tenant,
@@ -61,7 +87,38 @@ export function mark(
     originCalls: verdict.work?.originCalls ?? 0,
     settle: verdict.work?.settle ?? null,
   })
-  return response
+}
+
+/**
+ * Lets a script of another origin read what stands here, where it may read the answer at all. A
+ * middleware that says itself what is exposed has the last word.
+ */
+function expose(c: Context<GatewayEnv>, headers: Headers): void {
+  const isShared = headers.has(ALLOW_ORIGIN) || c.res.headers.has(ALLOW_ORIGIN)
+  if (!isShared || c.res.headers.has(EXPOSE_HEADERS)) return
+  headers.append(EXPOSE_HEADERS, EXPOSED_HEADERS.join(', '))
+}
+
+const ALLOW_ORIGIN = 'Access-Control-Allow-Origin'
+const EXPOSE_HEADERS = 'Access-Control-Expose-Headers'
+
+/** What of an answer browsers must be allowed to read. */
+const EXPOSED_HEADERS: readonly string[] = [
+  'Idempotency-Status',
+  'Idempotent-Replayed',
+  'Age',
+  'X-Correlation-Id',
+  'Hapax-Error',
+  'Retry-After',
+  'X-Should-Retry',
+  'Location',
+]
+
+/** OASIS Repeatable Requests 1.0: whether the answer is that of a single execution. */
+function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
+  if (status === 'store-fault' || status === 'unprotected') return
+  const isRejected = /^(?:rejected|mismatch|expired|not-executed)$/.test(status)
+  headers.set('Repeatability-Result', isRejected ? 'rejected' : 'accepted')
 }
 
 /** A replay says so, and is for this client alone. */

@@ -1,17 +1,31 @@
-import { Hono } from 'hono'
-import { getPathNoStrict } from 'hono/utils/url'
+import { Hono, type MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { getPath } from 'hono/utils/url'
 
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigest, type Digest } from '../core/digest.ts'
+import { toOpenApiFragment } from '../core/openapi.ts'
+import { logFault } from '../metrics/log.ts'
+import { contractOf, serveContract } from './contract.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
 import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
+import { firstOf } from './tenants.ts'
 
 /** What a gateway needs to be told. */
 export interface GatewayOptions {
-  /** Tells whose a request is. There is no default: a shared tenant would replay one party's answers to another. */
-  readonly tenant: TenantResolver
+  /**
+   * Tells whose a request is; of a list, the first that can tell. There is no default: a shared
+   * tenant would replay one party's answers to another.
+   */
+  readonly tenant: TenantResolver | readonly TenantResolver[]
+  /**
+   * Verifies the caller before it is asked who that is, as `jwt`, `jwk` or Cloudflare Access do, on
+   * protected routes and on `/_hapax/operations`, which no middleware of the app comes before. Whom
+   * it does not let in is told 401.
+   */
+  readonly authenticate?: MiddlewareHandler
 }
 
 /**
@@ -22,15 +36,19 @@ export interface GatewayOptions {
  * @example const app = createGateway({ tenant: credential('Authorization') })
  */
 export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
-  if (typeof options?.tenant !== 'function') {
+  const resolvers = [options?.tenant ?? []].flat()
+  if (resolvers.length === 0 || resolvers.some((resolver) => typeof resolver !== 'function')) {
     throw new TypeError("createGateway needs a tenant, such as credential('Authorization').")
   }
-  const { tenant } = options
+  const tenant = authenticated(options.authenticate, firstOf(resolvers))
   const digestOf = createDigests()
   // A path with a slash at its end, or with two of them in a row, is the same route for many
   // origins; it must not slip past its protection.
   const app = new Hono<GatewayEnv>({
-    getPath: (request) => getPathNoStrict(request).replaceAll(/\/{2,}/g, '/'),
+    getPath: (request) =>
+      getPath(request)
+        .replaceAll(/\/{2,}/g, '/')
+        .replace(/(?!^)\/$/, ''),
   })
   app.use(async function scope(c, next) {
     c.set('hapax', {
@@ -43,11 +61,38 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   })
   app.route('/_hapax/problems', problemPages)
   app.route('/_hapax/operations', operations)
+  app.get('/_hapax/openapi.json', (c) =>
+    serveContract(c, toOpenApiFragment(contractOf(app.routes))),
+  )
   // Nothing under these paths is the origin's.
   app.all('/_hapax/*', (c) => c.text('Not found', 404))
+  app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))
   app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
   app.notFound(passThrough)
+  app.onError((error, c) => {
+    if (error instanceof HTTPException) return error.getResponse()
+    // Its message is the handler's and may hold what must not be logged.
+    logFault('a handler threw', new Error(error.name))
+    return c.text('Internal Server Error', 500)
+  })
   return app
+}
+
+/** Asks who the caller is only after that was verified. */
+function authenticated(
+  authenticate: MiddlewareHandler | undefined,
+  tenant: TenantResolver,
+): TenantResolver {
+  if (authenticate === undefined) return tenant
+  return async function authenticated(c) {
+    try {
+      const refusal = await authenticate(c, async () => {})
+      return refusal instanceof Response ? null : await tenant(c)
+    } catch (error) {
+      if (error instanceof HTTPException && error.status < 500) return null
+      throw error
+    }
+  }
 }
 
 /** One digest function for each secret that a deployment has had: importing the key costs time. */

@@ -2,25 +2,27 @@ import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
-import { problem } from '../core/problem.ts'
 import { logFault } from '../metrics/log.ts'
-import { admit, type Admitted, KEY_HEADER } from './admit.ts'
+import { admit } from './admit.ts'
+import { announce } from './announce.ts'
+import { toCallersAnswer } from './callers-answer.ts'
 import { conclude, type Subject } from './conclude.ts'
+import { findKey, type FoundKey } from './find-key.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import type { GuardedWork } from './guarded-work.ts'
 import { isOverloaded } from './object.ts'
+import { isEnforced, observe } from './observe.ts'
+import { Payload } from './payload.ts'
 import { operationOf } from './route-policy.ts'
-import { guardLost, misconfigured, rejected, storeFault, type Verdict } from './verdict.ts'
-
-/** How a route treats a request, by whether it may be claimed. */
-export interface GuardedWork {
-  /**
-   * Without protection, where the policy allows that.
-   *
-   * @param body What was read of the request already, or `null`.
-   */
-  readonly unprotected: (subject: Subject, body: Admitted['body'] | null) => Promise<Response>
-  readonly admitted: (admitted: Admitted) => Promise<Verdict>
-}
+import {
+  guardLost,
+  keyMissing,
+  misconfigured,
+  rejected,
+  storeFault,
+  tenantMissing,
+  type Verdict,
+} from './verdict.ts'
 
 /** What every protected route does around its own work: admission, problems, one conclusion. */
 export async function guard(
@@ -28,13 +30,18 @@ export async function guard(
   policy: Policy,
   work: GuardedWork,
 ): Promise<Response> {
-  const operation = operationOf(c, policy)
   const subject: Subject = {
-    operation,
+    operation: operationOf(c, policy),
+    preset: policy.preset,
+    source: null,
     tenant: null,
     operationId: null,
     requestBytes: 0,
     guardMs: 0,
+  }
+  // Nothing that goes wrong while observing is any of the client's business.
+  if (policy.mode === 'observe' && !(await isEnforced(c, policy))) {
+    return observe(c, policy, work, subject)
   }
   try {
     return await guardAs(c, policy, work, subject)
@@ -50,21 +57,54 @@ async function guardAs(
   work: GuardedWork,
   subject: Subject,
 ): Promise<Response> {
-  const field = c.req.header(KEY_HEADER)
-  if (field === undefined) {
-    if (!policy.required) return work.unprotected(subject, null)
-    const detail = `This operation is only accepted with the header ${KEY_HEADER}.`
-    return conclude(c, subject, rejected(problem('key-missing', detail)))
+  const payload = new Payload(c, policy)
+  const found = await findKey(c, policy, payload)
+  switch (found.kind) {
+    case 'no-operation':
+      await payload.restore()
+      return work.untouched()
+    case 'refused':
+      return conclude(c, { ...subject, source: found.source }, rejected(found.problem))
+    case 'none':
+      return guardKeyless(c, policy, work, { payload, subject: { ...subject, source: 'none' } })
+    case 'key': {
+      const known = { ...subject, source: found.source }
+      return guardOperation(c, policy, work, { payload, found, subject: known })
+    }
   }
+}
 
-  const admission = await admit(c, policy, subject.operation, field)
-  if (!admission.ok) {
-    const { tenant, problem: because } = admission.error
-    return conclude(c, { ...subject, tenant }, rejected(because))
-  }
+/** A request of which is known by now whether it has a key. */
+interface Read {
+  readonly payload: Payload
+  readonly subject: Subject
+}
 
-  const { claim, body } = admission.value
-  const { tenant, operationId } = claim
+async function guardKeyless(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  work: GuardedWork,
+  { payload, subject }: Read,
+): Promise<Response> {
+  if (policy.required) return conclude(c, subject, rejected(keyMissing(policy)))
+  const response = await work.unprotected(subject, await payload.soFar())
+  return announce(c, policy, response, 'key-missing')
+}
+
+async function guardOperation(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  work: GuardedWork,
+  { payload, subject, found }: Read & { readonly found: Extract<FoundKey, { kind: 'key' }> },
+): Promise<Response> {
+  const tenant = await c.var.hapax.tenant(c)
+  if (!tenant) return conclude(c, subject, rejected(tenantMissing()))
+  const introduced = { operation: subject.operation, tenant, found }
+  const admission = await admit(c, policy, introduced, payload)
+  if (!admission.ok) return conclude(c, { ...subject, tenant }, rejected(admission.error))
+
+  const { claim, body, call } = admission.value
+  const { operationId } = claim
   const known = { ...subject, tenant, operationId, requestBytes: body.byteLength }
   const askedAt = Date.now()
   const verdict = await work.admitted(admission.value).catch(toFault)
@@ -73,7 +113,7 @@ async function guardAs(
   }
   const answered = { ...known, guardMs: Date.now() - askedAt }
   try {
-    return conclude(c, answered, verdict)
+    return conclude(c, answered, call === null ? verdict : await toCallersAnswer(call, verdict))
   } catch (error) {
     // Something was recorded by now, and a retry is told what: this is no fault of the request.
     logFault('an answer could not be given out', error)

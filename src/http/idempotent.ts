@@ -14,15 +14,17 @@ import type { WireResponse } from '../core/snapshot.ts'
 import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import type { Admitted } from './admit.ts'
+import { explain } from './compare.ts'
 import { mark } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
 import { keepingOf } from './keeping.ts'
 import { askObject } from './object.ts'
+import { restoreBody } from './payload.ts'
 import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { withPolicy } from './route-policy.ts'
-import { toStatus, toVerdict, UNPROTECTED, type Verdict } from './verdict.ts'
+import { toStatus, UNPROTECTED, type Verdict } from './verdict.ts'
 
 /**
  * Makes the handlers behind it safe to repeat: they run for the first request with a key, every
@@ -36,10 +38,15 @@ import { toStatus, toVerdict, UNPROTECTED, type Verdict } from './verdict.ts'
  * @example app.post('/grants', idempotent({ wait: 0 }), async (c) => c.json(await grant(c), 201))
  */
 export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<GatewayEnv> {
-  return withPolicy(options, (policy): MiddlewareHandler<GatewayEnv> => {
+  return withPolicy(options, 'worker', (policy): MiddlewareHandler<GatewayEnv> => {
     return async function idempotent(c, next) {
       if (policy.mode === 'off') return next()
       const response = await guard(c, policy, {
+        async untouched() {
+          handled.add(c.req)
+          await next()
+          return c.res
+        },
         async unprotected(subject, body) {
           if (body !== null) restoreBody(c, body)
           handled.add(c.req)
@@ -72,8 +79,9 @@ async function run(
   c: Context<GatewayEnv>,
   next: Next,
   policy: Policy,
-  { claim, body, key }: Admitted,
+  admitted: Admitted,
 ): Promise<Verdict> {
+  const { claim, body, key } = admitted
   const { operationId } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
   const headers = toOriginHeaders(c.req.raw.headers)
@@ -83,7 +91,9 @@ async function run(
   const reauthorizePath = reauthorizePathOf(policy, claim)
   const request = { ...claim, recovery, reauthorizePath, isAccepted: false, leaseMs: policy.lease }
   const answer = await ask((object) => object.claim(request, caller))
-  if (answer.kind !== 'granted') return toVerdict(await reauthorize(c, answer, headers), policy)
+  if (answer.kind !== 'granted') {
+    return explain(c, policy, admitted, await reauthorize(c, answer, headers))
+  }
 
   const startedAt = Date.now()
   restoreBody(c, body)
@@ -125,11 +135,6 @@ function toStreamCall(
 
 /** Asks the object of the operation. */
 type Ask = <answer>(question: (object: OperationGuard) => Promise<answer>) => Promise<answer>
-
-/** The handler reads the body that the fingerprint has used up. */
-function restoreBody(c: Context<GatewayEnv>, body: Admitted['body']): void {
-  if (c.req.raw.body !== null) c.req.raw = new Request(c.req.raw, { body })
-}
 
 type HandlerReply =
   | (Extract<Reply, { kind: 'answer' }> & { readonly response: WireResponse })

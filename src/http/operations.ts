@@ -9,7 +9,6 @@ import { readPreference } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
-import { KEY_HEADER } from './admit.ts'
 import { respond } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
@@ -110,7 +109,7 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
 
 /** The client's key, where it brings it: it opens a sealed response. */
 function clientKeyOf(c: Context<GatewayEnv>): string {
-  const key = parseKey(c.req.header(KEY_HEADER) ?? '')
+  const key = parseKey(c.req.header('Idempotency-Key') ?? '')
   return key.ok ? key.value : ''
 }
 

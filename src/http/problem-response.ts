@@ -1,6 +1,8 @@
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
 
+import type { Differences } from '../core/differences.ts'
+import { type Preset, toStripeError } from '../core/preset.ts'
 import { type Problem, PROBLEMS, type ProblemSlug } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
@@ -16,7 +18,11 @@ export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${sl
  * `error` repeats it in the form that Stripe's SDKs read; without it they take a problem document
  * for a success. `X-Should-Retry` and `Stripe-Should-Retry` are what generated SDKs obey.
  */
-export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Response {
+export function problemResponse(
+  c: Context<GatewayEnv>,
+  problem: Problem,
+  preset: Preset = 'default',
+): Response {
   const type = accepts(c, {
     header: 'Accept',
     supports: [JSON_TYPE, 'application/json', MARKDOWN_TYPE],
@@ -24,8 +30,13 @@ export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Respo
   })
   const document = toDocument(c, problem)
   const isMarkdown = type === MARKDOWN_TYPE
+  const isStripe = preset === 'stripe'
   const headers = new Headers({
-    'Content-Type': isMarkdown ? `${MARKDOWN_TYPE}; charset=utf-8` : JSON_TYPE,
+    'Content-Type': isMarkdown
+      ? `${MARKDOWN_TYPE}; charset=utf-8`
+      : isStripe
+        ? 'application/json'
+        : JSON_TYPE,
     'Cache-Control': 'no-store',
     'Hapax-Error': problem.slug,
     'X-Should-Retry': String(problem.retryable),
@@ -35,7 +46,13 @@ export function problemResponse(c: Context<GatewayEnv>, problem: Problem): Respo
     headers.set('Retry-After', String(Math.max(1, Math.round(problem.retryAfterMs / 1_000))))
   }
   if (problem.status === 401) headers.set('WWW-Authenticate', 'Bearer')
-  const body = isMarkdown ? toMarkdown(document) : JSON.stringify(document)
+  // draft-ietf-httpapi-idempotency-key-header-07 §2.7: where the rules of the resource are described.
+  if (preset === 'ietf') {
+    headers.set('Link', `<${document.type}>; rel="describedby"; type="text/html"`)
+  }
+  const body = isMarkdown
+    ? toMarkdown(document)
+    : JSON.stringify(isStripe ? toStripe(c, problem) : document)
   return new Response(body, { status: problem.status, headers })
 }
 
@@ -48,11 +65,15 @@ interface ProblemDocument {
   readonly retryable: boolean
   readonly retry: string
   readonly correlationId: string
+  /** On a mismatch: parts of the request that differ, and where in body and query. */
+  readonly differs?: readonly string[]
+  readonly pointers?: readonly string[]
+  readonly queryPointers?: readonly string[]
   readonly error: { readonly type: string; readonly code: string; readonly message: string }
 }
 
 function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
-  const { slug, title, status, detail, retryable, retry } = problem
+  const { slug, title, status, detail, retryable, retry, differences } = problem
   const { correlationId } = c.var.hapax.correlation
   const url = new URL(c.req.url)
   return {
@@ -64,8 +85,20 @@ function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
     retryable,
     retry,
     correlationId,
+    ...(differences === null ? {} : toMembers(differences)),
     error: { type: PROBLEMS[slug].errorType, code: slug, message: detail },
   }
+}
+
+function toMembers({ parts, pointers, queryPointers }: Differences) {
+  return { differs: parts, pointers, queryPointers }
+}
+
+/** The body of Stripe's errors, which has nothing beside `error`. */
+function toStripe(c: Context<GatewayEnv>, problem: Problem) {
+  const { slug, status, detail: message } = problem
+  const doc_url = new URL(problemPath(slug), c.req.url).href
+  return { error: { ...toStripeError(slug, status), message, doc_url } }
 }
 
 function toMarkdown(document: ProblemDocument): string {
@@ -81,6 +114,7 @@ function toMarkdown(document: ProblemDocument): string {
     `- code: ${document.error.code}`,
     `- instance: ${document.instance}`,
     `- correlation id: ${document.correlationId}`,
+    ...(document.pointers ?? []).map((pointer) => `- differs at: ${pointer}`),
     '',
   ].join('\n')
 }

@@ -2,12 +2,14 @@ import type { Context, Handler } from 'hono'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders, toOriginHeaders } from '../core/headers.ts'
+import { hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { boundRetry } from '../core/retry.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
 import { pathOf, requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
+import { explain } from './compare.ts'
 import { conclude, mark, type Subject } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
@@ -18,7 +20,7 @@ import { passThrough } from './pass-through.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { withPolicy } from './route-policy.ts'
-import { toVerdict, UNPROTECTED, unprotectedLost } from './verdict.ts'
+import { UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
  * Makes a route safe to repeat: the first request with a key is forwarded to the origin, every
@@ -28,17 +30,19 @@ import { toVerdict, UNPROTECTED, unprotectedLost } from './verdict.ts'
  * @example app.post('/payments', protect({ retention: '72h' }))
  */
 export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
-  return withPolicy(options, (policy): Handler<GatewayEnv> => {
+  return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
     return async function protect(c) {
       return guard(c, policy, {
+        untouched: async () => passThrough(c),
         unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),
         async admitted(admitted) {
           requireOrigin(c.env)
           const call = await toExecuteCall(c, policy, admitted)
           const { operationId } = admitted.claim
           const answer = await askObject(c, operationId, (object) => object.execute(call))
-          return toVerdict(await reauthorize(c, answer, call.plan.request.headers), policy)
+          const allowed = await reauthorize(c, answer, call.plan.request.headers)
+          return explain(c, policy, admitted, allowed)
         },
       })
     }
@@ -58,7 +62,7 @@ async function toExecuteCall(
   const request: OriginRequest = {
     method: c.req.method,
     path: pathOf(c.req.raw.url),
-    headers: originHeadersOf(c, forwardedKey),
+    headers: originHeadersOf(c, policy, forwardedKey),
     body: c.req.raw.body === null ? null : body,
   }
   const recovery = recoveryOf(c, policy, admitted.claim)
@@ -91,14 +95,19 @@ async function toExecuteCall(
  *
  * @param key What it gets as `Idempotency-Key`, if anything.
  */
-function originHeadersOf(c: Context<GatewayEnv>, key: string | null): HeaderField[] {
+function originHeadersOf(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  key: string | null,
+): HeaderField[] {
   const { correlationId, traceparent } = c.var.hapax.correlation
   const own: HeaderField[] = [
     ['x-correlation-id', correlationId],
     ['traceparent', traceparent],
   ]
   if (key !== null) own.push(['idempotency-key', key])
-  const encodings = clientEncodings(c.req.raw)
+  // What is compressed could not be made the answer of another JSON-RPC call.
+  const encodings = hasMcp(policy.key) ? 'identity' : clientEncodings(c.req.raw)
   if (encodings !== null) own.push(['accept-encoding', encodings])
   const replaced = new Set(own.map(([name]) => name))
   return [...toOriginHeaders(c.req.raw.headers).filter(([name]) => !replaced.has(name)), ...own]
@@ -124,7 +133,7 @@ async function forwardUnprotected(
   try {
     const fromOrigin = await origin.fetch(origin.urlOf(pathOf(url)), {
       method,
-      headers: toHeaders(originHeadersOf(c, key)),
+      headers: toHeaders(originHeadersOf(c, policy, key)),
       body: stream === null ? null : (body ?? stream),
       redirect: 'manual',
       encodeResponseBody: 'manual',

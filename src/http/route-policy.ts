@@ -4,8 +4,21 @@ import { routePath } from 'hono/route'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
-/** Handlers that guard a route. */
-const guardedHandlers = new WeakSet<object>()
+/** Where the work of a route is done: at the origin, or by a handler in the Worker. */
+type Place = 'origin' | 'worker'
+
+/** What a handler guards a route with. */
+interface Guarding {
+  readonly policy: Policy
+  readonly place: Place
+}
+
+const guardings = new WeakMap<object, Guarding>()
+
+/** What a handler guards its route with, if it does. */
+export function guardingOf(handler: object): Guarding | undefined {
+  return guardings.get(handler)
+}
 
 /** Wrong fields of policies, by the handler that was made with them. */
 const faultsByHandler = new Map<object, readonly string[]>()
@@ -16,12 +29,13 @@ const faultsByHandler = new Map<object, readonly string[]>()
  */
 export function withPolicy<handler extends (...args: never[]) => unknown>(
   options: PolicyOptions,
+  place: Place,
   create: (policy: Policy) => handler,
 ): handler {
   const parsed = parsePolicy(options)
   if (parsed.ok) {
     const handler = create(parsed.value)
-    guardedHandlers.add(handler)
+    guardings.set(handler, { policy: parsed.value, place })
     return handler
   }
   const faulty = (() => {
@@ -38,7 +52,7 @@ export function checkPolicies(
   const faults = routes.flatMap(({ method, path, handler }) => {
     const wrong = faultsByHandler.get(handler)
     if (wrong !== undefined) return [toMessage(`${method} ${path}`, wrong)]
-    return method === 'HEAD' && guardedHandlers.has(handler) ? [unreachable(path)] : []
+    return method === 'HEAD' && guardings.has(handler) ? [unreachable(path)] : []
   })
   // A route of an app inside the app may hide its handler.
   const found = new Set<object>(routes.map(({ handler }) => handler))

@@ -1,5 +1,7 @@
 import type { Policy } from '../config/policy.ts'
 import { type Answer, NO_TIME, type Timing, type Work } from '../core/answer.ts'
+import type { Differences } from '../core/differences.ts'
+import { describeSources } from '../core/key-source.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
 import { type Problem, problem, type RetryWord } from '../core/problem.ts'
@@ -34,6 +36,12 @@ export function rejected(because: Problem): Verdict {
 
 /** A request that was let through as if the route were not protected. */
 export const UNPROTECTED: Omit<Verdict, 'reply'> = { ...NOTHING, status: 'unprotected' }
+
+/** A request without a key, where the route asks for one. */
+export function keyMissing(policy: Policy): Problem {
+  const detail = `This operation is only accepted with a key: ${describeSources(policy.key)}.`
+  return problem('key-missing', detail)
+}
 
 /** A request that does not say whose it is. */
 export function tenantMissing(): Problem {
@@ -98,7 +106,7 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'lost':
       return lost(answer, policy)
     case 'mismatch':
-      return { ...NOTHING, ...answer, status: 'mismatch', reply: mismatch(policy) }
+      return { ...NOTHING, fence: answer.fence, status: 'mismatch', reply: mismatch(policy, null) }
     case 'in_flight':
       return { ...NOTHING, ...answer, status: 'in-progress', reply: inProgress(answer.runningMs) }
     case 'held':
@@ -219,10 +227,21 @@ function accepted(view: OperationView): WireResponse {
 /** Path at which an operation can be asked for. */
 export const operationPath = (operationId: string): string => `/_hapax/operations/${operationId}`
 
-function mismatch(policy: Policy): Problem {
-  const detail =
-    'This key was used for a request with another method, path, query, media type or body. Send a new key for a new operation.'
-  return problem('key-reused', detail, { status: policy.mismatchStatus })
+/** A key that was used for another request. */
+export function mismatch(policy: Policy, differences: Differences | null): Problem {
+  const where = differences === null ? '' : ` ${describeDifferences(differences)}`
+  const detail = `This key was used for another request.${where} Send a new key for a new operation.`
+  return problem('key-reused', detail, { status: policy.mismatchStatus, differences })
+}
+
+/** Names that a sentence holds. */
+const MAX_NAMED = 5
+
+function describeDifferences({ parts, pointers, queryPointers }: Differences): string {
+  const names = [...pointers, ...queryPointers.map((pointer) => `query ${pointer}`)]
+  const more = names.length > MAX_NAMED ? ` and ${names.length - MAX_NAMED} more` : ''
+  const at = names.length === 0 ? '' : `, at ${names.slice(0, MAX_NAMED).join(', ')}${more}`
+  return `They differ in ${parts.join(', ')}${at}.`
 }
 
 function inProgress(runningMs: number): Problem {

@@ -27,6 +27,8 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
       facts.correlationId, // blob7
       facts.operationId ?? '', // blob8
       facts.settle ?? '', // blob9
+      facts.wouldBe ?? '', // blob10
+      facts.keySource ?? '', // blob11
     ],
     doubles: [
       SCHEMA_VERSION, // double1

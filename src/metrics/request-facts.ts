@@ -1,4 +1,5 @@
 import type { SettleResult } from '../core/answer.ts'
+import type { KeySource } from '../core/key-source.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
@@ -10,6 +11,10 @@ export interface RequestFacts {
   readonly method: string
   readonly status: IdempotencyStatus
   readonly httpStatus: number
+  /** Of a request that was only observed: what would have become of it. */
+  readonly wouldBe: IdempotencyStatus | null
+  /** Where its key was found; `none`: it has none; `null`: that is not known. */
+  readonly keySource: KeySource['in'] | 'none' | null
   readonly problem: ProblemSlug | null
   /** Where this request learned of one. */
   readonly outcome: Outcome | null

@@ -46,6 +46,13 @@ export const PROBLEMS = {
   'snapshot-too-large': { status: 409, retry: 'never', errorType: KEY, word: 'too-large' },
 } as const satisfies Record<string, Expected>
 
+/** What a mismatch says besides: in which parts of the request, and where in body and query. */
+const SAYS_WHERE = {
+  differs: expect.any(Array) as unknown,
+  pointers: expect.any(Array) as unknown,
+  queryPointers: expect.any(Array) as unknown,
+}
+
 /** Problems that tell when to come again, besides those whose retry word is `wait`. */
 const SAY_WHEN = new Set<string>(['circuit-open', 'rate-limited'])
 
@@ -66,6 +73,7 @@ export function expectProblem(reply: Reply, slug: Slug, over: Partial<Expected> 
     retryable,
     retry,
     correlationId,
+    ...(slug === 'key-reused' ? SAYS_WHERE : {}),
     error: { type: errorType, code: slug, message: document.detail },
   })
   expect({ status: reply.status, ...reply.headers }).toMatchObject({

@@ -625,6 +625,7 @@ function toRequest(asking: Asking, claimId: string): ClaimRequest {
     operation: 'POST /payments',
     tenant: 'tenant-1',
     fingerprint: payload,
+    places: '',
     claimId,
     correlationId: claimId,
     recovery: toRecovery(asking),

@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest'
 
 import { createDigest } from '../../src/core/digest.ts'
 import { decompress } from '../../src/core/fingerprint/decompress.ts'
-import { fingerprint, type FingerprintRules } from '../../src/core/fingerprint/fingerprint.ts'
+import {
+  fingerprint,
+  type FingerprintRules,
+  readBody,
+} from '../../src/core/fingerprint/fingerprint.ts'
 
 const NO_RULES: FingerprintRules = { ignore: [], dates: [], headers: [], query: true }
 const MAX_DECODED_BYTES = 1_048_576
@@ -22,18 +26,15 @@ async function compress(body: string | Uint8Array, format: 'gzip' | 'deflate') {
 }
 
 async function fingerprintOf(body: string | Uint8Array, headers: Record<string, string> = {}) {
-  const result = await fingerprint(
-    {
-      method: 'POST',
-      path: '/payments',
-      search: '?q=1',
-      headers: new Headers({ 'Content-Type': 'application/json', ...headers }),
-      body: typeof body === 'string' ? encoder.encode(body) : body,
-    },
-    NO_RULES,
-    { digest: createDigest(), maxDecodedBytes: MAX_DECODED_BYTES },
-  )
-  return result.ok ? result.value : result.error
+  const head = {
+    method: 'POST',
+    path: '/payments',
+    search: '?q=1',
+    headers: new Headers({ 'Content-Type': 'application/json', ...headers }),
+  }
+  const bytes = typeof body === 'string' ? encoder.encode(body) : body
+  const read = await readBody(bytes, head.headers, NO_RULES, MAX_DECODED_BYTES)
+  return read.ok ? fingerprint(head, read.value, NO_RULES, createDigest()) : read.error
 }
 
 describe('fingerprint, in workerd', () => {

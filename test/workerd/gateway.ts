@@ -5,7 +5,7 @@ import type { Hono } from 'hono'
 import { createWorker, type GatewayEnv } from '../../src/hapax.ts'
 
 interface Options {
-  readonly body?: string
+  readonly body?: BodyInit
   readonly method?: string
   readonly headers?: Record<string, string>
   readonly env?: Record<string, unknown>

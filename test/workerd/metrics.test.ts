@@ -33,6 +33,8 @@ describe('a request on a protected route', () => {
         'corr-1',
         operationId,
         'taken',
+        '',
+        'header',
       ],
       doubles: [1, 201, 1, ...Array.from({ length: 5 }, () => expect.any(Number)), 12, 1],
     })

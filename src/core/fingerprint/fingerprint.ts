@@ -11,14 +11,14 @@ import {
   parseMediaType,
   toCanonicalMediaType,
 } from './media-type.ts'
-import { toCanonicalMultipart } from './multipart.ts'
+import { joinParts, toCanonicalMultipart } from './multipart.ts'
 import { toCanonicalPairs } from './pairs.ts'
 import { createPointerTree } from './pointers.ts'
 
 export type { FingerprintFault } from './fault.ts'
 
 /** Names the canonical form: changed with it, so that fingerprints of two forms never meet. */
-const VERSION = 'v1'
+export const FINGERPRINT_VERSION = 'v1'
 
 /** What of a request counts, by the policy of its route. */
 export interface FingerprintRules {
@@ -32,21 +32,25 @@ export interface FingerprintRules {
   readonly query: boolean
 }
 
-/** The request as it came, its body read. */
-export interface FingerprintInput {
+/** The request as it came, but for its body. */
+export interface RequestHead {
   readonly method: string
   readonly path: string
   /** As `URL.search`: `''`, or from the question mark on. */
   readonly search: string
   readonly headers: Headers
-  readonly body: Uint8Array
 }
 
-/** What a fingerprint needs besides the request and the rules. */
-export interface FingerprintContext {
-  readonly digest: Digest
-  /** Limit of a decompressed body. */
-  readonly maxDecodedBytes: number
+/** A body, read as what its type says. */
+export interface ReadBody {
+  /** `undefined` where the Content-Type does not follow the grammar. */
+  readonly type: MediaType | undefined
+  /** Content codings that could not be undone. */
+  readonly codings: readonly string[]
+  /** What it is compared as. */
+  readonly canonical: CanonicalBody
+  /** As it came, but for the codings that were undone. */
+  readonly bytes: Uint8Array
 }
 
 /** What a body is compared as. */
@@ -56,60 +60,81 @@ interface CanonicalBody {
 }
 
 /**
- * Names what a request asks for: two requests have one fingerprint when they mean the same.
+ * Reads a body in the one form that all its spellings share; `docs/fingerprint.md` says which.
  *
- * `v1:` and a digest over method, path, query, media type, the headers that the rules name and the
- * canonical body; `docs/fingerprint.md` says what is canonical. The fault is for the client: a body
- * that is not what its type or encoding says, or that decompresses beyond the limit.
+ * The fault is for the client: a body that is not what its type or encoding says, or that
+ * decompresses beyond the limit.
  *
- * @throws Error where the rules hold a malformed pointer or header name.
+ * @param maxDecodedBytes Limit of the body once its content codings are undone.
+ * @throws Error where the rules hold a malformed pointer.
  */
-export async function fingerprint(
-  input: FingerprintInput,
-  rules: FingerprintRules,
-  context: FingerprintContext,
-): Promise<Result<string, FingerprintFault>> {
-  const { headers } = input
-  const decoded = await undoContentEncoding(
-    input.body,
-    headers.get('Content-Encoding'),
-    context.maxDecodedBytes,
-  )
+export async function readBody(
+  body: Uint8Array,
+  headers: Headers,
+  rules: Pick<FingerprintRules, 'ignore' | 'dates'>,
+  maxDecodedBytes: number,
+): Promise<Result<ReadBody, FingerprintFault>> {
+  const decoded = await undoContentEncoding(body, headers.get('Content-Encoding'), maxDecodedBytes)
   if (!decoded.ok) return decoded
   const { bytes, codings } = decoded.value
   const type = parseMediaType(headers.get('Content-Type') ?? '')
   // What is still compressed cannot be read as what it is.
-  const body = codings.length === 0 ? toCanonicalBody(bytes, type, rules) : toBytes(bytes)
-  if (!body.ok) return body
-  const named = toNamedHeaders(headers, rules.headers)
-  const digest = await context.digest(
+  const canonical = codings.length === 0 ? toCanonicalBody(bytes, type, rules) : toBytes(bytes)
+  if (!canonical.ok) return canonical
+  return ok({ type, codings, canonical: canonical.value, bytes })
+}
+
+/**
+ * Names what a request asks for: two requests have one fingerprint when they mean the same.
+ *
+ * `v1:` and a digest over method, path, query, media type, the headers that the rules name and the
+ * canonical body.
+ *
+ * @throws Error where the rules hold a malformed header name.
+ */
+export async function fingerprint(
+  head: RequestHead,
+  body: ReadBody,
+  rules: FingerprintRules,
+  digest: Digest,
+): Promise<string> {
+  const named = toNamedHeaders(head.headers, rules.headers)
+  const digested = await digest(
     'fingerprint',
-    input.method,
-    input.path,
-    rules.query ? toCanonicalQuery(input.search) : '',
-    type === undefined
-      ? `unparsed ${headers.get('Content-Type') ?? ''}`
-      : toCanonicalMediaType(type),
-    codings.join(),
+    head.method,
+    head.path,
+    rules.query ? toCanonicalQuery(head.search) : '',
+    toTypeText(body.type, head.headers),
+    body.codings.join(),
     // The count keeps the list of headers apart from what follows it.
     String(named.length),
     ...named,
-    body.value.kind,
-    body.value.content,
+    body.canonical.kind,
+    body.canonical.content,
   )
-  return ok(`${VERSION}:${digest}`)
+  return `${FINGERPRINT_VERSION}:${digested}`
+}
+
+/** Writes the media type of a request as it is compared. */
+export function toTypeText(type: MediaType | undefined, headers: Headers): string {
+  return type === undefined
+    ? `unparsed ${headers.get('Content-Type') ?? ''}`
+    : toCanonicalMediaType(type)
 }
 
 function toCanonicalBody(
   bytes: Uint8Array,
   type: MediaType | undefined,
-  rules: FingerprintRules,
+  rules: Pick<FingerprintRules, 'ignore' | 'dates'>,
 ): Result<CanonicalBody, FingerprintFault> {
   const pointers = createPointerTree(rules.ignore, rules.dates)
   if (type === undefined) return toBytes(bytes)
   if (isJson(type)) return toKind('json', toCanonicalJson(bytes, pointers))
   if (isForm(type)) return ok({ kind: 'form', content: toCanonicalPairs(bytes, pointers) })
-  if (isMultipart(type)) return toKind('multipart', toCanonicalMultipart(bytes, type))
+  if (isMultipart(type)) {
+    const read = toCanonicalMultipart(bytes, type)
+    return read.ok ? ok({ kind: 'multipart', content: joinParts(read.value) }) : read
+  }
   return toBytes(bytes)
 }
 

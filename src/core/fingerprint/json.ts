@@ -84,6 +84,16 @@ export function toCanonicalJson(
   }
 }
 
+/**
+ * Writes a value of a body that is known to be JSON in its one form.
+ *
+ * @param pointers What the rules say of that value.
+ * @throws Error where it is no JSON.
+ */
+export function toCanonicalText(text: string, pointers: PointerTree | undefined): string {
+  return readDocument({ text, at: 0, depth: 0 }, pointers)
+}
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 function decode(body: Uint8Array): string | undefined {

@@ -12,7 +12,22 @@ const MAX_BOUNDARY_LENGTH = 70
 const REST_OF_DELIMITER = /(--)?[ \t]*(\r\n|$)/y
 /** A name that is a token, so that lower-casing it touches ASCII only. */
 const HEADER_LINE = /^([!#$%&'*+.^_`|~\w-]+)[ \t]*:(.*)$/s
+/** Of a field of `multipart/form-data` (RFC 7578 §4.2); `;` before it, so that `filename` is not taken for it. */
+const FIELD_NAME = /;[ \t]*name="([^"]*)"/i
 const FOLD = /\r\n(?=[ \t])/g
+
+/** A multipart body without its boundary. */
+export interface CanonicalMultipart {
+  /** What stands before the first part and behind the last. */
+  readonly frame: string
+  readonly parts: readonly CanonicalPart[]
+}
+
+interface CanonicalPart {
+  /** Name of the form's field, one character for each byte. */
+  readonly name: string | undefined
+  readonly text: string
+}
 
 interface Header {
   readonly name: string
@@ -26,8 +41,13 @@ interface Sections {
   readonly epilogue: string
 }
 
+/** Joins a body to the one text that is compared. */
+export function joinParts({ frame, parts }: CanonicalMultipart): string {
+  return frame + parts.map(({ text }) => text).join('')
+}
+
 /**
- * Writes a multipart body (RFC 2046 §5.1) in a form without its boundary.
+ * Reads a multipart body (RFC 2046 §5.1) without its boundary.
  *
  * Parts stay in their order and their bodies as they are. Of a part's header lines neither order,
  * nor the case of names, nor space around values counts.
@@ -35,7 +55,7 @@ interface Sections {
 export function toCanonicalMultipart(
   body: Uint8Array,
   type: MediaType,
-): Result<string, FingerprintFault> {
+): Result<CanonicalMultipart, FingerprintFault> {
   const boundary = type.parameters.find(([name]) => name === 'boundary')?.[1] ?? ''
   if (boundary === '' || boundary.length > MAX_BOUNDARY_LENGTH) {
     return payloadInvalid(
@@ -45,17 +65,13 @@ export function toCanonicalMultipart(
   const sections = splitSections(toBinaryString(body), boundary)
   if (!sections.ok) return sections
   const { preamble, parts, epilogue } = sections.value
-  let canonical = toNetstring(preamble) + toNetstring(epilogue)
-  for (const part of parts) {
-    const written = toCanonicalPart(part)
-    if (written === undefined) {
-      return payloadInvalid(
-        'A part of the multipart body has malformed headers. Send lines of name and value, then an empty line.',
-      )
-    }
-    canonical += written
+  const written = parts.map(toCanonicalPart)
+  if (!written.every((part) => part !== undefined)) {
+    return payloadInvalid(
+      'A part of the multipart body has malformed headers. Send lines of name and value, then an empty line.',
+    )
   }
-  return ok(canonical)
+  return ok({ frame: toNetstring(preamble) + toNetstring(epilogue), parts: written })
 }
 
 function splitSections(body: string, boundary: string): Result<Sections, FingerprintFault> {
@@ -86,27 +102,34 @@ function splitSections(body: string, boundary: string): Result<Sections, Fingerp
   )
 }
 
-function toCanonicalPart(part: string): string | undefined {
+function toCanonicalPart(part: string): CanonicalPart | undefined {
   const bodyBreak = part.startsWith(CRLF) ? 0 : part.indexOf(CRLF + CRLF)
-  if (bodyBreak === 0) return toNetstring('') + toNetstring(part.slice(CRLF.length))
+  if (bodyBreak === 0) return toPart([], part.slice(CRLF.length))
   // Without an empty line the part has headers only (RFC 2046 §5.1.1, `body-part`), or nothing.
   const isBodiless = bodyBreak === -1
   if (isBodiless && part !== '' && !part.endsWith(CRLF)) return undefined
-  const headers = toCanonicalHeaders(part.slice(0, isBodiless ? -CRLF.length : bodyBreak))
+  const headers = readHeaders(part.slice(0, isBodiless ? -CRLF.length : bodyBreak))
   const body = isBodiless ? '' : part.slice(bodyBreak + 2 * CRLF.length)
-  return headers === undefined ? undefined : toNetstring(headers) + toNetstring(body)
+  return headers && toPart(headers, body)
 }
 
-function toCanonicalHeaders(block: string): string | undefined {
-  if (block === '') return ''
+function toPart(headers: readonly Header[], body: string): CanonicalPart {
+  const block = headers.map(({ name, value }) => toNetstring(name) + toNetstring(value)).join('')
+  const disposition = headers.find(({ name }) => name === 'content-disposition')?.value ?? ''
+  const name = FIELD_NAME.exec(disposition)?.[1]
+  return { name, text: toNetstring(block) + toNetstring(body) }
+}
+
+/** Reads header lines, sorted by name. */
+function readHeaders(block: string): readonly Header[] | undefined {
+  if (block === '') return []
   const headers: Header[] = []
   for (const line of block.replaceAll(FOLD, '').split(CRLF)) {
     const [, name, value] = HEADER_LINE.exec(line) ?? []
     if (name === undefined || value === undefined) return undefined
     headers.push({ name: name.toLowerCase(), value: trimSpace(value) })
   }
-  headers.sort((one, other) => compareText(one.name, other.name))
-  return headers.map(({ name, value }) => toNetstring(name) + toNetstring(value)).join('')
+  return headers.toSorted((one, other) => compareText(one.name, other.name))
 }
 
 /** Takes spaces and tabs off the ends: `trim` would take U+00A0 too, which here is a byte of a letter. */

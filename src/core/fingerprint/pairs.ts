@@ -5,7 +5,7 @@ import { toNetstring } from './netstring.ts'
 import type { PointerTree } from './pointers.ts'
 
 /** A name and a value, percent-decoded, one character for each byte. */
-interface Pair {
+export interface Pair {
   readonly name: string
   readonly value: string
 }
@@ -22,20 +22,27 @@ const PERCENT_ENCODED_BYTE = /%([\dA-Fa-f]{2})/g
  * @param pointers `/name` stands for every pair of that name.
  */
 export function toCanonicalPairs(encoded: Uint8Array, pointers: PointerTree | undefined): string {
+  const pairs = toPairs(encoded, pointers)
+  return pairs.map(({ name, value }) => toNetstring(name) + value).join('')
+}
+
+/** Reads the pairs that count, sorted by name, their values in the form that is compared. */
+export function toPairs(encoded: Uint8Array, pointers: PointerTree | undefined): readonly Pair[] {
   const rules = pointers && toRulesByBytes(pointers)
-  const pairs = toBinaryString(encoded)
-    .split('&')
-    .filter((pair) => pair !== '')
-    .map(parsePair)
+  return parsePairs(encoded)
     .toSorted((one, other) => compareText(one.name, other.name))
-  let canonical = ''
-  for (const { name, value } of pairs) {
-    const rule = rules?.get(name)
-    if (rule?.isIgnored === true) continue
-    const instant = rule?.isDate === true ? toInstant(value) : undefined
-    canonical += toNetstring(name) + (instant ?? toNetstring(value))
-  }
-  return canonical
+    .flatMap(({ name, value }) => {
+      const rule = rules?.get(name)
+      if (rule?.isIgnored === true) return []
+      const instant = rule?.isDate === true ? toInstant(value) : undefined
+      return [{ name, value: instant ?? toNetstring(value) }]
+    })
+}
+
+/** Reads the pairs in their order. */
+export function parsePairs(encoded: Uint8Array): readonly Pair[] {
+  const texts = toBinaryString(encoded).split('&')
+  return texts.filter((pair) => pair !== '').map(parsePair)
 }
 
 function toRulesByBytes({ children }: PointerTree): ReadonlyMap<string, PointerTree> {

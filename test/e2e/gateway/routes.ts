@@ -1,4 +1,4 @@
-import { createGateway, credential, probe, protect } from '../../../src/hapax.ts'
+import { createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
 
 export const app = createGateway({ tenant: credential('Authorization') })
 
@@ -31,3 +31,7 @@ app.all('/wire/:case', protect())
 // An API as the openai SDK calls it; whoever comes second under `/impatient` does not wait.
 app.post('/v1/chat/completions', protect())
 app.post('/impatient/chat/completions', protect({ wait: 0 }))
+
+// MCP servers: one whose tools may be called without a key, one whose tools may not.
+app.post('/mcp', protect({ key: mcp(), required: false }))
+app.post('/mcp/keyed', protect({ key: mcp() }))

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
+import { body, business, header, mcp } from '../../../src/core/key-source.ts'
 
 const MIB = 1_048_576
 const YEAR_MS = 31_536_000_000
@@ -23,7 +24,11 @@ describe('parsePolicy', () => {
   it('has a default for every field', () => {
     expect(valueOf({})).toEqual({
       required: true,
+      key: [{ in: 'header', name: 'Idempotency-Key' }],
+      keyFormat: { name: 'any', pattern: /^/, minLength: 1 },
       mode: 'enforce',
+      enforce: { percent: 0, tenants: [] },
+      preset: 'default',
       retention: 86_400_000,
       tombstone: 0,
       wait: 10_000,
@@ -54,7 +59,12 @@ describe('parsePolicy', () => {
     const options = {
       operation: 'create-payment',
       required: false,
-      mode: 'off',
+      key: [header('X-Key'), business('/order'), mcp('key')],
+      keyFormat: { pattern: /^order-/, minLength: 8 },
+      mode: 'observe',
+      enforce: { percent: 12.5, tenants: ['tenant-1'] },
+      sunset: { deprecated: '2026-12-01', at: '2027-03-01', link: 'https://docs.example/keys' },
+      preset: 'stripe',
       retention: '72h',
       tombstone: '30d',
       wait: 0,
@@ -83,8 +93,42 @@ describe('parsePolicy', () => {
       lease: 90_000,
     }
     const { retry, ...others } = valueOf(options)
-    expect(others).toEqual({ ...options, ...times })
+    const keyFormat = { ...options.keyFormat, name: '^order-' }
+    // What differs between two tries of one call of an MCP server never counts.
+    const ignore = ['/trace_id', '/id', '/params/_meta']
+    const fingerprint = { ...options.fingerprint, ignore }
+    expect(others).toEqual({ ...options, ...times, keyFormat, fingerprint })
     expect(retry.on).toEqual(['not_executed', 'unknown'])
+  })
+
+  it.each([
+    { preset: 'default', expected: 409 },
+    { preset: 'ietf', expected: 422 },
+    { preset: 'stripe', expected: 400 },
+  ] as const)('has $expected for a mismatch under $preset', ({ preset, expected }) => {
+    expect(valueOf({ preset }).mismatchStatus).toBe(expected)
+    expect(valueOf({ preset, mismatchStatus: 409 }).mismatchStatus).toBe(409)
+  })
+
+  it.each<{ name: string; options: PolicyOptions; field: RegExp }>([
+    { name: 'a source that is none', options: { key: 'X-Key' as never }, field: /^key: / },
+    { name: 'no source', options: { key: [] }, field: /^key: / },
+    { name: 'a pointer without a slash', options: { key: body('id') }, field: /^key\.pointer: / },
+    { name: 'an unknown format', options: { keyFormat: 'ulid' as never }, field: /^keyFormat: / },
+    {
+      name: 'a percentage over 100',
+      options: { mode: 'observe', enforce: { percent: 101 } },
+      field: /^enforce\.percent: /,
+    },
+    {
+      name: 'who is enforced, where nothing is observed',
+      options: { enforce: { percent: 5 } },
+      field: /^enforce: .*'observe'/,
+    },
+    { name: 'no date', options: { sunset: { at: 'soon' } }, field: /^sunset\.at: / },
+    { name: 'an unknown preset', options: { preset: 'paypal' as never }, field: /^preset: / },
+  ])('refuses $name', ({ options, field }) => {
+    expect(faultsOf(options)).toEqual([expect.stringMatching(field)])
   })
 
   it('takes a retry policy as it is written, times in milliseconds', () => {

@@ -243,6 +243,7 @@ describe('decideClaim', () => {
         operation: 'POST /payments',
         tenant: 'tenant-1',
         fingerprint: 'v1:a',
+        places: 'places',
         claimId: 'claim-2',
         correlationId: 'correlation-2',
         retentionMs: 1_000,

@@ -33,6 +33,7 @@ describe('problem', () => {
         retry,
         retryable,
         retryAfterMs: null,
+        differences: null,
       })
     },
   )

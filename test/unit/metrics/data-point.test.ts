@@ -21,6 +21,8 @@ describe('toDataPoint', () => {
         'correlation-1',
         'operation-1',
         'taken',
+        '',
+        'header',
       ],
       doubles: [1, 201, 2, 70, 20, 40, 10, 5, 64, 3],
     })
@@ -40,6 +42,8 @@ describe('toDataPoint', () => {
       'correlation-1',
       '',
       '',
+      '',
+      'header',
     ])
   })
 

@@ -2,7 +2,11 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { createDigest } from '../../../../src/core/digest.ts'
-import { fingerprint, type FingerprintRules } from '../../../../src/core/fingerprint/fingerprint.ts'
+import {
+  fingerprint,
+  type FingerprintRules,
+  readBody,
+} from '../../../../src/core/fingerprint/fingerprint.ts'
 
 async function compress(
   body: string | Uint8Array,
@@ -30,12 +34,10 @@ const encoder = new TextEncoder()
 async function fingerprintOf(sent: Sent, rules: Partial<FingerprintRules> = {}) {
   const { method = 'POST', path = '/payments', search = '', headers = {}, body = '' } = sent
   const bytes = typeof body === 'string' ? encoder.encode(body) : new Uint8Array(body)
-  const result = await fingerprint(
-    { method, path, search, headers: new Headers(headers), body: bytes },
-    { ...NO_RULES, ...rules },
-    { digest: createDigest(), maxDecodedBytes: MAX_DECODED_BYTES },
-  )
-  return result.ok ? result.value : result.error
+  const head = { method, path, search, headers: new Headers(headers) }
+  const all = { ...NO_RULES, ...rules }
+  const read = await readBody(bytes, head.headers, all, MAX_DECODED_BYTES)
+  return read.ok ? fingerprint(head, read.value, all, createDigest()) : read.error
 }
 
 const json = (body: string | Uint8Array, more: Readonly<Record<string, string>> = {}): Sent => ({
@@ -186,16 +188,12 @@ describe('fingerprint', () => {
   })
 
   it('differs between deployments with other secrets', async () => {
-    const input = {
-      method: 'POST',
-      path: '/',
-      search: '',
-      headers: new Headers(),
-      body: new Uint8Array(),
-    }
+    const head = { method: 'POST', path: '/', search: '', headers: new Headers() }
+    const read = await readBody(new Uint8Array(), head.headers, NO_RULES, 1)
+    if (!read.ok) throw new Error('An empty body is read.')
     const values = await Promise.all(
       ['one', 'other'].map((secret) =>
-        fingerprint(input, NO_RULES, { digest: createDigest(secret), maxDecodedBytes: 1 }),
+        fingerprint(head, read.value, NO_RULES, createDigest(secret)),
       ),
     )
     expect(values[0]).not.toEqual(values[1])

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parseMediaType } from '../../../../src/core/fingerprint/media-type.ts'
-import { toCanonicalMultipart } from '../../../../src/core/fingerprint/multipart.ts'
+import { joinParts, toCanonicalMultipart } from '../../../../src/core/fingerprint/multipart.ts'
 
 /** Text as bytes, one for each character; a line break stands for CRLF. */
 const toBytes = (text: string) =>
@@ -11,7 +11,7 @@ function canonicalOf(text: string, boundary = 'b') {
   const type = parseMediaType(`multipart/form-data; boundary="${boundary}"`)
   if (type === undefined) throw new Error('The header must parse.')
   const result = toCanonicalMultipart(toBytes(text), type)
-  return result.ok ? result.value : result.error
+  return result.ok ? joinParts(result.value) : result.error
 }
 
 const PART = 'Content-Disposition: form-data; name="a"\nContent-Type: text/plain\n\n1'

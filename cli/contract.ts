@@ -1,0 +1,101 @@
+import * as z from 'zod'
+
+import type { Contract } from '../src/core/contract.ts'
+import { Failure, reasonOf } from './failure.ts'
+import { parseText, readText } from './text-file.ts'
+
+const CONTRACT_PATH = '/.well-known/idempotency'
+const PATIENCE_MS = 10_000
+
+const seconds = z.number().nonnegative()
+const words = z.array(z.string())
+
+const KeySourceSchema = z.discriminatedUnion('in', [
+  z.object({ in: z.literal('header'), name: z.string() }),
+  z.object({ in: z.literal('body'), pointer: z.string() }),
+  z.object({ in: z.literal('business'), pointers: words }),
+  z.object({ in: z.literal('repeatability') }),
+  z.object({ in: z.literal('mcp'), meta: z.string() }),
+])
+
+const OperationSchema = z.object({
+  operation: z.string(),
+  method: z.string(),
+  path: z.string().startsWith('/'),
+  mode: z.enum(['enforce', 'observe']),
+  preset: z.enum(['default', 'ietf', 'stripe']),
+  key: z.object({
+    required: z.boolean(),
+    sources: z.array(KeySourceSchema).min(1),
+    format: z.string(),
+    minLength: z.int(),
+    maxLength: z.int(),
+  }),
+  retentionSeconds: seconds,
+  tombstoneSeconds: seconds,
+  waitSeconds: seconds,
+  timeoutSeconds: seconds,
+  fingerprint: z.object({
+    version: z.string(),
+    ignore: words,
+    dates: words,
+    headers: words,
+    query: z.boolean(),
+  }),
+  limits: z.object({ requestBytes: z.number(), responseBytes: z.number() }),
+  unknown: z.enum(['hold', 'probe', 'resend']),
+  respondAsync: z.boolean(),
+  problems: z.array(
+    z.object({
+      // A newer deployment may have problems that are not known here.
+      type: z.string(),
+      status: z.int().min(100).max(599),
+      title: z.string(),
+      retry: z.enum(['same-key', 'new-key', 'wait', 'never']),
+    }),
+  ),
+})
+
+const ContractSchema = z.object({ version: z.literal(1), operations: z.array(OperationSchema) })
+
+/**
+ * Reads a contract.
+ *
+ * @param from URL of a deployment or of the contract itself, or a file.
+ * @throws Failure when there is none.
+ */
+export async function readContract(from: string): Promise<Contract> {
+  const url = toContractUrl(from)
+  const where = url?.href ?? from
+  const text = url === null ? await readText(from) : await download(url)
+  const parsed = ContractSchema.safeParse(parseText(text, where))
+  if (parsed.success) return parsed.data as Contract
+  const [issue] = parsed.error.issues
+  const field = issue?.path.join('.') ?? ''
+  throw new Failure(
+    `${where} is not an idempotency contract of version 1: ${field === '' ? '' : `${field}: `}${issue?.message}`,
+  )
+}
+
+function toContractUrl(from: string): URL | null {
+  if (!/^https?:\/\//i.test(from)) return null
+  if (!URL.canParse(from)) throw new Failure(`${from} is not a URL.`, 2)
+  const url = new URL(from)
+  if (url.pathname === '/') url.pathname = CONTRACT_PATH
+  return url
+}
+
+async function download(url: URL): Promise<string> {
+  try {
+    const answer = await fetch(url, {
+      headers: { Accept: 'application/json' },
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    })
+    if (answer.ok) return await answer.text()
+    await answer.body?.cancel()
+    throw new Failure(`${url.href} answered ${answer.status}. Is it a deployment of Hapax?`)
+  } catch (error) {
+    if (error instanceof Failure) throw error
+    throw new Failure(`${url.href} could not be reached: ${reasonOf(error)}`)
+  }
+}

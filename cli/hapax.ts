@@ -1,0 +1,36 @@
+/**
+ * The command line of the project.
+ *
+ *     npm run --silent hapax -- --help
+ */
+import { Failure } from './failure.ts'
+import { openapi } from './openapi.ts'
+
+/** What a command does with its arguments; throws `Failure` when that cannot be done. */
+type Command = (args: string[]) => Promise<void>
+
+const COMMANDS: Readonly<Record<string, Command>> = { openapi }
+
+const HELP = `Usage: hapax <command> [options]
+
+  openapi   the protected routes as OpenAPI, alone or merged into a document of yours
+
+hapax <command> --help tells more. Exit codes: 0 done, 1 could not be done, 2 wrong usage.
+`
+
+const [name = '', ...args] = process.argv.slice(2)
+try {
+  if (name === '--help' || name === '-h') process.stdout.write(HELP)
+  else await commandOf(name)(args)
+} catch (error) {
+  if (!(error instanceof Failure)) throw error
+  process.stderr.write(`hapax: ${error.message}\n`)
+  process.exitCode = error.exitCode
+}
+
+function commandOf(word: string): Command {
+  const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
+  if (command !== undefined) return command
+  const what = word === '' ? 'Which command?' : `There is no command ${word}.`
+  throw new Failure(`${what}\n\n${HELP}`, 2)
+}

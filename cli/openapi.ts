@@ -1,0 +1,107 @@
+import { parseArgs } from 'node:util'
+
+import { stringify } from 'yaml'
+
+import { toOpenApiFragment, type OpenApiFragment } from '../src/core/openapi.ts'
+import { readContract } from './contract.ts'
+import { Failure, reasonOf } from './failure.ts'
+import { isObject, type JsonObject } from './openapi/json.ts'
+import { mergeOpenApi, type MergeOptions } from './openapi/merge.ts'
+import { rewrite } from './openapi/rewrite.ts'
+import { parseText, readText, writeText } from './text-file.ts'
+
+const HELP = `Usage: hapax openapi --from <contract> [--into <document>] [--out <file>]
+
+Writes the idempotency contract of a deployment as OpenAPI.
+
+  --from <URL|file>  a deployment, or its contract (/.well-known/idempotency)
+  --into <file>      merges into this OpenAPI 3 document, JSON or YAML, and prints the result:
+                     the document itself is only changed when --out names it
+  --prefix <path>    path of the gateway under which the paths of the document are;
+                     without it, what its servers say
+  --add              adds operations that the document does not have; else they are reported
+  --out <file>       writes there instead of printing
+  -h, --help         this text
+`
+
+const OPTIONS = {
+  from: { type: 'string' },
+  into: { type: 'string' },
+  prefix: { type: 'string' },
+  add: { type: 'boolean' },
+  out: { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+/** `hapax openapi`: the contract as OpenAPI, alone or merged into a document. @throws Failure */
+export async function openapi(args: string[]): Promise<void> {
+  const asked = parse(args)
+  if (asked.help) {
+    process.stdout.write(HELP)
+    return
+  }
+  if (asked.from === undefined) throw new Failure(`--from is missing.\n\n${HELP}`, 2)
+  if (asked.into === undefined && (asked.add || asked.prefix !== undefined)) {
+    throw new Failure('--add and --prefix go with --into.', 2)
+  }
+  const fragment = toFragment(await readContract(asked.from), asked.from)
+  const text =
+    asked.into === undefined
+      ? write(fragment, asked.out)
+      : await merged(asked.into, fragment, {
+          ...(asked.prefix !== undefined && { prefix: asked.prefix }),
+          missing: asked.add ? 'add' : 'report',
+        })
+  if (asked.out === undefined) process.stdout.write(text)
+  else await writeText(asked.out, text)
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS }).values
+  } catch (error) {
+    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
+  }
+}
+
+function toFragment(
+  contract: Parameters<typeof toOpenApiFragment>[0],
+  from: string,
+): OpenApiFragment {
+  try {
+    return toOpenApiFragment(contract)
+  } catch (error) {
+    // A pattern in a path that is no regular expression.
+    throw new Failure(`${from} has a path that cannot be read: ${reasonOf(error)}`)
+  }
+}
+
+function write(fragment: OpenApiFragment, out = ''): string {
+  if (/\.ya?ml$/i.test(out))
+    return stringify(fragment, { lineWidth: 0, aliasDuplicateObjects: false })
+  return `${JSON.stringify(fragment, null, 2)}\n`
+}
+
+async function merged(
+  file: string,
+  fragment: OpenApiFragment,
+  options: MergeOptions,
+): Promise<string> {
+  const text = await readText(file)
+  const before = toDocument(parseText(text, file), file)
+  const { document, notes } = mergeOpenApi(before, fragment, options)
+  for (const note of notes) process.stderr.write(`hapax: ${note}\n`)
+  return rewrite(text, before, document)
+}
+
+function toDocument(value: unknown, file: string): JsonObject {
+  if (isObject(value)) {
+    const { openapi: version, swagger } = value
+    if (/^3\.\d/.test(String(version))) return value
+    const found = version ?? swagger
+    if (found !== undefined) {
+      throw new Failure(`${file} is OpenAPI ${JSON.stringify(found)}; it has to be 3.0 or later.`)
+    }
+  }
+  throw new Failure(`${file} is not an OpenAPI document: it has no \`openapi: 3.x\`.`)
+}

@@ -1,0 +1,51 @@
+import { readFile, writeFile } from 'node:fs/promises'
+
+import { parse as parseYaml } from 'yaml'
+
+import { Failure, reasonOf } from './failure.ts'
+
+/** Reads a file as UTF-8. @throws Failure */
+export async function readText(file: string): Promise<string> {
+  try {
+    return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '')
+  } catch (error) {
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    throw new Failure(
+      isMissing ? `There is no file ${file}.` : `${file} could not be read: ${reasonOf(error)}`,
+    )
+  }
+}
+
+/** Writes a file as UTF-8. @throws Failure */
+export async function writeText(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text)
+  } catch (error) {
+    throw new Failure(`${file} could not be written: ${reasonOf(error)}`)
+  }
+}
+
+/** Whether a text is JSON; else it may be YAML. */
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/**
+ * Parses JSON or YAML.
+ *
+ * @param where What the text is called in messages.
+ * @throws Failure
+ */
+export function parseText(text: string, where: string): unknown {
+  if (isJson(text)) return JSON.parse(text)
+  try {
+    return parseYaml(text, { merge: true })
+  } catch (error) {
+    throw new Failure(`${where} is neither JSON nor YAML: ${reasonOf(error).trim()}`)
+  }
+}

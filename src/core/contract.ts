@@ -1,0 +1,67 @@
+import type { ProblemSlug, RetryWord } from './problem.ts'
+
+/** What a deployment promises about its protected routes, as machines read it. */
+export interface Contract {
+  /** Version of this document's form. */
+  readonly version: 1
+  readonly operations: readonly ContractOperation[]
+}
+
+/** One protected route. Times are seconds, sizes are bytes. */
+export interface ContractOperation {
+  /** Its name in records and metrics. */
+  readonly operation: string
+  /** `ALL` where the route takes every method. */
+  readonly method: string
+  /** Hono's pattern, such as `/orders/:id/status`. */
+  readonly path: string
+  readonly mode: 'enforce' | 'observe'
+  readonly preset: 'default' | 'ietf' | 'stripe'
+  readonly key: {
+    readonly required: boolean
+    /** Tried in this order. */
+    readonly sources: readonly ContractKeySource[]
+    /** `any`, `uuid`, or the pattern that a key must match. */
+    readonly format: string
+    readonly minLength: number
+    readonly maxLength: number
+  }
+  /** How long a result is replayed, from the end of the operation. */
+  readonly retentionSeconds: number
+  /** How long after that a late retry is refused. */
+  readonly tombstoneSeconds: number
+  /** How long a duplicate waits for the call that runs. */
+  readonly waitSeconds: number
+  readonly timeoutSeconds: number
+  readonly fingerprint: {
+    readonly version: string
+    readonly ignore: readonly string[]
+    readonly dates: readonly string[]
+    readonly headers: readonly string[]
+    readonly query: boolean
+  }
+  readonly limits: { readonly requestBytes: number; readonly responseBytes: number }
+  /** What is done about an outcome that nobody knows. */
+  readonly unknown: 'hold' | 'probe' | 'resend'
+  /** Whether `Prefer: respond-async` is obeyed from the first request on. */
+  readonly respondAsync: boolean
+  /** What may be answered instead of the operation's own answer. */
+  readonly problems: readonly {
+    readonly type: ProblemSlug
+    readonly status: number
+    readonly title: string
+    readonly retry: RetryWord
+  }[]
+}
+
+/** Where a key is read from. */
+export type ContractKeySource =
+  | { readonly in: 'header'; readonly name: string }
+  /** A JSON pointer, or the name of a form field as one. */
+  | { readonly in: 'body'; readonly pointer: string }
+  /** The values that name the operation; the client sends no key of its own. */
+  | { readonly in: 'business'; readonly pointers: readonly string[] }
+  /** OASIS Repeatable Requests 1.0. */
+  | { readonly in: 'repeatability' }
+  /** A member of `params._meta` of a JSON-RPC `tools/call` (Model Context Protocol). */
+  | { readonly in: 'mcp'; readonly meta: string }

@@ -1,0 +1,156 @@
+import { concat } from './body.ts'
+
+/** The longest event that is held back to be read; a stream never holds more. */
+export const MAX_EVENT_BYTES = 8 * 1024 * 1024
+
+const LINE_FEED = 0x0a
+const CARRIAGE_RETURN = 0x0d
+
+/**
+ * A `data` line with the line end before it, its own looked at but left: what is taken out so cannot
+ * make one CRLF of a CR and an LF. Not with the flag `m`: for that, U+2028 ends a line too.
+ */
+const DATA_LINE = /(^|\r\n?|\n)data(?:: ?([^\r\n]*))?(?=(\r\n?|\n))/g
+
+const NOTHING = new Uint8Array()
+
+/**
+ * Rewrites the data of a `text/event-stream` (WHATWG HTML §9.2), each event as soon as it is whole.
+ *
+ * An event whose data stays the same is passed on byte for byte, and so is what is not rewritten: an
+ * event without data, one of more than 8 MiB, an incomplete one at the end. In a changed event the
+ * other lines stay.
+ *
+ * @param mapData Takes the data of an event and returns what shall stand in its place, with LF alone
+ *   between lines; `null` drops the event, with its `id`.
+ */
+export function mapEvents(
+  mapData: (data: string) => string | null,
+): TransformStream<Uint8Array, Uint8Array> {
+  // One for the whole stream: only at its start is a byte order mark none of the text.
+  const decoder = new TextDecoder()
+  const encoder = new TextEncoder()
+  const findEnds = createEndFinder()
+  const head = createHead()
+  let isHalfDropped = false
+
+  const endEvent = (tail: Uint8Array) => {
+    const { bytes, isWhole } = head.complete(tail)
+    if (!isWhole) {
+      isHalfDropped = false
+      return bytes
+    }
+    const event = decoder.decode(bytes, { stream: true })
+    // The LF of the CRLF that a dropped event ended with is dropped too.
+    const mapped = isHalfDropped && event === '\n' ? null : mapEvent(event, mapData)
+    isHalfDropped = mapped === null && event.endsWith('\r')
+    return mapped === event ? bytes : encoder.encode(mapped ?? '')
+  }
+
+  return new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      const parts: Uint8Array[] = []
+      let start = 0
+      for (const end of findEnds(chunk)) {
+        parts.push(endEvent(chunk.subarray(start, end)))
+        start = end
+      }
+      parts.push(head.append(chunk.subarray(start)))
+      enqueue(controller, concat(parts))
+    },
+    flush(controller) {
+      enqueue(controller, head.complete(NOTHING).bytes)
+    },
+  })
+}
+
+function enqueue(controller: TransformStreamDefaultController<Uint8Array>, bytes: Uint8Array) {
+  if (bytes.length > 0) controller.enqueue(bytes)
+}
+
+/**
+ * Tells, chunk by chunk, behind which bytes an event ends: those that end an empty line.
+ *
+ * CR ends it at once. A sender that uses CR alone may send nothing more for long, so the LF of a CRLF
+ * is an end of its own, of an event that is empty.
+ */
+function createEndFinder(): (chunk: Uint8Array) => readonly number[] {
+  let before = 0
+  let isFirst = true
+  return (chunk) => {
+    const ends: number[] = []
+    for (let at = 0; at < chunk.length; at += 1) {
+      const byte = chunk[at] ?? 0
+      const isSecondHalf = byte === LINE_FEED && before === CARRIAGE_RETURN
+      const isLineEmpty = isFirst || (isLineEnd(before) && !isSecondHalf)
+      isFirst = isLineEnd(byte) && isLineEmpty
+      if (isFirst) ends.push(at + 1)
+      before = byte
+    }
+    return ends
+  }
+}
+
+function isLineEnd(byte: number): boolean {
+  return byte === LINE_FEED || byte === CARRIAGE_RETURN
+}
+
+/** Holds what earlier chunks had of the event that has begun, up to the limit. */
+function createHead() {
+  /** Grows by doubling: a chunk can be a single byte. */
+  let held = NOTHING
+  /** Bytes past the limit are counted but not held. */
+  let count = 0
+
+  const release = (tail: Uint8Array) => {
+    const bytes = concat([held.subarray(0, count), tail])
+    held = NOTHING
+    return bytes
+  }
+
+  const hold = (bytes: Uint8Array) => {
+    const size = count + bytes.length
+    if (size > held.length) {
+      const grown = new Uint8Array(Math.min(2 * size, MAX_EVENT_BYTES))
+      grown.set(held)
+      held = grown
+    }
+    held.set(bytes, count)
+    return NOTHING
+  }
+
+  return {
+    /** Returns what is not held and must be passed on. */
+    append(bytes: Uint8Array): Uint8Array {
+      const isTooLong = count + bytes.length > MAX_EVENT_BYTES
+      const passed = isTooLong ? release(bytes) : hold(bytes)
+      count += bytes.length
+      return passed
+    },
+    /** Returns the event with its last bytes, or, past the limit, what was not passed on yet. */
+    complete(tail: Uint8Array) {
+      const isWhole = count + tail.length <= MAX_EVENT_BYTES
+      const bytes = release(tail)
+      count = 0
+      return { bytes, isWhole }
+    },
+  }
+}
+
+/** An event with its data rewritten; `null` where it is dropped. */
+function mapEvent(event: string, mapData: (data: string) => string | null): string | null {
+  const values: string[] = []
+  for (const [, , value = ''] of event.matchAll(DATA_LINE)) values.push(value)
+  const data = values.join('\n')
+  // WHATWG HTML §9.2.6: then there is no event.
+  if (data === '') return event
+  const mapped = mapData(data)
+  if (mapped === null) return null
+  if (mapped === data) return event
+  const lines = mapped.split('\n')
+  // All of them stand where the first data line stood.
+  return event.replace(DATA_LINE, (_line, before: string, _value, lineEnd: string) => {
+    const fields = lines.splice(0).map((line) => `data: ${line}`)
+    return fields.length > 0 ? before + fields.join(lineEnd) : ''
+  })
+}

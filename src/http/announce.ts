@@ -1,0 +1,28 @@
+import type { Context } from 'hono'
+
+import type { Policy } from '../config/policy.ts'
+import type { ProblemSlug } from '../core/problem.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { problemPath } from './problem-response.ts'
+
+/**
+ * Tells a client, where the route says so, that a request as this one will be refused one day:
+ * `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Hapax-Warning` with the problem it will be.
+ */
+export function announce(
+  c: Context<GatewayEnv>,
+  { sunset }: Policy,
+  response: Response,
+  slug: ProblemSlug,
+): Response {
+  if (sunset === undefined || response.status === 101) return response
+  const { deprecated, at, link } = sunset
+  const told = new Response(response.body, response)
+  const deprecatedAt = deprecated === undefined ? null : Math.floor(Date.parse(deprecated) / 1_000)
+  if (deprecatedAt !== null) told.headers.set('Deprecation', `@${deprecatedAt}`)
+  told.headers.set('Sunset', new Date(at).toUTCString())
+  told.headers.set('Hapax-Warning', slug)
+  const about = link ?? new URL(problemPath(slug), c.req.url).href
+  told.headers.append('Link', `<${about}>; rel="sunset"; type="text/html"`)
+  return told
+}

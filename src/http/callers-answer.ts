@@ -1,0 +1,29 @@
+import { answerEvents, type JsonRpcCall, toAnswerOf } from '../core/json-rpc.ts'
+import type { WireResponse } from '../core/snapshot.ts'
+import { isProblem, type Verdict } from './verdict.ts'
+
+/**
+ * Makes the answer to another JSON-RPC call of the same operation the answer to this one. What the
+ * origin has encoded stays as it is: it cannot be read here.
+ */
+export async function toCallersAnswer(call: JsonRpcCall, verdict: Verdict): Promise<Verdict> {
+  const { status, reply } = verdict
+  const isOfAnother = status === 'replayed' || status === 'joined'
+  if (!isOfAnother || isProblem(reply) || reply.body === null) return verdict
+  const headers = new Headers([...reply.headers].map(([name, value]) => [name, value]))
+  if (headers.has('content-encoding')) return verdict
+  const type = headers.get('content-type') ?? ''
+  if (type.startsWith('text/event-stream')) return withBody(verdict, reply, toEvents(call, reply))
+  if (!type.startsWith('application/json')) return verdict
+  const answer = toAnswerOf(call, await new Response(reply.body).text())
+  return withBody(verdict, reply, new TextEncoder().encode(answer))
+}
+
+function toEvents(call: JsonRpcCall, { body }: WireResponse) {
+  const stream = body instanceof ReadableStream ? body : new Response(body).body
+  return stream?.pipeThrough(answerEvents(call)) ?? null
+}
+
+function withBody(verdict: Verdict, reply: WireResponse, body: WireResponse['body']): Verdict {
+  return { ...verdict, reply: { ...reply, body, bodyBytes: null } }
+}

@@ -1,0 +1,62 @@
+import type { Context } from 'hono'
+
+import type { Policy } from '../config/policy.ts'
+import type { Answer } from '../core/answer.ts'
+import { type Differences, findDifferences, type PlaceDigests } from '../core/differences.ts'
+import { deriveSealKey, seal, unseal } from '../core/seal.ts'
+import type { Admitted } from './admit.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { mismatch, toVerdict, type Verdict } from './verdict.ts'
+
+/**
+ * Seals the digests of what a request is made of, for the record: they open only with the client's
+ * key, which is not stored, so that nobody who reads the storage learns names or tries out values.
+ */
+export async function sealPlaces(
+  c: Context<GatewayEnv>,
+  operationId: string,
+  clientKey: string,
+  digests: PlaceDigests,
+): Promise<string> {
+  const key = await keyOf(c, operationId, clientKey)
+  const bytes = new TextEncoder().encode(JSON.stringify([...digests]))
+  return btoa(String.fromCharCode(...(await seal(key, operationId, bytes))))
+}
+
+/** Says what the object has answered, and of a mismatch in what the requests differ. */
+export async function explain(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  admitted: Admitted,
+  answer: Answer,
+): Promise<Verdict> {
+  const verdict = toVerdict(answer, policy)
+  if (answer.kind !== 'mismatch') return verdict
+  return { ...verdict, reply: mismatch(policy, await compare(c, admitted, answer.places)) }
+}
+
+/** Tells in what a request differs from the one that the record is of; `null` where that cannot be told. */
+async function compare(
+  c: Context<GatewayEnv>,
+  { claim, key: clientKey, compared }: Admitted,
+  places: string,
+): Promise<Differences | null> {
+  const { operationId } = claim
+  try {
+    const key = await keyOf(c, operationId, clientKey)
+    const opened = await unseal(
+      key,
+      operationId,
+      Uint8Array.from(atob(places), (char) => char.charCodeAt(0)),
+    )
+    const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
+    return await findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
+  } catch {
+    // The secret was changed; that the requests differ is certain all the same.
+    return null
+  }
+}
+
+function keyOf(c: Context<GatewayEnv>, operationId: string, clientKey: string) {
+  return deriveSealKey(`hapax ${c.env.HAPAX_DIGEST_KEY ?? ''}`, 'places', operationId, clientKey)
+}

@@ -1,0 +1,203 @@
+import type { Context } from 'hono'
+
+import type { Policy } from '../config/policy.ts'
+import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
+import { toCanonicalText } from '../core/fingerprint/json.ts'
+import { parsePairs } from '../core/fingerprint/pairs.ts'
+import { parsePointer } from '../core/fingerprint/pointers.ts'
+import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
+import { findValue } from '../core/json-spans.ts'
+import { hasMcp, type KeySource } from '../core/key-source.ts'
+import { checkFormat, parseKey, parsePlainKey } from '../core/key.ts'
+import { problem, type Problem } from '../core/problem.ts'
+import { ok, type Result } from '../core/result.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import type { Payload } from './payload.ts'
+import { operationOf } from './route-policy.ts'
+
+/** What a request says of its key. */
+export type FoundKey =
+  | {
+      readonly kind: 'key'
+      readonly key: string
+      readonly source: KeySource['in']
+      /** The JSON-RPC call that it names, where the route is an MCP server. */
+      readonly call: JsonRpcCall | null
+    }
+  | { readonly kind: 'none' }
+  | {
+      readonly kind: 'refused'
+      readonly problem: Problem
+      readonly source: KeySource['in'] | null
+    }
+  /** Nothing that could be executed twice: it goes on untouched. */
+  | { readonly kind: 'no-operation' }
+
+type Source<place extends KeySource['in']> = Extract<KeySource, { readonly in: place }>
+
+/** A key, what is wrong with it, or `null` where the source has none. */
+type Sourced = Result<string, string | Problem> | null
+
+const MCP_METHOD = 'tools/call'
+
+/** Looks for the key of a request in the sources of its route. */
+export async function findKey(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  payload: Payload,
+): Promise<FoundKey> {
+  if (!hasMcp(policy.key)) return findIn(c, policy, payload, null)
+  const message = await readMcpCall(payload)
+  return message.kind === 'call' ? findIn(c, policy, payload, message.call) : message
+}
+
+async function findIn(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  payload: Payload,
+  call: JsonRpcCall | null,
+): Promise<FoundKey> {
+  for (const source of policy.key) {
+    // oxlint-disable-next-line no-await-in-loop -- the first one that has a key
+    const found = await readSource(c, policy, payload, source)
+    if (found === null) continue
+    const checked = found.ok ? check(found.value, source, policy) : found
+    if (!checked.ok)
+      return { kind: 'refused', problem: toProblem(checked.error), source: source.in }
+    return { kind: 'key', key: checked.value, source: source.in, call }
+  }
+  return { kind: 'none' }
+}
+
+function check(key: string, source: KeySource, { keyFormat }: Policy): Result<string, string> {
+  // What is made of business values is no key that the client chose.
+  return source.in === 'business' ? ok(key) : checkFormat(key, keyFormat)
+}
+
+const toProblem = (fault: string | Problem) =>
+  typeof fault === 'string' ? problem('key-invalid', fault) : fault
+
+async function readSource(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  payload: Payload,
+  source: KeySource,
+): Promise<Sourced> {
+  switch (source.in) {
+    case 'header': {
+      const field = c.req.header(source.name)
+      return field === undefined ? null : parseKey(field)
+    }
+    case 'repeatability':
+      return readRepeatability(c, policy)
+    case 'body':
+      return readPlain(payload, source.pointer)
+    case 'mcp':
+      return readPlain(payload, `/params/_meta/${escape(source.meta)}`)
+    case 'business':
+      return readBusiness(c, policy, payload, source)
+  }
+}
+
+const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
+
+/** OASIS Repeatable Requests 1.0: both fields or none, and none counts on GET and HEAD. */
+function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourced {
+  const id = c.req.header('Repeatability-Request-ID')
+  const firstSent = c.req.header('Repeatability-First-Sent')
+  const isSafe = c.req.method === 'GET' || c.req.method === 'HEAD'
+  if (isSafe || (id === undefined && firstSent === undefined)) return null
+  if (id === undefined || firstSent === undefined) {
+    return { ok: false, error: 'Send Repeatability-Request-ID and Repeatability-First-Sent both.' }
+  }
+  const fault = checkFirstSent(firstSent, c.var.hapax.startedAt - retention)
+  if (fault !== null) return { ok: false, error: fault }
+  // A UUID is the same in either case.
+  return parseKey(UUID.test(id) ? id.toLowerCase() : id)
+}
+
+/** @param earliest From when on operations are remembered, in epoch milliseconds. */
+function checkFirstSent(firstSent: string, earliest: number): string | Problem | null {
+  const firstSentAt = Date.parse(firstSent)
+  // IMF-fixdate (RFC 9110 §5.6.7), which is what this writes, and no other form of a date.
+  if (Number.isNaN(firstSentAt) || new Date(firstSentAt).toUTCString() !== firstSent) {
+    return 'Repeatability-First-Sent must be a date such as Tue, 26 Mar 2019 16:06:51 GMT.'
+  }
+  if (firstSentAt >= earliest) return null
+  const detail = 'It was sent first before the time that this route remembers.'
+  return problem('key-expired', detail, { status: 412 })
+}
+
+async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
+  const read = await payload.read()
+  if (!read.ok) return read
+  const value = valueAt(read.value, pointer)
+  if (value === null) return null
+  if (typeof value !== 'string')
+    return { ok: false, error: `The key at ${pointer} is not one string.` }
+  return parsePlainKey(value)
+}
+
+async function readBusiness(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  payload: Payload,
+  { pointers }: Source<'business'>,
+): Promise<Sourced> {
+  const read = await payload.read()
+  if (!read.ok) return read
+  const values = pointers.map((pointer) => valueAt(read.value, pointer))
+  const texts = values.flatMap((value) => (value === null ? [] : [JSON.stringify(value)]))
+  if (texts.length < values.length) return null
+  return ok(await c.var.hapax.digest('business key', operationOf(c, policy), ...texts))
+}
+
+/** The exact text of a number or boolean. */
+interface Literal {
+  readonly literal: string
+}
+
+/** A scalar of a body; `null` where there is none, or JSON's own null. */
+function valueAt(body: ReadBody, pointer: string): string | Literal | null {
+  const tokens = parsePointer(pointer)
+  if (!tokens.ok) return null
+  if (body.canonical.kind === 'form') return fieldOf(body.bytes, tokens.value)
+  if (body.canonical.kind !== 'json') return null
+  const text = new TextDecoder().decode(body.bytes)
+  const span = findValue(text, tokens.value)
+  if (span === null) return null
+  const literal = toCanonicalText(text.slice(span.start, span.end), undefined)
+  if (literal.startsWith('"')) return JSON.parse(literal) as string
+  return literal === 'null' || /^[[{]/.test(literal) ? null : { literal }
+}
+
+/** The field of a name; of several with one name, all of them. */
+function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): string | Literal | null {
+  if (more.length > 0) return null
+  const named = parsePairs(bytes).filter((pair) => toText(pair.name) === name)
+  const [value = null, ...others] = named.map((pair) => toText(pair.value))
+  return others.length === 0 ? value : { literal: JSON.stringify([value, ...others]) }
+}
+
+const toText = (binary: string) =>
+  new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
+
+const escape = (token: string) => token.replaceAll('~', '~0').replaceAll('/', '~1')
+
+type McpMessage =
+  | { readonly kind: 'call'; readonly call: JsonRpcCall }
+  | Extract<FoundKey, { kind: 'refused' | 'no-operation' }>
+
+/** Only a call of a tool is an operation, and each is sent on its own. */
+async function readMcpCall(payload: Payload): Promise<McpMessage> {
+  const read = await payload.read()
+  if (!read.ok) return { kind: 'refused', problem: read.error, source: 'mcp' }
+  if (read.value.canonical.kind !== 'json') return { kind: 'no-operation' }
+  const text = new TextDecoder().decode(read.value.bytes)
+  const call = readCall(text)
+  if (call?.method === MCP_METHOD) return { kind: 'call', call }
+  const messages = [JSON.parse(text)].flat() as readonly ({ method?: unknown } | null)[]
+  if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
+  const detail = `A ${MCP_METHOD} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
+  return { kind: 'refused', problem: problem('payload-invalid', detail), source: 'mcp' }
+}

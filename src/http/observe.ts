@@ -1,0 +1,254 @@
+import type { Context } from 'hono'
+
+import type { Policy } from '../config/policy.ts'
+import { classifyStatus, type Outcome } from '../core/outcome.ts'
+import type { ProblemSlug } from '../core/problem.ts'
+import type { ClaimRef } from '../core/record.ts'
+import type { Evidence, Settlement } from '../core/settle.ts'
+import type { SnapshotHead } from '../core/snapshot.ts'
+import type { Caller, ClaimAnswer } from '../durable/operation-guard.ts'
+import { logFault } from '../metrics/log.ts'
+import { admit, type Admitted } from './admit.ts'
+import { announce } from './announce.ts'
+import { recordVerdict, type Subject } from './conclude.ts'
+import { findKey } from './find-key.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import type { GuardedWork } from './guarded-work.ts'
+import { askObject } from './object.ts'
+import { Payload } from './payload.ts'
+import { recoveryOf } from './plan.ts'
+import { operationOf } from './route-policy.ts'
+import {
+  isProblem,
+  keyMissing,
+  rejected,
+  storeFault,
+  tenantMissing,
+  toStatus,
+  toVerdict,
+  UNPROTECTED,
+  type Verdict,
+} from './verdict.ts'
+
+/** Whether a route that observes enforces for the tenant of this request already. */
+export async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
+  const { percent, tenants } = enforce
+  if (percent === 0 && tenants.length === 0) return false
+  const tenant = await tenantOf(c)
+  if (!tenant) return false
+  return tenants.includes(tenant) || (await shareOf(c, tenant)) < percent
+}
+
+/** Who cannot be told is observed, whatever the reason. */
+async function tenantOf(c: Context<GatewayEnv>): Promise<string | null> {
+  try {
+    return (await c.var.hapax.tenant(c)) ?? null
+  } catch (error) {
+    logFault('a tenant could not be resolved', error)
+    return null
+  }
+}
+
+/** Where a tenant stands among all of them, from 0 to 100: always at the same place. */
+async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> {
+  const hash = await c.var.hapax.digest('share', tenant)
+  const bytes = new TextEncoder().encode(hash.slice(0, 8))
+  return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
+}
+
+/** What a request would have come to. */
+interface Foreseen {
+  readonly verdict: Pick<Verdict, 'status'> & Partial<Pick<Verdict, 'reply'>>
+  readonly source: Subject['source']
+  readonly admitted: Admitted | null
+  /** Where it would have been executed: what its answer is to end. */
+  readonly claim: ClaimRef | null
+}
+
+/**
+ * Lets a request through as if the route were not guarded, and records what would have happened:
+ * in records of their own, which no enforced request meets.
+ */
+export async function observe(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  work: GuardedWork,
+  subject: Subject,
+): Promise<Response> {
+  const payload = new Payload(c, policy)
+  const foreseen = foresee(c, policy, payload)
+  // Whoever waits for it hears of a failure; where nobody does, the answer went wrong itself.
+  foreseen.catch(() => {})
+  // What is announced is a header, so it has to be known before the answer.
+  const early = policy.sunset === undefined ? null : await foreseen
+  await payload.bytes()
+  await payload.restore()
+  const answered = await work.untouched()
+  const response = correlate(c, early ? tell(c, policy, answered, early) : answered)
+  const { status } = response
+  const recorded = foreseen.then((known) => record(c, policy, { subject, status }, known))
+  c.executionCtx.waitUntil(recorded.catch((error: unknown) => logFault('nothing observed', error)))
+  return response
+}
+
+/** The one header that an observed answer gets. An upgrade stays as it is: it has no second answer. */
+function correlate(c: Context<GatewayEnv>, response: Response): Response {
+  if (response.status === 101) return response
+  const correlated = new Response(response.body, response)
+  correlated.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  return correlated
+}
+
+/** @returns `null` for what is no operation. */
+async function foresee(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  payload: Payload,
+): Promise<Foreseen | null> {
+  const found = await findKey(c, policy, payload)
+  const refused = (verdict: Foreseen['verdict'], more: Partial<Foreseen> = {}): Foreseen => {
+    return { verdict, source: null, admitted: null, claim: null, ...more }
+  }
+  switch (found.kind) {
+    case 'no-operation':
+      return null
+    case 'refused':
+      return refused(rejected(found.problem), { source: found.source })
+    case 'none':
+      return refused(policy.required ? rejected(keyMissing(policy)) : UNPROTECTED, {
+        source: 'none',
+      })
+    case 'key':
+  }
+  const { source } = found
+  const tenant = await tenantOf(c)
+  if (!tenant) return refused(rejected(tenantMissing()), { source })
+  const introduced = { operation: operationOf(c, policy), tenant, found }
+  const admission = await admit(c, policy, introduced, payload)
+  if (!admission.ok) return refused(rejected(admission.error), { source })
+  const admitted = admission.value
+  const answer = await claim(c, policy, admitted)
+  if (answer === null) return refused(storeFault(), { source, admitted })
+  if (answer.kind === 'granted') {
+    return { verdict: EXECUTED, source, admitted, claim: answer.claim }
+  }
+  const verdict = answer.kind === 'too_large' ? ofRepeat(policy, answer) : toVerdict(answer, policy)
+  return { verdict, source, admitted, claim: null }
+}
+
+/** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */
+function ofRepeat(
+  { outcomes }: Policy,
+  { originStatus = 0 }: Extract<ClaimAnswer, { kind: 'too_large' }>,
+): Foreseen['verdict'] {
+  const isUnknown = classifyStatus(originStatus, outcomes, null) === 'unknown'
+  return { status: isUnknown ? 'unknown' : 'replayed' }
+}
+
+const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
+
+const NOBODY: Caller = {
+  isAsync: false,
+  waitMs: 0,
+  corsOrigin: null,
+  probeHeaders: [],
+  sealKeys: [],
+  deadlineAt: null,
+  rateLimiter: null,
+}
+
+/** @returns `null` where the store fails. */
+async function claim(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  { claim: known }: Admitted,
+): Promise<ClaimAnswer | null> {
+  const operationId = await c.var.hapax.digest('observed', known.operationId)
+  const request = {
+    ...known,
+    operationId,
+    // Nothing observed is remembered longer than results are.
+    recovery: recoveryOf(c, { ...policy, unknown: 'resend', durable: false }, known),
+    reauthorizePath: null,
+    isAccepted: false,
+    leaseMs: policy.lease,
+  }
+  return askObject(c, operationId, (object) => object.claim(request, NOBODY)).catch(() => null)
+}
+
+async function record(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  { subject, status }: { readonly subject: Subject; readonly status: number },
+  foreseen: Foreseen | null,
+): Promise<void> {
+  if (foreseen === null) return
+  const { verdict, source, admitted, claim: granted } = foreseen
+  const outcome = granted === null ? null : await settle(c, policy, granted, status)
+  const reply = verdict.reply
+  recordVerdict(
+    c,
+    {
+      ...subject,
+      source,
+      tenant: admitted?.claim.tenant ?? null,
+      operationId: admitted?.claim.operationId ?? null,
+      requestBytes: admitted?.body.byteLength ?? 0,
+    },
+    { ...UNPROTECTED, outcome, reply },
+    { status, wouldBe: outcome === null ? verdict.status : toStatus(outcome) },
+  )
+}
+
+/** Ends an observed claim by the status of the answer. */
+async function settle(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  granted: ClaimRef,
+  status: number,
+): Promise<Outcome> {
+  const outcome = classifyStatus(status, policy.outcomes, null)
+  const evidence = { originStatus: status, fault: null }
+  const snapshot = { status, headers: [], corsOrigin: null, bodyBytes: 0, body: 'omitted' } as const
+  const kept = outcome === 'unknown' && policy.unknown !== 'resend' ? 'failed' : outcome
+  const settlement = toSettlementOf(kept, { evidence, snapshot })
+  const call = { claim: granted, settlement, end: { kind: 'too_large' }, sealKey: null } as const
+  await askObject(c, granted.operationId, (object) => object.settle(call))
+  return outcome
+}
+
+function toSettlementOf(
+  outcome: Outcome,
+  { evidence, snapshot }: { readonly evidence: Evidence; readonly snapshot: SnapshotHead },
+): Settlement {
+  switch (outcome) {
+    case 'succeeded':
+    case 'failed':
+      return { outcome, evidence, snapshot, retentionMs: null }
+    case 'not_executed':
+      return { outcome, evidence, coversAll: false }
+    case 'unknown':
+      return { outcome, evidence, reason: 'origin-answered' }
+  }
+}
+
+function tell(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  response: Response,
+  { verdict: { reply }, source }: Foreseen,
+): Response {
+  if (source === 'none') return announce(c, policy, response, 'key-missing')
+  const isRefused = reply !== undefined && isProblem(reply) && WILL_BE_REFUSED.has(reply.slug)
+  return isRefused ? announce(c, policy, response, reply.slug) : response
+}
+
+/** What is refused whenever it is sent, not for what else happens at the time. */
+const WILL_BE_REFUSED: ReadonlySet<ProblemSlug> = new Set([
+  'key-missing',
+  'key-invalid',
+  'key-reused',
+  'payload-invalid',
+  'payload-too-large',
+  'tenant-missing',
+])

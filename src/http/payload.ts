@@ -1,0 +1,83 @@
+import type { Context } from 'hono'
+
+import type { Policy } from '../config/policy.ts'
+import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
+import { type ReadBody, readBody } from '../core/fingerprint/fingerprint.ts'
+import { problem, type Problem } from '../core/problem.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+/** The body of a request, read once and only where something needs it. */
+export class Payload {
+  readonly #c: Context<GatewayEnv>
+  readonly #policy: Policy
+  #collected: Promise<CollectedBody | null> | undefined
+  #read: Promise<Result<ReadBody, Problem>> | undefined
+
+  constructor(c: Context<GatewayEnv>, policy: Policy) {
+    this.#c = c
+    this.#policy = policy
+  }
+
+  /** As it came; `null` where it has more bytes than the route allows, declared or sent. */
+  async bytes(): Promise<Uint8Array<ArrayBuffer> | null> {
+    const collected = await this.#collect()
+    return collected?.kind === 'whole' ? collected.bytes : null
+  }
+
+  /** What was read of it already, or `null`. */
+  async soFar(): Promise<Uint8Array<ArrayBuffer> | null> {
+    return this.#collected === undefined ? null : this.bytes()
+  }
+
+  /** As what its type says. */
+  read(): Promise<Result<ReadBody, Problem>> {
+    return (this.#read ??= this.#readAs())
+  }
+
+  async #readAs(): Promise<Result<ReadBody, Problem>> {
+    const { fingerprint, limits } = this.#policy
+    const bytes = await this.bytes()
+    if (bytes === null) return err(tooLarge(limits.request))
+    const read = await readBody(bytes, this.#c.req.raw.headers, fingerprint, limits.request)
+    if (read.ok) return ok(read.value)
+    const fault = read.error
+    return err(
+      fault.kind === 'payload-invalid'
+        ? problem('payload-invalid', fault.reason)
+        : tooLarge(fault.limitBytes),
+    )
+  }
+
+  /** Puts it back as it came, for whoever reads the request next. */
+  async restore(): Promise<void> {
+    const collected = await this.#collected
+    if (collected?.kind === 'whole') restoreBody(this.#c, collected.bytes)
+    if (collected?.kind === 'over') restoreBody(this.#c, continueBody(collected))
+  }
+
+  /** @returns `null` where it declares more bytes than the route allows, and is not read. */
+  #collect(): Promise<CollectedBody | null> {
+    return (this.#collected ??= collect(this.#c, this.#policy.limits.request))
+  }
+}
+
+/** Puts a body back that was read. */
+export function restoreBody(c: Context<GatewayEnv>, body: BodyInit): void {
+  if (c.req.raw.body !== null) c.req.raw = new Request(c.req.raw, { body })
+}
+
+async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<CollectedBody | null> {
+  const request = c.req.raw
+  if (Number(request.headers.get('content-length') ?? 0) > limitBytes) return null
+  // A middleware before may have read it; Hono keeps what was read.
+  const stream = request.bodyUsed ? new Blob([await c.req.arrayBuffer()]).stream() : request.body
+  return collectBody(stream, limitBytes)
+}
+
+function tooLarge(limitBytes: number): Problem {
+  return problem(
+    'payload-too-large',
+    `The body has more than the ${limitBytes} bytes of this route.`,
+  )
+}

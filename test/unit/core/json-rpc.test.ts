@@ -1,0 +1,231 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+
+import { answerEvents, type JsonRpcCall, readCall, toAnswerOf } from '../../../src/core/json-rpc.ts'
+
+const callOf = (overrides: Partial<JsonRpcCall> = {}): JsonRpcCall => ({
+  method: 'tools/call',
+  id: '"new"',
+  progressToken: '7.0',
+  ...overrides,
+})
+
+const progressOf = (token: string) =>
+  `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":${token},"progress":0.50}}`
+
+/** What comes out of the stream, put in byte by byte or at once. */
+async function answerText(
+  call: JsonRpcCall,
+  text: string,
+  size = text.length * 4,
+): Promise<string> {
+  const bytes = new TextEncoder().encode(text)
+  const source = new ReadableStream<Uint8Array>({
+    start(controller) {
+      for (let at = 0; at < bytes.length; at += size) controller.enqueue(bytes.slice(at, at + size))
+      controller.close()
+    },
+  })
+  return new Response(source.pipeThrough(answerEvents(call))).text()
+}
+
+const identifier = fc.oneof(
+  fc.string({ unit: 'grapheme' }).map((text) => JSON.stringify(text)),
+  fc.double({ noDefaultInfinity: true, noNaN: true }).map((number) => JSON.stringify(number)),
+  fc.constantFrom('1.0', '-0', '12345678901234567890', '1E3', String.raw`"\u0061\/"`),
+)
+
+describe('readCall', () => {
+  it.each([
+    {
+      name: 'a call with a number',
+      text: '{"jsonrpc":"2.0","id":1,"method":"tools/call"}',
+      expected: { method: 'tools/call', id: '1', progressToken: null },
+    },
+    {
+      name: 'a call with a progress token',
+      text: '{"jsonrpc":"2.0","id":"a","method":"m","params":{"_meta":{"progressToken":"t"}}}',
+      expected: { method: 'm', id: '"a"', progressToken: '"t"' },
+    },
+    {
+      name: 'spellings of its own',
+      text: String.raw` { "\u0069d" : 1.0e0 , "method":"tools\/call", "params" : {"_meta":{ "progressToken" : 12345678901234567890 }}, "jsonrpc":"2\u002e0" } `,
+      expected: { method: 'tools/call', id: '1.0e0', progressToken: '12345678901234567890' },
+    },
+    {
+      name: 'a negative id',
+      text: '{"jsonrpc":"2.0","id":-1,"method":"m"}',
+      expected: { method: 'm', id: '-1', progressToken: null },
+    },
+    {
+      name: 'empty strings',
+      text: '{"jsonrpc":"2.0","id":"","method":""}',
+      expected: { method: '', id: '""', progressToken: null },
+    },
+    {
+      name: 'parameters by position',
+      text: '{"jsonrpc":"2.0","id":1,"method":"m","params":[{"_meta":{"progressToken":1}}]}',
+      expected: { method: 'm', id: '1', progressToken: null },
+    },
+    {
+      name: 'a progress token elsewhere',
+      text: '{"jsonrpc":"2.0","id":1,"method":"m","params":{"progressToken":1},"_meta":{"progressToken":2}}',
+      expected: { method: 'm', id: '1', progressToken: null },
+    },
+    {
+      name: 'a progress token that is none',
+      text: '{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"progressToken":null}}}',
+      expected: { method: 'm', id: '1', progressToken: null },
+    },
+  ])('reads $name', ({ text, expected }) => {
+    expect(readCall(text)).toEqual(expected)
+  })
+
+  it.each([
+    { name: 'a batch', text: '[{"jsonrpc":"2.0","id":1,"method":"m"}]' },
+    { name: 'a notification', text: '{"jsonrpc":"2.0","method":"m"}' },
+    { name: 'a response', text: '{"jsonrpc":"2.0","id":1,"result":{}}' },
+    { name: 'an id of null', text: '{"jsonrpc":"2.0","id":null,"method":"m"}' },
+    { name: 'an id that is an object', text: '{"jsonrpc":"2.0","id":{},"method":"m"}' },
+    { name: 'a method that is no string', text: '{"jsonrpc":"2.0","id":1,"method":1}' },
+    { name: 'another version', text: '{"jsonrpc":"1.0","id":1,"method":"m"}' },
+    { name: 'a version that is a number', text: '{"jsonrpc":2.0,"id":1,"method":"m"}' },
+    { name: 'no version', text: '{"id":1,"method":"m"}' },
+    { name: 'a call inside a string', text: String.raw`"{\"jsonrpc\":\"2.0\"}"` },
+    { name: 'text that is not JSON', text: '{"jsonrpc":"2.0","id":1,"method":"m"' },
+    { name: 'no text', text: '' },
+  ])('takes no call from $name', ({ text }) => {
+    expect(readCall(text)).toBeNull()
+  })
+
+  it('keeps the spelling of every id and token', () => {
+    fc.assert(
+      fc.property(identifier, identifier, (id, progressToken) => {
+        const text = `{"jsonrpc":"2.0","id":${id},"method":"m","params":{"_meta":{"progressToken":${progressToken}}}}`
+        expect(readCall(text)).toEqual({ method: 'm', id, progressToken })
+      }),
+    )
+  })
+})
+
+describe('toAnswerOf', () => {
+  it.each([
+    {
+      name: 'the id of a response',
+      message: ' {"result" : {"id":1, "n":1.00}, "id" : 1 ,"jsonrpc":"2.0"}\n',
+      expected: ' {"result" : {"id":1, "n":1.00}, "id" : "new" ,"jsonrpc":"2.0"}\n',
+    },
+    {
+      name: 'the id of an error',
+      message: '{"jsonrpc":"2.0","id":"old","error":{"code":-32602,"message":"m"}}',
+      expected: '{"jsonrpc":"2.0","id":"new","error":{"code":-32602,"message":"m"}}',
+    },
+    {
+      name: 'an id whose name is escaped',
+      message: String.raw`{"\u0069d":1,"result":{}}`,
+      expected: String.raw`{"\u0069d":"new","result":{}}`,
+    },
+    {
+      name: 'the token of progress',
+      message: progressOf('"old"'),
+      expected: progressOf('7.0'),
+    },
+    {
+      name: 'the token of progress, the slash escaped',
+      message: String.raw`{"method":"notifications\/progress","params":{"progressToken":1}}`,
+      expected: String.raw`{"method":"notifications\/progress","params":{"progressToken":7.0}}`,
+    },
+    {
+      name: 'each message of a batch',
+      message: `[ {"id":1,"result":[1]} , ${progressOf('1')},{"id":2,"method":"ping"}, {"id":3,"result":2} ]`,
+      expected: `[ {"id":"new","result":[1]} , ${progressOf('7.0')},{"id":2,"method":"ping"}, {"id":"new","result":2} ]`,
+    },
+  ])('replaces $name', ({ message, expected }) => {
+    expect(toAnswerOf(callOf(), message)).toBe(expected)
+  })
+
+  it.each([
+    { name: 'a request of the server', message: '{"jsonrpc":"2.0","id":1,"method":"ping"}' },
+    {
+      name: 'another notification',
+      message: '{"jsonrpc":"2.0","method":"notifications/message","params":{"progressToken":1}}',
+    },
+    { name: 'progress without a token', message: '{"method":"notifications/progress"}' },
+    { name: 'an error without an id', message: '{"jsonrpc":"2.0","error":{"code":-32700}}' },
+    {
+      name: 'an error for a call that the server could not read',
+      message: '{"jsonrpc":"2.0","error":{"code":-32700},"id":null}',
+    },
+    { name: 'a message with a method that is no string', message: '{"id":1,"method":null}' },
+    { name: 'an id inside', message: '{"result":{"id":1}}' },
+    { name: 'a batch in a batch', message: '[[{"id":1,"result":1}]]' },
+    { name: 'a batch with a fault', message: '[{"id":1,"result":1},]' },
+    { name: 'a response with a fault', message: '{"id":1,"result":tru}' },
+    { name: 'a response that goes on', message: '{"id":1,"result":1} {}' },
+    { name: 'a scalar', message: '1' },
+    { name: 'an empty batch', message: '[ ]' },
+    { name: 'no text', message: '' },
+    { name: 'plain text', message: 'Bad gateway: "id":1' },
+  ])('leaves $name', ({ message }) => {
+    expect(toAnswerOf(callOf(), message)).toBe(message)
+  })
+
+  it('leaves progress where the call has no token', () => {
+    const call = callOf({ progressToken: null })
+    const batch = `[${progressOf('1')},{"id":1,"result":1}]`
+    expect(toAnswerOf(call, progressOf('1'))).toBe(progressOf('1'))
+    expect(toAnswerOf(call, batch)).toBe(batch.replace('"id":1', '"id":"new"'))
+  })
+
+  it('changes nothing but the id, which goes back and forth', () => {
+    const space = fc.string({ unit: fc.constantFrom(' ', '\t', '\r', '\n'), maxLength: 2 })
+    fc.assert(
+      fc.property(identifier, identifier, fc.json(), space, (one, other, result, blank) => {
+        const response = (id: string) =>
+          `${blank}{"jsonrpc":"2.0",${blank}"id":${blank}${id}${blank},"result":${result}}${blank}`
+        expect(toAnswerOf(callOf({ id: other }), response(one))).toBe(response(other))
+        expect(toAnswerOf(callOf({ id: one }), response(one))).toBe(response(one))
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
+
+describe('answerEvents', () => {
+  const stream = (id: string, token: string | null) =>
+    [
+      ': hello\r\nretry: 5\r\n\r\n',
+      'id: 0\r\ndata:\r\n\r\n',
+      token === null ? '' : `event: message\nid: 1\ndata: ${progressOf(token)}\n\n`,
+      'data: {"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage"}\n\n',
+      `event: message\rid: 2\rdata: {"jsonrpc":"2.0",\rdata:  "id":${id},"result":"é😀"}\r\r`,
+      'data: [DONE]\n\n',
+    ].join('')
+
+  it.each([1, 2, 3, 1000])('answers in chunks of %i bytes', async (size) => {
+    const call = callOf({ id: '"é"' })
+    expect(await answerText(call, stream('1', '"old"'), size)).toBe(stream('"é"', '7.0'))
+  })
+
+  it('drops events of progress where the call has no token', async () => {
+    const call = callOf({ progressToken: null })
+    expect(await answerText(call, stream('1', '"old"'))).toBe(stream('"new"', null))
+  })
+
+  it('keeps a batch with progress in it where the call has no token', async () => {
+    const event = (id: string) => `data: [${progressOf('1')},{"id":${id},"result":1}]\n\n`
+    expect(await answerText(callOf({ progressToken: null }), event('1'))).toBe(event('"new"'))
+  })
+
+  it('changes no byte for the call that was answered first', async () => {
+    const text = `\uFEFFdata:{"id":1.0,\ndata\ndata: "result":1}\r\r${stream('1.0', '"t"')}data: {"id":2`
+    expect(await answerText(callOf({ id: '1.0', progressToken: '"t"' }), text.slice(1))).toBe(
+      text.slice(1),
+    )
+    const bytes = new TextEncoder().encode(text)
+    const source = new Response(bytes).body?.pipeThrough(
+      answerEvents(callOf({ id: '1.0', progressToken: '"t"' })),
+    )
+    expect(new Uint8Array(await new Response(source).arrayBuffer())).toEqual(bytes)
+  })
+})

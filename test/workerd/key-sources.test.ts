@@ -1,0 +1,579 @@
+import { afterEach, describe, expect, it, vi } from 'vitest'
+
+import {
+  body,
+  business,
+  createGateway,
+  credential,
+  header,
+  idempotent,
+  type PolicyOptions,
+  protect,
+  repeatability,
+} from '../../src/hapax.ts'
+import { type Asked, askerOf, type ProblemBody, refusal } from './ask.ts'
+import { word } from './gateway.ts'
+import { playOrigin } from './origin.ts'
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
+
+let tenants = 0
+
+/** A gateway with one route, its own tenant and an origin that counts; JSON unless a request says otherwise. */
+function routeWith(policy: PolicyOptions) {
+  const origin = playOrigin(() => new Response(String(origin.requests.length), { status: 201 }))
+  const app = createGateway({ tenant: credential('Authorization') })
+  app.on(['POST', 'PUT', 'GET'], '/payments', protect(policy))
+  app.post('/refunds', protect(policy))
+  const ask = askerOf(app)
+  tenants += 1
+  const own = { Authorization: `Bearer key-sources-${tenants}`, 'Content-Type': 'application/json' }
+  const post = (path: string, asked: Asked) =>
+    ask(path, { ...asked, headers: { ...own, ...asked.headers } })
+  return { origin, post, pay: (asked: Asked) => post('/payments', asked) }
+}
+
+const json = (value: unknown): Asked => ({ body: JSON.stringify(value) })
+const form = (text: string): Asked => ({
+  body: text,
+  headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+})
+const detailOf = async (response: Response) => (await response.json<ProblemBody>()).detail
+
+describe('header', () => {
+  it('reads the key from a field of another name, whatever its case and quotes', async () => {
+    const { origin, pay } = routeWith({ key: header('PayPal-Request-Id') })
+    const first = await pay({ ...json({}), headers: { 'PayPal-Request-Id': 'k' } })
+    const again = await pay({ ...json({}), headers: { 'paypal-request-id': '"k"' } })
+    expect([word(first), word(again)]).toEqual(['executed', 'replayed'])
+    expect(await again.text()).toBe('1')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('takes no key from the default field then, and says which one it wants', async () => {
+    const { origin, pay } = routeWith({ key: header('PayPal-Request-Id') })
+    const missing = await pay({ ...json({}), headers: { 'Idempotency-Key': 'k' } })
+    expect(refusal(missing)).toEqual([400, 'key-missing'])
+    expect(await detailOf(missing)).toContain('the header PayPal-Request-Id')
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('refuses what is no key there', async () => {
+    const { origin, pay } = routeWith({ key: header('PayPal-Request-Id') })
+    const bad = await pay({ ...json({}), headers: { 'PayPal-Request-Id': 'a, b' } })
+    expect(refusal(bad)).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('gives the origin the derived key beside the field that the client has sent', async () => {
+    const { origin, pay } = routeWith({ key: header('PayPal-Request-Id') })
+    await pay({ ...json({}), headers: { 'PayPal-Request-Id': 'k' } })
+    expect(origin.requests[0]?.headers.get('Idempotency-Key')).toMatch(/^[\w-]{43}$/)
+    expect(origin.requests[0]?.headers.get('PayPal-Request-Id')).toBe('k')
+  })
+})
+
+describe('body', () => {
+  it.each([
+    {
+      name: 'a member of JSON',
+      pointer: '/idempotency_key',
+      first: json({ idempotency_key: 'k', amount: 1 }),
+      again: { body: '{ "amount": 1.0, "idempotency_key": "\\u006b" }' },
+    },
+    {
+      name: 'a member deep in JSON',
+      pointer: '/meta/keys/1',
+      first: json({ meta: { keys: ['x', 'k'] } }),
+      again: { body: '{"meta" : {"keys":["x","k"]}}' },
+    },
+    {
+      name: 'a member whose name needs escaping',
+      pointer: '/a~1b~0c',
+      first: json({ 'a/b~c': 'k' }),
+      again: json({ 'a/b~c': 'k' }),
+    },
+    {
+      name: 'a field of a form',
+      pointer: '/idempotency_key',
+      first: form('amount=1&idempotency_key=a+k'),
+      again: form('idempotency_key=a%20k&amount=1'),
+    },
+  ])('reads the key from $name', async ({ pointer, first, again }) => {
+    const { origin, pay } = routeWith({ key: body(pointer) })
+    expect(word(await pay(first))).toBe('executed')
+    const second = await pay(again)
+    expect([word(second), await second.text()]).toEqual(['replayed', '1'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('reads the key of a compressed body', async () => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    const compressed = async (text: string): Promise<Asked> => {
+      const stream = new Blob([text]).stream().pipeThrough(new CompressionStream('gzip'))
+      const headers = { 'Content-Encoding': 'gzip' }
+      return { body: await new Response(stream).arrayBuffer(), headers }
+    }
+    await pay(await compressed('{"id":"k","amount":1}'))
+    expect(word(await pay(await compressed('{"amount":1,"id":"k"}')))).toBe('replayed')
+    expect(word(await pay(json({ id: 'k', amount: 1 })))).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('is the whole key: another one is another operation, the same with another payload a mismatch', async () => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    await pay(json({ id: 'one', amount: 1 }))
+    expect(word(await pay(json({ id: 'two', amount: 1 })))).toBe('executed')
+    const reused = await pay(json({ id: 'one', amount: 2 }))
+    expect(refusal(reused)).toEqual([409, 'key-reused'])
+    expect((await reused.json<ProblemBody>()).pointers).toEqual(['/amount'])
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('hands the body to the origin byte by byte', async () => {
+    const { pay } = routeWith({ key: body('/id') })
+    // Read where it arrives: a body that an object has sent is not to be read outside its turn.
+    playOrigin(async (request) => new Response(await request.text()))
+    const text = ' {"id":"k", "amount": 1.00}\n'
+    expect(await (await pay({ body: text })).text()).toBe(text)
+  })
+
+  it.each([
+    { name: 'has no such member', asked: json({ amount: 1 }) },
+    { name: 'has null there', asked: json({ id: null }) },
+    { name: 'has an object there', asked: json({ id: { k: 1 } }) },
+    { name: 'is no object', asked: json(['k']) },
+    { name: 'is a form without the field', asked: form('amount=1') },
+    {
+      name: 'is of another type',
+      asked: { body: 'id=k', headers: { 'Content-Type': 'text/plain' } },
+    },
+  ])('says that the key is missing where the body $name', async ({ asked }) => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    const missing = await pay(asked)
+    expect(refusal(missing)).toEqual([400, 'key-missing'])
+    expect(await detailOf(missing)).toContain('a string at /id of the body')
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it.each([
+    { name: 'a number', asked: json({ id: 1 }), says: /not one string/ },
+    { name: 'a boolean', asked: json({ id: true }), says: /not one string/ },
+    { name: 'empty', asked: json({ id: '' }), says: /empty/ },
+    { name: 'empty in a form', asked: form('id='), says: /empty/ },
+    { name: '256 characters long', asked: json({ id: 'k'.repeat(256) }), says: /256 characters/ },
+    { name: 'not ASCII', asked: json({ id: 'clé' }), says: /printable ASCII/ },
+    { name: 'not ASCII in a form', asked: form('id=cl%C3%A9'), says: /printable ASCII/ },
+    { name: 'a control character', asked: json({ id: 'a\nb' }), says: /printable ASCII/ },
+  ])('refuses a key that is $name', async ({ asked, says }) => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    const bad = await pay(asked)
+    expect(refusal(bad)).toEqual([400, 'key-invalid'])
+    expect(await detailOf(bad)).toMatch(says)
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('takes 255 characters, and those that a bare header cannot hold', async () => {
+    const { pay } = routeWith({ key: body('/id') })
+    expect(word(await pay(json({ id: 'k'.repeat(255) })))).toBe('executed')
+    expect(word(await pay(json({ id: 'a, "b" c' })))).toBe('executed')
+  })
+
+  it.each([
+    { name: 'cut off', text: '{"id":"k"' },
+    { name: 'empty', text: '' },
+    { name: 'given the key twice', text: '{"id":"k","id":"l"}' },
+    { name: 'led by a byte order mark', text: '\uFEFF{"id":"k"}' },
+  ])('refuses JSON that is $name as a payload, and forwards nothing', async ({ text }) => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    expect(refusal(await pay({ body: text }))).toEqual([400, 'payload-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('refuses a body over the limit of the route before it looks for the key', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), limits: { request: 20 } })
+    const big = await pay(json({ id: 'k', note: 'x'.repeat(20) }))
+    expect(refusal(big)).toEqual([413, 'payload-too-large'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('takes none of two fields of one name in a form', async () => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    const twice = await pay(form('id=a&id=b'))
+    expect(twice.status).toBe(400)
+    expect(origin.requests).toHaveLength(0)
+  })
+})
+
+describe('business', () => {
+  const key = business('/order', '/attempt')
+  const ORDER = '{"order":"o-1","attempt":1,"amount":5}'
+
+  it.each([
+    { name: 'the same bytes', again: ORDER },
+    { name: 'another order of members', again: '{ "amount":5, "attempt":1, "order":"o-1" }' },
+    { name: '1.0 for 1', again: '{"order":"o-1","attempt":1.0,"amount":5}' },
+    { name: '10e-1 for 1', again: '{"order":"o-1","attempt":10e-1,"amount":5}' },
+    { name: 'an escaped letter', again: '{"order":"\\u006f-1","attempt":1,"amount":5}' },
+  ])('is one operation for $name', async ({ again }) => {
+    const { origin, pay } = routeWith({ key })
+    await pay({ body: ORDER })
+    const second = await pay({ body: again })
+    expect([second.status, word(second), await second.text()]).toEqual([201, 'replayed', '1'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each([
+    { name: 'another order', other: '{"order":"o-2","attempt":1,"amount":5}' },
+    { name: 'another attempt', other: '{"order":"o-1","attempt":2,"amount":5}' },
+    { name: 'a string for a number', other: '{"order":"o-1","attempt":"1","amount":5}' },
+    { name: 'a boolean for a number', other: '{"order":"o-1","attempt":true,"amount":5}' },
+    { name: 'the values exchanged', other: '{"order":1,"attempt":"o-1","amount":5}' },
+  ])('is another operation for $name', async ({ other }) => {
+    const { origin, pay } = routeWith({ key })
+    await pay({ body: ORDER })
+    expect(word(await pay({ body: other }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('tells large numbers apart that no double can', async () => {
+    const { origin, pay } = routeWith({ key: business('/order') })
+    await pay({ body: '{"order":9007199254740993}' })
+    expect(word(await pay({ body: '{"order":9007199254740992}' }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('does not let letters move from one value to the next', async () => {
+    const { origin, pay } = routeWith({ key })
+    await pay(json({ order: 'ab', attempt: 'c' }))
+    expect(word(await pay(json({ order: 'a', attempt: 'bc' })))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it.each([
+    { name: 'not there', asked: { body: '{"order":"o-1"}' } },
+    { name: 'null', asked: { body: '{"order":"o-1","attempt":null}' } },
+    { name: 'an object', asked: { body: '{"order":"o-1","attempt":{}}' } },
+    { name: 'a list', asked: { body: '{"order":"o-1","attempt":[1]}' } },
+    { name: 'not in the form', asked: form('order=o-1') },
+  ])('is missing where a value is $name', async ({ asked }) => {
+    const { origin, pay } = routeWith({ key })
+    const missing = await pay(asked)
+    expect(refusal(missing)).toEqual([400, 'key-missing'])
+    expect(await detailOf(missing)).toContain('values at /order and /attempt of the body')
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('is a mismatch with the same ids and another payload', async () => {
+    const { origin, pay } = routeWith({ key })
+    await pay({ body: ORDER })
+    const reused = await pay({ body: '{"order":"o-1","attempt":1,"amount":6}' })
+    expect(refusal(reused)).toEqual([409, 'key-reused'])
+    expect((await reused.json<ProblemBody>()).pointers).toEqual(['/amount'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('reads a form likewise', async () => {
+    const { origin, pay } = routeWith({ key })
+    await pay(form('order=o%2D1&attempt=1'))
+    expect(word(await pay(form('attempt=1&order=o-1')))).toBe('replayed')
+    expect(word(await pay(form('attempt=2&order=o-1')))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('is another operation on another route', async () => {
+    const { origin, post } = routeWith({ key })
+    await post('/payments', { body: ORDER })
+    const refund = await post('/refunds', { body: ORDER })
+    expect([refund.status, word(refund)]).toEqual([201, 'executed'])
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('is the same key on two routes of one operation name', async () => {
+    const { origin, post } = routeWith({ key, operation: 'money' })
+    await post('/payments', { body: ORDER })
+    const refund = await post('/refunds', { body: ORDER })
+    expect(refusal(refund)).toEqual([409, 'key-reused'])
+    expect((await refund.json<ProblemBody>()).differs).toEqual(['path'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('is not held against the format of clients’ keys', async () => {
+    const { pay } = routeWith({ key, keyFormat: 'uuid' })
+    expect(word(await pay({ body: ORDER }))).toBe('executed')
+  })
+})
+
+describe('a list of sources', () => {
+  const key = [header('Idempotency-Key'), body('/id'), business('/order')]
+
+  it.each([
+    {
+      name: 'the first',
+      asked: { ...json({ id: 'b', order: 1 }), headers: { 'Idempotency-Key': 'k' } },
+      same: { ...json({ id: 'b', order: 1 }), headers: { 'Idempotency-Key': '"k"' } },
+    },
+    {
+      name: 'the second',
+      asked: json({ id: 'b', order: 1 }),
+      same: { body: '{"order":1.0,"id":"b"}' },
+    },
+    { name: 'the last', asked: json({ order: 1 }), same: { body: '{"order":1e0}' } },
+  ])('takes the key from $name that has one', async ({ asked, same }) => {
+    const { origin, pay } = routeWith({ key })
+    await pay(asked)
+    expect(word(await pay(same))).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('does not look at the second where the first has one', async () => {
+    const { origin, pay } = routeWith({ key })
+    const asked = json({ id: 'same' })
+    await pay({ ...asked, headers: { 'Idempotency-Key': 'a' } })
+    expect(word(await pay({ ...asked, headers: { 'Idempotency-Key': 'b' } }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('refuses a malformed key rather than going on to the next source', async () => {
+    const { origin, pay } = routeWith({ key })
+    const bad = await pay({ ...json({ id: 'b' }), headers: { 'Idempotency-Key': 'a b' } })
+    expect(refusal(bad)).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('names all of them where none has a key', async () => {
+    const { pay } = routeWith({ key })
+    const missing = await pay(json({}))
+    expect(await detailOf(missing)).toContain(
+      'the header Idempotency-Key or a string at /id of the body or values at /order of the body',
+    )
+  })
+})
+
+describe('keyFormat', () => {
+  const UUID = '0b9c2c9e-8a44-4d5c-9f3e-3f5d6a7b8c9d'
+
+  it.each([
+    { format: 'uuid' as const, key: UUID, expected: [201, null] },
+    { format: 'uuid' as const, key: UUID.toUpperCase(), expected: [201, null] },
+    { format: 'uuid' as const, key: `${UUID}0`, expected: [400, 'key-invalid'] },
+    { format: 'uuid' as const, key: UUID.slice(1), expected: [400, 'key-invalid'] },
+    { format: 'uuid' as const, key: 'order-1', expected: [400, 'key-invalid'] },
+    { format: { minLength: 16 }, key: 'k'.repeat(16), expected: [201, null] },
+    { format: { minLength: 16 }, key: 'k'.repeat(15), expected: [400, 'key-invalid'] },
+    { format: { pattern: /^pay_\d+$/ }, key: 'pay_1', expected: [201, null] },
+    { format: { pattern: /^pay_\d+$/ }, key: 'pay_x', expected: [400, 'key-invalid'] },
+    {
+      format: { pattern: /^pay_\d+$/, minLength: 6 },
+      key: 'pay_1',
+      expected: [400, 'key-invalid'],
+    },
+  ])('$format answers $expected for $key', async ({ format, key, expected }) => {
+    const { origin, pay } = routeWith({ keyFormat: format })
+    const answer = await pay({ ...json({}), headers: { 'Idempotency-Key': key } })
+    expect(refusal(answer)).toEqual(expected)
+    expect(origin.requests).toHaveLength(expected[0] === 201 ? 1 : 0)
+  })
+
+  it('takes each good key, also with a pattern that remembers where it stood', async () => {
+    const { pay } = routeWith({ keyFormat: { pattern: /pay_\d+/g } })
+    for (const key of ['pay_1', 'pay_2', 'pay_3']) {
+      expect((await pay({ ...json({}), headers: { 'Idempotency-Key': key } })).status).toBe(201)
+    }
+  })
+
+  it('holds for a key in the body too, and does not repeat it', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), keyFormat: 'uuid' })
+    const bad = await pay(json({ id: 'marked-key' }))
+    expect(refusal(bad)).toEqual([400, 'key-invalid'])
+    const text = await bad.text()
+    expect(text).toContain('uuid')
+    expect(text).not.toContain('marked-key')
+    expect(word(await pay(json({ id: UUID })))).toBe('executed')
+    expect(origin.requests).toHaveLength(1)
+  })
+})
+
+describe('repeatability', () => {
+  const ID = 'aa11bb22-cc33-dd44-ee55-ff6677889900'
+  const now = () => new Date().toUTCString()
+  const sent = (id: string | null, firstSent: string | null, more: Asked = {}): Asked => ({
+    ...json({ amount: 1 }),
+    ...more,
+    headers: {
+      ...(id === null ? {} : { 'Repeatability-Request-ID': id }),
+      ...(firstSent === null ? {} : { 'Repeatability-First-Sent': firstSent }),
+    },
+  })
+  const result = (response: Response) => response.headers.get('Repeatability-Result')
+
+  it('replays what was sent first, and says of both that it was accepted', async () => {
+    const { origin, pay } = routeWith({ key: repeatability() })
+    const firstSent = now()
+    const first = await pay(sent(ID, firstSent))
+    const again = await pay(sent(ID, firstSent))
+    expect([first.status, word(first), result(first)]).toEqual([201, 'executed', 'accepted'])
+    expect([again.status, word(again), result(again)]).toEqual([201, 'replayed', 'accepted'])
+    expect(await again.text()).toBe('1')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('takes a UUID in either case for the same, and other ids as they are', async () => {
+    const { origin, pay } = routeWith({ key: repeatability() })
+    await pay(sent(ID, now()))
+    expect(word(await pay(sent(ID.toUpperCase(), now())))).toBe('replayed')
+    await pay(sent('order-a', now()))
+    expect(word(await pay(sent('order-A', now())))).toBe('executed')
+    expect(origin.requests).toHaveLength(3)
+  })
+
+  it('says of a mismatch that it was rejected', async () => {
+    const { origin, pay } = routeWith({ key: repeatability() })
+    await pay(sent(ID, now()))
+    const other = await pay(sent(ID, now(), json({ amount: 2 })))
+    expect([...refusal(other), result(other)]).toEqual([409, 'key-reused', 'rejected'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('says of what the origin did not execute that it was rejected', async () => {
+    const { pay } = routeWith({ key: repeatability() })
+    playOrigin(() => new Response('busy', { status: 503 }))
+    const busy = await pay(sent(ID, now()))
+    expect([busy.status, word(busy), result(busy)]).toEqual([503, 'not-executed', 'rejected'])
+  })
+
+  it.each([
+    { name: 'only an id', asked: () => sent(ID, null), says: /both/ },
+    { name: 'only a time', asked: () => sent(null, now()), says: /both/ },
+    { name: 'a time in ISO 8601', asked: () => sent(ID, new Date().toISOString()), says: /a date/ },
+    { name: 'a time in words', asked: () => sent(ID, 'yesterday'), says: /a date/ },
+    {
+      name: 'a day that is none',
+      asked: () => sent(ID, 'Tue, 99 Xyz 2026 10:00:00 GMT'),
+      says: /a date/,
+    },
+    {
+      name: 'a 31st of February',
+      asked: () => sent(ID, 'Tue, 31 Feb 2099 10:00:00 GMT'),
+      says: /a date/,
+    },
+    { name: 'another zone', asked: () => sent(ID, now().replace('GMT', 'CET')), says: /a date/ },
+    { name: 'an id that is no key', asked: () => sent('a b', now()), says: /without quotes/ },
+  ])('refuses $name', async ({ asked, says }) => {
+    const { origin, pay } = routeWith({ key: repeatability() })
+    const bad = await pay(asked())
+    expect(refusal(bad)).toEqual([400, 'key-invalid'])
+    expect(await detailOf(bad)).toMatch(says)
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it.each([
+    { name: 'a second more than', ago: 3_601_000, expected: [412, 'key-expired'] },
+    { name: 'a minute less than', ago: 3_540_000, expected: [201, null] },
+  ])('answers $expected to a first try $name the retention ago', async ({ ago, expected }) => {
+    const { origin, pay } = routeWith({ key: repeatability(), retention: '1h' })
+    const answer = await pay(sent(ID, new Date(Date.now() - ago).toUTCString()))
+    expect(refusal(answer)).toEqual(expected)
+    expect(origin.requests).toHaveLength(expected[0] === 201 ? 1 : 0)
+  })
+
+  it('says of what is refused for its two fields that it was rejected', async () => {
+    const { pay } = routeWith({ key: repeatability(), retention: '1h' })
+    const old = await pay(sent(ID, new Date(Date.now() - 7_200_000).toUTCString()))
+    expect([old.status, result(old)]).toEqual([412, 'rejected'])
+    const half = await pay(sent(ID, null))
+    expect([half.status, result(half)]).toEqual([400, 'rejected'])
+  })
+
+  it('is missing without both fields, and a result is then not named', async () => {
+    const { origin, pay } = routeWith({ key: repeatability() })
+    const missing = await pay(sent(null, null))
+    expect([...refusal(missing), result(missing)]).toEqual([400, 'key-missing', null])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('does not count on GET: each is forwarded', async () => {
+    const { origin, post } = routeWith({ key: repeatability(), required: false })
+    const asked = {
+      method: 'GET',
+      headers: { 'Repeatability-Request-ID': ID, 'Repeatability-First-Sent': 'no date' },
+    }
+    const answers = [await post('/payments', asked), await post('/payments', asked)]
+    expect(answers.map((answer) => [answer.status, word(answer), result(answer)])).toEqual([
+      [201, 'unprotected', null],
+      [201, 'unprotected', null],
+    ])
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('stands beside a key in the default field', async () => {
+    const { origin, pay } = routeWith({ key: [header('Idempotency-Key'), repeatability()] })
+    const asked = sent(ID, now())
+    const first = await pay({ ...asked, headers: { ...asked.headers, 'Idempotency-Key': 'k' } })
+    expect([word(first), result(first)]).toEqual(['executed', null])
+    expect(result(await pay(asked))).toBe('accepted')
+    expect(origin.requests).toHaveLength(2)
+  })
+})
+
+describe('required: false', () => {
+  const TEXT = ' {"amount": 1.00}\n'
+
+  it.each([
+    { name: 'body', key: body('/id') },
+    { name: 'business', key: business('/order') },
+    { name: 'a list', key: [body('/id'), business('/order')] },
+  ])('forwards a request in which $name finds no key, whole', async ({ key }) => {
+    const { origin, pay } = routeWith({ key, required: false })
+    const answers = [await pay({ body: TEXT }), await pay({ body: TEXT })]
+    expect(answers.map((answer) => [answer.status, word(answer)])).toEqual([
+      [201, 'unprotected'],
+      [201, 'unprotected'],
+    ])
+    expect(await Promise.all(origin.requests.map((request) => request.text()))).toEqual([
+      TEXT,
+      TEXT,
+    ])
+    expect(origin.requests[0]?.headers.has('Idempotency-Key')).toBe(false)
+  })
+
+  it('protects the request that has one', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), required: false })
+    await pay(json({ id: 'k' }))
+    expect(word(await pay(json({ id: 'k' })))).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('forwards bytes that are no text', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), required: false })
+    const bytes = Uint8Array.from({ length: 70_000 }, (_, index) => index % 256)
+    await pay({ body: bytes, headers: { 'Content-Type': 'application/octet-stream' } })
+    expect(new Uint8Array(await (origin.requests[0] as Request).arrayBuffer())).toEqual(bytes)
+  })
+
+  it('does not let a malformed key through', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), required: false })
+    expect(refusal(await pay(json({ id: 7 })))).toEqual([400, 'key-invalid'])
+    expect(refusal(await pay({ body: '{"id":' }))).toEqual([400, 'payload-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('does not let two keys through', async () => {
+    const { origin, pay } = routeWith({ key: body('/id'), required: false })
+    expect(refusal(await pay(form('id=a&id=b')))).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('leaves the body whole to a handler in the Worker', async () => {
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/grants', idempotent({ key: body('/id'), required: false }), async (c) =>
+      c.text(await c.req.text()),
+    )
+    const headers = { Authorization: 'Bearer handler', 'Content-Type': 'application/json' }
+    const answer = await askerOf(app)('/grants', { body: TEXT, headers })
+    expect([word(answer), await answer.text()]).toEqual(['unprotected', TEXT])
+  })
+})

@@ -1,0 +1,372 @@
+import type { MiddlewareHandler } from 'hono'
+import { cors } from 'hono/cors'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+
+import {
+  createGateway,
+  createWorker,
+  credential,
+  type PolicyOptions,
+  protect,
+} from '../../src/hapax.ts'
+import { askerOf, type ProblemBody, refusal } from './ask.ts'
+import { clientOf, word } from './gateway.ts'
+import { playOrigin, playSlowOrigin } from './origin.ts'
+
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
+
+const PRESETS = ['default', 'ietf', 'stripe'] as const
+type Preset = (typeof PRESETS)[number]
+
+/** @param before What stands before the route, as CORS does. */
+function appWith(policy: PolicyOptions, before?: MiddlewareHandler) {
+  const app = createGateway({ tenant: credential('Authorization') })
+  if (before !== undefined) app.use(before)
+  app.post('/payments', protect(policy))
+  return app
+}
+
+const OWN = { Authorization: 'Bearer presets', 'Content-Type': 'application/json' }
+
+interface Situation {
+  readonly answer: Response
+  /** How often the origin was called. */
+  readonly calls: number
+}
+
+/** What a situation has that is not of the situation itself. */
+interface Around {
+  readonly headers?: Record<string, string>
+  readonly before?: MiddlewareHandler
+}
+
+/** Brings a route of a preset into a situation, each with a key of its own. */
+const SITUATIONS = {
+  async missing(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
+    const origin = playOrigin(() => new Response('ok'))
+    const ask = askerOf(appWith({ preset }, before))
+    const answer = await ask('/payments', { body: '{}', headers: { ...OWN, ...headers } })
+    return { answer, calls: origin.requests.length }
+  },
+  async mismatch(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
+    const origin = playOrigin(() => new Response('ok', { status: 201 }))
+    const send = clientOf(appWith({ preset }, before), '/payments')
+    const key = crypto.randomUUID()
+    await send(key, { body: '{"amount":1}' })
+    const answer = await send(key, { body: '{"amount":2}', ...(headers && { headers }) })
+    return { answer, calls: origin.requests.length }
+  },
+  async inFlight(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
+    const origin = playSlowOrigin(() => new Response('ok', { status: 201 }))
+    const send = clientOf(appWith({ preset, wait: 0 }, before), '/payments')
+    const key = crypto.randomUUID()
+    const first = send(key)
+    await origin.asked()
+    const answer = await send(key, headers && { headers })
+    origin.release()
+    expect((await first).status).toBe(201)
+    return { answer, calls: origin.requests.length }
+  },
+  async expired(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
+    const origin = playOrigin(() => new Response('ok', { status: 201 }))
+    const policy: PolicyOptions = { preset, retention: '1h', tombstone: '1d' }
+    const send = clientOf(appWith(policy, before), '/payments')
+    const key = crypto.randomUUID()
+    await send(key)
+    vi.useFakeTimers({ toFake: ['Date'] })
+    vi.setSystemTime(Date.now() + 3_600_001)
+    const answer = await send(key, headers && { headers })
+    return { answer, calls: origin.requests.length }
+  },
+}
+
+type SituationName = keyof typeof SITUATIONS
+
+const SLUGS = {
+  missing: 'key-missing',
+  mismatch: 'key-reused',
+  inFlight: 'in-progress',
+  expired: 'key-expired',
+} as const satisfies Record<SituationName, string>
+
+/** Problem documents of the default preset and of the IETF draft's. */
+const DOCUMENTS: readonly {
+  preset: Preset
+  situation: SituationName
+  status: number
+  retry: string
+  calls: number
+}[] = [
+  { preset: 'default', situation: 'missing', status: 400, retry: 'never', calls: 0 },
+  { preset: 'default', situation: 'mismatch', status: 409, retry: 'new-key', calls: 1 },
+  { preset: 'default', situation: 'inFlight', status: 409, retry: 'wait', calls: 1 },
+  { preset: 'default', situation: 'expired', status: 410, retry: 'new-key', calls: 1 },
+  { preset: 'ietf', situation: 'missing', status: 400, retry: 'never', calls: 0 },
+  { preset: 'ietf', situation: 'mismatch', status: 422, retry: 'new-key', calls: 1 },
+  { preset: 'ietf', situation: 'inFlight', status: 409, retry: 'wait', calls: 1 },
+  { preset: 'ietf', situation: 'expired', status: 410, retry: 'new-key', calls: 1 },
+]
+
+/** What Stripe's own API says, and what `doc_url` and `message` stand beside. */
+const STRIPE: readonly {
+  situation: SituationName
+  status: number
+  error: Record<string, string>
+  shouldRetry: string
+}[] = [
+  {
+    situation: 'missing',
+    status: 400,
+    error: { type: 'invalid_request_error' },
+    shouldRetry: 'false',
+  },
+  {
+    situation: 'mismatch',
+    status: 400,
+    error: { type: 'idempotency_error' },
+    shouldRetry: 'false',
+  },
+  {
+    situation: 'inFlight',
+    status: 409,
+    error: { type: 'idempotency_error', code: 'idempotency_key_in_use' },
+    shouldRetry: 'true',
+  },
+  { situation: 'expired', status: 410, error: { type: 'idempotency_error' }, shouldRetry: 'false' },
+]
+
+describe('preset', () => {
+  it.each(DOCUMENTS)(
+    '$preset answers $status with a problem document when the key is $situation',
+    async ({ preset, situation, status, retry, calls: expected }) => {
+      const { answer, calls } = await SITUATIONS[situation](preset)
+      const slug = SLUGS[situation]
+      expect(refusal(answer)).toEqual([status, slug])
+      expect(answer.headers.get('Content-Type')).toBe('application/problem+json')
+      const isRetryable = retry === 'wait'
+      expect(answer.headers.get('X-Should-Retry')).toBe(String(isRetryable))
+      expect(answer.headers.has('Retry-After')).toBe(isRetryable)
+      const document = await answer.json<ProblemBody>()
+      expect(document).toMatchObject({
+        type: `https://gateway.test/_hapax/problems/${slug}`,
+        title: expect.any(String),
+        status,
+        detail: expect.any(String),
+        instance: `/payments#${answer.headers.get('X-Correlation-Id')}`,
+        retry,
+        retryable: isRetryable,
+        correlationId: answer.headers.get('X-Correlation-Id'),
+        error: { type: 'idempotency_error', code: slug, message: document.detail },
+      })
+      expect(calls).toBe(expected)
+    },
+  )
+
+  it.each(STRIPE)(
+    'stripe answers $status with $error when the key is $situation',
+    async ({ situation, status, error, shouldRetry }) => {
+      const { answer, calls } = await SITUATIONS[situation]('stripe')
+      const slug = SLUGS[situation]
+      expect(refusal(answer)).toEqual([status, slug])
+      expect(answer.headers.get('Content-Type')).toBe('application/json')
+      expect(answer.headers.get('Stripe-Should-Retry')).toBe(shouldRetry)
+      expect(await answer.json()).toEqual({
+        error: {
+          ...error,
+          message: expect.stringMatching(/\w{3}/),
+          doc_url: `https://gateway.test/_hapax/problems/${slug}`,
+        },
+      })
+      expect(calls).toBe(situation === 'missing' ? 0 : 1)
+    },
+  )
+
+  it.each(Object.keys(SITUATIONS) as SituationName[])(
+    'ietf links the page of the problem when the key is %s, and no other preset does',
+    async (situation) => {
+      const { answer } = await SITUATIONS[situation]('ietf')
+      const page = `https://gateway.test/_hapax/problems/${SLUGS[situation]}`
+      expect(answer.headers.get('Link')).toBe(`<${page}>; rel="describedby"; type="text/html"`)
+      vi.useRealTimers()
+      for (const preset of ['default', 'stripe'] as const) {
+        expect((await SITUATIONS[situation](preset)).answer.headers.has('Link')).toBe(false)
+        vi.useRealTimers()
+      }
+    },
+  )
+
+  it('ietf links a page that is there', async () => {
+    const { answer } = await SITUATIONS.missing('ietf')
+    const page = /<([^>]+)>/.exec(answer.headers.get('Link') ?? '')?.[1] ?? ''
+    const ask = askerOf(appWith({ preset: 'ietf' }))
+    const read = await ask(new URL(page).pathname, { method: 'GET' })
+    expect([read.status, read.headers.get('Content-Type')]).toEqual([
+      200,
+      expect.stringMatching(/^text\/html/),
+    ])
+  })
+
+  it.each(PRESETS)('%s leaves the answers of the origin as they are', async (preset) => {
+    const body = '{"error":{"type":"card_error"}}'
+    const origin = playOrigin(
+      () => new Response(body, { status: 402, headers: { 'Content-Type': 'application/json' } }),
+    )
+    const send = clientOf(appWith({ preset }), '/payments')
+    const answers = [await send(`origin-${preset}`), await send(`origin-${preset}`)]
+    for (const answer of answers) {
+      expect([answer.status, await answer.text()]).toEqual([402, body])
+      expect(answer.headers.get('Hapax-Error')).toBeNull()
+      expect(answer.headers.has('Link')).toBe(false)
+    }
+    expect(answers.map(word)).toEqual(['executed', 'replayed'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each(PRESETS)('%s answers in Markdown who asks for it', async (preset) => {
+    const { answer } = await SITUATIONS.mismatch(preset, { headers: { Accept: 'text/markdown' } })
+    expect(answer.headers.get('Content-Type')).toBe('text/markdown; charset=utf-8')
+    expect(await answer.text()).toMatch(/^# Idempotency-Key was used for another request\n/)
+  })
+})
+
+describe('a problem under stripe', () => {
+  it('says in its message where the requests differ', async () => {
+    const { answer } = await SITUATIONS.mismatch('stripe')
+    const { error } = await answer.json<ProblemBody>()
+    expect(error.message).toContain('/amount')
+  })
+
+  it('is an api_error where the origin was silent', async () => {
+    playOrigin(
+      ({ signal }) =>
+        new Promise((_, reject) => {
+          signal.addEventListener('abort', () => reject(new Error('aborted')))
+        }),
+    )
+    const send = clientOf(appWith({ preset: 'stripe', timeout: '50ms' }), '/payments')
+    const silent = await send('stripe-silent')
+    expect(refusal(silent)).toEqual([504, 'origin-timeout'])
+    expect(await silent.json()).toMatchObject({ error: { type: 'api_error' } })
+  })
+
+  it.each([
+    { name: 'no credentials', headers: { Authorization: '' }, body: '{}', status: 401 },
+    { name: 'no JSON', headers: {}, body: '{', status: 400 },
+  ])('with $name has Stripe’s shape too', async ({ headers, body, status }) => {
+    const send = clientOf(appWith({ preset: 'stripe' }), '/payments')
+    const refused = await send('stripe-shape', { headers, body })
+    expect(refused.status).toBe(status)
+    expect(Object.keys(await refused.json<object>())).toEqual(['error'])
+  })
+})
+
+describe('mismatchStatus', () => {
+  it.each(
+    PRESETS.flatMap((preset) => ([409, 422, 400] as const).map((status) => ({ preset, status }))),
+  )('is $status under $preset where the route says so', async ({ preset, status }) => {
+    const origin = playOrigin(() => new Response('ok'))
+    const send = clientOf(appWith({ preset, mismatchStatus: status }), '/payments')
+    const key = `over-${preset}-${status}`
+    await send(key)
+    const reused = await send(key, { body: '{}' })
+    expect(refusal(reused)).toEqual([status, 'key-reused'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('is of the mismatch alone: in-flight stays 409, missing stays 400', async () => {
+    const origin = playSlowOrigin(() => new Response('ok'))
+    const app = appWith({ mismatchStatus: 422, wait: 0 })
+    const send = clientOf(app, '/payments')
+    const first = send('alone')
+    await origin.asked()
+    expect(refusal(await send('alone'))).toEqual([409, 'in-progress'])
+    expect(refusal(await send('alone', { body: '{}' }))).toEqual([422, 'key-reused'])
+    const keyless = await askerOf(app)('/payments', { body: '{}', headers: OWN })
+    expect(refusal(keyless)).toEqual([400, 'key-missing'])
+    origin.release()
+    await first
+  })
+
+  it('is no other status', () => {
+    const policy = { mismatchStatus: 418 } as unknown as PolicyOptions
+    expect(() => createWorker(appWith(policy))).toThrow(/POST \/payments[^]*mismatchStatus: /)
+  })
+})
+
+describe('Access-Control-Expose-Headers', () => {
+  const SHOP = 'https://shop.test'
+  const CROSS = { Origin: SHOP }
+  const OWN_NAMES = ['Hapax-Error', 'Idempotency-Status', 'Retry-After', 'X-Correlation-Id']
+  const exposed = (response: Response) =>
+    (response.headers.get('Access-Control-Expose-Headers') ?? '').split(', ')
+  const NOTHING = ['']
+
+  /** An origin that lets the shop read its answers. */
+  const playSharing = (headers: Record<string, string> = {}) =>
+    playOrigin(() => new Response('ok', { headers: { ...ALLOWED, ...headers } }))
+  const ALLOWED = { 'Access-Control-Allow-Origin': SHOP }
+
+  it.each(Object.keys(SITUATIONS) as SituationName[])(
+    'is on a problem that CORS in front lets a script read when the key is %s',
+    async (situation) => {
+      const around = { headers: CROSS, before: cors({ origin: SHOP }) }
+      const { answer } = await SITUATIONS[situation]('default', around)
+      expect(answer.headers.get('Access-Control-Allow-Origin')).toBe(SHOP)
+      expect(exposed(answer)).toEqual(expect.arrayContaining(OWN_NAMES))
+    },
+  )
+
+  it.each(Object.keys(SITUATIONS) as SituationName[])(
+    'is not on a problem that no script may read when the key is %s',
+    async (situation) => {
+      const { answer } = await SITUATIONS[situation]('default', { headers: CROSS })
+      expect(exposed(answer)).toEqual(NOTHING)
+    },
+  )
+
+  it('is what CORS in front says, where it says it', async () => {
+    const before = cors({ origin: SHOP, exposeHeaders: ['X-Mine'] })
+    const { answer } = await SITUATIONS.missing('default', { headers: CROSS, before })
+    expect(exposed(answer)).toEqual(['X-Mine'])
+  })
+
+  it('is on what was executed and replayed, where the origin shares it', async () => {
+    const origin = playSharing()
+    const send = clientOf(appWith({}), '/payments')
+    const first = await send('exposed', { headers: CROSS })
+    const again = await send('exposed', { headers: CROSS })
+    expect([word(first), word(again)]).toEqual(['executed', 'replayed'])
+    expect(exposed(first)).toEqual(expect.arrayContaining(OWN_NAMES))
+    expect(exposed(again)).toEqual(expect.arrayContaining([...OWN_NAMES, 'Idempotent-Replayed']))
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('is not on a replay to another origin than the one it was shared with', async () => {
+    playSharing()
+    const send = clientOf(appWith({}), '/payments')
+    await send('exposed-other', { headers: CROSS })
+    const other = await send('exposed-other', { headers: { Origin: 'https://other.test' } })
+    const plain = await send('exposed-other')
+    expect([word(other), word(plain)]).toEqual(['replayed', 'replayed'])
+    expect([exposed(other), exposed(plain)]).toEqual([NOTHING, NOTHING])
+  })
+
+  it('adds to what the origin exposes, once', async () => {
+    playSharing({ 'Access-Control-Expose-Headers': 'X-Payment' })
+    const send = clientOf(appWith({}), '/payments')
+    const first = exposed(await send('adds', { headers: CROSS }))
+    const again = exposed(await send('adds', { headers: CROSS }))
+    expect(first).toEqual(expect.arrayContaining(['X-Payment', ...OWN_NAMES]))
+    expect(again).toEqual(first)
+    expect(new Set(first).size).toBe(first.length)
+  })
+
+  it('is not on a route that is not protected', async () => {
+    playSharing()
+    const answer = await askerOf(appWith({}))('/other', { method: 'GET', headers: CROSS })
+    expect([answer.status, exposed(answer)]).toEqual([200, NOTHING])
+  })
+})

@@ -1,0 +1,426 @@
+import { env } from 'cloudflare:workers'
+import { jwt, sign } from 'hono/jwt'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+
+import {
+  anonymous,
+  claim,
+  combine,
+  createGateway,
+  credential,
+  fromHeader,
+  type GatewayOptions,
+  protect,
+  type TenantResolver,
+} from '../../src/hapax.ts'
+import { askerOf, refusal } from './ask.ts'
+import { word } from './gateway.ts'
+import { playOrigin } from './origin.ts'
+
+let log: MockInstance<typeof console.log>
+beforeEach(() => {
+  vi.spyOn(env.METRICS, 'writeDataPoint')
+  log = vi.spyOn(console, 'log').mockImplementation(() => {})
+})
+afterEach(() => vi.restoreAllMocks())
+
+const SECRET = 'the secret of the issuer, 32 characters'
+const ISSUER = 'https://issuer.test'
+
+type Claims = Record<string, string | number>
+
+/** A token as the issuer makes it: valid for an hour, and another one each time. */
+const tokenOf = (claims: Claims, secret = SECRET) =>
+  sign(
+    {
+      iss: ISSUER,
+      exp: Math.floor(Date.now() / 1_000) + 3_600,
+      jti: crypto.randomUUID(),
+      ...claims,
+    },
+    secret,
+    'HS256',
+  )
+
+const base64Url = (value: unknown) =>
+  btoa(JSON.stringify(value)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+
+/** A token that nobody has signed. */
+const unsignedOf = (claims: Claims) =>
+  `${base64Url({ alg: 'none', typ: 'JWT' })}.${base64Url({ iss: ISSUER, ...claims })}.`
+
+/** A token whose claims were exchanged behind its signature. */
+async function forgedOf(claims: Claims): Promise<string> {
+  const [head, , signature] = (await tokenOf({ sub: 'somebody else' })).split('.')
+  return [head, base64Url({ iss: ISSUER, ...claims }), signature].join('.')
+}
+
+const bearer = (token: string) => ({ Authorization: `Bearer ${token}` })
+
+/** A gateway with one route; its origin answers with how often it was called. */
+function gatewayOf(options: GatewayOptions) {
+  const origin = playOrigin(() => new Response(String(origin.requests.length), { status: 201 }))
+  const app = createGateway(options)
+  app.post('/payments', protect())
+  const ask = askerOf(app)
+  return {
+    origin,
+    ask,
+    pay: (key: string, headers: Record<string, string>) =>
+      ask('/payments', {
+        body: '{"amount":1}',
+        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': key, ...headers },
+      }),
+  }
+}
+
+const points = () => vi.mocked(env.METRICS.writeDataPoint).mock.calls.map(([point]) => point)
+/** The id of the operation that was counted last. */
+const lastOperationId = () => points().at(-1)?.blobs?.[7] as string
+const lastTenant = () => points().at(-1)?.indexes?.[0]
+const written = () => JSON.stringify([points(), log.mock.calls])
+
+describe('credential', () => {
+  it('tells callers apart by a header of any name', async () => {
+    const { origin, pay } = gatewayOf({ tenant: credential('X-API-Key') })
+    await pay('credential', { 'X-API-Key': 'a' })
+    expect(word(await pay('credential', { 'x-api-key': 'a' }))).toBe('replayed')
+    expect(word(await pay('credential', { 'X-API-Key': 'b' }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it.each([
+    { name: 'no such header', headers: {} },
+    { name: 'an empty one', headers: { 'X-API-Key': '' } },
+    { name: 'a credential elsewhere', headers: bearer('a') },
+  ])('knows nobody by $name', async ({ headers }) => {
+    const { origin, pay } = gatewayOf({ tenant: credential('X-API-Key') })
+    const refused = await pay('credential-none', headers)
+    expect(refusal(refused)).toEqual([401, 'tenant-missing'])
+    expect(refused.headers.get('X-Should-Retry')).toBe('false')
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('keeps the same value in two headers apart', async () => {
+    const { origin, pay } = gatewayOf({
+      tenant: [credential('X-API-Key'), credential('X-Other-Key')],
+    })
+    await pay('credential-two', { 'X-API-Key': 'a' })
+    expect(word(await pay('credential-two', { 'X-Other-Key': 'a' }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('names the tenant without the credential', async () => {
+    const { pay } = gatewayOf({ tenant: credential('Authorization') })
+    await pay('credential-named', bearer('marked-credential'))
+    await pay('credential-named', bearer('marked-credential'))
+    expect(points()).toHaveLength(2)
+    expect(lastTenant()).toMatch(/^[\w-]{43}$/)
+    expect(written()).not.toMatch(/marked/)
+  })
+})
+
+describe('claim', () => {
+  const gatewayOfClaims = (tenant: TenantResolver = claim('sub')) =>
+    gatewayOf({ tenant, authenticate: jwt({ secret: SECRET, alg: 'HS256' }) })
+
+  it('replays to the same subject with a new token', async () => {
+    const { origin, pay } = gatewayOfClaims()
+    const [old, rotated] = await Promise.all([tokenOf({ sub: 'ann' }), tokenOf({ sub: 'ann' })])
+    expect(old).not.toBe(rotated)
+    const first = await pay('rotated', bearer(old))
+    const again = await pay('rotated', bearer(rotated))
+    expect([word(first), word(again), await again.text()]).toEqual(['executed', 'replayed', '1'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('hands the origin the token of the caller', async () => {
+    const { origin, pay } = gatewayOfClaims()
+    const token = await tokenOf({ sub: 'ann' })
+    await pay('handed', bearer(token))
+    expect(origin.requests[0]?.headers.get('Authorization')).toBe(`Bearer ${token}`)
+  })
+
+  it.each([
+    { name: 'another subject', other: { sub: 'bob' } },
+    {
+      name: 'the same subject of another issuer',
+      other: { sub: 'ann', iss: 'https://other.test' },
+    },
+    { name: 'a subject in another case', other: { sub: 'Ann' } },
+  ])('executes for $name with the same key', async ({ name, other }) => {
+    const { origin, pay } = gatewayOfClaims()
+    await pay(name.replaceAll(' ', '-'), bearer(await tokenOf({ sub: 'ann' })))
+    const second = await pay(name.replaceAll(' ', '-'), bearer(await tokenOf(other)))
+    expect([word(second), await second.text()]).toEqual(['executed', '2'])
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it.each([
+    { name: 'unsigned', token: async () => unsignedOf({ sub: 'ann' }) },
+    { name: 'forged', token: () => forgedOf({ sub: 'ann' }) },
+    { name: 'signed with another secret', token: () => tokenOf({ sub: 'ann' }, 'another secret') },
+    { name: 'expired', token: () => tokenOf({ sub: 'ann', exp: 1_000_000_000 }) },
+    { name: 'not valid yet', token: () => tokenOf({ sub: 'ann', nbf: 4_000_000_000 }) },
+    { name: 'no token at all', token: async () => 'ann' },
+  ])('never trusts a token that is $name', async ({ token }) => {
+    const { origin, pay } = gatewayOfClaims()
+    const key = crypto.randomUUID()
+    await pay(key, bearer(await tokenOf({ sub: 'ann' })))
+    const refused = await pay(key, bearer(await token()))
+    expect(refusal(refused)).toEqual([401, 'tenant-missing'])
+    expect([word(refused), refused.headers.get('WWW-Authenticate')]).toEqual(['rejected', 'Bearer'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each([
+    { name: 'no token', headers: {} },
+    { name: 'another scheme', headers: { Authorization: `Basic ${btoa('ann:secret')}` } },
+  ])('refuses $name', async ({ headers }) => {
+    const { origin, pay } = gatewayOfClaims()
+    expect(refusal(await pay('no-token', headers))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('refuses a good token without the claim', async () => {
+    const { origin, pay } = gatewayOfClaims(claim('org'))
+    const refused = await pay('no-claim', bearer(await tokenOf({ sub: 'ann' })))
+    expect(refusal(refused)).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('trusts no token that nothing has verified', async () => {
+    const { origin, pay } = gatewayOf({ tenant: claim('sub') })
+    const refused = await pay('unverified', bearer(await tokenOf({ sub: 'ann' })))
+    expect(refusal(refused)).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('keeps one claim apart from another of the same value', async () => {
+    const { origin, pay } = gatewayOf({
+      tenant: [claim('org'), claim('sub')],
+      authenticate: jwt({ secret: SECRET, alg: 'HS256' }),
+    })
+    await pay('two-claims', bearer(await tokenOf({ org: 'x' })))
+    expect(word(await pay('two-claims', bearer(await tokenOf({ sub: 'x' }))))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('reads what jwt has verified as a middleware before the route', async () => {
+    const origin = playOrigin(() => new Response('ok', { status: 201 }))
+    const app = createGateway({ tenant: claim('sub') })
+    app.use('/payments', jwt({ secret: SECRET, alg: 'HS256' }))
+    app.post('/payments', protect())
+    const ask = askerOf(app)
+    const pay = (token: string) =>
+      ask('/payments', { headers: { 'Idempotency-Key': 'middleware', ...bearer(token) } })
+    await pay(await tokenOf({ sub: 'ann' }))
+    expect(word(await pay(await tokenOf({ sub: 'ann' })))).toBe('replayed')
+    expect(word(await pay(await tokenOf({ sub: 'bob' })))).toBe('executed')
+    expect((await pay(await forgedOf({ sub: 'ann' }))).status).toBe(401)
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('names the tenant without the value of the claim', async () => {
+    const { pay } = gatewayOfClaims()
+    const claims = { sub: 'marked-subject', iss: 'marked-issuer' }
+    await pay('claim-named', bearer(await tokenOf(claims)))
+    const first = lastTenant()
+    await pay('claim-named', bearer(await tokenOf(claims)))
+    expect(lastTenant()).toBe(first)
+    expect(first).toMatch(/^[\w-]{43}$/)
+    expect(written()).not.toMatch(/marked|eyJ/)
+  })
+
+  it('takes an answer of the verification for a refusal', async () => {
+    const { origin, pay } = gatewayOf({
+      tenant: anonymous(),
+      authenticate: async (c) => c.text('not you', 403),
+    })
+    expect(refusal(await pay('answered', {}))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('fails loudly, and forwards nothing, where the verification itself breaks', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { origin, pay } = gatewayOf({
+      tenant: claim('sub'),
+      authenticate: async () => {
+        throw new Error('the key server does not answer')
+      },
+    })
+    const failed = await pay('broken', bearer(await tokenOf({ sub: 'ann' })))
+    expect(refusal(failed)).toEqual([500, 'gateway-misconfigured'])
+    expect(origin.requests).toHaveLength(0)
+  })
+})
+
+describe('/_hapax/operations/{id} under claim', () => {
+  /** The path of an operation that somebody has begun, and a client that asks for it. */
+  async function operationOf(sub: string) {
+    const { ask, pay } = gatewayOf({
+      tenant: claim('sub'),
+      authenticate: jwt({ secret: SECRET, alg: 'HS256' }),
+    })
+    await pay(`asked-${sub}`, bearer(await tokenOf({ sub })))
+    const operationId = lastOperationId()
+    const get = (headers: Record<string, string>, path = '') =>
+      ask(`/_hapax/operations/${operationId}${path}`, { method: 'GET', headers })
+    return { get }
+  }
+
+  it('shows the subject its operation, whatever its token', async () => {
+    const { get } = await operationOf('carol')
+    const view = await get(bearer(await tokenOf({ sub: 'carol' })))
+    expect([view.status, await view.json()]).toEqual([
+      200,
+      expect.objectContaining({ state: 'succeeded', operation: 'POST /payments' }),
+    ])
+    const result = await get(bearer(await tokenOf({ sub: 'carol' })), '/result')
+    expect([result.status, await result.text()]).toEqual([201, '1'])
+  })
+
+  it.each(['', '/result'])('shows %j to nobody else', async (path) => {
+    const { get } = await operationOf(`dave${path.slice(1)}`)
+    const sub = `dave${path.slice(1)}`
+    const others = [
+      { headers: bearer(await tokenOf({ sub: 'eve' })), expected: [404, 'operation-not-found'] },
+      {
+        headers: bearer(await tokenOf({ sub, iss: 'https://other.test' })),
+        expected: [404, 'operation-not-found'],
+      },
+      { headers: bearer(await forgedOf({ sub })), expected: [401, 'tenant-missing'] },
+      { headers: bearer(unsignedOf({ sub })), expected: [401, 'tenant-missing'] },
+      { headers: {}, expected: [401, 'tenant-missing'] },
+    ]
+    for (const { headers, expected } of others) {
+      expect(refusal(await get(headers, path))).toEqual(expected)
+    }
+  })
+})
+
+describe('/_hapax/operations/{id} behind jwt as a middleware', () => {
+  it('shows nothing: its routes come before what is added to the app, so it needs authenticate', async () => {
+    playOrigin(() => new Response('ok', { status: 201 }))
+    const app = createGateway({ tenant: claim('sub') })
+    app.use(jwt({ secret: SECRET, alg: 'HS256' }))
+    app.post('/payments', protect())
+    const ask = askerOf(app)
+    const headers = bearer(await tokenOf({ sub: 'ann' }))
+    await ask('/payments', { headers: { 'Idempotency-Key': 'behind', ...headers } })
+    const operationId = lastOperationId()
+    const view = await ask(`/_hapax/operations/${operationId}`, { method: 'GET', headers })
+    expect(refusal(view)).toEqual([401, 'tenant-missing'])
+  })
+})
+
+describe('fromHeader', () => {
+  it('tells callers apart by what the proxy says, not by their credentials', async () => {
+    const { origin, pay } = gatewayOf({ tenant: fromHeader('X-Account-Id') })
+    await pay('proxied', { 'X-Account-Id': 'acme', ...bearer('a') })
+    expect(word(await pay('proxied', { 'X-Account-Id': 'acme', ...bearer('b') }))).toBe('replayed')
+    expect(word(await pay('proxied', { 'X-Account-Id': 'other', ...bearer('a') }))).toBe('executed')
+    expect(refusal(await pay('proxied', bearer('a')))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('is no credential of the same value', async () => {
+    const { origin, pay } = gatewayOf({ tenant: fromHeader('X-Same') })
+    await pay('same-value', { 'X-Same': 'x' })
+    const other = gatewayOf({ tenant: credential('X-Same') })
+    expect(word(await other.pay('same-value', { 'X-Same': 'x' }))).toBe('executed')
+    expect([origin.requests.length, other.origin.requests.length]).toEqual([1, 1])
+  })
+})
+
+describe('combine', () => {
+  const tenant = combine(fromHeader('X-Account-Id'), credential('Authorization'))
+
+  it('is one tenant for the same account and user, another for every other pair', async () => {
+    const { origin, pay } = gatewayOf({ tenant })
+    await pay('combined', { 'X-Account-Id': 'acme', ...bearer('ann') })
+    expect(word(await pay('combined', { 'X-Account-Id': 'acme', ...bearer('ann') }))).toBe(
+      'replayed',
+    )
+    expect(word(await pay('combined', { 'X-Account-Id': 'acme', ...bearer('bob') }))).toBe(
+      'executed',
+    )
+    expect(word(await pay('combined', { 'X-Account-Id': 'other', ...bearer('ann') }))).toBe(
+      'executed',
+    )
+    expect(origin.requests).toHaveLength(3)
+  })
+
+  it.each([
+    { name: 'the account', headers: bearer('ann') },
+    { name: 'the user', headers: { 'X-Account-Id': 'acme' } },
+    { name: 'both', headers: {} },
+  ])('knows nobody without $name', async ({ headers }) => {
+    const { origin, pay } = gatewayOf({ tenant })
+    expect(refusal(await pay('combined-part', headers))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('does not let letters move from one part to the next', async () => {
+    const { pay } = gatewayOf({
+      tenant: combine(
+        (c) => c.req.header('X-A'),
+        (c) => c.req.header('X-B'),
+      ),
+    })
+    await pay('moved', { 'X-A': 'ab', 'X-B': 'c' })
+    expect(word(await pay('moved', { 'X-A': 'a', 'X-B': 'bc' }))).toBe('executed')
+  })
+})
+
+describe('a list of resolvers', () => {
+  const tenant = [credential('Authorization'), anonymous()]
+
+  it('asks anonymous last: who has credentials is a tenant of its own', async () => {
+    const { origin, pay } = gatewayOf({ tenant })
+    await pay('listed', {})
+    expect(word(await pay('listed', {}))).toBe('replayed')
+    expect(word(await pay('listed', bearer('a')))).toBe('executed')
+    expect(word(await pay('listed', bearer('a')))).toBe('replayed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('does not take whom `authenticate` has refused for anonymous', async () => {
+    const { origin, pay } = gatewayOf({
+      tenant: [claim('sub'), anonymous()],
+      authenticate: jwt({ secret: SECRET, alg: 'HS256' }),
+    })
+    expect(refusal(await pay('refused', bearer(await forgedOf({ sub: 'ann' }))))).toEqual([
+      401,
+      'tenant-missing',
+    ])
+    expect(origin.requests).toHaveLength(0)
+  })
+})
+
+describe('a resolver of one’s own', () => {
+  it.each<{ name: string; resolver: TenantResolver }>([
+    { name: 'null', resolver: () => null },
+    { name: 'undefined', resolver: (c) => c.req.header('X-None') },
+    { name: 'an empty text', resolver: () => '' },
+    { name: 'a promise of null', resolver: async () => null },
+  ])('that answers $name knows nobody', async ({ resolver }) => {
+    const { origin, pay } = gatewayOf({ tenant: resolver })
+    expect(refusal(await pay('own', bearer('a')))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+})
+
+describe('createGateway', () => {
+  it.each([
+    { name: 'nothing', options: undefined },
+    { name: 'no tenant', options: {} },
+    { name: 'an empty list', options: { tenant: [] } },
+    { name: 'a name for a resolver', options: { tenant: 'acme' } },
+    { name: 'a list with something else in it', options: { tenant: [anonymous(), null] } },
+  ])('does not start with $name', ({ options }) => {
+    expect(() => createGateway(options as unknown as GatewayOptions)).toThrow(
+      /needs a tenant, such as credential\('Authorization'\)/,
+    )
+  })
+})
