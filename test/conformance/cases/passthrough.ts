@@ -130,13 +130,21 @@ describe.concurrent('a path of the gateway itself', () => {
     '/_hapax/operations/x/y',
     '/%5Fhapax/anything',
     '//_hapax//anything',
-    '/.well-known/idempotency',
   ])('never goes to the origin: %s', async (path) => {
     for (const method of ['GET', 'POST', 'DELETE', 'OPTIONS']) {
       const reply = await send(conformance.gateway.url, { method, path, headers: alice })
       expect([method, reply.status]).toEqual([method, 404])
     }
     expect(conformance.origin.callsTo(new URL(path, 'http://origin').pathname)).toHaveLength(0)
+  })
+
+  it('is where the contract stands, for whoever asks', async () => {
+    const path = '/.well-known/idempotency'
+    const statuses = ['GET', 'POST', 'DELETE'].map(async (method) => {
+      return (await send(conformance.gateway.url, { method, path })).status
+    })
+    expect(await Promise.all(statuses)).toEqual([200, 404, 404])
+    expect(conformance.origin.callsTo(path)).toHaveLength(0)
   })
 
   it('is not one that only looks like it', async () => {
