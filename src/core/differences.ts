@@ -20,7 +20,9 @@ interface Bounds {
 
 const STORED: Bounds = { places: 64, namesLength: 4_096 }
 /** What is compared with what is stored is not stored itself. */
-const COMPARED: Bounds = { places: Infinity, namesLength: Infinity }
+const COMPARED: Bounds = { places: 1_024, namesLength: 65_536 }
+/** Pointers that a client is told. */
+const MAX_TOLD = 64
 const MAX_DEPTH = 8
 /** A larger body is kept as one place: looking into it would cost more than it tells. */
 const MAX_BODY_BYTES = 65_536
@@ -50,6 +52,9 @@ type Content = string | Uint8Array
 
 /** What is compared: by part, with a pointer behind it in query and body, or the name of a header. */
 type Places = ReadonlyMap<string, Content>
+
+/** Stands for a body that is too large to be looked into. */
+const UNREAD = ''
 
 /** A digest of each place of a request. */
 export type PlaceDigests = ReadonlyMap<string, string>
@@ -85,15 +90,20 @@ export async function findDifferences(
     return content === undefined ? [] : [[place, content]]
   })
   const digests = await digestAll(new Map(shared), digest, key)
-  const changed = [...known].filter(([place, value]) => digests.get(place) !== value)
+  const changed = [...known]
+    .filter(([place, value]) => digests.get(place) !== value)
+    // Nothing is known of what is in a body that is not looked into.
+    .map(([place]) => (own.get('body') === UNREAD && partOf(place) === 'body' ? 'body' : place))
   const added = [...own.keys()].filter((place) => !isCovered(place, known))
-  return toDifferences([...changed.map(([place]) => place), ...added])
+  return toDifferences([...new Set([...changed, ...added])])
 }
 
 function toDifferences(places: readonly string[]): Differences {
   const ofPart = (part: Part) => places.filter((place) => partOf(place) === part)
   const pointersOf = (part: Part) =>
-    ofPart(part).flatMap((place) => (place === part ? [] : [place.slice(part.length)]))
+    ofPart(part)
+      .flatMap((place) => (place === part ? [] : [place.slice(part.length)]))
+      .slice(0, MAX_TOLD)
   const isOtherType = places.includes('media-type')
   const parts = PARTS.filter((part) => ofPart(part).length > 0)
   return {
@@ -147,7 +157,7 @@ function toBodyPlaces(
   bounds: Bounds,
 ): readonly [string, Content][] {
   const { bytes, canonical, type } = body
-  if (bytes.byteLength > MAX_BODY_BYTES) return []
+  if (bytes.byteLength > MAX_BODY_BYTES) return [['body', UNREAD]]
   const tree = createPointerTree(rules.ignore, rules.dates)
   switch (canonical.kind) {
     case 'json':
@@ -198,16 +208,27 @@ function toJsonPlaces(
   let branches: readonly Branch[] = [{ pointer: '', span: rootOf(text), rules }]
   for (let depth = 0; depth < MAX_DEPTH; depth++) {
     let room = bounds.places - branches.length
+    // A long name stands before each name beneath it.
+    let nameRoom = bounds.namesLength - namesLengthOf(branches)
     branches = branches.flatMap((branch) => {
       const inside = openBranch(text, branch)
-      if (inside.length === 0 || inside.length - 1 > room) return [branch]
+      const namesLength = namesLengthOf(inside) - branch.pointer.length
+      const isTooMuch = inside.length - 1 > room || namesLength > nameRoom
+      if (inside.length === 0 || isTooMuch) return [branch]
       room -= inside.length - 1
+      nameRoom -= namesLength
       return inside
     })
   }
   const places = branches.map((branch): [string, string] => [branch.pointer, toText(text, branch)])
   // An empty document holds nothing that could cover what another adds to it.
-  return new Map(places.filter(([pointer, content]) => pointer !== '' || !/^[[{]/.test(content)))
+  return new Map(
+    places.filter(([pointer, content]) => pointer !== '' || !/^(?:\{\}|\[\])$/.test(content)),
+  )
+}
+
+function namesLengthOf(branches: readonly Branch[]): number {
+  return branches.reduce((sum, { pointer }) => sum + pointer.length, 0)
 }
 
 function openBranch(text: string, { pointer, span, rules }: Branch): readonly Branch[] {

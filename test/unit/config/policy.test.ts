@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
-import { body, business, header, mcp } from '../../../src/core/key-source.ts'
+import { body, business, header, mcp, repeatability } from '../../../src/core/key-source.ts'
 
 const MIB = 1_048_576
 const YEAR_MS = 31_536_000_000
@@ -126,9 +126,110 @@ describe('parsePolicy', () => {
       field: /^enforce: .*'observe'/,
     },
     { name: 'no date', options: { sunset: { at: 'soon' } }, field: /^sunset\.at: / },
+    { name: 'no date of refusal', options: { sunset: {} as never }, field: /^sunset\.at: / },
+    {
+      name: 'no date of deprecation',
+      options: { sunset: { at: '2027-03-01', deprecated: '' } },
+      field: /^sunset\.deprecated: /,
+    },
+    {
+      name: 'no address',
+      options: { sunset: { at: '2027-03-01', link: 'docs' } },
+      field: /^sunset\.link: /,
+    },
+    { name: 'the pointer to everything', options: { key: body('') }, field: /^key\.pointer: / },
+    { name: 'a header with a space', options: { key: header('X Key') }, field: /^key\.name: / },
+    { name: 'business without values', options: { key: business() }, field: /^key\.pointers: / },
+    {
+      name: 'a wrong value of several',
+      options: { key: business('/a', 'b') },
+      field: /^key\.pointers\.1: /,
+    },
+    { name: 'a member without a name', options: { key: mcp('') }, field: /^key\.meta: / },
+    {
+      name: 'a wrong source of several',
+      options: { key: [header('X-Key'), body('id')] },
+      field: /^key\.1\.pointer: /,
+    },
+    {
+      name: 'a pattern that is a text',
+      options: { keyFormat: { pattern: '^a' as never } },
+      field: /^keyFormat: .*pattern/,
+    },
+    {
+      name: 'a percentage below 0',
+      options: { mode: 'observe', enforce: { percent: -1 } },
+      field: /^enforce\.percent: /,
+    },
+    {
+      name: 'one tenant for a list',
+      options: { mode: 'observe', enforce: { tenants: 'a' as never } },
+      field: /^enforce\.tenants: /,
+    },
+    {
+      name: 'who is enforced, where nothing is protected',
+      options: { mode: 'off', enforce: {} },
+      field: /^enforce: .*'observe'/,
+    },
     { name: 'an unknown preset', options: { preset: 'paypal' as never }, field: /^preset: / },
   ])('refuses $name', ({ options, field }) => {
     expect(faultsOf(options)).toEqual([expect.stringMatching(field)])
+  })
+
+  it.each([
+    { minLength: 0, isTaken: false },
+    { minLength: 1, isTaken: true },
+    { minLength: 255, isTaken: true },
+    { minLength: 256, isTaken: false },
+  ])('lets a key have at least $minLength characters: $isTaken', ({ minLength, isTaken }) => {
+    const fault = [expect.stringMatching(/^keyFormat(?:\.minLength)?: /)]
+    expect(faultsOf({ keyFormat: { minLength } })).toEqual(isTaken ? [] : fault)
+  })
+
+  it.each([
+    { percent: 0, isTaken: true },
+    { percent: 100, isTaken: true },
+    { percent: 100.5, isTaken: false },
+  ])('enforces for $percent per cent: $isTaken', ({ percent, isTaken }) => {
+    const fault = [expect.stringMatching(/^enforce\.percent: /)]
+    expect(faultsOf({ mode: 'observe', enforce: { percent } })).toEqual(isTaken ? [] : fault)
+  })
+
+  it.each([
+    { mode: 'observe', isTaken: true },
+    { mode: 'enforce', isTaken: false },
+    { mode: 'off', isTaken: false },
+    { mode: undefined, isTaken: false },
+  ] as const)('takes for whom to enforce in mode $mode: $isTaken', ({ mode, isTaken }) => {
+    const fault = [expect.stringMatching(/^enforce: /)]
+    const faults = faultsOf({ ...(mode && { mode }), enforce: { tenants: ['a'] } })
+    expect(faults).toEqual(isTaken ? [] : fault)
+  })
+
+  it.each([
+    { name: 'any', keyFormat: 'any', key: ' ', isTaken: true },
+    { name: 'uuid', keyFormat: 'uuid', key: 'order-1', isTaken: false },
+    { name: 'a minimum alone', keyFormat: { minLength: 8 }, key: '12345678', isTaken: true },
+    { name: 'a pattern alone', keyFormat: { pattern: /^a$/ }, key: 'b', isTaken: false },
+  ] as const)('reads $name into a pattern that takes "$key": $isTaken', (row) => {
+    const { pattern } = valueOf({ keyFormat: row.keyFormat }).keyFormat
+    expect(pattern.test(row.key)).toBe(row.isTaken)
+  })
+
+  it('takes one source for a list of one', () => {
+    const sources = [header('X-Key'), body('/key'), business('/a', '/b'), repeatability(), mcp()]
+    for (const key of sources) expect(valueOf({ key }).key).toEqual([key])
+    expect(valueOf({ key: sources }).key).toEqual(sources)
+  })
+
+  it('leaves out of the fingerprint what tries of an MCP call differ in, and of no other', () => {
+    const ignore = ['/trace']
+    const ofMcp = [...ignore, '/id', '/params/_meta']
+    expect(valueOf({ key: mcp(), fingerprint: { ignore } }).fingerprint.ignore).toEqual(ofMcp)
+    expect(valueOf({ key: body('/id'), fingerprint: { ignore } }).fingerprint.ignore).toEqual(
+      ignore,
+    )
+    expect(ignore).toEqual(['/trace'])
   })
 
   it('takes a retry policy as it is written, times in milliseconds', () => {

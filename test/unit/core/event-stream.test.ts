@@ -301,4 +301,37 @@ describe('mapEvents', () => {
     const bytes = encoder.encode(`data: ${'é'.repeat(1 << 16)}\n\n`)
     expect((await passBytes(cut(bytes, [1]), () => 'x')).toString()).toBe('data: x\n\n')
   })
+  it('makes nothing of no bytes', async () => {
+    expect(await passChunks([], () => 'x')).toEqual([])
+    expect(await passChunks([new Uint8Array(), new Uint8Array()], () => 'x')).toEqual([])
+  })
+
+  it('emits no chunk for an event that it drops', async () => {
+    const chunks = ['data: a\n\n', 'data: b\n\n'].map((text) => encoder.encode(text))
+    const passed = await passChunks(chunks, (data) => (data === 'a' ? null : data))
+    expect(passed.map((chunk) => new TextDecoder().decode(chunk))).toEqual(['data: b\n\n'])
+  })
+
+  it('passes on a fault of the origin behind what came before it', async () => {
+    const fault = new Error('The origin has gone.')
+    let pulled = 0
+    const source = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        pulled += 1
+        if (pulled === 1) controller.enqueue(encoder.encode('data: a\n\ndata: b'))
+        else controller.error(fault)
+      },
+    })
+    const reader = source.pipeThrough(mapEvents(() => 'x')).getReader()
+    const { value: first } = await reader.read()
+    expect(new TextDecoder().decode(first)).toBe('data: x\n\n')
+    await expect(reader.read()).rejects.toBe(fault)
+  })
+
+  it('tells the origin when its reader has gone', async () => {
+    const told = Promise.withResolvers<unknown>()
+    const source = new ReadableStream<Uint8Array>({ cancel: (reason) => told.resolve(reason) })
+    await source.pipeThrough(mapEvents(() => 'x')).cancel('gone')
+    expect(await told.promise).toBe('gone')
+  })
 })

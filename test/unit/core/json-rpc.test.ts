@@ -77,6 +77,21 @@ describe('readCall', () => {
       text: '{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"progressToken":null}}}',
       expected: { method: 'm', id: '1', progressToken: null },
     },
+    {
+      name: 'the last of two members of one name',
+      text: '{"id":1,"method":"a","jsonrpc":"1.0","id":2,"method":"b","jsonrpc":"2.0"}',
+      expected: { method: 'b', id: '2', progressToken: null },
+    },
+    {
+      name: 'arguments that look like a call',
+      text: '{"jsonrpc":"2.0","id":1,"method":"m","params":{"arguments":{"id":2,"method":"n","_meta":{"progressToken":3}}}}',
+      expected: { method: 'm', id: '1', progressToken: null },
+    },
+    {
+      name: 'members that Object.prototype has',
+      text: '{"__proto__":{"id":2},"jsonrpc":"2.0","id":1,"method":"toString"}',
+      expected: { method: 'toString', id: '1', progressToken: null },
+    },
   ])('reads $name', ({ text, expected }) => {
     expect(readCall(text)).toEqual(expected)
   })
@@ -86,6 +101,9 @@ describe('readCall', () => {
     { name: 'a notification', text: '{"jsonrpc":"2.0","method":"m"}' },
     { name: 'a response', text: '{"jsonrpc":"2.0","id":1,"result":{}}' },
     { name: 'an id of null', text: '{"jsonrpc":"2.0","id":null,"method":"m"}' },
+    { name: 'an id of true', text: '{"jsonrpc":"2.0","id":true,"method":"m"}' },
+    { name: 'a last id that is null', text: '{"jsonrpc":"2.0","id":1,"method":"m","id":null}' },
+    { name: 'a call with something behind it', text: '{"jsonrpc":"2.0","id":1,"method":"m"}1' },
     { name: 'an id that is an object', text: '{"jsonrpc":"2.0","id":{},"method":"m"}' },
     { name: 'a method that is no string', text: '{"jsonrpc":"2.0","id":1,"method":1}' },
     { name: 'another version', text: '{"jsonrpc":"1.0","id":1,"method":"m"}' },
@@ -139,6 +157,21 @@ describe('toAnswerOf', () => {
       name: 'each message of a batch',
       message: `[ {"id":1,"result":[1]} , ${progressOf('1')},{"id":2,"method":"ping"}, {"id":3,"result":2} ]`,
       expected: `[ {"id":"new","result":[1]} , ${progressOf('7.0')},{"id":2,"method":"ping"}, {"id":"new","result":2} ]`,
+    },
+    {
+      name: 'the last of two ids',
+      message: '{"id":1,"result":1,"id":2}',
+      expected: '{"id":1,"result":1,"id":"new"}',
+    },
+    {
+      name: 'the token of progress and not its own id',
+      message: '{"id":1,"method":"notifications/progress","params":{"progressToken":2}}',
+      expected: '{"id":1,"method":"notifications/progress","params":{"progressToken":7.0}}',
+    },
+    {
+      name: 'what can be read of a batch with other values in it',
+      message: '[1,null,[],{"id":1,"result":1}]',
+      expected: '[1,null,[],{"id":"new","result":1}]',
     },
   ])('replaces $name', ({ message, expected }) => {
     expect(toAnswerOf(callOf(), message)).toBe(expected)
@@ -227,5 +260,20 @@ describe('answerEvents', () => {
       answerEvents(callOf({ id: '1.0', progressToken: '"t"' })),
     )
     expect(new Uint8Array(await new Response(source).arrayBuffer())).toEqual(bytes)
+  })
+  it('answers alike in an event and in a body', async () => {
+    const messages = fc.oneof(
+      fc.tuple(identifier, fc.json()).map(([id, result]) => `{"id":${id},"result":${result}}`),
+      identifier.map(progressOf),
+      fc.json(),
+    )
+    await fc.assert(
+      fc.asyncProperty(messages, identifier, async (message, id) => {
+        const call = callOf({ id })
+        const event = await answerText(call, `data: ${message}\n\n`, 7)
+        expect(event).toBe(`data: ${toAnswerOf(call, message)}\n\n`)
+      }),
+      { numRuns: 300 },
+    )
   })
 })

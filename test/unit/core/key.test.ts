@@ -1,7 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { MAX_KEY_LENGTH, parseKey } from '../../../src/core/key.ts'
+import { parsePolicy } from '../../../src/config/policy.ts'
+import {
+  checkFormat,
+  type KeyFormat,
+  MAX_KEY_LENGTH,
+  parseKey,
+  parsePlainKey,
+} from '../../../src/core/key.ts'
 
 const charIn = (from: number, to: number) =>
   fc.integer({ min: from, max: to }).map((code) => String.fromCharCode(code))
@@ -108,5 +115,115 @@ describe('parseKey', () => {
     { name: 'a tab in quotes', field: '"a\tb"', rule: 'printable ASCII' },
   ])('refuses $name', ({ field, rule }) => {
     expect(parseKey(field)).toEqual({ ok: false, error: expect.stringContaining(rule) })
+  })
+})
+
+describe('parsePlainKey', () => {
+  it('takes any printable ASCII as it stands', () => {
+    fc.assert(
+      fc.property(keyOf(printable), (key) => {
+        expect(parsePlainKey(key)).toEqual({ ok: true, value: key })
+      }),
+    )
+  })
+
+  it.each([
+    { name: 'quotes, which belong to it', text: '"a"' },
+    { name: 'a comma and spaces', text: ' a, b ' },
+    { name: 'a backslash', text: String.raw`a\"` },
+    { name: 'a single space', text: ' ' },
+    { name: '255 characters', text: 'k'.repeat(255) },
+  ])('takes $name', ({ text }) => {
+    expect(parsePlainKey(text)).toEqual({ ok: true, value: text })
+  })
+
+  it.each([
+    { name: 'nothing', text: '', rule: 'empty' },
+    { name: '256 characters', text: 'k'.repeat(256), rule: '256 characters; at most 255' },
+    { name: 'a line end behind it', text: 'a\n', rule: 'printable ASCII' },
+    { name: 'a line end in it', text: 'a\nb', rule: 'printable ASCII' },
+    { name: 'a tab', text: 'a\tb', rule: 'printable ASCII' },
+    { name: 'the character before the space', text: '\u001F', rule: 'printable ASCII' },
+    { name: 'the character behind the tilde', text: '\u007F', rule: 'printable ASCII' },
+    { name: 'a letter with an accent', text: 'clé', rule: 'printable ASCII' },
+  ])('refuses $name', ({ text, rule }) => {
+    expect(parsePlainKey(text)).toEqual({ ok: false, error: expect.stringContaining(rule) })
+  })
+})
+
+describe('checkFormat', () => {
+  const formatOf = (over: Partial<KeyFormat>): KeyFormat => ({
+    name: 'order',
+    pattern: /^/,
+    minLength: 1,
+    ...over,
+  })
+  /** As a route has it whose policy says so. */
+  const uuid = () => {
+    const policy = parsePolicy({ keyFormat: 'uuid' })
+    if (!policy.ok) throw new Error(policy.error.join())
+    return policy.value.keyFormat
+  }
+  const order = /^order-\d+$/
+
+  it.each([
+    { name: 'version 4', key: '8e03978e-40d5-43e8-bc93-6894a57f9324', isTaken: true },
+    { name: 'version 7', key: '01890a5d-ac96-774b-bcce-b302099a8057', isTaken: true },
+    { name: 'upper case', key: '8E03978E-40D5-43E8-BC93-6894A57F9324', isTaken: true },
+    { name: 'no hyphens', key: '8e03978e40d543e8bc936894a57f9324', isTaken: false },
+    { name: 'braces', key: '{8e03978e-40d5-43e8-bc93-6894a57f9324}', isTaken: false },
+    { name: 'a digit too few', key: '8e03978e-40d5-43e8-bc93-6894a57f932', isTaken: false },
+    { name: 'a digit too many', key: '8e03978e-40d5-43e8-bc93-6894a57f93241', isTaken: false },
+    { name: 'no hexadecimal digit', key: '8e03978e-40d5-43e8-bc93-6894a57f932g', isTaken: false },
+    {
+      name: 'a name before it',
+      key: 'urn:uuid:8e03978e-40d5-43e8-bc93-6894a57f9324',
+      isTaken: false,
+    },
+  ])('takes a UUID with $name: $isTaken', ({ key, isTaken }) => {
+    const fault = { ok: false, error: 'The key has not the format of this route: uuid.' }
+    expect(checkFormat(key, uuid())).toEqual(isTaken ? { ok: true, value: key } : fault)
+  })
+
+  it.each([
+    { flags: '', key: 'order-1', isTaken: true },
+    { flags: '', key: 'order-', isTaken: false },
+    { flags: 'g', key: 'order-1', isTaken: true },
+    { flags: 'g', key: 'my order-1', isTaken: false },
+    { flags: 'y', key: 'order-1', isTaken: true },
+    { flags: 'gi', key: 'ORDER-1', isTaken: true },
+  ])('takes $key for the pattern with flags "$flags": $isTaken, every time', (row) => {
+    const format = formatOf({ pattern: new RegExp(order, row.flags) })
+    const taken = [1, 2, 3].map(() => checkFormat(row.key, format).ok)
+    expect(taken).toEqual([row.isTaken, row.isTaken, row.isTaken])
+  })
+
+  it('takes a key after one that it has refused, where the pattern remembers', () => {
+    const format = formatOf({ pattern: new RegExp(order, 'g') })
+    const keys = ['order-1', 'order-', 'order-22', 'x', 'order-3']
+    expect(keys.map((key) => checkFormat(key, format).ok)).toEqual([true, false, true, false, true])
+  })
+
+  it('looks for a pattern without anchors anywhere in the key', () => {
+    expect(checkFormat('my order-1', formatOf({ pattern: /order-\d/ })).ok).toBe(true)
+  })
+
+  it.each([
+    { minLength: 1, key: 'k', isTaken: true },
+    { minLength: 16, key: 'k'.repeat(15), isTaken: false },
+    { minLength: 16, key: 'k'.repeat(16), isTaken: true },
+    { minLength: 255, key: 'k'.repeat(254), isTaken: false },
+    { minLength: 255, key: 'k'.repeat(255), isTaken: true },
+  ])('takes $key.length characters where $minLength are wanted: $isTaken', (row) => {
+    const { minLength, key, isTaken } = row
+    const error = `The key has ${key.length} characters; this route wants at least ${minLength}.`
+    const expected = isTaken ? { ok: true, value: key } : { ok: false, error }
+    expect(checkFormat(key, formatOf({ minLength }))).toEqual(expected)
+  })
+
+  it('names the format and never the key', () => {
+    const checked = checkFormat('my-secret-key', formatOf({ pattern: order, name: order.source }))
+    const error = String.raw`The key has not the format of this route: ^order-\d+$.`
+    expect(checked).toEqual({ ok: false, error })
   })
 })
