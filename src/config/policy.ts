@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
-import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
+import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
 import { OUTCOMES } from '../core/outcome.ts'
 import { mismatchStatusOf, PRESETS } from '../core/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -50,8 +50,6 @@ const KeySourceSchema = z.union(
   ],
   "must be header(name), body(pointer), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id'",
 )
-
-const UUID = /^[\da-f]{8}-(?:[\da-f]{4}-){3}[\da-f]{12}$/i
 
 const FormatSchema = z.strictObject({
   /** What a key must match; `^` and `$` hold it to all of it. */

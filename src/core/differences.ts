@@ -1,14 +1,21 @@
 import type { Digest } from './digest.ts'
+import { toUtf8Text } from './fingerprint/binary-string.ts'
 import {
   type FingerprintRules,
   type ReadBody,
   type RequestHead,
+  toFieldText,
   toTypeText,
 } from './fingerprint/fingerprint.ts'
 import { toCanonicalText } from './fingerprint/json.ts'
 import { toCanonicalMultipart } from './fingerprint/multipart.ts'
 import { type Pair, toCanonicalPairs, toPairs } from './fingerprint/pairs.ts'
-import { createPointerTree, parsePointer, type PointerTree } from './fingerprint/pointers.ts'
+import {
+  createPointerTree,
+  parsePointer,
+  type PointerTree,
+  toPointer,
+} from './fingerprint/pointers.ts'
 import { childrenOf, findValue, rootOf, type Span } from './json-spans.ts'
 
 /** Places of a body or query that are kept apart; where there are more, branches are kept as one. */
@@ -128,8 +135,7 @@ function isCovered(place: string, known: PlaceDigests): boolean {
 function toPlaces({ head, body, rules }: ComparedRequest, bounds: Bounds): Places {
   const type = `${toTypeText(body.type, head.headers)} ${body.codings.join()}`
   const headers = rules.headers.map((name): [string, string] => {
-    const value = head.headers.get(name)
-    return [`headers:${name.toLowerCase()}`, value === null ? 'absent' : `present ${value}`]
+    return [`headers:${name.toLowerCase()}`, toFieldText(head.headers, name)]
   })
   const query = queryOf(head, rules)
   return new Map<string, Content>([
@@ -187,7 +193,7 @@ function bounded(part: Part, found: ReadonlyMap<string, string>, whole: Content,
 function toNamed(pairs: readonly Pair[]): ReadonlyMap<string, string> {
   const named = new Map<string, string>()
   for (const { name, value } of pairs) {
-    const pointer = toPointer(decode(Uint8Array.from(name, (char) => char.charCodeAt(0))))
+    const pointer = toPointer(toUtf8Text(name))
     named.set(pointer, (named.get(pointer) ?? '') + value)
   }
   return named
@@ -210,7 +216,7 @@ function toJsonPlaces(
     let room = bounds.places - branches.length
     // A long name stands before each name beneath it.
     let nameRoom = bounds.namesLength - namesLengthOf(branches)
-    branches = branches.flatMap((branch) => {
+    const opened = branches.flatMap((branch) => {
       const inside = openBranch(text, branch)
       const namesLength = namesLengthOf(inside) - branch.pointer.length
       const isTooMuch = inside.length - 1 > room || namesLength > nameRoom
@@ -219,6 +225,9 @@ function toJsonPlaces(
       nameRoom -= namesLength
       return inside
     })
+    // Every branch that is left is a leaf, or too much to open.
+    if (opened.every((branch, index) => branch === branches[index])) break
+    branches = opened
   }
   const places = branches.map((branch): [string, string] => [branch.pointer, toText(text, branch)])
   // An empty document holds nothing that could cover what another adds to it.
@@ -261,7 +270,5 @@ function tokensOf(pointer: string): readonly string[] {
   const parsed = parsePointer(pointer)
   return parsed.ok ? parsed.value : []
 }
-
-const toPointer = (token: string) => `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`
 
 const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes)

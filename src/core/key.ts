@@ -3,6 +3,9 @@ import { err, ok, type Result } from './result.ts'
 /** Longest key that is accepted, in characters after unquoting. */
 export const MAX_KEY_LENGTH = 255
 
+/** RFC 9562 §4, in either case. */
+export const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
+
 /** What may stand around a field's value (RFC 9110 §5.6.3); other white space belongs to it. */
 const BLANKS = /^[ \t]+|[ \t]+$/g
 

@@ -1,3 +1,4 @@
+import { toHeaders } from '../core/headers.ts'
 import { answerEvents, type JsonRpcCall, toAnswerOf } from '../core/json-rpc.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { isProblem, type Verdict } from './verdict.ts'
@@ -10,7 +11,7 @@ export async function toCallersAnswer(call: JsonRpcCall, verdict: Verdict): Prom
   const { status, reply } = verdict
   const isOfAnother = status === 'replayed' || status === 'joined'
   if (!isOfAnother || isProblem(reply) || reply.body === null) return verdict
-  const headers = new Headers([...reply.headers].map(([name, value]) => [name, value]))
+  const headers = toHeaders(reply.headers)
   if (headers.has('content-encoding')) return verdict
   const type = headers.get('content-type') ?? ''
   if (type.startsWith('text/event-stream')) return withBody(verdict, reply, toEvents(call, reply))

@@ -1,14 +1,15 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { toUtf8Text } from '../core/fingerprint/binary-string.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
 import { toCanonicalText } from '../core/fingerprint/json.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
+import { parsePointer, toPointer } from '../core/fingerprint/pointers.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
 import { findValue } from '../core/json-spans.ts'
 import { hasMcp, type KeySource } from '../core/key-source.ts'
-import { checkFormat, parseKey, parsePlainKey } from '../core/key.ts'
+import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -93,13 +94,11 @@ async function readSource(
     case 'body':
       return readPlain(payload, source.pointer)
     case 'mcp':
-      return readPlain(payload, `/params/_meta/${escape(source.meta)}`)
+      return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
       return readBusiness(c, policy, payload, source)
   }
 }
-
-const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/i
 
 /** OASIS Repeatable Requests 1.0: both fields or none, and none counts on GET and HEAD. */
 function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourced {
@@ -174,15 +173,10 @@ function valueAt(body: ReadBody, pointer: string): string | Literal | null {
 /** The field of a name; of several with one name, all of them. */
 function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): string | Literal | null {
   if (more.length > 0) return null
-  const named = parsePairs(bytes).filter((pair) => toText(pair.name) === name)
-  const [value = null, ...others] = named.map((pair) => toText(pair.value))
+  const named = parsePairs(bytes).filter((pair) => toUtf8Text(pair.name) === name)
+  const [value = null, ...others] = named.map((pair) => toUtf8Text(pair.value))
   return others.length === 0 ? value : { literal: JSON.stringify([value, ...others]) }
 }
-
-const toText = (binary: string) =>
-  new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
-
-const escape = (token: string) => token.replaceAll('~', '~0').replaceAll('/', '~1')
 
 type McpMessage =
   | { readonly kind: 'call'; readonly call: JsonRpcCall }

@@ -1,11 +1,11 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { decideLanding } from '../core/landing.ts'
 import { classifyStatus, type Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { Evidence, Settlement } from '../core/settle.ts'
-import type { SnapshotHead } from '../core/snapshot.ts'
+import type { Reply } from '../core/reply.ts'
 import type { Caller, ClaimAnswer } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { admit, type Admitted } from './admit.ts'
@@ -16,7 +16,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
 import { askObject } from './object.ts'
 import { Payload } from './payload.ts'
-import { recoveryOf } from './plan.ts'
+import { landingRulesOf, recoveryOf } from './plan.ts'
 import { operationOf } from './route-policy.ts'
 import {
   isProblem,
@@ -200,7 +200,7 @@ async function record(
   )
 }
 
-/** Ends an observed claim by the status of the answer. */
+/** Ends an observed claim by the status of the answer, of which nothing else is kept. */
 async function settle(
   c: Context<GatewayEnv>,
   policy: Policy,
@@ -208,29 +208,22 @@ async function settle(
   status: number,
 ): Promise<Outcome> {
   const outcome = classifyStatus(status, policy.outcomes, null)
-  const evidence = { originStatus: status, fault: null }
-  const snapshot = { status, headers: [], corsOrigin: null, bodyBytes: 0, body: 'omitted' } as const
-  const kept = outcome === 'unknown' && policy.unknown !== 'resend' ? 'failed' : outcome
-  const settlement = toSettlementOf(kept, { evidence, snapshot })
-  const call = { claim: granted, settlement, end: { kind: 'too_large' }, sealKey: null } as const
+  // What is held would never be forgotten: its status is enough to tell that a repeat would be.
+  const isHeld = outcome === 'unknown' && policy.unknown !== 'resend'
+  const reply: Reply = {
+    kind: 'answer',
+    status,
+    headers: [],
+    directives: { ...UNKEPT, outcome: isHeld ? 'executed' : null },
+    body: new Uint8Array(),
+  }
+  const landing = decideLanding(reply, landingRulesOf(c, policy))
+  const call = { ...landing, claim: granted, sealKey: null }
   await askObject(c, granted.operationId, (object) => object.settle(call))
   return outcome
 }
 
-function toSettlementOf(
-  outcome: Outcome,
-  { evidence, snapshot }: { readonly evidence: Evidence; readonly snapshot: SnapshotHead },
-): Settlement {
-  switch (outcome) {
-    case 'succeeded':
-    case 'failed':
-      return { outcome, evidence, snapshot, retentionMs: null }
-    case 'not_executed':
-      return { outcome, evidence, coversAll: false }
-    case 'unknown':
-      return { outcome, evidence, reason: 'origin-answered' }
-  }
-}
+const UNKEPT = { isStorable: false, retentionMs: null, resultStatus: null } as const
 
 function tell(
   c: Context<GatewayEnv>,

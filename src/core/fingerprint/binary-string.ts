@@ -14,3 +14,8 @@ export function toBinaryString(bytes: Uint8Array): string {
   }
   return text
 }
+
+/** Turns such a string back into bytes, and reads these as UTF-8. */
+export function toUtf8Text(binary: string): string {
+  return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
+}

@@ -152,11 +152,14 @@ function toCanonicalQuery(search: string): string {
   return toCanonicalPairs(new TextEncoder().encode(search.slice(1)), undefined)
 }
 
-/** Name and value in turn, sorted by name; a header that is absent differs from an empty one. */
+/** Name and value in turn, sorted by name. */
 function toNamedHeaders(headers: Headers, names: readonly string[]): readonly string[] {
   const sorted = [...new Set(names.map((name) => name.toLowerCase()))].toSorted()
-  return sorted.flatMap((name) => {
-    const value = headers.get(name)
-    return [name, value === null ? 'absent' : `present ${value}`]
-  })
+  return sorted.flatMap((name) => [name, toFieldText(headers, name)])
+}
+
+/** Writes a header field as it is compared: an absent one differs from an empty one. */
+export function toFieldText(headers: Headers, name: string): string {
+  const value = headers.get(name)
+  return value === null ? 'absent' : `present ${value}`
 }

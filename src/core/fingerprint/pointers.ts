@@ -32,6 +32,10 @@ export function parsePointer(pointer: string): Result<readonly string[], string>
   return ok(tokens.map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~')))
 }
 
+/** Writes one reference token as a pointer, escaped. */
+export const toPointer = (token: string): string =>
+  `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`
+
 /**
  * Arranges the pointers of the rules so that a parser can walk along; `undefined` where there are
  * none.
