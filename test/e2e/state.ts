@@ -36,6 +36,20 @@ export async function recordIs(
   while (!isThere()) await sleep(20)
 }
 
+/** Waits until so many records of an operation on the disk are in this state. */
+export async function recordsAre(
+  persistTo: string,
+  operation: string,
+  { state, count }: { readonly state: string; readonly count: number },
+): Promise<void> {
+  const found = () =>
+    readRecords(persistTo).filter(
+      (record) => record.operation === operation && record.state === state,
+    )
+  // A file has no event to wait for.
+  while (found().length < count) await sleep(20)
+}
+
 function readFiles<row>(persistTo: string, read: (database: DatabaseSync) => row[]): row[] {
   const files = globSync(path.join(persistTo, 'v3/do/*/*.sqlite'))
   return files
