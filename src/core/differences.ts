@@ -10,24 +10,13 @@ import {
 import { toCanonicalText } from './fingerprint/json.ts'
 import { toCanonicalMultipart } from './fingerprint/multipart.ts'
 import { type Pair, toCanonicalPairs, toPairs } from './fingerprint/pairs.ts'
-import {
-  createPointerTree,
-  parsePointer,
-  type PointerTree,
-  toPointer,
-} from './fingerprint/pointers.ts'
-import { childrenOf, findValue, rootOf, type Span } from './json-spans.ts'
+import { createPointerTree, type PointerTree, toPointer } from './fingerprint/pointers.ts'
+import { childrenOf, rootOf, type Span } from './json-spans.ts'
 
 /** Places of a body or query that are kept apart; where there are more, branches are kept as one. */
-interface Bounds {
-  readonly places: number
-  /** Of the names altogether, in characters. */
-  readonly namesLength: number
-}
-
-const STORED: Bounds = { places: 64, namesLength: 4_096 }
-/** What is compared with what is stored is not stored itself. */
-const COMPARED: Bounds = { places: 1_024, namesLength: 65_536 }
+const MAX_PLACES = 64
+/** Of the names of these places altogether, in characters. */
+const MAX_NAMES_LENGTH = 4_096
 /** Pointers that a client is told. */
 const MAX_TOLD = 64
 const MAX_DEPTH = 8
@@ -57,11 +46,14 @@ type Part = (typeof PARTS)[number]
 
 type Content = string | Uint8Array
 
-/** What is compared: by part, with a pointer behind it in query and body, or the name of a header. */
+/**
+ * What is compared: each part of a request as a whole, and what query and body hold by its pointer:
+ * `body:/amount`. `body:` alone is a body that is a leaf, or one that is not looked into.
+ */
 type Places = ReadonlyMap<string, Content>
 
-/** Stands for a body that is too large to be looked into. */
-const UNREAD = ''
+/** Their contents are those of the parts. */
+const CLOSED: ReadonlySet<string> = new Set(['query:', 'body:'])
 
 /** A digest of each place of a request. */
 export type PlaceDigests = ReadonlyMap<string, string>
@@ -72,7 +64,12 @@ export function digestPlaces(
   digest: Digest,
   key: string,
 ): Promise<PlaceDigests> {
-  return digestAll(toPlaces(request, STORED), digest, key)
+  const places = new Map([
+    ...toParts(request),
+    ...withPrefix('query:', bounded(toNamed(queryPairsOf(request)))),
+    ...withPrefix('body:', toBodyPlaces(request)),
+  ])
+  return digestAll(places, digest, key)
 }
 
 async function digestAll(places: Places, digest: Digest, key: string): Promise<PlaceDigests> {
@@ -90,103 +87,125 @@ export async function findDifferences(
   digest: Digest,
   key: string,
 ): Promise<Differences> {
-  const own = toPlaces(request, COMPARED)
-  // Of the places of both, this request's own contents, also where it would keep them otherwise.
-  const shared = [...known.keys()].flatMap((place): [string, Content][] => {
-    const content = own.get(place) ?? readPlace(request, place)
-    return content === undefined ? [] : [[place, content]]
+  const query = readNamed(queryPairsOf(request), pointersIn(known.keys(), 'query:'))
+  const body = readBodyLike(request, pointersIn(known.keys(), 'body:'))
+  const comparable = new Map([
+    ...toParts(request),
+    ...withPrefix('query:', query.shared),
+    ...withPrefix('body:', body.shared),
+  ])
+  const own = await digestAll(comparable, digest, key)
+  const changed = [...known.keys()].filter((place) => {
+    return own.get(place) !== known.get(place) && !CLOSED.has(place)
   })
-  const digests = await digestAll(new Map(shared), digest, key)
-  const changed = [...known]
-    .filter(([place, value]) => digests.get(place) !== value)
-    // Nothing is known of what is in a body that is not looked into.
-    .map(([place]) => (own.get('body') === UNREAD && partOf(place) === 'body' ? 'body' : place))
-  const added = [...own.keys()].filter((place) => !isCovered(place, known))
-  return toDifferences([...new Set([...changed, ...added])])
-}
-
-function toDifferences(places: readonly string[]): Differences {
-  const ofPart = (part: Part) => places.filter((place) => partOf(place) === part)
-  const pointersOf = (part: Part) =>
-    ofPart(part)
-      .flatMap((place) => (place === part ? [] : [place.slice(part.length)]))
-      .slice(0, MAX_TOLD)
-  const isOtherType = places.includes('media-type')
-  const parts = PARTS.filter((part) => ofPart(part).length > 0)
+  const isOther = (part: Part) => changed.some((place) => place.split(':', 1)[0] === part)
+  const parts = PARTS.filter(isOther)
+  const toPointers = (prefix: string, { added, isRead }: ReadLike) =>
+    [...(isRead ? pointersIn(changed, prefix) : []), ...added].slice(0, MAX_TOLD)
   return {
     // What is left to differ has no place of its own.
     parts: parts.length === 0 ? ['body'] : parts,
-    pointers: isOtherType ? [] : pointersOf('body'),
-    queryPointers: pointersOf('query'),
+    pointers: isOther('media-type') ? [] : toPointers('body:', body),
+    queryPointers: toPointers('query:', query),
   }
 }
 
-const partOf = (place: string) => /^[a-z-]+/.exec(place)?.[0]
-
-/** Whether something at, above or beneath a place is known. */
-function isCovered(place: string, known: PlaceDigests): boolean {
-  if (known.has(place)) return true
-  for (let end = place.lastIndexOf('/'); end > 0; end = place.lastIndexOf('/', end - 1)) {
-    if (known.has(place.slice(0, end))) return true
-  }
-  return [...known.keys()].some((other) => other.startsWith(`${place}/`))
+/** What a request has at the places of another. */
+interface ReadLike {
+  readonly shared: ReadonlyMap<string, string>
+  /** Pointers of what the other has not. */
+  readonly added: readonly string[]
+  /** `false` where this request was not looked into, so that nothing is known of its places. */
+  readonly isRead: boolean
 }
 
-function toPlaces({ head, body, rules }: ComparedRequest, bounds: Bounds): Places {
-  const type = `${toTypeText(body.type, head.headers)} ${body.codings.join()}`
+function pointersIn(places: Iterable<string>, prefix: string): readonly string[] {
+  return [...places].flatMap((place) =>
+    place.startsWith(prefix) ? [place.slice(prefix.length)] : [],
+  )
+}
+
+function withPrefix(
+  prefix: string,
+  places: ReadonlyMap<string, string>,
+): readonly [string, string][] {
+  return [...places].map(([pointer, content]) => [prefix + pointer, content])
+}
+
+function toParts(request: ComparedRequest): readonly [string, Content][] {
+  const { head, body, rules } = request
   const headers = rules.headers.map((name): [string, string] => {
     return [`headers:${name.toLowerCase()}`, toFieldText(head.headers, name)]
   })
-  const query = queryOf(head, rules)
-  return new Map<string, Content>([
+  return [
     ['method', head.method],
     ['path', head.path],
-    ['media-type', type],
+    ['query', toCanonicalPairs(queryOf(head, rules), undefined)],
+    ['media-type', `${toTypeText(body.type, head.headers)} ${body.codings.join()}`],
     ...headers,
-    ...bounded(
-      'query',
-      toNamed(toPairs(query, undefined)),
-      toCanonicalPairs(query, undefined),
-      bounds,
-    ),
-    ...toBodyPlaces(body, rules, bounds),
-  ])
+    ['body', body.canonical.content],
+  ]
 }
 
 function queryOf({ search }: RequestHead, { query }: FingerprintRules): Uint8Array {
   return new TextEncoder().encode(query ? search.slice(1) : '')
 }
 
-function toBodyPlaces(
-  body: ReadBody,
-  rules: FingerprintRules,
-  bounds: Bounds,
-): readonly [string, Content][] {
-  const { bytes, canonical, type } = body
-  if (bytes.byteLength > MAX_BODY_BYTES) return [['body', UNREAD]]
-  const tree = createPointerTree(rules.ignore, rules.dates)
-  switch (canonical.kind) {
-    case 'json':
-      return bounded('body', toJsonPlaces(decode(bytes), tree, bounds), canonical.content, bounds)
-    case 'form':
-      return bounded('body', toNamed(toPairs(bytes, tree)), canonical.content, bounds)
-    case 'multipart': {
-      const read = type && toCanonicalMultipart(bytes, type)
-      const parts = read?.ok === true ? read.value.parts : []
-      const pairs = parts.map(({ name = '', text }) => ({ name, value: text }))
-      return bounded('body', toNamed(pairs), canonical.content, bounds)
-    }
-    case 'bytes':
-      return [['body', canonical.content]]
+const queryPairsOf = ({ head, rules }: ComparedRequest) => toPairs(queryOf(head, rules), undefined)
+
+function toBodyPlaces(request: ComparedRequest): ReadonlyMap<string, string> {
+  const found = lookInto(request)
+  switch (found.kind) {
+    case 'closed':
+      return new Map([['', '']])
+    case 'pairs':
+      return bounded(toNamed(found.pairs))
+    case 'tree':
+      return toJsonPlaces(found.text, found.root)
   }
 }
 
-/** Keeps the places apart, unless they are too many or their names too long. */
-function bounded(part: Part, found: ReadonlyMap<string, string>, whole: Content, bounds: Bounds) {
-  const names = [...found.keys()].join('')
-  const isTooMuch = found.size > bounds.places || names.length > bounds.namesLength
-  const places = isTooMuch ? [['', whole] as const] : [...found]
-  return places.map(([pointer, content]): [string, Content] => [part + pointer, content])
+function readBodyLike(request: ComparedRequest, pointers: readonly string[]): ReadLike {
+  const found = lookInto(request)
+  switch (found.kind) {
+    case 'closed':
+      return { shared: new Map(), added: [], isRead: false }
+    case 'pairs':
+      return readNamed(found.pairs, pointers)
+    case 'tree':
+      return readTree(found.text, found.root, pointers)
+  }
+}
+
+type LookedInto =
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'pairs'; readonly pairs: readonly Pair[] }
+  | { readonly kind: 'tree'; readonly text: string; readonly root: Branch }
+
+function lookInto({ body: { bytes, canonical, type }, rules }: ComparedRequest): LookedInto {
+  if (bytes.byteLength > MAX_BODY_BYTES) return { kind: 'closed' }
+  const tree = createPointerTree(rules.ignore, rules.dates)
+  switch (canonical.kind) {
+    case 'json': {
+      const text = new TextDecoder().decode(bytes)
+      return { kind: 'tree', text, root: { pointer: '', span: rootOf(text), rules: tree } }
+    }
+    case 'form':
+      return { kind: 'pairs', pairs: toPairs(bytes, tree) }
+    case 'multipart': {
+      const read = type && toCanonicalMultipart(bytes, type)
+      const parts = read?.ok === true ? read.value.parts : []
+      return { kind: 'pairs', pairs: parts.map(({ name = '', text }) => ({ name, value: text })) }
+    }
+    case 'bytes':
+      return { kind: 'closed' }
+  }
+}
+
+/** Keeps names apart, unless they are too many or too long. */
+function bounded(named: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  const isTooMuch = named.size > MAX_PLACES || [...named.keys()].join('').length > MAX_NAMES_LENGTH
+  return isTooMuch ? new Map([['', '']]) : named
 }
 
 /** Gathers the values of each name, in their order. */
@@ -199,23 +218,38 @@ function toNamed(pairs: readonly Pair[]): ReadonlyMap<string, string> {
   return named
 }
 
+function readNamed(pairs: readonly Pair[], pointers: readonly string[]): ReadLike {
+  const named = toNamed(pairs)
+  const known = new Set(pointers)
+  const isClosed = known.has('')
+  const shared = new Map([...named].filter(([pointer]) => known.has(pointer)))
+  const added = isClosed ? [] : [...named.keys()].filter((pointer) => !known.has(pointer))
+  return { shared, added, isRead: true }
+}
+
 interface Branch {
   readonly pointer: string
   readonly span: Span
   readonly rules: PointerTree | undefined
 }
 
+function toJsonPlaces(text: string, root: Branch): ReadonlyMap<string, string> {
+  const places = openAll(text, [root]).map((branch): [string, string] => {
+    return [branch.pointer, toText(text, branch)]
+  })
+  // An empty document holds nothing that could cover what another adds to it.
+  return new Map(
+    places.filter(([pointer, content]) => pointer !== '' || !/^(?:\{\}|\[\])$/.test(content)),
+  )
+}
+
 /** Opens branch after branch, the upper ones first, while there is room for what is in them. */
-function toJsonPlaces(
-  text: string,
-  rules: PointerTree | undefined,
-  bounds: Bounds,
-): ReadonlyMap<string, string> {
-  let branches: readonly Branch[] = [{ pointer: '', span: rootOf(text), rules }]
+function openAll(text: string, closed: readonly Branch[]): readonly Branch[] {
+  let branches = closed
   for (let depth = 0; depth < MAX_DEPTH; depth++) {
-    let room = bounds.places - branches.length
+    let room = MAX_PLACES - branches.length
     // A long name stands before each name beneath it.
-    let nameRoom = bounds.namesLength - namesLengthOf(branches)
+    let nameRoom = MAX_NAMES_LENGTH - namesLengthOf(branches)
     const opened = branches.flatMap((branch) => {
       const inside = openBranch(text, branch)
       const namesLength = namesLengthOf(inside) - branch.pointer.length
@@ -229,11 +263,30 @@ function toJsonPlaces(
     if (opened.every((branch, index) => branch === branches[index])) break
     branches = opened
   }
-  const places = branches.map((branch): [string, string] => [branch.pointer, toText(text, branch)])
-  // An empty document holds nothing that could cover what another adds to it.
-  return new Map(
-    places.filter(([pointer, content]) => pointer !== '' || !/^(?:\{\}|\[\])$/.test(content)),
-  )
+  return branches
+}
+
+/** Opens what the other request had opened, and no more: its bounds are those of both. */
+function readTree(text: string, root: Branch, pointers: readonly string[]): ReadLike {
+  const known = new Set(pointers)
+  const opened = new Set(['', ...pointers.flatMap(ancestorsOf)])
+  const shared: Branch[] = []
+  const added: Branch[] = []
+  const visit = (branch: Branch): void => {
+    if (known.has(branch.pointer)) shared.push(branch)
+    else if (opened.has(branch.pointer)) openBranch(text, branch).forEach(visit)
+    else added.push(branch)
+  }
+  visit(root)
+  return {
+    shared: new Map(shared.map((branch) => [branch.pointer, toText(text, branch)])),
+    added: openAll(text, added.slice(0, MAX_TOLD)).map(({ pointer }) => pointer),
+    isRead: true,
+  }
+}
+
+function ancestorsOf(pointer: string): readonly string[] {
+  return [...pointer.matchAll(/\//g)].map(({ index }) => pointer.slice(0, index))
 }
 
 function namesLengthOf(branches: readonly Branch[]): number {
@@ -250,25 +303,3 @@ function openBranch(text: string, { pointer, span, rules }: Branch): readonly Br
 
 const toText = (text: string, { span, rules }: Branch) =>
   toCanonicalText(text.slice(span.start, span.end), rules)
-
-/** Content at a place that another request kept apart and this one would not, or the other way round. */
-function readPlace({ head, body, rules }: ComparedRequest, place: string): Content | undefined {
-  if (place === 'query') return toCanonicalPairs(queryOf(head, rules), undefined)
-  if (partOf(place) !== 'body' || body.bytes.byteLength > MAX_BODY_BYTES) return undefined
-  if (place === 'body') return body.canonical.content
-  if (body.canonical.kind !== 'json') return undefined
-  const tokens = tokensOf(place.slice('body'.length))
-  const text = decode(body.bytes)
-  const span = findValue(text, tokens)
-  if (span === null) return undefined
-  let tree = createPointerTree(rules.ignore, rules.dates)
-  for (const token of tokens) tree = tree?.children.get(token)
-  return toText(text, { pointer: place, span, rules: tree })
-}
-
-function tokensOf(pointer: string): readonly string[] {
-  const parsed = parsePointer(pointer)
-  return parsed.ok ? parsed.value : []
-}
-
-const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes)

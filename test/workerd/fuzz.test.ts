@@ -45,9 +45,8 @@ function open() {
   const origin = playOrigin(() => new Response('{"ok":true}', { status: 201 }))
   const app = createGateway({ tenant: credential('Authorization') })
   app.post(PATH, protect({ wait: 0, limits: { request: 65_536 } }))
-  let nth = 0
   /** Each request is another tenant's, so that none meets the operation of an earlier one. */
-  const newTenant = () => `Bearer fuzz-${(nth += 1)}`
+  const newTenant = () => `Bearer ${crypto.randomUUID()}`
   const send = (sent: Fuzzed, tenant: string, more: Record<string, string> = {}) =>
     clientOf(app, PATH + sent.search)(sent.key, {
       body: sent.payload.body,
