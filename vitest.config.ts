@@ -19,6 +19,12 @@ export default defineConfig({
             miniflare: {
               // Optional in a deployment, so it does not stand in wrangler.toml.
               r2Buckets: ['SNAPSHOTS'],
+              queueProducers: { OUTBOX: 'outbox' },
+              bindings: {
+                HAPAX_WEBHOOK_SECRET: `whsec_${btoa('a secret of the tests, long enough')}`,
+              },
+              // Stands for an application's own database.
+              d1Databases: ['DB'],
               // Whatever a test did not answer itself must not reach a network.
               outboundService: () => new Response('no network in tests', { status: 599 }) as never,
             },

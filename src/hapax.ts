@@ -2,10 +2,42 @@
 export type { Duration } from './core/duration.ts'
 export { type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './durable/idempotency-object.ts'
+export { DirectoryObject } from './durable/directory-object.ts'
+export {
+  type CloudEvent,
+  type Destination,
+  type EmittedEvent,
+  queue,
+  webhook,
+} from './core/event.ts'
+export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
 export { createWorker } from './http/create-worker.ts'
 export { body, business, header, type KeySource, mcp, repeatability } from './core/key-source.ts'
 export { anonymous, claim, combine, credential, fromHeader } from './http/tenants.ts'
 export { idempotent } from './http/idempotent.ts'
+export { consume, type QueueConsumer } from './queue/consume.ts'
+export type { ConsumeOptions, Handlers, MessagePolicy } from './queue/consumer.ts'
+export {
+  createD1Outbox,
+  D1_OUTBOX_SQL,
+  type D1Outbox,
+  type D1OutboxOptions,
+  d1OutboxSql,
+} from './queue/d1-outbox.ts'
+export {
+  forward,
+  type HandledMessage,
+  type MessageContext,
+  type MessageHandler,
+} from './queue/handler.ts'
+export {
+  asClaim,
+  asHeader,
+  attribute,
+  event,
+  messageId,
+  type ReceivedMessage,
+} from './queue/message-source.ts'
 export { protect } from './http/protect.ts'

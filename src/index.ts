@@ -1,5 +1,5 @@
 import { createWorker } from './hapax.ts'
 import { app } from './routes.ts'
 
-export { IdempotencyObject } from './hapax.ts'
+export { DirectoryObject, IdempotencyObject } from './hapax.ts'
 export default createWorker(app)

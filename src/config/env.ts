@@ -13,4 +13,8 @@ export interface HapaxEnv extends Env {
   readonly HAPAX_SEAL_KEY?: string
   /** The secret before the last rotation: opens what was sealed under it, seals nothing. */
   readonly HAPAX_SEAL_KEY_PREVIOUS?: string
+  /** Secret that signs webhooks: `whsec_` and Base64 (Standard Webhooks). */
+  readonly HAPAX_WEBHOOK_SECRET?: string
+  /** The secret before the last rotation: signs as well, until every receiver knows the new one. */
+  readonly HAPAX_WEBHOOK_SECRET_PREVIOUS?: string
 }

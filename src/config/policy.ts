@@ -2,6 +2,7 @@ import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
 import { type Duration, parseDuration } from '../core/duration.ts'
+import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
 import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
 import { OUTCOMES } from '../core/outcome.ts'
@@ -15,7 +16,7 @@ const MIB = 1_048_576
 const DAY_MS = 86_400_000
 
 /** A duration within bounds, read into whole milliseconds. */
-const duration = (bounds: { readonly minMs?: number; readonly maxMs: number }) =>
+export const duration = (bounds: { readonly minMs?: number; readonly maxMs: number }) =>
   z.pipe(
     z.custom<Duration>(
       (value) => {
@@ -27,7 +28,7 @@ const duration = (bounds: { readonly minMs?: number; readonly maxMs: number }) =
     z.transform((value) => parseDuration(value) ?? 0),
   )
 
-const wholeNumber = (min: number, max: number) =>
+export const wholeNumber = (min: number, max: number) =>
   z.number().check(z.int(), z.minimum(min), z.maximum(max))
 
 const pointer = z
@@ -191,6 +192,29 @@ const RetrySchema = z.strictObject({
   ),
 })
 
+const DestinationSchema = z.union(
+  [
+    z.strictObject({ to: z.literal('queue'), binding: z.string().check(z.minLength(1)) }),
+    z.strictObject({ to: z.literal('webhook'), url: z.url({ protocol: /^https?$/ }) }),
+  ],
+  "must be queue('BINDING') or webhook('https://…')",
+)
+
+const EventRuleSchema = z.strictObject({
+  /** States that it tells of. */
+  on: z.union([z.enum(EVENT_STATES), z.array(z.enum(EVENT_STATES)).check(z.minLength(1))]),
+  to: DestinationSchema,
+  /** How a delivery that fails is tried again; after that it is a dead letter. */
+  retry: z.prefault(
+    z.strictObject({
+      attempts: z._default(wholeNumber(1, 100), DELIVERY_RETRY.attempts),
+      base: z._default(duration({ maxMs: 3_600_000 }), DELIVERY_RETRY.baseMs),
+      cap: z._default(duration({ maxMs: DAY_MS }), DELIVERY_RETRY.capMs),
+    }),
+    {},
+  ),
+})
+
 /** The policy of a protected route: every field with its default. */
 const PolicySchema = z.strictObject({
   /** Name of the operation in records, metrics and contract; else method and route pattern. */
@@ -253,6 +277,8 @@ const PolicySchema = z.strictObject({
   mismatchStatus: z.optional(z.literal([409, 422, 400])),
   /** What the origin gets as `Idempotency-Key`. */
   forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
+  /** Events that the operation leaves when it comes to a state. */
+  events: z._default(z.array(EventRuleSchema).check(z.maxLength(10)), []),
 })
 
 /** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
@@ -288,12 +314,13 @@ type ParsedPolicy = z.output<typeof PolicySchema>
 
 /** A policy with every default filled in; times are milliseconds, sizes are bytes. */
 export type Policy = Readonly<
-  Omit<ParsedPolicy, 'retry' | 'key' | 'keyFormat' | 'mismatchStatus'>
+  Omit<ParsedPolicy, 'retry' | 'key' | 'keyFormat' | 'mismatchStatus' | 'events'>
 > & {
   readonly retry: RetryPolicy
   readonly key: readonly KeySource[]
   readonly keyFormat: KeyFormat
   readonly mismatchStatus: number
+  readonly events: readonly EventRule[]
 }
 
 /**
@@ -320,6 +347,11 @@ function toPolicy(parsed: ParsedPolicy): Policy {
     fingerprint: { ...fingerprint, ignore },
     mismatchStatus: parsed.mismatchStatus ?? mismatchStatusOf(preset),
     retry: toRetryPolicy(parsed),
+    events: parsed.events.map(({ on, to, retry: { attempts, base, cap } }) => ({
+      on: [on].flat(),
+      to,
+      retry: { attempts, baseMs: base, capMs: cap },
+    })),
   }
 }
 
@@ -335,7 +367,7 @@ function isPlain(options: PolicyOptions): boolean {
   return options !== null && (typeof unknown !== 'object' || typeof unknown?.path === 'string')
 }
 
-function toLine({
+export function toLine({
   path,
   message,
 }: {

@@ -1,3 +1,4 @@
+import type { EventRule } from './event.ts'
 import {
   type Attempt,
   type ExpiredRecord,
@@ -23,6 +24,8 @@ export interface ClaimRequest extends Memory {
   /** Random; names this claim should it be granted. */
   readonly claimId: string
   readonly correlationId: string
+  readonly traceparent: string
+  readonly events: readonly EventRule[] | null
   readonly recovery: Recovery
   /** Path at the origin that is asked before its result is given out, or `null`. */
   readonly reauthorizePath: string | null
@@ -166,8 +169,8 @@ function toClaimed(
   previous: OperationRecord | null,
   now: number,
 ): InProgressRecord {
-  const { operation, tenant, fingerprint, places, claimId, correlationId } = request
-  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath } = request
+  const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
+  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   return {
     state: 'in_progress',
@@ -178,6 +181,7 @@ function toClaimed(
     fence,
     claimId,
     correlationId,
+    traceparent,
     createdAt: previous?.createdAt ?? now,
     claimedAt: now,
     retentionMs,
@@ -186,6 +190,7 @@ function toClaimed(
     // Once it was promised, no later request takes that back.
     isAccepted: isAccepted || (previous?.isAccepted ?? false),
     reauthorizePath,
+    events,
     owner: toOwner(request, now),
     attempts: withAttempt(previous?.attempts ?? [], fence, now),
   }

@@ -53,3 +53,13 @@ function toBase64Url(digest: ArrayBuffer): string {
   const base64 = btoa(String.fromCharCode(...new Uint8Array(digest)))
   return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
+
+/** One digest function for each secret that a deployment has had: importing the key costs time. */
+export function createDigests(): (secret: string | undefined) => Digest {
+  const bySecret = new Map<string | undefined, Digest>()
+  return (secret) => {
+    const known = bySecret.get(secret) ?? createDigest(secret)
+    bySecret.set(secret, known)
+    return known
+  }
+}

@@ -24,7 +24,7 @@ export function header(name: string): KeySource {
  * @param pointer JSON pointer (RFC 6901) to it; in a form, `/name` is the field of that name.
  * @example protect({ key: body('/idempotency_key') })
  */
-export function body(pointer: string): KeySource {
+export function body(pointer: string): Extract<KeySource, { in: 'body' }> {
   return { in: 'body', pointer }
 }
 
@@ -37,7 +37,7 @@ export function body(pointer: string): KeySource {
  * @param pointers JSON pointers (RFC 6901) to strings, numbers or booleans; in a form, `/name`.
  * @example protect({ key: business('/order_id', '/attempt') })
  */
-export function business(...pointers: string[]): KeySource {
+export function business(...pointers: string[]): Extract<KeySource, { in: 'business' }> {
   return { in: 'business', pointers }
 }
 

@@ -1,3 +1,4 @@
+import type { EventRule } from './event.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
 import type { Recovery } from './recovery.ts'
 import type { StoredHead } from './snapshot.ts'
@@ -42,6 +43,8 @@ export interface RecordBase extends Memory {
   readonly claimId: string
   /** Correlation id of the request that made the last claim. */
   readonly correlationId: string
+  /** W3C Trace Context of that request. */
+  readonly traceparent: string
   /** Epoch milliseconds of the first claim, and of the last. */
   readonly createdAt: number
   readonly claimedAt: number
@@ -51,6 +54,11 @@ export interface RecordBase extends Memory {
   readonly reauthorizePath: string | null
   /** Whether the client was told that it is driven to an end without it (202). */
   readonly isAccepted: boolean
+  /**
+   * Which events it leaves when its state changes; `null`: it is only observed, and leaves nothing
+   * that anybody would act upon.
+   */
+  readonly events: readonly EventRule[] | null
   /** The calls that were made, the last ones. */
   readonly attempts: readonly Attempt[]
 }
@@ -109,12 +117,22 @@ export interface ClaimRef {
 
 /** The fields that a record keeps when its state changes. */
 export function toBase(record: OperationRecord): RecordBase {
-  const { operation, tenant, fingerprint, places, fence, claimId, correlationId } = record
+  const { operation, tenant, fingerprint, places, fence, claimId, correlationId, traceparent } =
+    record
   const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
-  const { recovery, isAccepted, reauthorizePath } = record
-  const claim = { operation, tenant, fingerprint, places, fence, claimId, correlationId }
+  const { recovery, isAccepted, reauthorizePath, events } = record
+  const claim = {
+    operation,
+    tenant,
+    fingerprint,
+    places,
+    fence,
+    claimId,
+    correlationId,
+    traceparent,
+  }
   const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
-  return { ...claim, ...times, recovery, isAccepted, reauthorizePath }
+  return { ...claim, ...times, recovery, isAccepted, reauthorizePath, events }
 }
 
 /** Names the last claim of an operation. */

@@ -1,3 +1,5 @@
+import { parseTime } from './time.ts'
+
 const MIN_MS = 1_000
 const MAX_MS = 30_000
 
@@ -12,4 +14,17 @@ const MAX_MS = 30_000
 export function retryAfterMs(runningMs: number, random: number): number {
   const base = Math.min(MAX_MS, Math.max(MIN_MS, runningMs))
   return Math.round(base * (1 + random))
+}
+
+/**
+ * Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+ *
+ * @param now Epoch milliseconds.
+ * @returns Milliseconds, or `null` where there is none that can be read.
+ */
+export function parseRetryAfter(field: string | null, now: number): number | null {
+  if (field === null) return null
+  if (/^\d{1,9}$/.test(field)) return Number(field) * 1_000
+  const at = parseTime(field)
+  return at === null ? null : Math.max(0, at - now)
 }

@@ -2,7 +2,7 @@ const IV_BYTES = 12
 const KEY_BITS = 256
 
 /** What a key is made for; a key made for one purpose opens nothing of another. */
-export type SealPurpose = 'stored request' | 'snapshot' | 'places'
+export type SealPurpose = 'stored request' | 'snapshot' | 'places' | 'event' | 'dead letter'
 
 /** A key for one operation, and which secret it was made of. */
 export interface SealKey {

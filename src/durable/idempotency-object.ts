@@ -22,6 +22,7 @@ import {
 } from '../core/record.ts'
 import type { RetryPolicy } from '../core/retry.ts'
 import { isSealed, type WireResponse } from '../core/snapshot.ts'
+import { toTime } from '../core/time.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
@@ -37,7 +38,8 @@ import type {
   SettleCall,
   StreamCall,
 } from './operation-guard.ts'
-import { toStoredBytes } from './recovery.ts'
+import { Outbox, toNewEvents } from './outbox.ts'
+import { sealRequest } from './recovery.ts'
 import { Runs } from './runs.ts'
 import { openHead, partsOf } from './sealer.ts'
 import { requireSpill, Spill } from './spill.ts'
@@ -63,6 +65,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   readonly #runs = new Runs(this.env, this.#ledger, this.#flights, (work) =>
     this.ctx.waitUntil(work),
   )
+  readonly #outbox = new Outbox(this.env, this.#ledger)
 
   async execute(call: ExecuteCall): Promise<Answer> {
     const { claim: request, caller, plan } = call
@@ -101,24 +104,27 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return this.#ledger.renew(claim, leaseMs)
   }
 
-  async settle({ claim, settlement, end, sealKey }: SettleCall): Promise<SettleResult> {
-    return this.#runs.land(claim, { settlement, end }, sealKey)
+  async settle({ claim, settlement, end, sealKey, events }: SettleCall): Promise<SettleResult> {
+    const emitted = await toNewEvents(this.env, claim.operationId, events)
+    return this.#runs.land(claim, { settlement, end }, sealKey, emitted)
   }
 
   async stream(call: StreamCall): Promise<WireResponse> {
-    const { claim, limitBytes, rules, body, keeping, ...head } = call
+    const { claim, limitBytes, rules, body, keeping, events, ...head } = call
+    const emitted = await toNewEvents(this.env, claim.operationId, events)
     // A late owner's client gets its answer; nothing of it touches the record or those who wait.
     if (!this.#ledger.adopt(claim)) return { status: head.status, headers: head.headers, body }
     // While it records, the object drives the claim: nobody needs to renew a lease.
     this.#flights.takeOff(claim, { kind: 'object' })
     const reply = { kind: 'live', ...head, body: toLiveBody(body), declaredBytes: null } as const
     const bounds = { timeoutMs: 0, limitBytes }
-    return this.#runs.stream(claim, reply, { rules, bounds, keeping }).response
+    return this.#runs.stream(claim, reply, { rules, bounds, keeping, emitted }).response
   }
 
-  /** Tidies up, and recovers what no client comes back for. */
+  /** Tidies up, recovers what no client comes back for, and delivers events. */
   override async alarm(): Promise<void> {
-    await Promise.all(this.#ledger.tidy().map((due) => this.#runs.recover(due)))
+    const recoveries = this.#ledger.tidy().map((due) => this.#runs.recover(due))
+    await Promise.all([...recoveries, this.#outbox.deliverDue()])
   }
 
   /** Deletes in the bucket what belongs to nothing any more. */
@@ -155,7 +161,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   async #toStored({ claim, plan, isStored }: ExecuteCall): Promise<Uint8Array | null> {
     if (!isStored) return null
     const { request, keeping } = plan
-    return toStoredBytes(this.env, claim.operationId, { request, sealKey: keeping.sealKey })
+    return sealRequest(this.env, claim.operationId, { request, sealKey: keeping.sealKey })
   }
 
   #isToExecute(request: ClaimRequest): boolean {
@@ -401,5 +407,3 @@ function pickHeld({ fence, reason }: UnknownRecord) {
 
 /** How often an operation is looked at that does not run in this object, in milliseconds. */
 const LOOK_MS = 500
-
-const toTime = (epochMs: number): string => new Date(epochMs).toISOString()

@@ -10,7 +10,8 @@ import {
   isUnexecuted,
   type NextClaim,
 } from '../core/claim.ts'
-import { decideAlarm, dueAt } from '../core/due.ts'
+import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
+import { DELIVERY_RETRY, rulesFor, toStateEvent } from '../core/event.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type {
   ClaimRef,
@@ -26,7 +27,15 @@ import {
   noteAttempt,
   type Settlement,
 } from '../core/settle.ts'
-import { RecordStore, type SpilledPiece, toPieces, type UnstoredBody } from './record-store.ts'
+import { inClear } from './at-rest.ts'
+import {
+  type NewEvent,
+  type PendingEvent,
+  RecordStore,
+  type SpilledPiece,
+  toPieces,
+  type UnstoredBody,
+} from './record-store.ts'
 
 /** Most records that one alarm works through; where there are more it comes again at once. */
 const ALARM_BATCH = 100
@@ -35,6 +44,15 @@ const ALARM_BATCH = 100
 const SWEEP_BATCH = 1_000
 /** How soon it is tried again where that fails, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
+
+/** Most events that one alarm delivers. */
+const EVENT_BATCH = 100
+
+/**
+ * How long the operator's list waits for an operation whose outcome is unknown and that something
+ * may still be done about.
+ */
+const STUCK_AFTER_MS = 60_000
 
 /** An operation that the alarm is to recover. */
 export interface Recoverable {
@@ -201,8 +219,14 @@ export class Ledger {
    * Ends a claim.
    *
    * @param body What is still to be stored of the body, where the outcome is one that is replayed.
+   * @param emitted Events of its handler: they are stored with what it has come to, or not at all.
    */
-  settle(claim: ClaimRef, settlement: Settlement, body: UnstoredBody | null): SettleResult {
+  settle(
+    claim: ClaimRef,
+    settlement: Settlement,
+    body: UnstoredBody | null,
+    emitted: readonly NewEvent[] = [],
+  ): SettleResult {
     const id = claim.operationId
     const now = Date.now()
     return this.#change(now, () => {
@@ -210,6 +234,7 @@ export class Ledger {
       if (decision.kind === 'refuse') return 'refused'
       if (decision.kind === 'release') this.#store.delete(id)
       else this.#writeSettled(id, decision.record, body, now)
+      if ('snapshot' in settlement) for (const event of emitted) this.#store.addEvent(event)
       return decision.isLate ? 'late' : 'taken'
     })
   }
@@ -314,17 +339,63 @@ export class Ledger {
   }
 
   #write(id: string, record: OperationRecord, now: number): void {
+    const before = this.#store.read(id)
     this.#store.write(id, record, dueAt(record, now))
+    this.#addStateEvents(id, before, record, now)
+  }
+
+  /** What a record leaves when it comes to another state, in the transaction in which it does. */
+  #addStateEvents(
+    operationId: string,
+    before: OperationRecord | null,
+    record: OperationRecord,
+    now: number,
+  ): void {
+    if (record.state === 'in_progress' || record.state === 'expired') return
+    if (record.state === before?.state && record.fence === before.fence) return
+    const event = toStateEvent(operationId, record, now)
+    const bytes = inClear(new Uint8Array(new TextEncoder().encode(JSON.stringify(event))))
+    for (const { to, retry } of rulesFor(record)) {
+      this.#store.addEvent({ operationId, recipient: to, retry, bytes, dueAt: now })
+    }
+    if (record.state !== 'unknown' || record.events === null) return
+    const recipient = { to: 'directory' } as const
+    const notice = { operationId, recipient, retry: DELIVERY_RETRY, bytes }
+    const delayMs = isRecoverable(record, now) ? STUCK_AFTER_MS : 0
+    this.#store.addEvent({ ...notice, dueAt: now + delayMs })
+  }
+
+  /** Events that may be delivered now: of those with one operation and recipient only the first. */
+  listDueEvents(): PendingEvent[] {
+    const now = Date.now()
+    const ahead = new Set<string>()
+    return this.#store.listEvents(EVENT_BATCH).filter((event) => {
+      const { operationId, recipient } = event
+      const line = JSON.stringify([operationId, recipient])
+      const isFirst = !ahead.has(line)
+      ahead.add(line)
+      return isFirst && event.dueAt <= now
+    })
+  }
+
+  /** Takes an event off: it was delivered, or is kept elsewhere. */
+  deleteEvent(event: PendingEvent): void {
+    this.#change(Date.now(), () => this.#store.deleteEvent(event))
+  }
+
+  /** Notes that a delivery has failed. @param until Epoch milliseconds of the next one. */
+  postponeEvent(event: PendingEvent, until: number): void {
+    this.#change(Date.now(), () => this.#store.postponeEvent(event, event.failures + 1, until))
   }
 
   /** One transaction, then the alarm for whatever is due next, or an empty storage given back. */
   #change<result>(now: number, work: () => result): result {
     const result = this.#store.transaction(work)
-    const { operationCount, garbageCount, dueAt: nextDueAt } = this.#store.summary()
+    const { operationCount, garbageCount, eventCount, dueAt: nextDueAt } = this.#store.summary()
     if (garbageCount > 0) return this.#sweepLater(now, nextDueAt, result)
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (nextDueAt !== null) this.#setAlarm(Math.max(nextDueAt, now + 1))
-    else if (operationCount === 0 && this.#store.hasTables) this.#deleteAll()
+    else if (operationCount + eventCount === 0 && this.#store.hasTables) this.#deleteAll()
     else this.#deleteAlarm()
     return result
   }

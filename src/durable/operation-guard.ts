@@ -1,5 +1,6 @@
 import type { Answer, SettleResult } from '../core/answer.ts'
 import type { ClaimRequest } from '../core/claim.ts'
+import type { CloudEvent, Destination } from '../core/event.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import type { ClaimRef } from '../core/record.ts'
@@ -55,12 +56,20 @@ export interface ExecuteCall {
   readonly isStored: boolean
 }
 
+/** An event on its way into the outbox. */
+export interface Outgoing {
+  readonly event: CloudEvent
+  readonly to: Destination
+}
+
 /** How a Worker ends its claim: the outcome, and what it leaves to those who wait. */
 export interface SettleCall {
   readonly claim: ClaimRef
   readonly settlement: Settlement
   readonly end: FlightEnd
   readonly sealKey: SealKey | null
+  /** What its handler has emitted: stored with a result, dropped without one. */
+  readonly events: readonly Outgoing[]
 }
 
 /** A handler's answer that is still coming. */
@@ -70,6 +79,7 @@ export interface StreamCall extends AnswerHead {
   readonly limitBytes: number
   readonly body: ReadableStream<Uint8Array>
   readonly keeping: Keeping
+  readonly events: readonly Outgoing[]
 }
 
 /** Asks for an operation by its id, on behalf of a tenant. */

@@ -1,3 +1,4 @@
+import type { DeliveryRetry, Destination } from '../core/event.ts'
 import type { OperationRecord } from '../core/record.ts'
 
 interface Row extends Record<string, SqlStorageValue> {
@@ -23,11 +24,41 @@ export interface UnstoredBody {
   readonly pieces: readonly (Uint8Array | SpilledPiece)[]
 }
 
+/** Where an event goes: out, or to the list of what an operator should look at. */
+export type Recipient = Destination | { readonly to: 'directory' }
+
+/** An event that waits for its delivery. */
+export interface PendingEvent {
+  readonly operationId: string
+  /** Orders the events of an object; together with the operation it names one. */
+  readonly sequence: number
+  readonly recipient: Recipient
+  readonly retry: DeliveryRetry
+  /** As `toStoredBytes` writes it. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Deliveries that have failed. */
+  readonly failures: number
+  /** Epoch milliseconds before which it is not tried. */
+  readonly dueAt: number
+}
+
+export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures'>
+
+interface EventRow extends Record<string, SqlStorageValue> {
+  operation_id: string
+  sequence: number
+  head: string
+  bytes: ArrayBuffer
+  failures: number
+  due_at: number
+}
+
 /** How much is stored, and what is to be done next. */
 export interface StoreSummary {
   readonly operationCount: number
   /** Keys in the bucket that are to be deleted there. */
   readonly garbageCount: number
+  readonly eventCount: number
   readonly dueAt: number | null
 }
 
@@ -167,13 +198,54 @@ export class RecordStore {
     }))
   }
 
-  /** What is stored, and the epoch milliseconds at which the next operation is due. */
+  addEvent({ operationId, recipient, retry, bytes, dueAt }: NewEvent): void {
+    this.#createTables()
+    this.#sql.exec(
+      `INSERT INTO event (operation_id, sequence, head, bytes, failures, due_at)
+        VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM event), ?, ?, 0, ?)`,
+      operationId,
+      JSON.stringify({ recipient, retry }),
+      bytes,
+      dueAt,
+    )
+  }
+
+  /** The events that wait, the first ones first, at most `limit` of them. */
+  listEvents(limit: number): PendingEvent[] {
+    if (!this.#isThere()) return []
+    const rows = this.#sql.exec<EventRow>('SELECT * FROM event ORDER BY sequence LIMIT ?', limit)
+    return Array.from(rows, (row) => ({
+      operationId: row.operation_id,
+      sequence: row.sequence,
+      ...(JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry'>),
+      bytes: new Uint8Array(row.bytes),
+      failures: row.failures,
+      dueAt: row.due_at,
+    }))
+  }
+
+  postponeEvent({ sequence }: PendingEvent, failures: number, dueAt: number): void {
+    const sql = 'UPDATE event SET failures = ?, due_at = ? WHERE sequence = ?'
+    this.#sql.exec(sql, failures, dueAt, sequence)
+  }
+
+  deleteEvent({ sequence }: PendingEvent): void {
+    this.#sql.exec('DELETE FROM event WHERE sequence = ?', sequence)
+  }
+
+  /** What is stored, and the epoch milliseconds at which something is due next. */
   summary(): StoreSummary {
-    if (!this.#isThere()) return { operationCount: 0, garbageCount: 0, dueAt: null }
+    if (!this.#isThere()) {
+      return { operationCount: 0, garbageCount: 0, eventCount: 0, dueAt: null }
+    }
     return this.#sql
       .exec<StoreSummary & Record<string, SqlStorageValue>>(
-        `SELECT count(*) AS operationCount, min(due_at) AS dueAt,
-          (SELECT count(*) FROM garbage) AS garbageCount FROM operation`,
+        `SELECT count(*) AS operationCount,
+          (SELECT min(due_at) FROM (SELECT due_at FROM operation UNION ALL SELECT due_at FROM event))
+            AS dueAt,
+          (SELECT count(*) FROM garbage) AS garbageCount,
+          (SELECT count(*) FROM event) AS eventCount
+        FROM operation`,
       )
       .one()
   }
@@ -215,6 +287,14 @@ export class RecordStore {
         spill_key TEXT,
         PRIMARY KEY (operation_id, belongs_to, part)
       ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS event (
+        sequence INTEGER PRIMARY KEY,
+        operation_id TEXT NOT NULL,
+        head TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        failures INTEGER NOT NULL,
+        due_at INTEGER NOT NULL
+      ) STRICT;
       CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
     this.#hasTables = true
   }

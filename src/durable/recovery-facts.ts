@@ -1,6 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { UnknownRecord } from '../core/record.ts'
+import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 
 /** One recovery by alarm. */
@@ -20,25 +21,18 @@ export function recordRecovery(
 ): void {
   const tookMs = Date.now() - startedAt
   recordRequest(env, {
+    ...NO_FACTS,
     operation: record.operation,
     method: 'ALARM',
     status: outcome === 'unknown' ? 'unknown' : 'recovered',
-    httpStatus: 0,
-    problem: null,
     outcome,
     tenant: record.tenant,
     correlationId: record.correlationId,
     operationId: id,
     fence: record.fence,
     totalMs: tookMs,
-    claimMs: 0,
     originMs: tookMs,
-    waitedMs: 0,
     ageMs: startedAt - record.claimedAt,
-    requestBytes: 0,
     originCalls: 1,
-    settle: null,
-    wouldBe: null,
-    keySource: null,
   })
 }

@@ -25,7 +25,7 @@ import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
 import type { CallPlan } from './operation-guard.ts'
 import { recordBody } from './record-body.ts'
-import { toPieces, type UnstoredBody } from './record-store.ts'
+import { type NewEvent, toPieces, type UnstoredBody } from './record-store.ts'
 import { Recording } from './recording.ts'
 import { recordRecovery } from './recovery-facts.ts'
 import { openStoredRequest, probe } from './recovery.ts'
@@ -110,8 +110,11 @@ export class Runs {
   stream(
     claim: ClaimRef,
     reply: LiveReply,
-    { rules, bounds, keeping }: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'>,
+    plan: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> & {
+      readonly emitted?: readonly NewEvent[]
+    },
   ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
+    const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
     const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
     const outcome = isFailure ? 'failed' : 'succeeded'
@@ -142,7 +145,7 @@ export class Runs {
         toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
         toFault: (fault) =>
           decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
-        close: (settlement, body) => this.#close(claim, settlement, body),
+        close: (settlement, body) => this.#close(claim, settlement, body, emitted),
         dropBody: () => this.#ledger.deleteBody(claim.operationId),
       }),
     )
@@ -151,8 +154,13 @@ export class Runs {
   }
 
   /** Settles a claim whose waiters have been let go already. */
-  #close(claim: ClaimRef, settlement: Settlement, body: UnstoredBody | null): void {
-    this.#settle(claim, () => this.#ledger.settle(claim, settlement, body))
+  #close(
+    claim: ClaimRef,
+    settlement: Settlement,
+    body: UnstoredBody | null,
+    emitted: readonly NewEvent[],
+  ): void {
+    this.#settle(claim, () => this.#ledger.settle(claim, settlement, body, emitted))
   }
 
   /**
@@ -215,6 +223,7 @@ export class Runs {
     claim: ClaimRef,
     { settlement, end }: Pick<Landing, 'settlement' | 'end'>,
     sealKey: SealKey | null,
+    emitted: readonly NewEvent[] = [],
   ): Promise<SettleResult> {
     const flight = this.#flights.of(claim)
     const sealer = sealerOf(claim, sealKey)
@@ -222,7 +231,7 @@ export class Runs {
     const pieces = end.kind === 'response' && 'snapshot' in settlement ? toPieces(end.body) : []
     const body = await sealBody(pieces, sealer, 0)
     const settle = () => {
-      const result = this.#ledger.settle(claim, stored, body)
+      const result = this.#ledger.settle(claim, stored, body, emitted)
       flight?.land(result === 'refused' ? { kind: 'undecided' } : end)
       return result
     }

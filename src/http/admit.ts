@@ -10,6 +10,7 @@ import { operationId } from '../core/operation.ts'
 import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { sealPlaces } from './compare.ts'
+import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import type { Payload } from './payload.ts'
@@ -61,6 +62,8 @@ export async function admit(
     places: await sealPlaces(c, id, key, await digestPlaces(compared, digest, key)),
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
+    traceparent: correlation.traceparent,
+    events: eventsOf(c, policy),
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
   }

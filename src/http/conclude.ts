@@ -1,12 +1,13 @@
 import type { Context } from 'hono'
 
+import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { KeySource } from '../core/key-source.ts'
 import type { Preset } from '../core/preset.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { problemResponse } from './problem-response.ts'
 import { isProblem, type Verdict } from './verdict.ts'
 
@@ -66,10 +67,11 @@ export function recordVerdict(
   answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
 ): void {
   const { reply } = verdict
+  const message = c.env[MESSAGE]
   recordRequest(c.env, {
     ...verdict.timing,
     operation: subject.operation,
-    method: c.req.method,
+    method: message === undefined ? c.req.method : 'QUEUE',
     status: verdict.status,
     httpStatus: answered.status,
     wouldBe: answered.wouldBe,
@@ -85,8 +87,14 @@ export function recordVerdict(
     ageMs: verdict.ageMs,
     requestBytes: subject.requestBytes,
     originCalls: verdict.work?.originCalls ?? 0,
+    disposition: message?.conclude(toFacts(subject, verdict)) ?? null,
     settle: verdict.work?.settle ?? null,
   })
+}
+
+function toFacts({ operationId }: Subject, { status, outcome, work, reply }: Marked): VerdictFacts {
+  const problem = reply !== undefined && isProblem(reply) ? reply : null
+  return { status, outcome, work, problem, operationId }
 }
 
 /**

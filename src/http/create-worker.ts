@@ -1,8 +1,16 @@
 import type { Hono } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
+import type { QueueConsumer } from '../queue/consume.ts'
+import { attachConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { checkPolicies } from './route-policy.ts'
+
+/** What a Worker does besides answering requests. */
+export interface WorkerOptions {
+  /** Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
+  readonly queue?: QueueConsumer | Readonly<Record<string, QueueConsumer>>
+}
 
 /**
  * Makes the Worker of a gateway.
@@ -10,7 +18,19 @@ import { checkPolicies } from './route-policy.ts'
  * @throws {Error} At start, naming every route whose policy is not valid and every wrong field.
  * @example export default createWorker(app)
  */
-export function createWorker(app: Hono<GatewayEnv>): ExportedHandler<HapaxEnv> {
+export function createWorker(
+  app: Hono<GatewayEnv>,
+  { queue }: WorkerOptions = {},
+): ExportedHandler<HapaxEnv> {
   checkPolicies(app.routes)
-  return { fetch: (request, env, ctx) => app.fetch(request, env, ctx) }
+  const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
+  attachConsumers(app, consumerOf)
+  return {
+    fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+    queue: async (batch, env, ctx) => {
+      const consumer = consumerOf(batch.queue)
+      if (consumer === undefined) throw new Error(`Nothing consumes the queue ${batch.queue}.`)
+      await consumer(batch, env, ctx)
+    },
+  }
 }

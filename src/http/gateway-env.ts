@@ -3,6 +3,9 @@ import type { Context } from 'hono'
 import type { HapaxEnv } from '../config/env.ts'
 import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
+import type { VerdictFacts } from '../core/disposition.ts'
+import type { Disposition } from '../metrics/request-facts.ts'
+import type { HandledMessage, MessageContext } from '../queue/handler.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
 interface RequestScope {
@@ -13,9 +16,21 @@ interface RequestScope {
   readonly tenant: TenantResolver
 }
 
+/** A queue message that is handled as a request. */
+export interface MessageScope {
+  readonly tenant: string
+  readonly message: HandledMessage
+  readonly contextOf: (c: Context<GatewayEnv>) => MessageContext
+  /** Told of the one verdict; says what becomes of the message. */
+  readonly conclude: (facts: VerdictFacts) => Disposition | null
+}
+
+/** Under this name the scope stands beside the bindings: nothing from outside can be named so. */
+export const MESSAGE = Symbol('message')
+
 /** The Hono environment of a gateway's app. */
 export interface GatewayEnv {
-  Bindings: HapaxEnv
+  Bindings: HapaxEnv & { readonly [MESSAGE]?: MessageScope }
   Variables: { hapax: RequestScope }
 }
 

@@ -3,7 +3,7 @@ import { HTTPException } from 'hono/http-exception'
 import { getPath } from 'hono/utils/url'
 
 import { readCorrelation } from '../core/correlation.ts'
-import { createDigest, type Digest } from '../core/digest.ts'
+import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
 import { logFault } from '../metrics/log.ts'
 import { contractOf, serveContract } from './contract.ts'
@@ -92,15 +92,5 @@ function authenticated(
       if (error instanceof HTTPException && error.status < 500) return null
       throw error
     }
-  }
-}
-
-/** One digest function for each secret that a deployment has had: importing the key costs time. */
-function createDigests(): (secret: string | undefined) => Digest {
-  const bySecret = new Map<string | undefined, Digest>()
-  return (secret) => {
-    const known = bySecret.get(secret) ?? createDigest(secret)
-    bySecret.set(secret, known)
-    return known
   }
 }

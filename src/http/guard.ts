@@ -8,7 +8,7 @@ import { announce } from './announce.ts'
 import { toCallersAnswer } from './callers-answer.ts'
 import { conclude, type Subject } from './conclude.ts'
 import { findKey, type FoundKey } from './find-key.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
 import { isOverloaded } from './object.ts'
 import { isEnforced, observe } from './observe.ts'
@@ -86,7 +86,9 @@ async function guardKeyless(
   work: GuardedWork,
   { payload, subject }: Read,
 ): Promise<Response> {
-  if (policy.required) return conclude(c, subject, rejected(keyMissing(policy)))
+  // A message without a key would be done again with every delivery.
+  if (policy.required || c.env[MESSAGE] !== undefined)
+    return conclude(c, subject, rejected(keyMissing(policy)))
   const response = await work.unprotected(subject, await payload.soFar())
   return announce(c, policy, response, 'key-missing')
 }
@@ -108,7 +110,8 @@ async function guardOperation(
   const known = { ...subject, tenant, operationId, requestBytes: body.byteLength }
   const askedAt = Date.now()
   const verdict = await work.admitted(admission.value).catch(toFault)
-  if (verdict.isUnclaimed === true && policy.onStoreError === 'open') {
+  const isOpen = policy.onStoreError === 'open' && c.env[MESSAGE] === undefined
+  if (verdict.isUnclaimed === true && isOpen) {
     return work.unprotected(known, body)
   }
   const answered = { ...known, guardMs: Date.now() - askedAt }

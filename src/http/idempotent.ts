@@ -4,6 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, continueBody } from '../core/body.ts'
+import type { CloudEvent, Destination } from '../core/event.ts'
 import { toClientHeaders, toOriginHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
@@ -11,11 +12,13 @@ import { classifyStatus } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, Reply } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
+import { deliver } from '../durable/delivery.ts'
 import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import type { Admitted } from './admit.ts'
 import { explain } from './compare.ts'
 import { mark } from './conclude.ts'
+import { openOutbox, takeEmitted } from './emit.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
 import { keepingOf } from './keeping.ts'
@@ -40,17 +43,18 @@ import { toStatus, UNPROTECTED, type Verdict } from './verdict.ts'
 export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<GatewayEnv> {
   return withPolicy(options, 'worker', (policy): MiddlewareHandler<GatewayEnv> => {
     return async function idempotent(c, next) {
-      if (policy.mode === 'off') return next()
+      const callUnrecorded = () => nextUnrecorded(c, next)
+      if (policy.mode === 'off') return callUnrecorded()
       const response = await guard(c, policy, {
         async untouched() {
           handled.add(c.req)
-          await next()
+          await callUnrecorded()
           return c.res
         },
         async unprotected(subject, body) {
           if (body !== null) restoreBody(c, body)
           handled.add(c.req)
-          await next().catch((error: unknown) => {
+          await callUnrecorded().catch((error: unknown) => {
             logFault('a handler threw', new Error(nameOf(error)))
             c.res = new Response('Internal Server Error', { status: 500 })
           })
@@ -64,6 +68,26 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
       c.res = response
     }
   })
+}
+
+/** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */
+async function nextUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void> {
+  openOutbox(c)
+  await next()
+  if (c.error !== undefined) return
+  const claim = { operationId: crypto.randomUUID(), fence: 1, claimId: crypto.randomUUID() }
+  for (const { event, to } of takeEmitted(c, claim, '')) {
+    c.executionCtx.waitUntil(deliverUnrecorded(c, to, event))
+  }
+}
+
+async function deliverUnrecorded(
+  c: Context<GatewayEnv>,
+  to: Destination,
+  event: CloudEvent,
+): Promise<void> {
+  const end = await deliver(c.env, to, event)
+  if (end.kind !== 'delivered') logFault('an event was not delivered', new Error(end.reason))
 }
 
 /** Requests whose handler has run. */
@@ -98,13 +122,15 @@ async function run(
   const startedAt = Date.now()
   restoreBody(c, body)
   handled.add(c.req)
+  openOutbox(c)
   const reply = await underLease(ask, answer.claim, policy.lease, () =>
     callHandler(c, next, policy),
   )
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
   const known = { fence: answer.claim.fence, ageMs: 0 }
+  const events = takeEmitted(c, answer.claim, claim.tenant)
   if (reply.kind === 'streams') {
-    const call = { ...toStreamCall(c, policy, answer.claim, reply), keeping }
+    const call = { ...toStreamCall(c, policy, answer.claim, reply), keeping, events }
     const response = await ask((object) => object.stream(call)).catch((cause: unknown) => {
       // The handler has run: whatever the object says, this is not a request that nothing came of.
       throw new Error('The answer of a handler was lost.', { cause })
@@ -116,7 +142,12 @@ async function run(
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
   const work = {
     originCalls: 0,
-    settle: await settle(c, ask, { ...landing, claim: answer.claim, sealKey: keeping.sealKey }),
+    settle: await settle(c, ask, {
+      ...landing,
+      claim: answer.claim,
+      sealKey: keeping.sealKey,
+      events,
+    }),
   }
   const { outcome } = landing
   const status = toStatus(outcome)
@@ -128,7 +159,7 @@ function toStreamCall(
   policy: Policy,
   claim: ClaimRef,
   { head, body }: Extract<HandlerReply, { kind: 'streams' }>,
-): Omit<StreamCall, 'keeping'> {
+): Omit<StreamCall, 'keeping' | 'events'> {
   const rules = landingRulesOf(c, policy)
   return { ...head, claim, rules, limitBytes: policy.limits.response, body }
 }
@@ -241,9 +272,10 @@ const SETTLE_RETRY_MS = 200
 async function settle(
   c: Context<GatewayEnv>,
   ask: Ask,
-  { claim, settlement, end, sealKey }: SettleCall,
+  { claim, settlement, end, sealKey, events }: SettleCall,
 ): Promise<SettleResult> {
-  const trySettle = () => ask((object) => object.settle({ claim, settlement, end, sealKey }))
+  const trySettle = () =>
+    ask((object) => object.settle({ claim, settlement, end, sealKey, events }))
   try {
     return await trySettle()
   } catch (error) {

@@ -171,6 +171,7 @@ async function claim(
     recovery: recoveryOf(c, { ...policy, unknown: 'resend', durable: false }, known),
     reauthorizePath: null,
     isAccepted: false,
+    events: null,
     leaseMs: policy.lease,
   }
   return askObject(c, operationId, (object) => object.claim(request, NOBODY)).catch(() => null)
@@ -218,7 +219,7 @@ async function settle(
     body: new Uint8Array(),
   }
   const landing = decideLanding(reply, landingRulesOf(c, policy))
-  const call = { ...landing, claim: granted, sealKey: null }
+  const call = { ...landing, claim: granted, sealKey: null, events: [] }
   await askObject(c, granted.operationId, (object) => object.settle(call))
   return outcome
 }

@@ -29,6 +29,7 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
       facts.settle ?? '', // blob9
       facts.wouldBe ?? '', // blob10
       facts.keySource ?? '', // blob11
+      facts.disposition ?? '', // blob12
     ],
     doubles: [
       SCHEMA_VERSION, // double1

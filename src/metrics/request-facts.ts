@@ -4,12 +4,21 @@ import type { Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 
+/** What became of one delivery of an event. */
+export type DeliveryStatus = 'delivered' | 'retried' | 'dead'
+
+/** What an operator has done to an operation or a dead letter. */
+export type AdminAction = 'released' | 'resolved' | 'erased' | 'requeued' | 'dropped'
+
+/** What becomes of a queue message. */
+export type Disposition = 'ack' | 'retry' | 'dead-letter'
+
 /** Everything that is counted and logged of one request on a protected route. No key, no body. */
 export interface RequestFacts {
   /** Name of the operation. */
   readonly operation: string
   readonly method: string
-  readonly status: IdempotencyStatus
+  readonly status: IdempotencyStatus | DeliveryStatus | AdminAction
   readonly httpStatus: number
   /** Of a request that was only observed: what would have become of it. */
   readonly wouldBe: IdempotencyStatus | null
@@ -37,6 +46,8 @@ export interface RequestFacts {
   readonly requestBytes: number
   /** Calls of the origin that this request made, retries included. */
   readonly originCalls: number
+  /** What becomes of the queue message that it is; `null` where it is none. */
+  readonly disposition: Disposition | null
   /** What became of its settle; `null` where it made none. */
   readonly settle: SettleResult | null
 }

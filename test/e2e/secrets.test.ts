@@ -57,7 +57,7 @@ const HAPAX = path.resolve(import.meta.dirname, '../../src/hapax.ts')
 /** The routes. All but the one that is called so keep what they keep sealed, or nothing. */
 const WORKER = `
 import { body, createGateway, createWorker, credential, idempotent, mcp, protect } from '${HAPAX}'
-export { IdempotencyObject } from '${HAPAX}'
+export { DirectoryObject, IdempotencyObject } from '${HAPAX}'
 const app = createGateway({ tenant: credential('Authorization') })
 const sealed = { snapshot: { seal: true, setCookie: true } }
 const bounds = { limits: { request: 20_000 }, wait: 0, timeout: '500ms' }

@@ -628,6 +628,8 @@ function toRequest(asking: Asking, claimId: string): ClaimRequest {
     places: '',
     claimId,
     correlationId: claimId,
+    traceparent: '',
+    events: [],
     recovery: toRecovery(asking),
     isAccepted: isAccepted(asking),
     reauthorizePath: null,

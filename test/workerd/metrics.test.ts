@@ -35,6 +35,7 @@ describe('a request on a protected route', () => {
         'taken',
         '',
         'header',
+        '',
       ],
       doubles: [1, 201, 1, ...Array.from({ length: 5 }, () => expect.any(Number)), 12, 1],
     })

@@ -2,7 +2,7 @@ import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } fro
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { openStoredRequest, toStoredBytes } from '../../src/durable/recovery.ts'
+import { openStoredRequest, sealRequest } from '../../src/durable/recovery.ts'
 import {
   createGateway,
   credential,
@@ -259,8 +259,8 @@ describe('resend', () => {
       HAPAX_SEAL_KEY: 'the new secret, 32 characters long',
       HAPAX_SEAL_KEY_PREVIOUS: before.HAPAX_SEAL_KEY,
     }
-    const sealed = await toStoredBytes(before, 'id', stored)
-    const clear = await toStoredBytes(env, 'id', stored)
+    const sealed = await sealRequest(before, 'id', stored)
+    const clear = await sealRequest(env, 'id', stored)
     expect(new TextDecoder('latin1').decode(sealed)).not.toContain('marked')
     expect(await openStoredRequest(before, 'id', sealed)).toEqual(stored)
     expect(await openStoredRequest(after, 'id', sealed)).toEqual(stored)

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
+import { queue } from '../../../src/core/event.ts'
 import { body, business, header, mcp, repeatability } from '../../../src/core/key-source.ts'
 
 const MIB = 1_048_576
@@ -52,6 +53,7 @@ describe('parsePolicy', () => {
       snapshot: { setCookie: false, omit: [], seal: false },
       mismatchStatus: 409,
       forwardKey: 'derived',
+      events: [],
     })
   })
 
@@ -85,6 +87,9 @@ describe('parsePolicy', () => {
       snapshot: { setCookie: true, omit: ['ETag'], seal: true, spill: MIB },
       mismatchStatus: 422,
       forwardKey: false,
+      events: [
+        { on: 'unknown', to: queue('OUTBOX'), retry: { attempts: 3, base: '1s', cap: '1m' } },
+      ],
     } as const satisfies PolicyOptions
     const times = {
       retention: 259_200_000,
@@ -92,12 +97,15 @@ describe('parsePolicy', () => {
       timeout: 1_500,
       lease: 90_000,
     }
-    const { retry, ...others } = valueOf(options)
+    const { retry, events, ...others } = valueOf(options)
     const keyFormat = { ...options.keyFormat, name: '^order-' }
     // What differs between two tries of one call of an MCP server never counts.
     const ignore = ['/trace_id', '/id', '/params/_meta']
     const fingerprint = { ...options.fingerprint, ignore }
-    expect(others).toEqual({ ...options, ...times, keyFormat, fingerprint })
+    const { events: _, ...written } = options
+    expect(others).toEqual({ ...written, ...times, keyFormat, fingerprint })
+    const delivery = { attempts: 3, baseMs: 1_000, capMs: 60_000 }
+    expect(events).toEqual([{ on: ['unknown'], to: queue('OUTBOX'), retry: delivery }])
     expect(retry.on).toEqual(['not_executed', 'unknown'])
   })
 

@@ -246,6 +246,8 @@ describe('decideClaim', () => {
         places: 'places',
         claimId: 'claim-2',
         correlationId: 'correlation-2',
+        traceparent: '',
+        events: [],
         retentionMs: 1_000,
         tombstoneMs: 2_000,
         fence: 1,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { retryAfterMs } from '../../../src/core/retry-after.ts'
+import { parseRetryAfter, retryAfterMs } from '../../../src/core/retry-after.ts'
 
 const ALMOST_ONE = 1 - Number.EPSILON / 2
 
@@ -33,5 +33,24 @@ describe('retryAfterMs', () => {
         expect(ms).toBeLessThanOrEqual(60_000)
       }),
     )
+  })
+})
+
+describe('parseRetryAfter', () => {
+  const NOW = Date.parse('2026-11-24T12:00:00Z')
+
+  it.each([
+    { field: null, expected: null },
+    { field: '', expected: null },
+    { field: 'soon', expected: null },
+    { field: '0', expected: 0 },
+    { field: '120', expected: 120_000 },
+    { field: '999999999', expected: 999_999_999_000 },
+    { field: 'Tue, 24 Nov 2026 12:00:30 GMT', expected: 30_000 },
+    { field: 'Tuesday, 24-Nov-26 12:00:30 GMT', expected: 30_000 },
+    { field: 'Tue, 24 Nov 2026 12:00:00 GMT', expected: 0 },
+    { field: 'Tue, 24 Nov 2026 11:59:59 GMT', expected: 0 },
+  ])('reads $field as $expected ms', ({ field, expected }) => {
+    expect(parseRetryAfter(field, NOW)).toBe(expected)
   })
 })

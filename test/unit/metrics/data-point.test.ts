@@ -8,7 +8,12 @@ const byteLength = (text: string) => new TextEncoder().encode(text).byteLength
 
 describe('toDataPoint', () => {
   it('puts every fact into its column', () => {
-    const facts = requestFactsOf({ status: 'mismatch', problem: 'key-reused', fence: 2 })
+    const facts = requestFactsOf({
+      status: 'mismatch',
+      problem: 'key-reused',
+      fence: 2,
+      disposition: 'ack',
+    })
     expect(toDataPoint(facts)).toEqual({
       indexes: ['tenant-1'],
       blobs: [
@@ -23,6 +28,7 @@ describe('toDataPoint', () => {
         'taken',
         '',
         'header',
+        'ack',
       ],
       doubles: [1, 201, 2, 70, 20, 40, 10, 5, 64, 3],
     })
@@ -44,6 +50,7 @@ describe('toDataPoint', () => {
       '',
       '',
       'header',
+      '',
     ])
   })
 

@@ -1,0 +1,61 @@
+import type { HapaxEnv } from '../config/env.ts'
+import type { CloudEvent, Destination } from '../core/event.ts'
+import { parseRetryAfter } from '../core/retry-after.ts'
+import { signWebhook } from '../core/webhook.ts'
+
+/** How one delivery has ended. `reason` names no content of the event. */
+export type DeliveryEnd =
+  | { readonly kind: 'delivered' }
+  /** It may be tried again, not sooner than in so many milliseconds. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly afterMs: number }
+  /** It is of no use to try it again. */
+  | { readonly kind: 'refused'; readonly reason: string }
+
+const WEBHOOK_TIMEOUT_MS = 15_000
+
+/** Delivers an event. It may arrive more than once: whoever takes it knows it by its id. */
+export async function deliver(
+  env: HapaxEnv,
+  destination: Destination,
+  event: CloudEvent,
+): Promise<DeliveryEnd> {
+  try {
+    return await (destination.to === 'queue'
+      ? send(env, destination.binding, event)
+      : post(env, destination.url, event))
+  } catch (error) {
+    return failed(error instanceof Error ? error.name : 'it failed')
+  }
+}
+
+async function send(env: HapaxEnv, binding: string, event: CloudEvent): Promise<DeliveryEnd> {
+  const producer = Reflect.get(env, binding) as Queue | undefined
+  if (producer === undefined) return failed(`there is no queue binding ${binding}`)
+  await producer.send(event, { contentType: 'json' })
+  return { kind: 'delivered' }
+}
+
+async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<DeliveryEnd> {
+  const { HAPAX_WEBHOOK_SECRET, HAPAX_WEBHOOK_SECRET_PREVIOUS } = env
+  const secrets = [HAPAX_WEBHOOK_SECRET, HAPAX_WEBHOOK_SECRET_PREVIOUS].filter((one) => !!one)
+  if (secrets.length === 0) return failed('there is no secret HAPAX_WEBHOOK_SECRET')
+  const body = JSON.stringify(event)
+  const signature = await signWebhook(secrets as string[], event.id, Date.now(), body)
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { ...signature, 'content-type': 'application/cloudevents+json; charset=utf-8' },
+    body,
+    // A receiver that has moved says so to its operator; events do not follow to where nobody sent them.
+    redirect: 'manual',
+    signal: AbortSignal.timeout(WEBHOOK_TIMEOUT_MS),
+  })
+  await response.body?.cancel()
+  const { status, ok } = response
+  if (ok) return { kind: 'delivered' }
+  const reason = `the receiver answered ${status}`
+  // 410: the receiver wants no more of them (Standard Webhooks).
+  if (status === 410) return { kind: 'refused', reason }
+  return failed(reason, parseRetryAfter(response.headers.get('retry-after'), Date.now()) ?? 0)
+}
+
+const failed = (reason: string, afterMs = 0): DeliveryEnd => ({ kind: 'failed', reason, afterMs })

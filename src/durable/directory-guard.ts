@@ -1,0 +1,67 @@
+import type { HapaxEnv } from '../config/env.ts'
+import type { Destination } from '../core/event.ts'
+import type { UnknownReason } from '../core/record.ts'
+
+/** An operation whose outcome was unknown when it was put on the list. */
+export interface StuckEntry {
+  readonly operationId: string
+  readonly tenant: string
+  readonly operation: string
+  readonly reason: UnknownReason
+  readonly correlationId: string
+  /** Epoch milliseconds. */
+  readonly since: number
+}
+
+/** What could not be delivered, or not be done: an event of the outbox, or a message of a queue. */
+export interface DeadLetter {
+  readonly id: string
+  readonly from: 'outbox' | 'inbox'
+  /** Where an event should have gone; `null` for a message. */
+  readonly destination: Destination | null
+  /** CloudEvents `type`, or the queue's name. */
+  readonly type: string
+  readonly tenant: string | null
+  readonly operationId: string | null
+  readonly correlationId: string | null
+  readonly reason: string
+  readonly attempts: number
+  /** Epoch milliseconds. */
+  readonly at: number
+  /** The event or message, as `toStoredBytes` writes it for the purpose `dead letter`. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+}
+
+/** Part of a list, the newest entries first. */
+export interface Page<entry> {
+  readonly entries: readonly entry[]
+  /** Where the next part begins, or `null` at the end. */
+  readonly next: number | null
+}
+
+export interface PageQuestion {
+  /** Where it begins: `next` of the part before, or `null`. */
+  readonly after: number | null
+  readonly limit: number
+}
+
+/** What may be asked of the one object that knows what an operator should look at. */
+export interface Directory {
+  /** Puts an operation on the list of those whose outcome is unknown. */
+  list(entry: StuckEntry): Promise<void>
+  /** The list; what has been resolved since is on it until it is struck off. */
+  listStuck(question: PageQuestion): Promise<Page<StuckEntry>>
+  strike(operationIds: readonly string[]): Promise<void>
+  bury(letter: DeadLetter): Promise<void>
+  listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
+  letter(id: string): Promise<DeadLetter | null>
+  /** @returns `false` when there was none. */
+  dropLetter(id: string): Promise<boolean>
+}
+
+const NAME = 'directory'
+
+/** The object of a deployment that knows what an operator should look at. */
+export function directoryOf(env: HapaxEnv): Directory {
+  return env.DIRECTORY.getByName(NAME)
+}

@@ -1,0 +1,139 @@
+import type { HapaxEnv } from '../config/env.ts'
+import { type CloudEvent, DELIVERY_RETRY } from '../core/event.ts'
+import { backoffMs } from '../core/retry.ts'
+import { logFault } from '../metrics/log.ts'
+import { recordDelivery } from '../metrics/record-delivery.ts'
+import { openStoredBytes, toStoredBytes } from './at-rest.ts'
+import { deliver, type DeliveryEnd } from './delivery.ts'
+import { directoryOf } from './directory-guard.ts'
+import type { Ledger } from './ledger.ts'
+import type { Outgoing } from './operation-guard.ts'
+import type { NewEvent, PendingEvent } from './record-store.ts'
+
+/** Makes what is stored of the events that a handler has emitted. */
+export function toNewEvents(
+  env: HapaxEnv,
+  operationId: string,
+  emitted: readonly Outgoing[],
+): Promise<NewEvent[]> {
+  return Promise.all(
+    emitted.map(async ({ event, to }) => ({
+      operationId,
+      recipient: to,
+      retry: DELIVERY_RETRY,
+      bytes: await toStoredBytes(env, 'event', operationId, encode(event)),
+      dueAt: Date.now(),
+    })),
+  )
+}
+
+/**
+ * Delivers the events of an object: at least once, those of one operation to one recipient in their
+ * order. What was sent and not yet taken off is sent again, with the same id.
+ */
+export class Outbox {
+  readonly #env: HapaxEnv
+  readonly #ledger: Ledger
+  #isDelivering = false
+
+  constructor(env: HapaxEnv, ledger: Ledger) {
+    this.#env = env
+    this.#ledger = ledger
+  }
+
+  /** Delivers what is due, one after the other until nothing is. */
+  async deliverDue(): Promise<void> {
+    // Two at once would send everything twice.
+    if (this.#isDelivering) return
+    this.#isDelivering = true
+    try {
+      for (;;) {
+        const due = this.#ledger.listDueEvents()
+        if (due.length === 0) return
+        // oxlint-disable-next-line no-await-in-loop -- what stands behind comes after
+        await Promise.all(due.map((pending) => this.#deliverOne(pending)))
+      }
+    } finally {
+      this.#isDelivering = false
+    }
+  }
+
+  async #deliverOne(pending: PendingEvent): Promise<void> {
+    const { operationId, recipient, failures } = pending
+    const startedAt = Date.now()
+    const event = await this.#open(pending)
+    if (event === null) return this.#postpone(pending, 'it could not be opened', 0)
+    if (recipient.to === 'directory') return this.#listAsStuck(pending, event)
+    const end = await deliver(this.#env, recipient, event)
+    const isLast = failures + 1 >= pending.retry.attempts
+    const isDead = end.kind === 'refused' || (end.kind === 'failed' && isLast)
+    const status = isDead ? 'dead' : end.kind === 'delivered' ? 'delivered' : 'retried'
+    recordDelivery(this.#env, { event, operationId, status, failures, startedAt })
+    if (end.kind === 'delivered') this.#ledger.deleteEvent(pending)
+    else if (isDead) await this.#bury(pending, event, end)
+    else if (end.kind === 'failed') this.#postpone(pending, end.reason, end.afterMs)
+  }
+
+  async #open({ operationId, bytes }: PendingEvent): Promise<CloudEvent | null> {
+    try {
+      const opened = await openStoredBytes(this.#env, 'event', operationId, bytes)
+      return JSON.parse(new TextDecoder().decode(opened)) as CloudEvent
+    } catch {
+      return null
+    }
+  }
+
+  #postpone(pending: PendingEvent, reason: string, afterMs: number): void {
+    logFault('an event was not delivered; it will be tried again', new Error(reason))
+    const delayMs = Math.max(afterMs, backoffMs(pending.retry, pending.failures + 1, Math.random()))
+    this.#ledger.postponeEvent(pending, Date.now() + Math.max(1, delayMs))
+  }
+
+  /** What nobody takes is kept where an operator finds it. */
+  async #bury(
+    pending: PendingEvent,
+    event: CloudEvent,
+    { reason }: Extract<DeliveryEnd, { kind: 'failed' | 'refused' }>,
+  ): Promise<void> {
+    const { operationId, recipient, failures } = pending
+    if (recipient.to === 'directory') return
+    try {
+      await directoryOf(this.#env).bury({
+        id: event.id,
+        from: 'outbox',
+        destination: recipient,
+        type: event.type,
+        tenant: event.tenant,
+        operationId,
+        correlationId: event.correlationid,
+        reason,
+        attempts: failures + 1,
+        at: Date.now(),
+        bytes: await toStoredBytes(this.#env, 'dead letter', event.id, encode(event)),
+      })
+      this.#ledger.deleteEvent(pending)
+    } catch (error) {
+      logFault('a dead letter could not be kept', error)
+      this.#postpone(pending, reason, 0)
+    }
+  }
+
+  /** An operation whose outcome is still unknown goes onto the operator's list. */
+  async #listAsStuck(pending: PendingEvent, event: CloudEvent): Promise<void> {
+    const { operationId } = pending
+    const record = this.#ledger.find(operationId)
+    if (record?.state !== 'unknown') return this.#ledger.deleteEvent(pending)
+    try {
+      const { tenant, operation, settledAt: since, reason } = record
+      const entry = { operationId, tenant, operation, since, reason }
+      await directoryOf(this.#env).list({ ...entry, correlationId: event.correlationid })
+      this.#ledger.deleteEvent(pending)
+    } catch (error) {
+      logFault('an unknown outcome could not be listed', error)
+      this.#postpone(pending, 'the directory did not answer', 0)
+    }
+  }
+}
+
+const encode = (event: CloudEvent) =>
+  new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))

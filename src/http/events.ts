@@ -1,0 +1,25 @@
+import type { Context } from 'hono'
+
+import { ConfigurationFault } from '../config/configuration-fault.ts'
+import type { Policy } from '../config/policy.ts'
+import type { Destination, EventRule } from '../core/event.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+/**
+ * Which events the operations of a route leave.
+ *
+ * @throws {ConfigurationFault} When the deployment could not deliver them.
+ */
+export function eventsOf(c: Context<GatewayEnv>, { events }: Policy): readonly EventRule[] {
+  for (const { to } of events) requireDestination(c, to)
+  return events
+}
+
+function requireDestination(c: Context<GatewayEnv>, to: Destination): void {
+  if (to.to === 'queue') {
+    if (Reflect.has(c.env, to.binding)) return
+    throw new ConfigurationFault(`A route with events needs a queue binding ${to.binding}.`)
+  }
+  if (c.env.HAPAX_WEBHOOK_SECRET) return
+  throw new ConfigurationFault('A route with a webhook needs the secret HAPAX_WEBHOOK_SECRET.')
+}

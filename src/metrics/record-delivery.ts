@@ -1,0 +1,35 @@
+import type { HapaxEnv } from '../config/env.ts'
+import type { CloudEvent } from '../core/event.ts'
+import { NO_FACTS } from './no-facts.ts'
+import { recordRequest } from './record-request.ts'
+import type { DeliveryStatus } from './request-facts.ts'
+
+/** One delivery of an event. */
+export interface Delivery {
+  readonly event: CloudEvent
+  readonly operationId: string | null
+  readonly status: DeliveryStatus
+  /** Deliveries of it that had failed before. */
+  readonly failures: number
+  /** Epoch milliseconds. */
+  readonly startedAt: number
+}
+
+/** Counts and logs a delivery: method `EVENT`, the event's type as the operation. */
+export function recordDelivery(
+  env: HapaxEnv,
+  { event, operationId, status, failures, startedAt }: Delivery,
+): void {
+  recordRequest(env, {
+    ...NO_FACTS,
+    operation: event.type,
+    method: 'EVENT',
+    status,
+    tenant: event.tenant,
+    correlationId: event.correlationid,
+    operationId,
+    fence: failures + 1,
+    totalMs: Date.now() - startedAt,
+    ageMs: startedAt - Date.parse(event.time),
+  })
+}

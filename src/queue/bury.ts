@@ -1,0 +1,31 @@
+import { stringify } from 'devalue'
+
+import type { HapaxEnv } from '../config/env.ts'
+import { toStoredBytes } from '../durable/at-rest.ts'
+import { directoryOf } from '../durable/directory-guard.ts'
+import type { HandledFate } from './handle.ts'
+import { memberOf, type ReceivedMessage } from './message-source.ts'
+
+/** Keeps a message that is not done where an operator finds it, with the reason. */
+export async function bury(
+  env: HapaxEnv,
+  message: ReceivedMessage,
+  { reason, operationId, tenant }: Extract<HandledFate, { kind: 'dead-letter' }>,
+): Promise<void> {
+  const id = `${message.queue}:${message.id}`
+  const correlationId = memberOf(message.body, 'correlationid')
+  const bytes = new TextEncoder().encode(stringify(message))
+  await directoryOf(env).bury({
+    id,
+    from: 'inbox',
+    destination: null,
+    type: message.queue,
+    tenant,
+    operationId,
+    correlationId: typeof correlationId === 'string' ? correlationId : null,
+    reason,
+    attempts: message.attempts,
+    at: Date.now(),
+    bytes: await toStoredBytes(env, 'dead letter', id, new Uint8Array(bytes)),
+  })
+}

@@ -1,0 +1,82 @@
+import type { HapaxEnv } from '../config/env.ts'
+import { backoffMs } from '../core/retry.ts'
+import { logFault } from '../metrics/log.ts'
+import { bury } from './bury.ts'
+import { type Consumer, type ConsumeOptions, type Handlers, readConsumer } from './consumer.ts'
+import { handle, type HandledFate } from './handle.ts'
+import type { ReceivedMessage } from './message-source.ts'
+
+/** A `queue()` handler whose messages are done once. */
+export type QueueConsumer = ExportedHandlerQueueHandler<HapaxEnv> & {
+  /**
+   * Does again what was a dead letter, as if it were delivered for the first time.
+   *
+   * @returns Whether it is done; else why not.
+   */
+  readonly redo: (
+    message: ReceivedMessage,
+    env: HapaxEnv,
+    ctx: ExecutionContext,
+  ) => Promise<HandledFate>
+}
+
+/**
+ * Makes a consumer of Cloudflare Queues: every message is an operation in the same ledger as those
+ * of HTTP requests, done once, however often it is delivered. Each is acknowledged or tried again on
+ * its own; what can never be done is a dead letter and says why.
+ *
+ * @param handlers By type of message; `'*'` takes every other. A function handles all of them.
+ * @param options `docs/queues.md` lists the fields.
+ * @throws {Error} When an option is not valid, naming it.
+ * @example
+ * export default createWorker(app, {
+ *   queue: consume({ 'report.requested': render }, { tenant: attribute('tenant') }),
+ * })
+ */
+export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsumer {
+  const consumer = readConsumer(handlers, options)
+  async function queue(batch: MessageBatch, env: HapaxEnv, ctx: ExecutionContext): Promise<void> {
+    const waiting = [...batch.messages]
+    const work = async () => {
+      for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
+        // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
+        await take(consumer, { ...received(message, batch.queue), message }, env, ctx)
+      }
+    }
+    await Promise.all(Array.from({ length: consumer.concurrency }, work))
+  }
+  const redo: QueueConsumer['redo'] = (message, env, ctx) => handle(consumer, message, env, ctx)
+  return Object.assign(queue, { redo })
+}
+
+function received({ id, body, attempts, timestamp }: Message, queue: string): ReceivedMessage {
+  return { id, queue, body, attempts, timestamp }
+}
+
+/** Handles one message and tells the platform. Whatever fails concerns this message alone. */
+async function take(
+  consumer: Consumer,
+  { message, ...read }: ReceivedMessage & { readonly message: Message },
+  env: HapaxEnv,
+  ctx: ExecutionContext,
+): Promise<void> {
+  try {
+    const fate = await handle(consumer, read, env, ctx)
+    if (fate.kind === 'dead-letter') await bury(env, read, fate)
+    if (fate.kind === 'retry') message.retry(delayOf(consumer, read, fate.reason))
+    else message.ack()
+  } catch (error) {
+    logFault('a message could not be handled; it will be tried again', error)
+    message.retry(delayOf(consumer, read, 'fault'))
+  }
+}
+
+const MAX_DELAY_SECONDS = 43_200
+
+function delayOf({ retry, leaseMs }: Consumer, { attempts }: ReceivedMessage, reason: string) {
+  const delayMs = backoffMs(retry, attempts, Math.random())
+  // Whoever runs it has either ended or lost it by then.
+  const leastMs = reason === 'in-progress' ? leaseMs : 0
+  const delaySeconds = Math.ceil(Math.max(delayMs, leastMs) / 1_000)
+  return { delaySeconds: Math.min(MAX_DELAY_SECONDS, delaySeconds) }
+}

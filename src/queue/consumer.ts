@@ -1,0 +1,212 @@
+import type { Handler, Hono } from 'hono'
+import * as z from 'zod/mini'
+
+import { duration, parsePolicy, type PolicyOptions, toLine, wholeNumber } from '../config/policy.ts'
+import { type Duration, parseDuration } from '../core/duration.ts'
+import { header, type KeySource } from '../core/key-source.ts'
+import type { RetryPolicy } from '../core/retry.ts'
+import { type GatewayEnv, MESSAGE } from '../http/gateway-env.ts'
+import { createGateway } from '../http/gateway.ts'
+import { idempotent } from '../http/idempotent.ts'
+import { protect } from '../http/protect.ts'
+import type { Forwarding, MessageHandler } from './handler.ts'
+import {
+  attribute,
+  event,
+  isPayloadSource,
+  messageId,
+  type MessageKeySource,
+  type MessageSource,
+  type TenantSource,
+} from './message-source.ts'
+import type { PayloadSource } from './payload.ts'
+
+/** What of a route's policy holds for messages as well. */
+type SharedPolicy = Pick<
+  PolicyOptions,
+  | 'operation'
+  | 'retention'
+  | 'tombstone'
+  | 'wait'
+  | 'timeout'
+  | 'lease'
+  | 'fingerprint'
+  | 'outcomes'
+  | 'unknown'
+  | 'durable'
+  | 'limits'
+  | 'snapshot'
+  | 'forwardKey'
+  | 'events'
+>
+
+/** What may be said of all messages, and of one type otherwise. */
+export interface MessagePolicy extends SharedPolicy {
+  /** What names the operation; of a list, the first that a message has. Default: the event, else the message. */
+  readonly key?: MessageKeySource | readonly MessageKeySource[]
+  /** What the message is about: fingerprint and key are read there, and it is forwarded. Default: `data` of a CloudEvent, else all of it. */
+  readonly payload?: PayloadSource
+  /** Method and path of the HTTP route whose operations these are as well, such as `POST /reports`. */
+  readonly request?: string
+}
+
+/** How messages are consumed. */
+export interface ConsumeOptions extends MessagePolicy {
+  /** Whose a message is. There is no default: a shared tenant would mix up the keys of two parties. */
+  readonly tenant: TenantSource
+  /** What kind of message it is. Default: the attribute `type`. */
+  readonly type?: MessageSource
+  /** When a message is delivered again, and after how many deliveries it is a dead letter. */
+  readonly retry?: {
+    readonly attempts?: number
+    readonly base?: Duration
+    readonly cap?: Duration
+  }
+  /** Messages of a batch that are handled at once. Default: 10. */
+  readonly concurrency?: number
+}
+
+/** How one type of message is handled. */
+export type HandlerEntry =
+  | MessageHandler
+  | Forwarding
+  | (MessagePolicy & { readonly handle: MessageHandler | Forwarding })
+
+/** Handlers by type of message; `'*'` takes every other. */
+export type Handlers = MessageHandler | Forwarding | Readonly<Record<string, HandlerEntry>>
+
+/** One type of message as a route of a gateway that nobody reaches from outside. */
+export interface MessageRoute {
+  readonly app: Hono<GatewayEnv>
+  readonly isHeld: boolean
+  readonly method: string
+  /** With `{/pointer}` for values of the payload. */
+  readonly path: string
+  readonly payload: PayloadSource | undefined
+  /** Header fields that bring the keys which the route does not read from the payload. */
+  readonly keys: readonly { readonly header: string; readonly source: MessageSource }[]
+}
+
+export interface Consumer {
+  readonly tenant: TenantSource
+  readonly type: MessageSource
+  readonly retry: Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs'>
+  readonly concurrency: number
+  readonly leaseMs: number
+  readonly routeOf: (type: string) => MessageRoute | undefined
+}
+
+const EVERY_OTHER = '*'
+
+/** What `consume` alone reads of its options. The defaults of `retry`: as many deliveries as a queue makes (`max_retries = 3`), in some minutes. */
+const OptionsSchema = z.object({
+  tenant: z.custom<TenantSource>(isSource, "must be attribute('tenant') or a function"),
+  type: z._default(
+    z.custom<MessageSource>(isSource, "must be attribute('type') or a function"),
+    () => attribute('type'),
+  ),
+  retry: z.prefault(
+    z.strictObject({
+      attempts: z._default(wholeNumber(1, 101), 4),
+      base: z._default(duration({ maxMs: 43_200_000 }), 5_000),
+      cap: z._default(duration({ maxMs: 43_200_000 }), 300_000),
+    }),
+    {},
+  ),
+  concurrency: z._default(wholeNumber(1, 100), 10),
+})
+
+function isSource(value: unknown): boolean {
+  return typeof value === 'function' || (typeof value === 'object' && value !== null)
+}
+
+/** @throws {Error} When an option is not valid, naming it. */
+export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consumer {
+  const parsed = OptionsSchema.safeParse(options)
+  const { tenant: _, type: __, retry: ___, concurrency: ____, ...shared } = options
+  const faults = (parsed.error?.issues ?? []).map(toLine)
+  const routes = new Map(
+    [...toEntries(handlers)].map(([name, entry]) => {
+      return [name, toRoute(name, { ...shared, ...entry }, faults)] as const
+    }),
+  )
+  if (!parsed.success || faults.length > 0) {
+    throw new Error(['The options of consume() are not valid:', ...new Set(faults)].join('\n  '))
+  }
+  const { tenant, type, retry, concurrency } = parsed.data
+  return {
+    tenant,
+    type,
+    concurrency,
+    retry: { attempts: retry.attempts, baseMs: retry.base, capMs: retry.cap },
+    leaseMs: parseDuration(shared.lease ?? LEASE) ?? 0,
+    routeOf: (name) => routes.get(name) ?? routes.get(EVERY_OTHER),
+  }
+}
+
+/** A message comes back when the lease of whoever had it has ended, so it is a short one. */
+const LEASE = '30s'
+
+type Entry = MessagePolicy & { readonly handle: MessageHandler | Forwarding }
+
+function toEntries(handlers: Handlers): ReadonlyMap<string, Entry> {
+  if (typeof handlers === 'function' || isForwarding(handlers)) {
+    return new Map([[EVERY_OTHER, { handle: handlers }]])
+  }
+  return new Map(
+    Object.entries(handlers).map(([name, entry]): [string, Entry] => {
+      const isBare = typeof entry === 'function' || isForwarding(entry)
+      return [name, isBare ? { handle: entry } : entry]
+    }),
+  )
+}
+
+function isForwarding(value: object): value is Forwarding {
+  return 'forward' in value && typeof value.forward === 'string'
+}
+
+function toRoute(
+  name: string,
+  { handle, key, payload, request, ...policy }: Entry,
+  faults: string[],
+): MessageRoute {
+  const { routeKeys, keys } = splitKeys(key)
+  const named = typeof handle === 'object' ? `${handle.method} ${handle.forward}` : request
+  const { method, path } = toTarget(named ?? `POST /${encodeURIComponent(name)}`)
+  const defaults: PolicyOptions = { operation: named ?? name, lease: LEASE }
+  const options = { ...defaults, ...policy, key: routeKeys, required: true }
+  const read = parsePolicy(options)
+  if (!read.ok) faults.push(...read.error.map((fault) => `${name}: ${fault}`))
+  if (!path.startsWith('/')) faults.push(`${name}: must name a path, as in POST /reports`)
+  const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
+  if (typeof handle === 'object') app.on(method, '*', protect(options))
+  else app.on(method, '*', idempotent(options), handlerOf(handle))
+  return { app, isHeld: read.ok && read.value.unknown === 'hold', method, path, payload, keys }
+}
+
+function toTarget(request: string) {
+  const [method = '', path = ''] = request.split(' ')
+  return { method, path }
+}
+
+/** What is not read from the payload is brought to the route in header fields. */
+function splitKeys(key: MessagePolicy['key'] = [event(), messageId()]) {
+  const keys: { readonly header: string; readonly source: MessageSource }[] = []
+  const routeKeys = [key].flat().map((source: MessageKeySource, index): KeySource => {
+    if (isPayloadSource(source)) return source
+    const field = `Hapax-Message-Key-${index + 1}`
+    keys.push({ header: field, source })
+    return header(field)
+  })
+  return { routeKeys, keys }
+}
+
+function handlerOf(handle: MessageHandler): Handler<GatewayEnv> {
+  return async function handled(c) {
+    const scope = c.env[MESSAGE]
+    if (scope === undefined) throw new Error('Only messages come here.')
+    const result = await handle(scope.message, scope.contextOf(c))
+    if (result instanceof Response) return result
+    return result === undefined ? c.body(null, 204) : c.json(result)
+  }
+}

@@ -1,0 +1,15 @@
+import type { QueueConsumer } from './consume.ts'
+
+type ConsumerOf = (queue: string) => QueueConsumer | undefined
+
+const attached = new WeakMap<object, ConsumerOf>()
+
+/** Lets the admin API of an app reach the consumers of its Worker. */
+export function attachConsumers(app: object, lookUp: ConsumerOf): void {
+  attached.set(app, lookUp)
+}
+
+/** The consumer of a queue, where the app's Worker has one. */
+export function consumerOf(app: object, queue: string): QueueConsumer | undefined {
+  return attached.get(app)?.(queue)
+}

@@ -1,0 +1,419 @@
+import type { HapaxEnv } from '../config/env.ts'
+import { type Duration, parseDuration } from '../core/duration.ts'
+import {
+  type CloudEvent,
+  DELIVERY_RETRY,
+  type DeliveryRetry,
+  type Destination,
+  type EmittedEvent,
+  type EventOrigin,
+  MAX_EVENT_BYTES,
+  toEmitted,
+} from '../core/event.ts'
+import { backoffMs } from '../core/retry.ts'
+import { deliver } from '../durable/delivery.ts'
+import { recordDelivery } from '../metrics/record-delivery.ts'
+import { type OutboxStatements, outboxStatements } from './d1-outbox-sql.ts'
+
+export { D1_OUTBOX_SQL, d1OutboxSql } from './d1-outbox-sql.ts'
+
+/** Options of an outbox; each has a default. */
+export interface D1OutboxOptions {
+  /** `hapax_outbox`, unless the migration was made with `d1OutboxSql` for another one. */
+  readonly table?: string
+  /** How a delivery that fails is tried again, as for a route's events; after that the event is dead. */
+  readonly retry?: {
+    /** Deliveries at the most, the first one counted: 12. */
+    readonly attempts?: number
+    /** Upper bound of the first delay, which doubles with every attempt: `'1s'`. */
+    readonly base?: Duration
+    /** Upper bound of every delay: `'10m'`. */
+    readonly cap?: Duration
+  }
+  /** How long events stay with a relay that has died before another one takes them: `'60s'`, at least `'30s'`. */
+  readonly lease?: Duration
+  /** The clock, in epoch milliseconds. */
+  readonly now?: () => number
+  /** Gives numbers in [0, 1): `Math.random`. */
+  readonly random?: () => number
+}
+
+/** What the events of one `insert` have in common. */
+export interface OutboxOrigin extends EventOrigin {
+  /**
+   * Names the business operation, once: its events get `{operationId}:1`, `{operationId}:2`, … as
+   * ids, so that a batch that is repeated adds none twice. Without it ids are random. At most 200
+   * letters, digits and `_:+/=-`.
+   */
+  readonly operationId?: string
+  /**
+   * Events of one stream that go to one destination are delivered in the order of their commits,
+   * such as those of one customer. Unless it says otherwise, those of one `insert` are a stream.
+   */
+  readonly stream?: string
+}
+
+/** How the deliveries of one `relay` have ended. */
+export interface RelayCounts {
+  readonly delivered: number
+  /** Those that will be tried again. */
+  readonly failed: number
+  readonly dead: number
+}
+
+/** An event whose delivery was given up. */
+export interface DeadEvent {
+  /** Orders the events of an outbox; `listDead` goes on `before` it. */
+  readonly sequence: number
+  readonly id: string
+  readonly stream: string
+  readonly to: Destination
+  readonly event: CloudEvent
+  /** Why the last delivery failed. */
+  readonly reason: string
+  /** Deliveries that have failed. */
+  readonly attempts: number
+  /** Epoch milliseconds. */
+  readonly createdAt: number
+  readonly deadAt: number
+}
+
+/** How much is in an outbox. */
+export interface OutboxStats {
+  readonly pending: number
+  readonly dead: number
+  /** Age in milliseconds of the event that waits the longest, or `null`: none waits. */
+  readonly oldestMs: number | null
+}
+
+interface Row {
+  readonly sequence: number
+  readonly stream: string
+  readonly destination: string
+  readonly event: string
+  readonly failures: number
+  readonly due_at: number
+}
+
+interface DeadRow extends Row {
+  readonly id: string
+  readonly reason: string
+  readonly created_at: number
+  readonly ended_at: number
+}
+
+/** The next events of one stream to one destination, first ones first, under a lease. */
+interface Run {
+  readonly rows: readonly Row[]
+  readonly lease: string
+  readonly leaseUntil: number
+}
+
+/** Streams that one claim takes up, and events of each; a Worker has six connections at once. */
+const CLAIM_STREAMS = 20
+const CLAIM_RUN = 5
+const CONNECTIONS = 6
+
+/** What a delivery and its note need at the most; one that could outlast its lease is not begun. */
+const DELIVERY_MS = 20_000
+const LEASE_MS = 60_000
+const MIN_LEASE_MS = 30_000
+
+/** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
+const MAX_PAUSE_MS = 86_400_000
+const CLEANUP_BATCH = 1_000
+
+/**
+ * Opens the outbox in an application's own database: events are committed in the same batch as the
+ * rows that they tell of, and delivered by `relay` at least once after that. The table is made by a
+ * migration, `D1_OUTBOX_SQL`.
+ *
+ * @throws {TypeError} When an option is not one.
+ * @example
+ *   const outbox = createD1Outbox(env.DB)
+ *   await env.DB.batch([
+ *     env.DB.prepare('INSERT INTO orders (id) VALUES (?)').bind(id),
+ *     ...outbox.insert({ type: 'order.placed', data: { id }, to: queue('ORDERS') }, origin),
+ *   ])
+ */
+export function createD1Outbox(db: D1Database, options: D1OutboxOptions = {}): D1Outbox {
+  return new D1Outbox(db, options)
+}
+
+/** See `createD1Outbox`. */
+export class D1Outbox {
+  readonly #db: D1Database
+  readonly #sql: OutboxStatements
+  readonly #retry: DeliveryRetry
+  readonly #leaseMs: number
+  readonly #now: () => number
+  readonly #random: () => number
+
+  constructor(db: D1Database, { table, retry = {}, lease, now, random }: D1OutboxOptions) {
+    this.#db = db
+    this.#sql = outboxStatements(table)
+    this.#retry = {
+      attempts: atLeastOne('retry.attempts', retry.attempts ?? DELIVERY_RETRY.attempts),
+      baseMs: toMs('retry.base', retry.base ?? DELIVERY_RETRY.baseMs),
+      capMs: toMs('retry.cap', retry.cap ?? DELIVERY_RETRY.capMs),
+    }
+    this.#leaseMs = toMs('lease', lease ?? LEASE_MS, MIN_LEASE_MS)
+    this.#now = now ?? Date.now
+    this.#random = random ?? Math.random
+  }
+
+  /**
+   * Makes the statements that add events, for the caller's own `db.batch`: only together with the
+   * rows that they tell of is it certain that there is neither without the other.
+   *
+   * @throws {TypeError} When an event is not one, its data is not JSON, or it is too large.
+   */
+  insert(
+    events: EmittedEvent | readonly EmittedEvent[],
+    origin: OutboxOrigin,
+  ): D1PreparedStatement[] {
+    const { operationId, stream = operationId ?? crypto.randomUUID() } = origin
+    requireOperationId(operationId)
+    requireText('stream', stream)
+    const now = this.#now()
+    return [events].flat().map((event, index) => {
+      const id = operationId === undefined ? crypto.randomUUID() : `${operationId}:${index + 1}`
+      const destination = JSON.stringify(checkedDestination(event.to))
+      const delivered = encode(toEmitted(checkedEvent(event), id, origin, now))
+      return this.#db.prepare(this.#sql.insert).bind(id, stream, destination, delivered, now)
+    })
+  }
+
+  /**
+   * Delivers what is due: from a cron trigger, a queue, or `ctx.waitUntil` after a request. Several
+   * may run at once. What was sent and not yet marked when a relay dies is sent again, with the same
+   * id, after the lease.
+   *
+   * @param options.limit Events that are taken up at the most: 100. Each takes one query, or two
+   *   where it fails, and each claim of up to 100 one more.
+   * @throws {Error} When the database fails; other streams are still seen to before.
+   */
+  async relay(env: HapaxEnv, { limit = 100 }: { limit?: number } = {}): Promise<RelayCounts> {
+    const counts = { delivered: 0, failed: 0, dead: 0 }
+    // What fails now becomes due later than this, so no relay tries an event twice.
+    const dueBy = this.#now()
+    let left = atLeastOne('limit', limit)
+    while (left > 0) {
+      // oxlint-disable-next-line no-await-in-loop -- the next claim is for what this one leaves
+      const runs = await this.#claim(dueBy, left)
+      if (runs.length === 0) break
+      for (const { rows } of runs) left -= rows.length
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await eachOf(runs, (run) => this.#deliverRun(env, run, { dueBy, counts }))
+    }
+    return counts
+  }
+
+  /**
+   * Lists events whose delivery was given up, the last ones first.
+   *
+   * @param question.before `sequence` of the last one of the page before.
+   */
+  async listDead({ limit, before }: { limit: number; before?: number }): Promise<DeadEvent[]> {
+    const { results } = await this.#db
+      .prepare(this.#sql.listDead)
+      .bind(before ?? Number.MAX_SAFE_INTEGER, atLeastOne('limit', limit))
+      .all<DeadRow>()
+    return results.map(toDeadEvent)
+  }
+
+  /**
+   * Makes a dead event due again, with the same id and all its attempts. In its stream it stands
+   * before whatever has not been delivered since.
+   *
+   * @returns `false` when there is no dead event of this id.
+   */
+  async replay(id: string): Promise<boolean> {
+    const { meta } = await this.#db.prepare(this.#sql.replay).bind(id, this.#now()).run()
+    return meta.changes > 0
+  }
+
+  /**
+   * Deletes delivered events. A batch that is repeated after that adds its events once more.
+   *
+   * @returns How many there were.
+   * @throws {TypeError} When `olderThan` is not a duration.
+   */
+  async cleanup({ olderThan }: { olderThan: Duration }): Promise<number> {
+    const before = this.#now() - toMs('olderThan', olderThan)
+    const statement = this.#db.prepare(this.#sql.cleanup).bind(before, CLEANUP_BATCH)
+    for (let total = 0; ;) {
+      // oxlint-disable-next-line no-await-in-loop -- a query of D1 may take 30 seconds: many small ones
+      const { meta } = await statement.run()
+      total += meta.changes
+      if (meta.changes < CLEANUP_BATCH) return total
+    }
+  }
+
+  /** Tells how much is in the outbox; a relay that does not run shows as an age that grows. */
+  async stats(): Promise<OutboxStats> {
+    type Counts = Pick<OutboxStats, 'pending' | 'dead'> & { readonly oldestAt: number | null }
+    const row = await this.#db.prepare(this.#sql.stats).first<Counts>()
+    const { pending = 0, dead = 0, oldestAt = null } = row ?? {}
+    return { pending, dead, oldestMs: oldestAt === null ? null : this.#now() - oldestAt }
+  }
+
+  async #claim(dueBy: number, limit: number): Promise<Run[]> {
+    const streams = Math.min(CLAIM_STREAMS, limit)
+    const ofEach = Math.min(CLAIM_RUN, Math.floor(limit / streams))
+    const lease = crypto.randomUUID()
+    const now = this.#now()
+    const leaseUntil = now + this.#leaseMs
+    const { results } = await this.#db
+      .prepare(this.#sql.claim)
+      .bind(lease, leaseUntil, now, dueBy, streams, ofEach)
+      .all<Row>()
+    // `RETURNING` has no order.
+    const rows = results.toSorted((one, other) => one.sequence - other.sequence)
+    const runs = Map.groupBy(rows, ({ stream, destination }) => `${destination}${stream}`)
+    return Array.from(runs.values(), (run) => ({ rows: run, lease, leaseUntil }))
+  }
+
+  /** Delivers one event after the other, until one fails: those behind it wait for it. */
+  async #deliverRun(env: HapaxEnv, run: Run, { dueBy, counts }: Progress): Promise<void> {
+    for (const row of run.rows) {
+      const isLate = this.#now() + DELIVERY_MS > run.leaseUntil
+      // oxlint-disable-next-line no-await-in-loop -- the order is the point
+      const end = isLate || row.due_at > dueBy ? 'released' : await this.#deliverOne(env, row, run)
+      if (end !== 'released') counts[end]++
+      if (end === 'released' || end === 'failed') return this.#release(row, run)
+    }
+  }
+
+  async #deliverOne(env: HapaxEnv, row: Row, { lease }: Run): Promise<keyof RelayCounts> {
+    const { sequence, failures } = row
+    const startedAt = this.#now()
+    const event = JSON.parse(row.event) as CloudEvent
+    const end = await deliver(env, JSON.parse(row.destination) as Destination, event)
+    const now = this.#now()
+    const delivery = { event, operationId: null, failures, startedAt }
+    if (end.kind === 'delivered') {
+      await this.#db.prepare(this.#sql.deliver).bind(sequence, now).run()
+      recordDelivery(env, { ...delivery, status: 'delivered' })
+      return 'delivered'
+    }
+    if (end.kind === 'refused' || failures + 1 >= this.#retry.attempts) {
+      await this.#db.prepare(this.#sql.bury).bind(sequence, lease, end.reason, now).run()
+      recordDelivery(env, { ...delivery, status: 'dead' })
+      return 'dead'
+    }
+    const pauseMs = backoffMs(this.#retry, failures + 1, this.#random())
+    const dueAt = now + Math.max(1, pauseMs, Math.min(end.afterMs, MAX_PAUSE_MS))
+    await this.#db.prepare(this.#sql.postpone).bind(sequence, lease, end.reason, dueAt).run()
+    recordDelivery(env, { ...delivery, status: 'retried' })
+    return 'failed'
+  }
+
+  /** Gives back what of a run was not tried. */
+  async #release({ stream, destination }: Row, { lease }: Run): Promise<void> {
+    await this.#db.prepare(this.#sql.release).bind(stream, destination, lease).run()
+  }
+}
+
+interface Progress {
+  readonly dueBy: number
+  readonly counts: { -readonly [end in keyof RelayCounts]: number }
+}
+
+/** Works on as many runs at once as there are connections. A run that throws stops no other. */
+async function eachOf(runs: Run[], work: (run: Run) => Promise<void>): Promise<void> {
+  const waiting = runs.values()
+  const faults: unknown[] = []
+  const worker = async () => {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other, beside the others
+    for (const run of waiting) await work(run).catch((fault: unknown) => faults.push(fault))
+  }
+  await Promise.all(Array.from({ length: CONNECTIONS }, worker))
+  if (faults.length > 0) {
+    throw new Error('A relay could not note how deliveries ended; they may be made again.', {
+      cause: faults[0],
+    })
+  }
+}
+
+function toDeadEvent(row: DeadRow): DeadEvent {
+  const { sequence, id, stream, reason, failures, created_at, ended_at } = row
+  const to = JSON.parse(row.destination) as Destination
+  const event = JSON.parse(row.event) as CloudEvent
+  return {
+    sequence,
+    id,
+    stream,
+    to,
+    event,
+    reason,
+    attempts: failures,
+    createdAt: created_at,
+    deadAt: ended_at,
+  }
+}
+
+function checkedEvent(event: EmittedEvent): EmittedEvent {
+  if (typeof event.type !== 'string' || event.type === '') {
+    throw new TypeError("An event needs a type, such as 'report.requested'.")
+  }
+  requireText('subject', event.subject)
+  return event
+}
+
+/** Only what names a destination, always in the same order: rows are compared by it. */
+function checkedDestination(to: Destination): Destination {
+  const { to: kind, binding, url } = (to ?? {}) as Record<string, unknown>
+  if (kind === 'queue' && typeof binding === 'string' && binding !== '')
+    return { to: kind, binding }
+  const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
+  if (kind === 'webhook' && isUrl) return { to: kind, url }
+  throw new TypeError("An event goes to queue('BINDING') or webhook('https://…').")
+}
+
+function encode(event: CloudEvent): string {
+  const json = JSON.stringify(event, requireJson)
+  if (new TextEncoder().encode(json).byteLength > MAX_EVENT_BYTES) {
+    const advice = 'Send where its data can be read instead.'
+    throw new TypeError(`An event holds at most ${MAX_EVENT_BYTES} bytes of JSON. ${advice}`)
+  }
+  return json
+}
+
+/** Refuses what JSON would lose without a word. What is `undefined` is left out, as everywhere. */
+function requireJson(_: string, value: unknown): unknown {
+  const isLost =
+    ['bigint', 'function', 'symbol'].includes(typeof value) ||
+    (typeof value === 'number' && !Number.isFinite(value)) ||
+    value instanceof Map ||
+    value instanceof Set
+  if (isLost) throw new TypeError("An event's data must be JSON.")
+  return value
+}
+
+/**
+ * The id is a header of a webhook, and signed in front of a full stop: Standard Webhooks forbids one
+ * in what a user may have a hand in.
+ */
+function requireOperationId(value: unknown): void {
+  if (value === undefined || (typeof value === 'string' && OPERATION_ID.test(value))) return
+  throw new TypeError("operationId must be 1 to 200 letters, digits and '_:+/=-'.")
+}
+
+const OPERATION_ID = /^[\w:+/=-]{1,200}$/
+
+function requireText(name: string, value: unknown): void {
+  if (value === undefined || (typeof value === 'string' && value !== '')) return
+  throw new TypeError(`${name} must be a text that is not empty.`)
+}
+
+function atLeastOne(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 1) return value
+  throw new TypeError(`${name} must be a whole number from 1 on.`)
+}
+
+function toMs(name: string, value: Duration, minMs = 0): number {
+  const ms = parseDuration(value)
+  if (ms !== null && ms >= minMs) return ms
+  throw new TypeError(`${name} must be a duration such as '60s', of at least ${minMs} ms.`)
+}

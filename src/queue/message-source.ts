@@ -1,0 +1,126 @@
+import type { Digest } from '../core/digest.ts'
+import type { KeySource } from '../core/key-source.ts'
+
+/** A message as a queue delivers it, and what it says. */
+export interface ReceivedMessage {
+  /** The platform's id: the same in every delivery of one message. */
+  readonly id: string
+  readonly queue: string
+  readonly body: unknown
+  /** Deliveries so far, this one counted. */
+  readonly attempts: number
+  readonly timestamp: Date
+}
+
+/** Reads a name out of a message; `null` or `undefined` where it has none. */
+export type MessageReader = (message: ReceivedMessage) => string | null | undefined
+
+/** Where something stands in a message. */
+export type MessageSource =
+  | { readonly in: 'attribute'; readonly name: string }
+  | { readonly in: 'event' }
+  | { readonly in: 'message-id' }
+  | MessageReader
+
+/**
+ * Where the key of a message stands. `body()` and `business()` read its payload as they read the
+ * body of a request, so that both name one operation.
+ */
+export type MessageKeySource = MessageSource | Extract<KeySource, { in: 'body' | 'business' }>
+
+/**
+ * A context attribute of a CloudEvent, or the member of that name of any other JSON message.
+ *
+ * @example consume(handlers, { tenant: attribute('tenant') })
+ */
+export function attribute(name: string): MessageSource {
+  return { in: 'attribute', name }
+}
+
+/** What names a CloudEvent: its `source` and its `id` together (CloudEvents 1.0, §3.1). */
+export function event(): MessageSource {
+  return { in: 'event' }
+}
+
+/** The platform's id of the message: it makes deliveries of one message one, and nothing else. */
+export function messageId(): MessageSource {
+  return { in: 'message-id' }
+}
+
+/** Whose a message is: as it says itself, or as the tenant that a gateway would resolve. */
+export type TenantSource =
+  | MessageSource
+  | {
+      readonly in: 'tenant'
+      readonly names: readonly [string, ...string[]]
+      readonly source: MessageSource
+    }
+
+/**
+ * The tenant that `fromHeader(name)` resolves for requests with this value, so that a message and a
+ * request of one account share their keys.
+ *
+ * @example consume(handlers, { tenant: asHeader('X-Account-Id', attribute('account')) })
+ */
+export function asHeader(name: string, source: MessageSource): TenantSource {
+  return { in: 'tenant', names: ['header', name.toLowerCase()], source }
+}
+
+/**
+ * The tenant that `claim(name)` resolves for tokens with this value.
+ *
+ * @param issuer The tokens' `iss`, where they have one.
+ * @example consume(handlers, { tenant: asClaim('sub', attribute('user'), 'https://id.example') })
+ */
+export function asClaim(name: string, source: MessageSource, issuer = ''): TenantSource {
+  return { in: 'tenant', names: ['claim', issuer, name], source }
+}
+
+/** @returns `null` where the message does not say whose it is. */
+export async function readTenant(
+  tenant: TenantSource,
+  message: ReceivedMessage,
+  digest: Digest,
+): Promise<string | null> {
+  if (typeof tenant === 'function' || tenant.in !== 'tenant') return readSource(tenant, message)
+  const value = readSource(tenant.source, message)
+  return value === null ? null : digest(...tenant.names, value)
+}
+
+/** Whether a source is read from the payload, by the route. */
+export function isPayloadSource(
+  source: MessageKeySource,
+): source is Extract<KeySource, { in: 'body' | 'business' }> {
+  return typeof source !== 'function' && (source.in === 'body' || source.in === 'business')
+}
+
+/** @returns `null` where the message has none. */
+export function readSource(source: MessageSource, message: ReceivedMessage): string | null {
+  if (typeof source === 'function') return toName(source(message))
+  switch (source.in) {
+    case 'attribute':
+      return toName(memberOf(message.body, source.name))
+    case 'event': {
+      const [id, origin] = [memberOf(message.body, 'id'), memberOf(message.body, 'source')]
+      const isEvent = isCloudEvent(message.body) && toName(id) !== null && toName(origin) !== null
+      return isEvent ? JSON.stringify([origin, id]) : null
+    }
+    case 'message-id':
+      return message.id
+  }
+}
+
+/** Whether a message is a CloudEvent in structured mode. */
+export function isCloudEvent(body: unknown): boolean {
+  return typeof memberOf(body, 'specversion') === 'string'
+}
+
+/** A member of a JSON message's own; `undefined` where there is none. */
+export function memberOf(body: unknown, name: string): unknown {
+  const isObject = typeof body === 'object' && body !== null && Object.hasOwn(body, name)
+  return isObject ? (body as Record<string, unknown>)[name] : undefined
+}
+
+function toName(value: unknown): string | null {
+  return typeof value === 'string' && value !== '' ? value : null
+}
