@@ -17,4 +17,23 @@ export interface HapaxEnv extends Env {
   readonly HAPAX_WEBHOOK_SECRET?: string
   /** The secret before the last rotation: signs as well, until every receiver knows the new one. */
   readonly HAPAX_WEBHOOK_SECRET_PREVIOUS?: string
+  /** Secret that operators send as a bearer token to `/_hapax/admin`; without one there is no admin API. */
+  readonly HAPAX_ADMIN_TOKEN?: string
+  /** The token before the last rotation: lets operators in as well. */
+  readonly HAPAX_ADMIN_TOKEN_PREVIOUS?: string
+  /** Name of the Cloudflare Access team whose users are operators: `<team>.cloudflareaccess.com`. */
+  readonly HAPAX_ACCESS_TEAM?: string
+  /** Audience tag of the Access application in front of `/_hapax/admin`. */
+  readonly HAPAX_ACCESS_AUD?: string
+  /** Secret for Prometheus' bearer token at `/_hapax/metrics`; without one there is none. */
+  readonly HAPAX_METRICS_TOKEN?: string
+  /** Account whose Analytics Engine is asked, and a token that may read it (Account Analytics: Read). */
+  readonly CLOUDFLARE_ACCOUNT_ID?: string
+  readonly CLOUDFLARE_API_TOKEN?: string
+  /** URL of another engine with the same SQL API, for development. */
+  readonly HAPAX_ANALYTICS_URL?: string
+  /** URL that every data point is sent to as well, for development: the local binding drops them. */
+  readonly HAPAX_POINTS_URL?: string
+  /** Pages and scripts of the dashboard. */
+  readonly ASSETS?: Fetcher
 }

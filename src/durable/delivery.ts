@@ -40,7 +40,10 @@ async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<Deli
   const secrets = [HAPAX_WEBHOOK_SECRET, HAPAX_WEBHOOK_SECRET_PREVIOUS].filter((one) => !!one)
   if (secrets.length === 0) return failed('there is no secret HAPAX_WEBHOOK_SECRET')
   const body = JSON.stringify(event)
-  const signature = await signWebhook(secrets as string[], event.id, Date.now(), body)
+  const signature = await signWebhook(secrets as string[], event.id, Date.now(), body).catch(
+    () => null,
+  )
+  if (signature === null) return failed('HAPAX_WEBHOOK_SECRET is not whsec_ and Base64')
   const response = await fetch(url, {
     method: 'POST',
     headers: { ...signature, 'content-type': 'application/cloudevents+json; charset=utf-8' },

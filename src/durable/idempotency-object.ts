@@ -12,6 +12,7 @@ import {
 import { isRecoverable } from '../core/due.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import { type OperationView, toOperationView } from '../core/operation-view.ts'
+import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import {
   type ClaimRef,
   type OperationRecord,
@@ -38,6 +39,7 @@ import type {
   SettleCall,
   StreamCall,
 } from './operation-guard.ts'
+import { Operator } from './operator.ts'
 import { Outbox, toNewEvents } from './outbox.ts'
 import { sealRequest } from './recovery.ts'
 import { Runs } from './runs.ts'
@@ -66,6 +68,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     this.ctx.waitUntil(work),
   )
   readonly #outbox = new Outbox(this.env, this.#ledger)
+  readonly #operator = new Operator(this.#ledger, this.#flights, this.#runs)
 
   async execute(call: ExecuteCall): Promise<Answer> {
     const { claim: request, caller, plan } = call
@@ -296,6 +299,14 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'failed':
         return this.#replay(question.operationId, record, caller)
     }
+  }
+
+  async examine(operationId: string): Promise<OperatorView | null> {
+    return this.#operator.examine(operationId)
+  }
+
+  async operate(operationId: string, action: OperatorAction): Promise<OperatorResult> {
+    return this.#operator.operate(operationId, action)
   }
 
   /** An operation of another tenant is as if it were not there. */

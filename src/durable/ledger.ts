@@ -251,6 +251,19 @@ export class Ledger {
     )
   }
 
+  /** Forgets an operation altogether, its events included. */
+  erase(operationId: string): void {
+    this.#change(Date.now(), () => {
+      this.#store.delete(operationId)
+      this.#store.deleteEvents(operationId)
+    })
+  }
+
+  /** Events of an operation that still wait for their delivery. */
+  countEvents(operationId: string): number {
+    return this.#store.countEvents(operationId)
+  }
+
   /** Stores pieces of a body that is still coming; they count for nothing before the settle. */
   writeBody(operationId: string, body: UnstoredBody): void {
     this.#store.transaction(() => this.#store.writeBody(operationId, 'response', body))

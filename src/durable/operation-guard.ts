@@ -2,6 +2,7 @@ import type { Answer, SettleResult } from '../core/answer.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
 import type { OperationView } from '../core/operation-view.ts'
+import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { CallBounds } from '../core/recovery.ts'
@@ -117,4 +118,8 @@ export interface OperationGuard {
    * end. @returns What the first client gets.
    */
   stream(call: StreamCall): Promise<WireResponse>
+  /** Shows an operator what is known of an operation; whose it is, the caller has to care about. */
+  examine(operationId: string): Promise<OperatorView | null>
+  /** Does to an operation what an operator says. */
+  operate(operationId: string, action: OperatorAction): Promise<OperatorResult>
 }

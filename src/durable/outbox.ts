@@ -1,5 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { type CloudEvent, DELIVERY_RETRY } from '../core/event.ts'
+import { createDigest } from '../core/digest.ts'
+import { type CloudEvent, DELIVERY_RETRY, type Destination } from '../core/event.ts'
 import { backoffMs } from '../core/retry.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
@@ -9,6 +10,9 @@ import { directoryOf } from './directory-guard.ts'
 import type { Ledger } from './ledger.ts'
 import type { Outgoing } from './operation-guard.ts'
 import type { NewEvent, PendingEvent } from './record-store.ts'
+
+/** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
+const MAX_PAUSE_MS = 86_400_000
 
 /** Makes what is stored of the events that a handler has emitted. */
 export function toNewEvents(
@@ -85,8 +89,9 @@ export class Outbox {
 
   #postpone(pending: PendingEvent, reason: string, afterMs: number): void {
     logFault('an event was not delivered; it will be tried again', new Error(reason))
-    const delayMs = Math.max(afterMs, backoffMs(pending.retry, pending.failures + 1, Math.random()))
-    this.#ledger.postponeEvent(pending, Date.now() + Math.max(1, delayMs))
+    const backoff = backoffMs(pending.retry, pending.failures + 1, Math.random())
+    const delayMs = Math.max(1, backoff, Math.min(afterMs, MAX_PAUSE_MS))
+    this.#ledger.postponeEvent(pending, Date.now() + delayMs)
   }
 
   /** What nobody takes is kept where an operator finds it. */
@@ -98,8 +103,9 @@ export class Outbox {
     const { operationId, recipient, failures } = pending
     if (recipient.to === 'directory') return
     try {
+      const id = await toLetterId(this.#env, event, recipient)
       await directoryOf(this.#env).bury({
-        id: event.id,
+        id,
         from: 'outbox',
         destination: recipient,
         type: event.type,
@@ -109,7 +115,7 @@ export class Outbox {
         reason,
         attempts: failures + 1,
         at: Date.now(),
-        bytes: await toStoredBytes(this.#env, 'dead letter', event.id, encode(event)),
+        bytes: await toStoredBytes(this.#env, 'dead letter', id, encode(event)),
       })
       this.#ledger.deleteEvent(pending)
     } catch (error) {
@@ -134,6 +140,15 @@ export class Outbox {
     }
   }
 }
+
+/** One event may be dead at two destinations, and may then be sent again to either. */
+async function toLetterId(env: HapaxEnv, { id }: CloudEvent, to: Destination): Promise<string> {
+  const digest = createDigest(env.HAPAX_DIGEST_KEY)
+  const destination = await digest('destination', to.to, to.to === 'queue' ? to.binding : to.url)
+  return `${id}:${destination.slice(0, DESTINATION_LETTERS)}`
+}
+
+const DESTINATION_LETTERS = 8
 
 const encode = (event: CloudEvent) =>
   new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))

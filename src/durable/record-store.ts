@@ -233,6 +233,18 @@ export class RecordStore {
     this.#sql.exec('DELETE FROM event WHERE sequence = ?', sequence)
   }
 
+  deleteEvents(operationId: string): void {
+    this.#sql.exec('DELETE FROM event WHERE operation_id = ?', operationId)
+  }
+
+  /** Events of an operation that wait and go out of the deployment. */
+  countEvents(operationId: string): number {
+    if (!this.#isThere()) return 0
+    const sql = `SELECT count(*) AS waiting FROM event
+      WHERE operation_id = ? AND head NOT LIKE '%"to":"directory"%'`
+    return this.#sql.exec<{ waiting: number }>(sql, operationId).one().waiting
+  }
+
   /** What is stored, and the epoch milliseconds at which something is due next. */
   summary(): StoreSummary {
     if (!this.#isThere()) {

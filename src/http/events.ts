@@ -17,7 +17,8 @@ export function eventsOf(c: Context<GatewayEnv>, { events }: Policy): readonly E
 
 function requireDestination(c: Context<GatewayEnv>, to: Destination): void {
   if (to.to === 'queue') {
-    if (Reflect.has(c.env, to.binding)) return
+    const producer = Reflect.get(c.env, to.binding) as Queue | undefined
+    if (typeof producer?.send === 'function') return
     throw new ConfigurationFault(`A route with events needs a queue binding ${to.binding}.`)
   }
   if (c.env.HAPAX_WEBHOOK_SECRET) return

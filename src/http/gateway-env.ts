@@ -31,7 +31,11 @@ export const MESSAGE = Symbol('message')
 /** The Hono environment of a gateway's app. */
 export interface GatewayEnv {
   Bindings: HapaxEnv & { readonly [MESSAGE]?: MessageScope }
-  Variables: { hapax: RequestScope }
+  Variables: {
+    hapax: RequestScope
+    /** The operator that an admin request comes from. */
+    actor?: string
+  }
 }
 
 /**

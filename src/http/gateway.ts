@@ -2,6 +2,7 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { getPath } from 'hono/utils/url'
 
+import { createAdmin } from '../admin/admin.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
@@ -64,6 +65,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   app.get('/_hapax/openapi.json', (c) =>
     serveContract(c, toOpenApiFragment(contractOf(app.routes))),
   )
+  app.route('/_hapax/admin', createAdmin(app))
   // Nothing under these paths is the origin's.
   app.all('/_hapax/*', (c) => c.text('Not found', 404))
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))

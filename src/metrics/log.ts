@@ -12,3 +12,9 @@ export function logFault(message: string, error: unknown): void {
   // oxlint-disable-next-line no-console -- this is the one place that writes log lines
   console.error(JSON.stringify({ message, reason }))
 }
+
+/** Writes who has changed what. */
+export function logAudit(facts: Readonly<Record<string, string | null>>): void {
+  // oxlint-disable-next-line no-console -- this is the one place that writes log lines
+  console.log(JSON.stringify({ message: 'audit', ...facts }))
+}

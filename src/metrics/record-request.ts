@@ -1,13 +1,16 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { toDataPoint } from './data-point.ts'
 import { logFault, logRequest } from './log.ts'
+import { sendPoint } from './points-sink.ts'
 import type { RequestFacts } from './request-facts.ts'
 
 /** Writes the point and the line of a request. A metric that cannot be written must not cost the client its answer. */
 export function recordRequest(env: HapaxEnv, facts: RequestFacts): void {
   logRequest(facts)
   try {
-    env.METRICS.writeDataPoint(toDataPoint(facts))
+    const point = toDataPoint(facts)
+    env.METRICS.writeDataPoint(point)
+    if (env.HAPAX_POINTS_URL) sendPoint(env.HAPAX_POINTS_URL, point)
   } catch (error) {
     logFault('a data point could not be written', error)
   }

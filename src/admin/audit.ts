@@ -1,0 +1,38 @@
+import type { Context } from 'hono'
+
+import type { GatewayEnv } from '../http/gateway-env.ts'
+import { logAudit } from '../metrics/log.ts'
+import { NO_FACTS } from '../metrics/no-facts.ts'
+import { recordRequest } from '../metrics/record-request.ts'
+import type { AdminAction } from '../metrics/request-facts.ts'
+
+/** What was changed. */
+interface Changed {
+  readonly operation: string
+  readonly tenant: string | null
+  readonly operationId: string | null
+  readonly correlationId: string | null
+  readonly fence: number
+}
+
+/** Writes down who has changed what: a line of its own, and a point with the method `ADMIN`. */
+export function audit(
+  c: Context<GatewayEnv>,
+  action: AdminAction,
+  { operation, tenant, operationId, correlationId, fence }: Changed,
+): void {
+  const actor = c.var.actor ?? ''
+  logAudit({ action, actor, operation, tenant, operationId, correlationId })
+  recordRequest(c.env, {
+    ...NO_FACTS,
+    operation,
+    method: 'ADMIN',
+    status: action,
+    tenant,
+    correlationId: correlationId ?? '',
+    operationId,
+    fence,
+    totalMs: 0,
+    ageMs: 0,
+  })
+}

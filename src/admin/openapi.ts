@@ -1,0 +1,4 @@
+/** The OpenAPI 3.1 document of the admin API. */
+export function toAdminOpenApi(): object {
+  return {}
+}

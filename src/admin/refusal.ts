@@ -1,0 +1,19 @@
+import type { Context } from 'hono'
+import type { ContentfulStatusCode } from 'hono/utils/http-status'
+
+const TITLES: Readonly<Record<number, string>> = {
+  400: 'Bad Request',
+  401: 'Unauthorized',
+  403: 'Forbidden',
+  404: 'Not Found',
+  409: 'Conflict',
+  500: 'Internal Server Error',
+  502: 'Bad Gateway',
+  503: 'Service Unavailable',
+}
+
+/** A problem of the admin API (RFC 9457), which has no page of its own. */
+export function refusal(c: Context, status: ContentfulStatusCode, detail: string): Response {
+  const problem = { type: 'about:blank', title: TITLES[status] ?? 'Error', status, detail }
+  return c.body(JSON.stringify(problem), status, { 'Content-Type': 'application/problem+json' })
+}
