@@ -3,17 +3,19 @@
  *
  *     npm run --silent hapax -- --help
  */
+import { analytics } from './analytics.ts'
 import { Failure } from './failure.ts'
 import { openapi } from './openapi.ts'
 
 /** What a command does with its arguments; throws `Failure` when that cannot be done. */
 type Command = (args: string[]) => Promise<void>
 
-const COMMANDS: Readonly<Record<string, Command>> = { openapi }
+const COMMANDS: Readonly<Record<string, Command>> = { analytics, openapi }
 
 const HELP = `Usage: hapax <command> [options]
 
-  openapi   the protected routes as OpenAPI, alone or merged into a document of yours
+  analytics  who reuses keys, where conflicts are, what is stuck
+  openapi    the protected routes as OpenAPI, alone or merged into a document of yours
 
 hapax <command> --help tells more. Exit codes: 0 done, 1 could not be done, 2 wrong usage.
 `

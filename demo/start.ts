@@ -1,5 +1,5 @@
 /**
- * Runs the gateway and the demo API until Ctrl-C.
+ * Runs the gateway, the demo API and a local Analytics Engine until Ctrl-C.
  *
  *     npm start
  *
@@ -8,18 +8,26 @@
 import { randomUUID } from 'node:crypto'
 import path from 'node:path'
 
+import { AnalyticsEngine } from '../dev/analytics-engine.ts'
+import { analyticsVars } from './analytics-vars.ts'
 import { freePort, isListening, startDevServer } from './dev-server.ts'
 
 const state = path.resolve(import.meta.dirname, '../.demo')
 let isReady = false
 
+const analytics = await AnalyticsEngine.start({ directory: path.join(state, 'analytics') })
+const adminToken = randomUUID()
 const [gatewayPort, originPort] = await Promise.all([portNear(8787), portNear(8788)])
-console.log('Starting the gateway and the demo API …')
+console.log('Starting the gateway, the demo API and a local Analytics Engine …')
 const [gateway, origin] = await Promise.all([
   startDevServer({
     config: 'wrangler.toml',
     persistTo: path.join(state, 'gateway'),
-    vars: { ORIGIN_URL: `http://127.0.0.1:${originPort}` },
+    vars: {
+      ORIGIN_URL: `http://127.0.0.1:${originPort}`,
+      HAPAX_ADMIN_TOKEN: adminToken,
+      ...analyticsVars(analytics),
+    },
     port: gatewayPort,
     onLine: (line) => {
       if (isReady && line.trim() !== '') console.log(`gateway │ ${line}`)
@@ -48,7 +56,7 @@ if (ended !== null) {
   console.error(`${ended === gateway ? 'The gateway' : 'The demo API'} ended:\n${ended.log()}`)
   process.exitCode = 1
 }
-await Promise.all([gateway.stop(), origin.stop()])
+await Promise.all([gateway.stop(), origin.stop(), analytics.close()])
 console.log('Stopped. What happened is kept in .demo/')
 
 async function portNear(wanted: number): Promise<number> {
@@ -83,7 +91,12 @@ What the API really did, and how to forget it:
   curl ${origin.url}/ledger
   curl -X DELETE ${origin.url}/ledger
 
+What operators see, with the token ${adminToken}:
+
+  ${gateway.url}/_hapax/dashboard
+  HAPAX_ANALYTICS_URL=${analytics.url} npm run --silent hapax -- analytics summary
+
 To see it break, add -H 'Demo-Behaviour: …' to a payment with a new key: slow=800, fail=500,
-refuse=503, drop or hang. Ctrl-C stops both.
+refuse=503, drop or hang. Ctrl-C stops all.
 `
 }

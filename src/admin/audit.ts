@@ -13,16 +13,18 @@ interface Changed {
   readonly operationId: string | null
   readonly correlationId: string | null
   readonly fence: number
+  readonly letterId?: string
 }
 
 /** Writes down who has changed what: a line of its own, and a point with the method `ADMIN`. */
 export function audit(
   c: Context<GatewayEnv>,
   action: AdminAction,
-  { operation, tenant, operationId, correlationId, fence }: Changed,
+  { operation, tenant, operationId, correlationId, fence, letterId }: Changed,
 ): void {
   const actor = c.var.actor ?? ''
-  logAudit({ action, actor, operation, tenant, operationId, correlationId })
+  const letter = letterId !== undefined && { letterId }
+  logAudit({ action, actor, operation, tenant, operationId, correlationId, ...letter })
   recordRequest(c.env, {
     ...NO_FACTS,
     operation,
@@ -35,4 +37,13 @@ export function audit(
     totalMs: 0,
     ageMs: 0,
   })
+}
+
+/** Writes down what somebody wanted to change, where the answer was lost. There is no point: nothing is known of it. */
+export function auditUnconfirmed(
+  c: Context<GatewayEnv>,
+  action: AdminAction,
+  operationId: string,
+): void {
+  logAudit({ action, actor: c.var.actor ?? '', operationId, result: 'unconfirmed' })
 }

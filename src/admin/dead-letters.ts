@@ -1,5 +1,6 @@
-import { parse } from 'devalue'
+import { parse, stringify, uneval } from 'devalue'
 import type { Context } from 'hono'
+import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
 import type { CloudEvent } from '../core/event.ts'
@@ -10,16 +11,21 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
 
+/** A dead letter, and what is in it; `null` where it cannot be opened any more. */
+type OpenLetter = Omit<DeadLetter, 'bytes'> & { readonly content: unknown }
+
 /** Shows a dead letter with what is in it, for who is to decide about it. */
-export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<object> {
-  const { bytes: _, at, ...head } = letter
-  const shown = { ...head, at: new Date(at).toISOString() }
+export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<OpenLetter> {
+  const { bytes: _, ...shown } = letter
   const text = await open(env, letter)
   if (text === null) return { ...shown, content: null }
   if (letter.from === 'outbox') return { ...shown, content: JSON.parse(text) as CloudEvent }
   const { body } = parse(text) as ReceivedMessage
-  return { ...shown, content: body instanceof ArrayBuffer ? toBase64(body) : body }
+  return { ...shown, content: toShown(body) }
 }
+
+/** A message that is done again was delivered before: what has failed is not done because it is known. */
+const AGAIN = 2
 
 /**
  * Delivers an event again, or does a message again, right now.
@@ -41,7 +47,7 @@ export async function replayLetter(
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
   const fate = await consumer.redo(
-    { ...message, attempts: 1 },
+    { ...message, attempts: AGAIN },
     c.env,
     c.executionCtx as ExecutionContext,
   )
@@ -59,4 +65,13 @@ async function open(env: HapaxEnv, { id, bytes }: DeadLetter): Promise<string | 
   }
 }
 
-const toBase64 = (bytes: ArrayBuffer) => btoa(String.fromCharCode(...new Uint8Array(bytes)))
+/** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
+function toShown(body: unknown): unknown {
+  if (body instanceof ArrayBuffer) return encodeBase64(body)
+  try {
+    if (stringify(JSON.parse(JSON.stringify(body))) === stringify(body)) return body
+  } catch {
+    // Nothing, a BigInt, or something that contains itself.
+  }
+  return uneval(body)
+}

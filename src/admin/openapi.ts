@@ -1,4 +1,433 @@
+import { MAX_BODY_BYTES } from './resolution.ts'
+
 /** The OpenAPI 3.1 document of the admin API. */
 export function toAdminOpenApi(): object {
-  return {}
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Hapax admin API',
+      version: '1',
+      summary: 'Look operations up, decide about those that are stuck, and see to dead letters.',
+      description:
+        'Every change is audited: a line in the log and a point with the method `ADMIN`. Without configured authentication none of these paths exists.',
+    },
+    servers: [{ url: '/_hapax/admin' }],
+    security: [{ bearer: [] }, { access: [] }],
+    tags: [
+      { name: 'operations', description: 'One operation of one tenant and key.' },
+      { name: 'analytics', description: 'What the requests have left as points.' },
+      { name: 'dead letters', description: 'Events and messages that nobody took.' },
+    ],
+    paths: PATHS,
+    components: { schemas: SCHEMAS, responses: RESPONSES, parameters: PARAMETERS, securitySchemes },
+  }
+}
+
+const securitySchemes = {
+  bearer: {
+    type: 'http',
+    scheme: 'bearer',
+    description: '`HAPAX_ADMIN_TOKEN`, or for the time of a rotation `HAPAX_ADMIN_TOKEN_PREVIOUS`.',
+  },
+  access: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'Cf-Access-Jwt-Assertion',
+    description: 'The JWT that Cloudflare Access puts on a request it lets through.',
+  },
+}
+
+const TEXT = { type: 'string' }
+const NULLABLE_TEXT = { type: ['string', 'null'] }
+const TIME = { type: 'string', format: 'date-time' }
+const COUNT = { type: 'integer', minimum: 0 }
+const FLAG = { type: 'boolean' }
+
+type Properties = Readonly<Record<string, object>>
+
+/** @param optional Members that are not always there. */
+const objectOf = (properties: Properties, optional: Properties = {}) => ({
+  type: 'object',
+  required: Object.keys(properties),
+  properties: { ...properties, ...optional },
+})
+
+const strictOf = (properties: Properties, optional: Properties = {}) => ({
+  ...objectOf(properties, optional),
+  additionalProperties: false,
+})
+
+const schema = (name: keyof typeof SCHEMAS) => ({ $ref: `#/components/schemas/${name}` })
+const pageOf = (items: object) =>
+  objectOf({
+    entries: { type: 'array', items },
+    next: {
+      type: ['integer', 'null'],
+      description: 'What `after` of the next page is; null at the end.',
+    },
+  })
+
+const REASON = {
+  type: 'string',
+  enum: ['origin-answered', 'origin-timeout', 'connection-lost', 'owner-lost', 'handler-threw'],
+}
+const OUTCOME = { enum: ['succeeded', 'failed', 'not_executed', 'unknown', null] }
+
+const ATTEMPT = objectOf({
+  fence: COUNT,
+  startedAt: TIME,
+  endedAt: { type: ['string', 'null'], format: 'date-time' },
+  originStatus: { type: ['integer', 'null'] },
+  fault: NULLABLE_TEXT,
+  outcome: OUTCOME,
+})
+
+const TIMELINE_ENTRY = objectOf(
+  { at: TIME, what: TEXT },
+  { detail: { type: 'object', additionalProperties: { type: ['string', 'number'] } } },
+)
+
+const OPERATION = objectOf(
+  {
+    id: { ...TEXT, description: 'A digest of tenant and key: it reveals neither.' },
+    operation: TEXT,
+    tenant: TEXT,
+    state: { type: 'string', enum: ['in_progress', 'succeeded', 'failed', 'unknown', 'expired'] },
+    correlationId: TEXT,
+    traceparent: TEXT,
+    fence: { ...COUNT, description: 'Attempt number of the last claim.' },
+    createdAt: TIME,
+    claimedAt: TIME,
+    isRunning: { ...FLAG, description: 'Its object is calling the origin for it right now.' },
+    recovery: { type: 'string', enum: ['hold', 'probe', 'resend'] },
+    isDurable: FLAG,
+    isAccepted: FLAG,
+    attempts: { type: 'array', items: ATTEMPT },
+    pendingEvents: COUNT,
+    timeline: { type: 'array', items: TIMELINE_ENTRY },
+  },
+  {
+    settledAt: TIME,
+    expiresAt: TIME,
+    reason: REASON,
+    owner: objectOf({ kind: { type: 'string', enum: ['object', 'worker'] } }, { leaseUntil: TIME }),
+    nextAttemptAt: TIME,
+    result: objectOf(
+      {
+        bodyBytes: COUNT,
+        body: { type: 'string', enum: ['kept', 'none', 'omitted'] },
+        isSealed: FLAG,
+      },
+      { status: { type: 'integer' } },
+    ),
+  },
+)
+
+const RESOLUTION = {
+  oneOf: [
+    strictOf({ outcome: { const: 'not_executed' } }),
+    strictOf({
+      outcome: { type: 'string', enum: ['succeeded', 'failed'] },
+      response: strictOf(
+        { status: { type: 'integer', minimum: 200, maximum: 599 } },
+        {
+          headers: { type: 'object', additionalProperties: TEXT, default: {} },
+          body: { type: 'string', default: '', description: 'Text; none with 204, 205 and 304.' },
+        },
+      ),
+    }),
+  ],
+}
+
+const STUCK = objectOf({
+  id: TEXT,
+  tenant: TEXT,
+  operation: TEXT,
+  reason: REASON,
+  correlationId: TEXT,
+  since: TIME,
+  ageSeconds: COUNT,
+  nextAttemptAt: {
+    type: ['string', 'null'],
+    format: 'date-time',
+    description: 'When the alarm sees to it of its own accord; null: never.',
+  },
+})
+
+const DESTINATION = {
+  oneOf: [
+    objectOf({ to: { const: 'queue' }, binding: TEXT }),
+    objectOf({ to: { const: 'webhook' }, url: TEXT }),
+    { type: 'null' },
+  ],
+}
+
+const LETTER = {
+  id: TEXT,
+  from: { type: 'string', enum: ['outbox', 'inbox'] },
+  destination: { ...DESTINATION, description: 'Where an event should have gone.' },
+  type: { ...TEXT, description: "CloudEvents `type`, or the queue's name." },
+  tenant: NULLABLE_TEXT,
+  operationId: NULLABLE_TEXT,
+  correlationId: NULLABLE_TEXT,
+  reason: TEXT,
+  attempts: COUNT,
+  at: TIME,
+}
+
+const FOUND = objectOf({
+  operations: { type: 'array', items: { $ref: '#/components/schemas/Operation' } },
+  timeline: { type: 'array', items: TIMELINE_ENTRY },
+})
+
+const ROWS = objectOf({
+  query: TEXT,
+  since: TIME,
+  bucketSeconds: COUNT,
+  rows: { type: 'array', items: { type: 'object' } },
+})
+
+const SCHEMAS = {
+  Found: FOUND,
+  Rows: ROWS,
+  Operation: OPERATION,
+  LookUp: strictOf({ tenant: TEXT, key: TEXT }),
+  Resolution: RESOLUTION,
+  StuckPage: pageOf(STUCK),
+  DeadLetterPage: pageOf(objectOf(LETTER)),
+  DeadLetter: objectOf({
+    ...LETTER,
+    content: {
+      description:
+        'The event, or the body of the message; null where it was sealed under a secret that is gone.',
+    },
+  }),
+  Problem: objectOf({
+    type: { type: 'string', format: 'uri-reference' },
+    title: TEXT,
+    status: { type: 'integer' },
+    detail: TEXT,
+  }),
+}
+
+const problemOf = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: schema('Problem') } },
+})
+
+const RESPONSES = {
+  BadRequest: problemOf('It cannot be read. The detail says what to send.'),
+  Unauthorized: {
+    ...problemOf('No credentials, or wrong ones.'),
+    headers: { 'WWW-Authenticate': { schema: TEXT } },
+  },
+  Forbidden: problemOf('A browser sent it for another site.'),
+  NotFound: problemOf('There is nothing of this name.'),
+  Conflict: problemOf('It was refused, and nothing has changed. The detail says why.'),
+  TooLarge: problemOf(`The request has more than ${MAX_BODY_BYTES} bytes.`),
+  Failed: problemOf('It failed. The log says why.'),
+  NoRows: problemOf('The Analytics Engine did not answer with rows.'),
+  NoAnalytics: problemOf('This deployment cannot ask its Analytics Engine.'),
+  Unconfirmed: problemOf('Nobody knows whether it was done. Look at the operation first.'),
+}
+
+const PARAMETERS = {
+  OperationId: {
+    name: 'id',
+    in: 'path',
+    required: true,
+    schema: TEXT,
+    description: 'Operation id.',
+  },
+  LetterId: { name: 'id', in: 'path', required: true, schema: TEXT, description: 'Letter id.' },
+  CorrelationId: { name: 'correlation_id', in: 'query', required: true, schema: TEXT },
+  Query: {
+    name: 'query',
+    in: 'path',
+    required: true,
+    description: 'Name of the query. A wrong one is answered with all of them.',
+    schema: TEXT,
+  },
+  Since: {
+    name: 'since',
+    in: 'query',
+    description: 'How far back.',
+    schema: { type: 'string', default: '1h', examples: ['15m', '24h', '7d'] },
+  },
+  Route: { name: 'route', in: 'query', description: 'Only this operation.', schema: TEXT },
+  Tenant: { name: 'tenant', in: 'query', description: 'Only this tenant.', schema: TEXT },
+  Limit: {
+    name: 'limit',
+    in: 'query',
+    description: 'Entries of a page. One of them may be struck off, so a page may hold fewer.',
+    schema: { type: 'integer', minimum: 1, maximum: 100, default: 50 },
+  },
+  After: {
+    name: 'after',
+    in: 'query',
+    description: '`next` of the page before.',
+    schema: { type: 'integer', minimum: 1 },
+  },
+}
+
+const parameters = (...names: readonly (keyof typeof PARAMETERS)[]) =>
+  names.map((name) => ({ $ref: `#/components/parameters/${name}` }))
+const response = (name: keyof typeof RESPONSES) => ({ $ref: `#/components/responses/${name}` })
+const json = (described: object, description: string) => ({
+  description,
+  content: { 'application/json': { schema: described } },
+})
+const bodyOf = (described: object) => ({
+  required: true,
+  content: { 'application/json': { schema: described } },
+})
+
+const DONE = { description: 'Done. Nothing is left of it.' }
+const BAD = { 400: response('BadRequest') }
+const MISSING = { 404: response('NotFound') }
+const REFUSED = { 409: response('Conflict') }
+const ANALYTICS = { 502: response('NoRows'), 503: response('NoAnalytics') }
+const UNCONFIRMED = { 503: response('Unconfirmed') }
+
+/** What may be answered to everything. */
+const ALWAYS = { 401: response('Unauthorized'), 500: response('Failed') }
+const CHANGING = { ...ALWAYS, 403: response('Forbidden'), 413: response('TooLarge') }
+
+const OPERATION_NOW = json(schema('Operation'), 'The operation as it is now.')
+
+const PATHS = {
+  '/openapi.json': {
+    get: {
+      operationId: 'getOpenApi',
+      summary: 'This document',
+      responses: { 200: json({ type: 'object' }, 'This document.'), ...ALWAYS },
+    },
+  },
+  '/operations/lookup': {
+    post: {
+      operationId: 'lookUpOperation',
+      tags: ['operations'],
+      summary: 'Find an operation by its tenant and key',
+      description:
+        'In a body, since a key has no place in a URL. The tenant is named as in metrics and logs.',
+      requestBody: bodyOf(schema('LookUp')),
+      responses: { 200: OPERATION_NOW, ...BAD, ...MISSING, ...CHANGING },
+    },
+  },
+  '/operations': {
+    get: {
+      operationId: 'findOperations',
+      tags: ['operations'],
+      summary: 'Find operations by a correlation id of theirs',
+      description: 'Of any request, recovery, delivery or change. Asks the Analytics Engine.',
+      parameters: parameters('CorrelationId'),
+      responses: {
+        200: json(schema('Found'), 'The operations, and what bears the correlation id.'),
+        ...BAD,
+        ...ANALYTICS,
+        ...ALWAYS,
+      },
+    },
+  },
+  '/operations/{id}': {
+    parameters: parameters('OperationId'),
+    get: {
+      operationId: 'getOperation',
+      tags: ['operations'],
+      summary: 'An operation and its timeline',
+      responses: { 200: OPERATION_NOW, ...MISSING, ...ALWAYS },
+    },
+    delete: {
+      operationId: 'eraseOperation',
+      tags: ['operations'],
+      summary: 'Forget an operation altogether: its key is new again',
+      responses: { 204: DONE, ...MISSING, ...REFUSED, ...UNCONFIRMED, ...CHANGING },
+    },
+  },
+  '/operations/{id}/release': {
+    parameters: parameters('OperationId'),
+    post: {
+      operationId: 'releaseOperation',
+      tags: ['operations'],
+      summary: 'Give up a claim whose Worker is thought lost',
+      description: 'Its outcome is unknown from then on, and the policy of its route holds.',
+      responses: { 200: OPERATION_NOW, ...MISSING, ...REFUSED, ...UNCONFIRMED, ...CHANGING },
+    },
+  },
+  '/operations/{id}/resolve': {
+    parameters: parameters('OperationId'),
+    post: {
+      operationId: 'resolveOperation',
+      tags: ['operations'],
+      summary: 'Say what became of an unknown outcome',
+      requestBody: bodyOf(schema('Resolution')),
+      responses: {
+        200: OPERATION_NOW,
+        204: { description: 'It was not executed: its key is free.' },
+        ...BAD,
+        ...MISSING,
+        ...REFUSED,
+        ...UNCONFIRMED,
+        ...CHANGING,
+      },
+    },
+  },
+  '/analytics/{query}': {
+    get: {
+      operationId: 'queryAnalytics',
+      tags: ['analytics'],
+      summary: 'The rows of a named query',
+      parameters: parameters('Query', 'Since', 'Route', 'Tenant'),
+      responses: {
+        200: json(schema('Rows'), 'The rows.'),
+        ...BAD,
+        ...MISSING,
+        ...ANALYTICS,
+        ...ALWAYS,
+      },
+    },
+  },
+  '/stuck': {
+    get: {
+      operationId: 'listStuck',
+      tags: ['operations'],
+      summary: 'Operations whose outcome is unknown, the newest first',
+      parameters: parameters('Limit', 'After'),
+      responses: { 200: json(schema('StuckPage'), 'A page of the list.'), ...BAD, ...ALWAYS },
+    },
+  },
+  '/dead-letters': {
+    get: {
+      operationId: 'listDeadLetters',
+      tags: ['dead letters'],
+      summary: 'Dead letters without their content, the newest first',
+      parameters: parameters('Limit', 'After'),
+      responses: { 200: json(schema('DeadLetterPage'), 'A page of the list.'), ...BAD, ...ALWAYS },
+    },
+  },
+  '/dead-letters/{id}': {
+    parameters: parameters('LetterId'),
+    get: {
+      operationId: 'getDeadLetter',
+      tags: ['dead letters'],
+      summary: 'A dead letter and its content',
+      responses: { 200: json(schema('DeadLetter'), 'The letter.'), ...MISSING, ...ALWAYS },
+    },
+    delete: {
+      operationId: 'dropDeadLetter',
+      tags: ['dead letters'],
+      summary: 'Give a dead letter up',
+      responses: { 204: DONE, ...MISSING, ...CHANGING },
+    },
+  },
+  '/dead-letters/{id}/replay': {
+    parameters: parameters('LetterId'),
+    post: {
+      operationId: 'replayDeadLetter',
+      tags: ['dead letters'],
+      summary: 'Deliver an event again, or do a message again, right now',
+      description: 'An event has the same id again. Where it fails, the letter stays.',
+      responses: { 204: DONE, ...MISSING, ...REFUSED, ...CHANGING },
+    },
+  },
 }

@@ -7,6 +7,7 @@ const TITLES: Readonly<Record<number, string>> = {
   403: 'Forbidden',
   404: 'Not Found',
   409: 'Conflict',
+  413: 'Content Too Large',
   500: 'Internal Server Error',
   502: 'Bad Gateway',
   503: 'Service Unavailable',
@@ -16,4 +17,9 @@ const TITLES: Readonly<Record<number, string>> = {
 export function refusal(c: Context, status: ContentfulStatusCode, detail: string): Response {
   const problem = { type: 'about:blank', title: TITLES[status] ?? 'Error', status, detail }
   return c.body(JSON.stringify(problem), status, { 'Content-Type': 'application/problem+json' })
+}
+
+/** There is no such thing, for an operator. */
+export function notFound(c: Context): Response {
+  return refusal(c, 404, 'There is nothing of this name.')
 }

@@ -2,7 +2,7 @@
  * The bindings and variables of a deployment: those of `wrangler.toml`, and those that a
  * deployment may add.
  */
-export interface HapaxEnv extends Env {
+export interface HapaxEnv extends Omit<Env, 'ASSETS'> {
   /** A service binding to the origin; where it is there, `ORIGIN_URL` is not used. */
   readonly ORIGIN?: Fetcher
   /** Bucket to which large snapshots spill, where a route says so. */
@@ -30,6 +30,8 @@ export interface HapaxEnv extends Env {
   /** Account whose Analytics Engine is asked, and a token that may read it (Account Analytics: Read). */
   readonly CLOUDFLARE_ACCOUNT_ID?: string
   readonly CLOUDFLARE_API_TOKEN?: string
+  /** Name of the dataset that `METRICS` writes to; `hapax` where it is absent. */
+  readonly HAPAX_DATASET?: string
   /** URL of another engine with the same SQL API, for development. */
   readonly HAPAX_ANALYTICS_URL?: string
   /** URL that every data point is sent to as well, for development: the local binding drops them. */

@@ -15,19 +15,19 @@ export interface VerdictFacts {
 /** What becomes of a message, and why. `again`: it is asked about once more, at once. */
 export type MessageFate =
   | { readonly kind: 'ack' }
-  | { readonly kind: 'again' }
+  /** `isOwn`: the result to come is that of this very delivery. */
+  | { readonly kind: 'again'; readonly isOwn: boolean }
   | { readonly kind: 'retry'; readonly reason: string }
   | { readonly kind: 'dead-letter'; readonly reason: string }
 
 const ACK: MessageFate = { kind: 'ack' }
-const AGAIN: MessageFate = { kind: 'again' }
 
 /**
  * Decides what becomes of a message. It is done only when its result is stored; what could still
  * be done is tried again; what never can be, or what nobody may decide but an operator, is a dead
  * letter. A message that was seen before has no effect.
  *
- * @param isFirst Whether this is the first delivery of the message.
+ * @param isFirst Whether no delivery of the message can have come to this result.
  * @param isHeld Whether an unknown outcome is held.
  */
 export function decideFate(
@@ -39,9 +39,11 @@ export function decideFate(
   switch (status) {
     case 'executed':
       // What streams is stored at its end only; or somebody else has taken over.
-      return isSettled(work) ? ofResult(outcome) : AGAIN
+      return isSettled(work) ? ofResult(outcome) : again({ isOwn: true })
     case 'joined':
-      return outcome === 'succeeded' || outcome === 'failed' ? AGAIN : retry(status)
+      return outcome === 'succeeded' || outcome === 'failed'
+        ? again({ isOwn: false })
+        : retry(status)
     case 'unknown':
       return isHeld ? deadLetter('outcome-unknown') : retry('outcome-unknown')
     case 'mismatch':
@@ -68,9 +70,14 @@ const ofResult = (outcome: Outcome | null) => (outcome === 'failed' ? deadLetter
 
 function toRejected(problem: Problem | null): MessageFate {
   if (problem === null) return retry('rejected')
+  // Its detail names header fields, which no message has.
+  if (problem.slug === 'key-missing') return deadLetter(KEY_MISSING)
   const isForNow = problem.retryable || problem.slug === 'gateway-misconfigured'
   return isForNow ? retry(problem.slug) : deadLetter(`${problem.slug}: ${problem.detail}`)
 }
 
+const KEY_MISSING = 'key-missing: the message has no key where its policy looks for one'
+
+const again = ({ isOwn }: { readonly isOwn: boolean }): MessageFate => ({ kind: 'again', isOwn })
 const retry = (reason: string): MessageFate => ({ kind: 'retry', reason })
 const deadLetter = (reason: string): MessageFate => ({ kind: 'dead-letter', reason })

@@ -1,3 +1,4 @@
+import { isUnexecuted } from './claim.ts'
 import type { Attempt, OperationRecord } from './record.ts'
 import type { Settlement } from './settle.ts'
 import type { HeaderField } from './snapshot.ts'
@@ -121,10 +122,20 @@ function toTimeline(record: OperationRecord): TimelineEntry[] {
     return [begun, { at: toTime(endedAt), what: 'ended', detail: evidence }]
   })
   const created = { at: toTime(createdAt), what: 'created' }
-  if (record.state === 'in_progress') return [created, ...calls]
-  const settled = { at: toTime(record.settledAt), what: record.state }
-  return [created, ...calls, settled]
+  return [created, ...calls, ...toEnds(record)].toSorted((one, other) => compare(one.at, other.at))
 }
+
+function toEnds(record: OperationRecord): TimelineEntry[] {
+  if (record.state === 'in_progress') return []
+  const settledAt = toTime(record.settledAt)
+  if (record.state !== 'expired') return [{ at: settledAt, what: record.state }]
+  // How it ended went with the snapshot.
+  const expired = { at: toTime(record.expiresAt), what: record.state }
+  return [{ at: settledAt, what: 'settled' }, expired]
+}
+
+/** Orders times as `toTime` writes them. */
+const compare = (one: string, other: string) => (one < other ? -1 : Number(one > other))
 
 /** What an operator does to an operation. */
 export type OperatorAction =
@@ -165,6 +176,10 @@ export function refuseAction(
   if (isRunning) return 'The origin is being called for it right now. Wait for the end of the call.'
   if (kind === 'release' && record.state !== 'in_progress') {
     return `Only an operation in progress is released; this one is ${record.state}.`
+  }
+  // Released, it would be in doubt, and it is not.
+  if (kind === 'release' && isUnexecuted(record)) {
+    return 'Nobody holds it: no call of it was executed, and the next one is free to be made.'
   }
   if (kind === 'resolve' && record.state !== 'unknown') {
     return `Only an unknown outcome is resolved; this one is ${record.state}.`

@@ -24,7 +24,11 @@ export async function deliver(
       ? send(env, destination.binding, event)
       : post(env, destination.url, event))
   } catch (error) {
-    return failed(error instanceof Error ? error.name : 'it failed')
+    if (destination.to === 'queue') return failed('the queue did not take it')
+    const isTimeout = error instanceof Error && error.name === 'TimeoutError'
+    return failed(
+      isTimeout ? 'the receiver did not answer in time' : 'the receiver could not be reached',
+    )
   }
 }
 

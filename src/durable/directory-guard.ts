@@ -55,6 +55,8 @@ export interface Directory {
   bury(letter: DeadLetter): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
+  /** How much there is, and since when the oldest of the stuck operations is. */
+  count(): Promise<{ stuck: number; letters: number; oldestAt: number | null }>
   /** @returns `false` when there was none. */
   dropLetter(id: string): Promise<boolean>
 }

@@ -71,6 +71,15 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     return { ...head, bytes: new Uint8Array(row.bytes) }
   }
 
+  async count(): Promise<{ stuck: number; letters: number; oldestAt: number | null }> {
+    return this.#sql
+      .exec<{ stuck: number; letters: number; oldestAt: number | null }>(
+        `SELECT (SELECT count(*) FROM stuck) AS stuck, (SELECT count(*) FROM letter) AS letters,
+          (SELECT min(head ->> '$.since') FROM stuck) AS oldestAt`,
+      )
+      .one()
+  }
+
   async dropLetter(id: string): Promise<boolean> {
     return this.#sql.exec('DELETE FROM letter WHERE id = ?', id).rowsWritten > 0
   }

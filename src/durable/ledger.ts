@@ -232,7 +232,7 @@ export class Ledger {
     return this.#change(now, () => {
       const decision = decideSettle(this.#store.read(id), claim, settlement, now)
       if (decision.kind === 'refuse') return 'refused'
-      if (decision.kind === 'release') this.#store.delete(id)
+      if (decision.kind === 'release') this.#forget(id, now)
       else this.#writeSettled(id, decision.record, body, now)
       if ('snapshot' in settlement) for (const event of emitted) this.#store.addEvent(event)
       return decision.isLate ? 'late' : 'taken'
@@ -253,9 +253,10 @@ export class Ledger {
 
   /** Forgets an operation altogether, its events included. */
   erase(operationId: string): void {
-    this.#change(Date.now(), () => {
-      this.#store.delete(operationId)
+    const now = Date.now()
+    this.#change(now, () => {
       this.#store.deleteEvents(operationId)
+      this.#forget(operationId, now)
     })
   }
 
@@ -311,7 +312,7 @@ export class Ledger {
         this.#write(id, decision.record, now)
         return { id, record: decision.record }
       case 'forget':
-        this.#store.delete(id)
+        this.#forget(id, now)
         return null
     }
   }
@@ -364,18 +365,36 @@ export class Ledger {
     record: OperationRecord,
     now: number,
   ): void {
-    if (record.state === 'in_progress' || record.state === 'expired') return
     if (record.state === before?.state && record.fence === before.fence) return
-    const event = toStateEvent(operationId, record, now)
-    const bytes = inClear(new Uint8Array(new TextEncoder().encode(JSON.stringify(event))))
+    if (before?.state === 'unknown') this.#addNotice(operationId, before, now)
+    if (record.state !== 'in_progress' && record.state !== 'expired') {
+      this.#addEvents(operationId, record, now)
+    }
+  }
+
+  #addEvents(operationId: string, record: SettledRecord | UnknownRecord, now: number): void {
+    const bytes = toEventBytes(operationId, record, now)
     for (const { to, retry } of rulesFor(record)) {
       this.#store.addEvent({ operationId, recipient: to, retry, bytes, dueAt: now })
     }
-    if (record.state !== 'unknown' || record.events === null) return
-    const recipient = { to: 'directory' } as const
-    const notice = { operationId, recipient, retry: DELIVERY_RETRY, bytes }
+    if (record.state !== 'unknown') return
     const delayMs = isRecoverable(record, now) ? STUCK_AFTER_MS : 0
-    this.#store.addEvent({ ...notice, dueAt: now + delayMs })
+    this.#addNotice(operationId, record, now + delayMs)
+  }
+
+  /** The operator's list is to hold the operation, or not any more, as its record will say then. */
+  #addNotice(operationId: string, record: UnknownRecord, at: number): void {
+    if (record.events === null) return
+    const recipient = { to: 'directory' } as const
+    const bytes = toEventBytes(operationId, record, record.settledAt)
+    this.#store.addEvent({ operationId, recipient, retry: DELIVERY_RETRY, bytes, dueAt: at })
+  }
+
+  /** Deletes an operation; what is due to its events stays. */
+  #forget(operationId: string, now: number): void {
+    const before = this.#store.read(operationId)
+    this.#store.delete(operationId)
+    if (before?.state === 'unknown') this.#addNotice(operationId, before, now)
   }
 
   /** Events that may be delivered now: of those with one operation and recipient only the first. */
@@ -454,4 +473,13 @@ export class Ledger {
 function isSameClaim(record: OperationRecord, known: OperationRecord | null): boolean {
   const isGranted = record.state === 'in_progress' && known?.state === 'in_progress'
   return isGranted && record.fence === known.fence && record.claimId === known.claimId
+}
+
+function toEventBytes(
+  operationId: string,
+  record: SettledRecord | UnknownRecord,
+  now: number,
+): Uint8Array<ArrayBuffer> {
+  const event = toStateEvent(operationId, record, now)
+  return inClear(new Uint8Array(new TextEncoder().encode(JSON.stringify(event))))
 }

@@ -67,7 +67,7 @@ export class Outbox {
     const startedAt = Date.now()
     const event = await this.#open(pending)
     if (event === null) return this.#postpone(pending, 'it could not be opened', 0)
-    if (recipient.to === 'directory') return this.#listAsStuck(pending, event)
+    if (recipient.to === 'directory') return this.#notify(pending, event)
     const end = await deliver(this.#env, recipient, event)
     const isLast = failures + 1 >= pending.retry.attempts
     const isDead = end.kind === 'refused' || (end.kind === 'failed' && isLast)
@@ -124,31 +124,30 @@ export class Outbox {
     }
   }
 
-  /** An operation whose outcome is still unknown goes onto the operator's list. */
-  async #listAsStuck(pending: PendingEvent, event: CloudEvent): Promise<void> {
+  /** Puts an operation whose outcome is unknown onto the operator's list, or strikes it off. */
+  async #notify(pending: PendingEvent, event: CloudEvent): Promise<void> {
     const { operationId } = pending
-    const record = this.#ledger.find(operationId)
-    if (record?.state !== 'unknown') return this.#ledger.deleteEvent(pending)
     try {
-      const { tenant, operation, settledAt: since, reason } = record
-      const entry = { operationId, tenant, operation, since, reason }
-      await directoryOf(this.#env).list({ ...entry, correlationId: event.correlationid })
+      const record = this.#ledger.find(operationId)
+      const directory = directoryOf(this.#env)
+      if (record?.state === 'unknown') {
+        const { tenant, operation, settledAt: since, reason } = record
+        const entry = { operationId, tenant, operation, since, reason }
+        await directory.list({ ...entry, correlationId: event.correlationid })
+      } else await directory.strike([operationId])
       this.#ledger.deleteEvent(pending)
     } catch (error) {
-      logFault('an unknown outcome could not be listed', error)
+      logFault("the operator's list was not brought up to date", error)
       this.#postpone(pending, 'the directory did not answer', 0)
     }
   }
 }
 
-/** One event may be dead at two destinations, and may then be sent again to either. */
-async function toLetterId(env: HapaxEnv, { id }: CloudEvent, to: Destination): Promise<string> {
-  const digest = createDigest(env.HAPAX_DIGEST_KEY)
-  const destination = await digest('destination', to.to, to.to === 'queue' ? to.binding : to.url)
-  return `${id}:${destination.slice(0, DESTINATION_LETTERS)}`
-}
-
-const DESTINATION_LETTERS = 8
-
 const encode = (event: CloudEvent) =>
   new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))
+
+/** Names a dead letter: one event may be one for each of its recipients. */
+function toLetterId(env: HapaxEnv, { id }: CloudEvent, recipient: Destination): Promise<string> {
+  const digest = createDigest(env.HAPAX_DIGEST_KEY)
+  return digest('dead letter', id, JSON.stringify(recipient))
+}

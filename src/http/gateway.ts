@@ -3,6 +3,8 @@ import { HTTPException } from 'hono/http-exception'
 import { getPath } from 'hono/utils/url'
 
 import { createAdmin } from '../admin/admin.ts'
+import { serveDashboard } from '../admin/dashboard.ts'
+import { servePrometheus } from '../admin/prometheus.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
@@ -66,6 +68,9 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     serveContract(c, toOpenApiFragment(contractOf(app.routes))),
   )
   app.route('/_hapax/admin', createAdmin(app))
+  app.get('/_hapax/metrics', servePrometheus)
+  app.get('/_hapax/dashboard', serveDashboard)
+  app.get('/_hapax/dashboard/assets/*', serveDashboard)
   // Nothing under these paths is the origin's.
   app.all('/_hapax/*', (c) => c.text('Not found', 404))
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))

@@ -4,7 +4,7 @@ import type { HapaxEnv } from '../config/env.ts'
 import { toStoredBytes } from '../durable/at-rest.ts'
 import { directoryOf } from '../durable/directory-guard.ts'
 import type { HandledFate } from './handle.ts'
-import { memberOf, type ReceivedMessage } from './message-source.ts'
+import { attributeOf, type ReceivedMessage } from './message-source.ts'
 
 /** Keeps a message that is not done where an operator finds it, with the reason. */
 export async function bury(
@@ -13,7 +13,7 @@ export async function bury(
   { reason, operationId, tenant }: Extract<HandledFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
   const id = `${message.queue}:${message.id}`
-  const correlationId = memberOf(message.body, 'correlationid')
+  const correlationId = attributeOf(message, 'correlationid')
   const bytes = new TextEncoder().encode(stringify(message))
   await directoryOf(env).bury({
     id,

@@ -9,7 +9,7 @@ import type { ReceivedMessage } from './message-source.ts'
 /** A `queue()` handler whose messages are done once. */
 export type QueueConsumer = ExportedHandlerQueueHandler<HapaxEnv> & {
   /**
-   * Does again what was a dead letter, as if it were delivered for the first time.
+   * Does again what was a dead letter. Where its operation has come to a result since, that counts.
    *
    * @returns Whether it is done; else why not.
    */
@@ -45,7 +45,8 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
     }
     await Promise.all(Array.from({ length: consumer.concurrency }, work))
   }
-  const redo: QueueConsumer['redo'] = (message, env, ctx) => handle(consumer, message, env, ctx)
+  const redo: QueueConsumer['redo'] = (message, env, ctx) =>
+    handle(consumer, { message, isFirst: false }, env, ctx)
   return Object.assign(queue, { redo })
 }
 
@@ -60,23 +61,27 @@ async function take(
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
+  const fate = await handle(consumer, { message: read, isFirst: read.attempts === 1 }, env, ctx)
+  const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, read, fate))
+  if (fate.kind !== 'retry' && isKept) message.ack()
+  else message.retry(delayOf(consumer, read, fate))
+}
+
+/** @returns Whether it was kept: a message that was not is no dead letter yet. */
+async function tryBury(...letter: Parameters<typeof bury>): Promise<boolean> {
   try {
-    const fate = await handle(consumer, read, env, ctx)
-    if (fate.kind === 'dead-letter') await bury(env, read, fate)
-    if (fate.kind === 'retry') message.retry(delayOf(consumer, read, fate.reason))
-    else message.ack()
+    await bury(...letter)
+    return true
   } catch (error) {
-    logFault('a message could not be handled; it will be tried again', error)
-    message.retry(delayOf(consumer, read, 'fault'))
+    logFault('a dead letter could not be kept; the message will be tried again', error)
+    return false
   }
 }
 
 const MAX_DELAY_SECONDS = 43_200
 
-function delayOf({ retry, leaseMs }: Consumer, { attempts }: ReceivedMessage, reason: string) {
+function delayOf({ retry }: Consumer, { attempts }: ReceivedMessage, { waitMs }: HandledFate) {
   const delayMs = backoffMs(retry, attempts, Math.random())
-  // Whoever runs it has either ended or lost it by then.
-  const leastMs = reason === 'in-progress' ? leaseMs : 0
-  const delaySeconds = Math.ceil(Math.max(delayMs, leastMs) / 1_000)
+  const delaySeconds = Math.ceil(Math.max(delayMs, waitMs) / 1_000)
   return { delaySeconds: Math.min(MAX_DELAY_SECONDS, delaySeconds) }
 }

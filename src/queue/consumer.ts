@@ -2,7 +2,8 @@ import type { Handler, Hono } from 'hono'
 import * as z from 'zod/mini'
 
 import { duration, parsePolicy, type PolicyOptions, toLine, wholeNumber } from '../config/policy.ts'
-import { type Duration, parseDuration } from '../core/duration.ts'
+import type { Duration } from '../core/duration.ts'
+import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { header, type KeySource } from '../core/key-source.ts'
 import type { RetryPolicy } from '../core/retry.ts'
 import { type GatewayEnv, MESSAGE } from '../http/gateway-env.ts'
@@ -13,7 +14,9 @@ import type { Forwarding, MessageHandler } from './handler.ts'
 import {
   attribute,
   event,
+  isMessageSource,
   isPayloadSource,
+  isTenantSource,
   messageId,
   type MessageKeySource,
   type MessageSource,
@@ -22,23 +25,24 @@ import {
 import type { PayloadSource } from './payload.ts'
 
 /** What of a route's policy holds for messages as well. */
-type SharedPolicy = Pick<
-  PolicyOptions,
-  | 'operation'
-  | 'retention'
-  | 'tombstone'
-  | 'wait'
-  | 'timeout'
-  | 'lease'
-  | 'fingerprint'
-  | 'outcomes'
-  | 'unknown'
-  | 'durable'
-  | 'limits'
-  | 'snapshot'
-  | 'forwardKey'
-  | 'events'
->
+const SHARED = [
+  'operation',
+  'retention',
+  'tombstone',
+  'wait',
+  'timeout',
+  'lease',
+  'fingerprint',
+  'outcomes',
+  'unknown',
+  'durable',
+  'limits',
+  'snapshot',
+  'forwardKey',
+  'events',
+] as const satisfies readonly (keyof PolicyOptions)[]
+
+type SharedPolicy = Pick<PolicyOptions, (typeof SHARED)[number]>
 
 /** What may be said of all messages, and of one type otherwise. */
 export interface MessagePolicy extends SharedPolicy {
@@ -79,6 +83,7 @@ export type Handlers = MessageHandler | Forwarding | Readonly<Record<string, Han
 export interface MessageRoute {
   readonly app: Hono<GatewayEnv>
   readonly isHeld: boolean
+  readonly leaseMs: number
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -92,7 +97,6 @@ export interface Consumer {
   readonly type: MessageSource
   readonly retry: Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs'>
   readonly concurrency: number
-  readonly leaseMs: number
   readonly routeOf: (type: string) => MessageRoute | undefined
 }
 
@@ -100,9 +104,9 @@ const EVERY_OTHER = '*'
 
 /** What `consume` alone reads of its options. The defaults of `retry`: as many deliveries as a queue makes (`max_retries = 3`), in some minutes. */
 const OptionsSchema = z.object({
-  tenant: z.custom<TenantSource>(isSource, "must be attribute('tenant') or a function"),
+  tenant: z.custom<TenantSource>(isTenantSource, "must be attribute('tenant') or a function"),
   type: z._default(
-    z.custom<MessageSource>(isSource, "must be attribute('type') or a function"),
+    z.custom<MessageSource>(isMessageSource, "must be attribute('type') or a function"),
     () => attribute('type'),
   ),
   retry: z.prefault(
@@ -116,30 +120,28 @@ const OptionsSchema = z.object({
   concurrency: z._default(wholeNumber(1, 100), 10),
 })
 
-function isSource(value: unknown): boolean {
-  return typeof value === 'function' || (typeof value === 'object' && value !== null)
-}
-
 /** @throws {Error} When an option is not valid, naming it. */
 export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consumer {
-  const parsed = OptionsSchema.safeParse(options)
-  const { tenant: _, type: __, retry: ___, concurrency: ____, ...shared } = options
-  const faults = (parsed.error?.issues ?? []).map(toLine)
-  const routes = new Map(
-    [...toEntries(handlers)].map(([name, entry]) => {
-      return [name, toRoute(name, { ...shared, ...entry }, faults)] as const
-    }),
+  const parsed = OptionsSchema.safeParse(options ?? {})
+  const { tenant: _, type: __, retry: ___, concurrency: ____, ...shared } = options ?? {}
+  const entries = [...toEntries(handlers)].map(
+    ([name, entry]) => [name, { ...shared, ...entry }] as const,
   )
+  const faults = [
+    ...(parsed.error?.issues ?? []).map(toLine),
+    ...entries.flatMap(([name, entry]) => faultsOf(entry).map((fault) => `${name}: ${fault}`)),
+    ...(entries.length === 0 ? ['handlers: must have one for a type of message at least'] : []),
+  ]
   if (!parsed.success || faults.length > 0) {
-    throw new Error(['The options of consume() are not valid:', ...new Set(faults)].join('\n  '))
+    throw new Error(['The options of consume() are not valid:', ...faults].join('\n  '))
   }
+  const routes = new Map(entries.map(([name, entry]) => [name, toRoute(name, entry)]))
   const { tenant, type, retry, concurrency } = parsed.data
   return {
     tenant,
     type,
     concurrency,
     retry: { attempts: retry.attempts, baseMs: retry.base, capMs: retry.cap },
-    leaseMs: parseDuration(shared.lease ?? LEASE) ?? 0,
     routeOf: (name) => routes.get(name) ?? routes.get(EVERY_OTHER),
   }
 }
@@ -154,38 +156,80 @@ function toEntries(handlers: Handlers): ReadonlyMap<string, Entry> {
     return new Map([[EVERY_OTHER, { handle: handlers }]])
   }
   return new Map(
-    Object.entries(handlers).map(([name, entry]): [string, Entry] => {
+    Object.entries(handlers ?? {}).map(([name, entry]): [string, Entry] => {
       const isBare = typeof entry === 'function' || isForwarding(entry)
       return [name, isBare ? { handle: entry } : entry]
     }),
   )
 }
 
-function isForwarding(value: object): value is Forwarding {
-  return 'forward' in value && typeof value.forward === 'string'
+function isForwarding(value: unknown): value is Forwarding {
+  const isObject = typeof value === 'object' && value !== null
+  return isObject && 'forward' in value && typeof value.forward === 'string'
 }
 
-function toRoute(
-  name: string,
-  { handle, key, payload, request, ...policy }: Entry,
-  faults: string[],
-): MessageRoute {
+/** What is wrong with an entry: a line for each wrong field. */
+function faultsOf(entry: Entry): string[] {
+  const { handle, key, payload, request, ...policy } = entry
+  const { method, path } = toTarget('', entry)
+  const isKeyed = [key ?? []].flat().every(isKeySource)
+  const names = Object.keys(policy)
+  const shared = Object.fromEntries(Object.entries(policy).filter(([name]) => isShared(name)))
+  const read = parsePolicy({ ...shared, ...(isKeyed && { key: splitKeys(key).routeKeys }) })
+  const rules = [
+    { holds: typeof handle === 'function' || isForwarding(handle), fault: MUST_BE.handle },
+    { holds: isKeyed, fault: MUST_BE.key },
+    { holds: typeof payload !== 'string' || parsePointer(payload).ok, fault: MUST_BE.payload },
+    { holds: METHODS.has(method) && path.startsWith('/'), fault: MUST_BE.request },
+    { holds: request === undefined || !isForwarding(handle), fault: MUST_BE.requestOnce },
+  ]
+  return [
+    ...names.filter((name) => !isShared(name)).map((name) => `${name}: is no option here`),
+    ...rules.filter(({ holds }) => !holds).map(({ fault }) => fault),
+    ...(read.ok ? [] : read.error),
+  ]
+}
+
+const MUST_BE = {
+  handle: 'handle: must be a function or forward(path)',
+  key: 'key: must be event(), messageId(), attribute(name), body(pointer), business(...pointers), a function, or a list of them',
+  payload: "payload: must be a JSON pointer such as '/order', or a function",
+  request:
+    "request: must be a method that takes a body, and a path, as in 'POST /reports'; so must those of forward()",
+  requestOnce: 'request: forward() says it already; what names both is operation',
+} as const
+
+const isKeySource = (source: unknown) =>
+  isMessageSource(source) || isPayloadSource(source as MessageKeySource)
+
+const isShared = (name: string) => SHARED.some((shared) => shared === name)
+
+/** A message has a body. */
+const METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
+
+function toRoute(name: string, entry: Entry): MessageRoute {
+  const { handle, key, payload, request, ...policy } = entry
   const { routeKeys, keys } = splitKeys(key)
-  const named = typeof handle === 'object' ? `${handle.method} ${handle.forward}` : request
-  const { method, path } = toTarget(named ?? `POST /${encodeURIComponent(name)}`)
-  const defaults: PolicyOptions = { operation: named ?? name, lease: LEASE }
+  const { method, path } = toTarget(name, entry)
+  const isNamed = isForwarding(handle) || request !== undefined
+  const operation = isNamed ? `${method} ${path}` : name
+  const defaults: PolicyOptions = { operation, lease: LEASE }
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
-  if (!read.ok) faults.push(...read.error.map((fault) => `${name}: ${fault}`))
-  if (!path.startsWith('/')) faults.push(`${name}: must name a path, as in POST /reports`)
+  if (!read.ok) throw new Error(read.error.join('\n'))
+  const { unknown, lease } = read.value
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
-  if (typeof handle === 'object') app.on(method, '*', protect(options))
+  if (isForwarding(handle)) app.on(method, '*', protect(options))
   else app.on(method, '*', idempotent(options), handlerOf(handle))
-  return { app, isHeld: read.ok && read.value.unknown === 'hold', method, path, payload, keys }
+  return { app, isHeld: unknown === 'hold', leaseMs: lease, method, path, payload, keys }
 }
 
-function toTarget(request: string) {
-  const [method = '', path = ''] = request.split(' ')
+/** Values of the payload in a path. */
+export const PLACEHOLDER = /\{(\/[^{}]*)\}/g
+
+function toTarget(name: string, { handle, request }: Entry) {
+  const named = isForwarding(handle) ? `${handle.method} ${handle.forward}` : request
+  const [method = '', path = ''] = (named ?? `POST /${encodeURIComponent(name)}`).split(' ')
   return { method, path }
 }
 

@@ -1,49 +1,92 @@
 import type { Context } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { readCorrelation } from '../core/correlation.ts'
 import { createDigests, type Digest } from '../core/digest.ts'
 import { decideFate, type MessageFate, type VerdictFacts } from '../core/disposition.ts'
-import { parseKey } from '../core/key.ts'
+import { parsePointer } from '../core/fingerprint/pointers.ts'
+import { parsePlainKey } from '../core/key.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { Consumer, MessageRoute } from './consumer.ts'
+import type { Disposition } from '../metrics/request-facts.ts'
+import { type Consumer, type MessageRoute, PLACEHOLDER } from './consumer.ts'
 import type { MessageContext } from './handler.ts'
-import { memberOf, readSource, readTenant, type ReceivedMessage } from './message-source.ts'
+import {
+  attributeOf,
+  memberOf,
+  readSource,
+  readTenant,
+  type ReceivedMessage,
+} from './message-source.ts'
 import { type MessagePayload, toPayload } from './payload.ts'
 
 /** What became of a message, with what is known of its operation. */
 export type HandledFate = MessageFate & {
   readonly tenant: string | null
   readonly operationId: string | null
+  /** For how long somebody else may still have the operation, in milliseconds. */
+  readonly waitMs: number
 }
+
+/** One delivery of a message. */
+export interface Delivery {
+  readonly message: ReceivedMessage
+  /** Whether none came before it. */
+  readonly isFirst: boolean
+}
+
+const NOBODY = { tenant: null, operationId: null, waitMs: 0 } as const
 
 /** A message whose fate is asked for once more is asked about so often. */
 const MAX_TURNS = 3
 
-/** Handles one delivery of a message: as a request on a route of its own. */
+/** Handles one delivery of a message: as a request on a route of its own. Does not throw. */
 export async function handle(
   consumer: Consumer,
-  message: ReceivedMessage,
+  delivery: Delivery,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
   const startedAt = Date.now()
-  const digest = digestOf(env.HAPAX_DIGEST_KEY)
-  const read = await readMessage(consumer, message, digest)
-  if (typeof read === 'string') {
-    recordPoison(env, message, startedAt)
-    return { kind: 'dead-letter', reason: read, tenant: null, operationId: null }
-  }
-  for (let turn = 1; ; turn++) {
-    // oxlint-disable-next-line no-await-in-loop -- the next one after this one's end
-    const fate = await handleOnce(consumer, read, env, ctx)
-    if (fate.kind !== 'again') return fate
-    if (turn === MAX_TURNS) return { ...fate, kind: 'retry', reason: 'unsettled' }
+  const { message } = delivery
+  try {
+    const read = await readMessage(consumer, message, digestOf(env.HAPAX_DIGEST_KEY))
+    if (typeof read !== 'string') {
+      return await handleRead(consumer, { ...delivery, ...read }, env, ctx)
+    }
+    recordUnclaimed(env, message, startedAt, 'dead-letter')
+    return { kind: 'dead-letter', reason: read, ...NOBODY }
+  } catch (error) {
+    logFault('a message could not be handled', error)
+    const fate = exhaust(consumer, message, { kind: 'retry', reason: 'fault' })
+    recordUnclaimed(env, message, startedAt, fate.kind)
+    return { ...fate, ...NOBODY }
   }
 }
+
+async function handleRead(
+  consumer: Consumer,
+  read: Read & Delivery,
+  env: HapaxEnv,
+  ctx: ExecutionContext,
+): Promise<HandledFate> {
+  let { isFirst } = read
+  for (let turn = 1; ; turn++) {
+    // oxlint-disable-next-line no-await-in-loop -- the next one after this one's end
+    const fate = await handleOnce(consumer, { ...read, isFirst }, env, ctx)
+    if (fate.kind !== 'again') return fate
+    if (turn === MAX_TURNS) {
+      const { leaseMs: waitMs } = read.route
+      return { ...fate, waitMs, ...exhaust(consumer, read.message, UNSETTLED) }
+    }
+    if (fate.isOwn) isFirst = false
+  }
+}
+
+const UNSETTLED = { kind: 'retry', reason: 'unsettled' } as const
 
 /** A message that can be handled. */
 interface Read {
@@ -76,20 +119,25 @@ async function readMessage(
 /** Puts values of a payload into a path. @returns `null` where one is missing. */
 function expand(path: string, payload: unknown): string | null {
   let isWhole = true
-  const expanded = path.replaceAll(/\{(\/[^{}]*)\}/g, (_, pointer: string) => {
-    const tokens = pointer.slice(1).split('/')
-    const value = tokens.reduce<unknown>((at, token) => {
-      return memberOf(at, token.replaceAll('~1', '/').replaceAll('~0', '~'))
-    }, payload)
-    if (typeof value !== 'string' && typeof value !== 'number') isWhole = false
-    return encodeURIComponent(String(value))
+  const expanded = path.replaceAll(PLACEHOLDER, (_, pointer: string) => {
+    const tokens = parsePointer(pointer)
+    const value = tokens.ok ? tokens.value.reduce<unknown>(memberOf, payload) : undefined
+    if (isPathValue(value)) return encodeURIComponent(value)
+    isWhole = false
+    return ''
   })
   return isWhole ? expanded : null
 }
 
+/** `.` and `..` lead to another path, as nothing does; a number may have lost digits. */
+function isPathValue(value: unknown): value is string | number {
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value)
+  return typeof value === 'string' && value.isWellFormed() && !/^\.{0,2}$/.test(value)
+}
+
 async function handleOnce(
   consumer: Consumer,
-  read: Read,
+  read: Read & Delivery,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
@@ -100,7 +148,8 @@ async function handleOnce(
     message: { ...message, type, payload: payload.value },
     contextOf: (c) => contextOf(c, env, tenant),
     conclude(facts) {
-      fate = { ...decide(consumer, read, facts), tenant, operationId: facts.operationId }
+      const waitMs = facts.status === 'in-progress' ? route.leaseMs : 0
+      fate = { ...decide(consumer, read, facts), tenant, operationId: facts.operationId, waitMs }
       return fate.kind === 'again' ? null : fate.kind
     },
   }
@@ -108,16 +157,29 @@ async function handleOnce(
   const response = await route.app.fetch(request, { ...env, [MESSAGE]: scope }, ctx)
   // Nobody reads it; but what streams is settled at its end.
   await response.body?.pipeTo(new WritableStream()).catch(() => {})
-  if (fate !== null) return fate
-  logFault('a message was not concluded', new Error(type))
-  return { kind: 'retry', reason: 'fault', tenant, operationId: null }
+  if (fate === null) throw new Error('A message was not concluded.')
+  return fate
 }
 
-function decide({ retry }: Consumer, { message, route }: Read, facts: VerdictFacts): MessageFate {
-  const isFirst = message.attempts === 1
+function decide(
+  consumer: Consumer,
+  { message, isFirst, route }: Read & Delivery,
+  facts: VerdictFacts,
+): MessageFate {
   const fate = decideFate(facts, { isFirst, isHeld: route.isHeld })
-  const isLast = fate.kind === 'retry' && message.attempts >= retry.attempts
-  return isLast ? { kind: 'dead-letter', reason: `retries-exhausted: ${fate.reason}` } : fate
+  return fate.kind === 'retry' ? exhaust(consumer, message, fate) : fate
+}
+
+type RetryFate = Extract<MessageFate, { kind: 'retry' }>
+
+/** After the last delivery that the policy allows, a message is a dead letter. */
+function exhaust(
+  { retry }: Consumer,
+  { attempts }: ReceivedMessage,
+  fate: RetryFate,
+): RetryFate | Extract<MessageFate, { kind: 'dead-letter' }> {
+  if (attempts < retry.attempts) return fate
+  return { kind: 'dead-letter', reason: `retries-exhausted: ${fate.reason}` }
 }
 
 function contextOf(c: Context<GatewayEnv>, env: HapaxEnv, tenant: string): MessageContext {
@@ -133,40 +195,55 @@ function contextOf(c: Context<GatewayEnv>, env: HapaxEnv, tenant: string): Messa
 const INSIDE = 'https://queue.hapax.internal'
 
 async function toRequest({ message, route, payload, path }: Read): Promise<Request> {
-  const headers = new Headers({ 'Content-Type': payload.type })
+  const headers = tiesOf(message)
+  headers.set('Content-Type', payload.type)
   for (const { header, source } of route.keys) {
     const key = readSource(source, message)
     // oxlint-disable-next-line no-await-in-loop -- there are one or two of them
     if (key !== null) headers.set(header, await toField(key))
   }
-  const ties = { 'X-Correlation-Id': 'correlationid', Traceparent: 'traceparent' }
-  for (const [name, attribute] of Object.entries(ties)) {
-    const value = memberOf(message.body, attribute)
-    if (typeof value === 'string' && /^[!-~]+$/.test(value)) headers.set(name, value)
-  }
   return new Request(INSIDE + path, { method: route.method, headers, body: payload.bytes })
 }
 
-/** A key of a message may be any text; one that no header could bring is told by its digest. */
+/** What ties a message to the request that it comes from. */
+function tiesOf(message: ReceivedMessage): Headers {
+  const headers = new Headers()
+  const ties = { 'X-Correlation-Id': 'correlationid', Traceparent: 'traceparent' }
+  for (const [name, attribute] of Object.entries(ties)) {
+    const value = attributeOf(message, attribute)
+    if (typeof value === 'string' && /^[!-~]+$/.test(value)) headers.set(name, value)
+  }
+  return headers
+}
+
+/** A key of a message may be any text: as a String of RFC 9651, or by its digest where none can hold it. */
 async function toField(key: string): Promise<string> {
-  return /^[!-~]*$/.test(key) && parseKey(key).ok ? key : digestKey('message key', key)
+  if (!parsePlainKey(key).ok) return digestKey('message key', key)
+  return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }
 
 const digestOf = createDigests()
 const digestKey = digestOf(undefined)
 
-function recordPoison(env: HapaxEnv, { queue }: ReceivedMessage, startedAt: number): void {
+/** Counts a message that came to no operation. */
+function recordUnclaimed(
+  env: HapaxEnv,
+  message: ReceivedMessage,
+  startedAt: number,
+  disposition: Disposition,
+): void {
+  const { correlationId } = readCorrelation(tiesOf(message), () => crypto.randomUUID())
   recordRequest(env, {
     ...NO_FACTS,
-    operation: queue,
+    operation: message.queue,
     method: 'QUEUE',
     status: 'rejected',
     tenant: null,
-    correlationId: '',
+    correlationId,
     operationId: null,
     fence: 0,
     totalMs: Date.now() - startedAt,
     ageMs: 0,
-    disposition: 'dead-letter',
+    disposition,
   })
 }

@@ -87,26 +87,68 @@ export async function readTenant(
   return value === null ? null : digest(...tenant.names, value)
 }
 
+const PLACES: ReadonlySet<unknown> = new Set(['attribute', 'event', 'message-id'])
+
+/** Whether something is a source of a message, and no other object. */
+export function isMessageSource(value: unknown): value is MessageSource {
+  if (typeof value === 'function') return true
+  const place = memberOf(value, 'in')
+  return PLACES.has(place) && (place !== 'attribute' || toName(memberOf(value, 'name')) !== null)
+}
+
+/** Whether something tells the tenant of a message. */
+export function isTenantSource(value: unknown): value is TenantSource {
+  if (memberOf(value, 'in') !== 'tenant') return isMessageSource(value)
+  return isMessageSource(memberOf(value, 'source'))
+}
+
 /** Whether a source is read from the payload, by the route. */
 export function isPayloadSource(
   source: MessageKeySource,
 ): source is Extract<KeySource, { in: 'body' | 'business' }> {
-  return typeof source !== 'function' && (source.in === 'body' || source.in === 'business')
+  const place = memberOf(source, 'in')
+  return place === 'body' || place === 'business'
 }
 
 /** @returns `null` where the message has none. */
 export function readSource(source: MessageSource, message: ReceivedMessage): string | null {
-  if (typeof source === 'function') return toName(source(message))
+  if (typeof source === 'function') return toName(callReader(source, message))
   switch (source.in) {
     case 'attribute':
-      return toName(memberOf(message.body, source.name))
+      return toName(attributeOf(message, source.name))
     case 'event': {
-      const [id, origin] = [memberOf(message.body, 'id'), memberOf(message.body, 'source')]
-      const isEvent = isCloudEvent(message.body) && toName(id) !== null && toName(origin) !== null
+      const content = contentOf(message.body)
+      const [id, origin] = [memberOf(content, 'id'), memberOf(content, 'source')]
+      const isEvent = isCloudEvent(content) && toName(id) !== null && toName(origin) !== null
       return isEvent ? JSON.stringify([origin, id]) : null
     }
     case 'message-id':
       return message.id
+  }
+}
+
+/** What a reader throws may quote the message: only its kind is told. */
+function callReader(read: MessageReader, message: ReceivedMessage): unknown {
+  try {
+    return read(message)
+  } catch (error) {
+    const kind = error instanceof Error ? error.name : typeof error
+    throw new Error(`A function that reads messages threw: ${kind}.`, { cause: error })
+  }
+}
+
+/** An attribute of a message that is JSON, also where it was sent as text. */
+export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
+  return memberOf(contentOf(body), name)
+}
+
+/** What a message says: a text that is JSON was written by somebody who has no other type. */
+export function contentOf(body: unknown): unknown {
+  if (typeof body !== 'string' || !/^\s*[[{]/.test(body)) return body
+  try {
+    return JSON.parse(body) as unknown
+  } catch {
+    return body
   }
 }
 
@@ -121,6 +163,8 @@ export function memberOf(body: unknown, name: string): unknown {
   return isObject ? (body as Record<string, unknown>)[name] : undefined
 }
 
+/** A number names something where no digit of it can have been lost. */
 function toName(value: unknown): string | null {
+  if (Number.isSafeInteger(value)) return String(value)
   return typeof value === 'string' && value !== '' ? value : null
 }

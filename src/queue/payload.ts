@@ -1,7 +1,8 @@
 import { stringify } from 'devalue'
 
 import { parsePointer } from '../core/fingerprint/pointers.ts'
-import { isCloudEvent, memberOf } from './message-source.ts'
+import { findValue } from '../core/json-spans.ts'
+import { contentOf, isCloudEvent, memberOf } from './message-source.ts'
 
 /** What a message is about, as a body that has a fingerprint and can be forwarded. */
 export interface MessagePayload {
@@ -20,65 +21,73 @@ export type PayloadSource = string | ((body: unknown) => unknown)
  * @returns `null` where there is none, or it is no value that could be compared.
  */
 export function toPayload(body: unknown, source: PayloadSource | undefined): MessagePayload | null {
-  const value = select(body, source)
   try {
-    return value === undefined ? null : encode(value)
+    return typeof source === 'function' ? encode(source(body)) : ofContent(body, source)
   } catch {
     return null
   }
 }
 
-function select(body: unknown, source: PayloadSource | undefined): unknown {
-  if (typeof source === 'function') return source(body)
-  const content = parseText(body)
-  if (source === undefined) return isCloudEvent(content) ? dataOf(content) : content
-  const tokens = parsePointer(source)
-  return tokens.ok ? tokens.value.reduce<unknown>(memberOf, content) : undefined
-}
-
-function dataOf(event: unknown): unknown {
-  const base64 = memberOf(event, 'data_base64')
-  if (typeof base64 !== 'string') return memberOf(event, 'data') ?? null
-  return Uint8Array.from(atob(base64), (char) => char.charCodeAt(0))
-}
-
-/** A message of text may be JSON; only then there is something in it to point at. */
-function parseText(body: unknown): unknown {
-  if (typeof body !== 'string' || !/^\s*\{/.test(body)) return body
-  try {
-    const parsed = JSON.parse(body) as unknown
-    return isCloudEvent(parsed) ? parsed : body
-  } catch {
-    return body
+function ofContent(body: unknown, source: string | undefined): MessagePayload | null {
+  const content = contentOf(body)
+  const base64 = source === undefined && isCloudEvent(content) && memberOf(content, 'data_base64')
+  if (typeof base64 === 'string') {
+    return encode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
   }
+  const tokens = tokensOf(content, source)
+  if (tokens.length === 0) return encode(body)
+  const isText = typeof body === 'string'
+  const payload = isText ? cut(body, tokens) : encode(tokens.reduce<unknown>(memberOf, content))
+  // An event without data is one all the same.
+  return payload === null && source === undefined ? encode(null) : payload
+}
+
+function tokensOf(content: unknown, source: string | undefined): readonly string[] {
+  if (source === undefined) return isCloudEvent(content) ? ['data'] : []
+  const tokens = parsePointer(source)
+  if (!tokens.ok) throw new Error(tokens.error)
+  return tokens.value
+}
+
+/** Cuts a value out of a text as it was written: its numbers may have more digits than a double. */
+function cut(text: string, tokens: readonly string[]): MessagePayload | null {
+  const span = findValue(text, tokens)
+  if (span === null) return null
+  const written = text.slice(span.start, span.end)
+  const value = JSON.parse(written) as unknown
+  return typeof value === 'string' ? ofText(value) : ofJson(value, written)
 }
 
 const JSON_TYPE = 'application/json'
 
-function encode(value: unknown): MessagePayload {
+/** @returns `null` where there is nothing. */
+function encode(value: unknown): MessagePayload | null {
+  if (value === undefined) return null
   if (typeof value === 'string') return ofText(value)
   if (value instanceof ArrayBuffer) return ofBytes(value, new Uint8Array(value.slice(0)))
   if (ArrayBuffer.isView(value)) {
     const { buffer, byteOffset, byteLength } = value
     return ofBytes(value, new Uint8Array(buffer, byteOffset, byteLength).slice())
   }
-  // What only a structured clone can hold, a date or a map, is written in a form of its own.
-  const text = isJson(value) ? JSON.stringify(value) : stringify(value)
-  return { value, bytes: toBytes(text), type: JSON_TYPE }
+  return ofJson(value, JSON.stringify(toTree(value)))
 }
 
 /** Text stays as it was written: its numbers may have more digits than a double. */
 function ofText(text: string): MessagePayload {
   try {
     const value = JSON.parse(text) as unknown
-    if (typeof value === 'object' && value !== null) {
-      return { value, bytes: toBytes(text), type: JSON_TYPE }
-    }
+    if (typeof value === 'object' && value !== null) return ofJson(value, text)
   } catch {
     // It is text and nothing more.
   }
   return { value: text, bytes: toBytes(text), type: 'text/plain; charset=utf-8' }
 }
+
+const ofJson = (value: unknown, text: string): MessagePayload => ({
+  value,
+  bytes: toBytes(text),
+  type: JSON_TYPE,
+})
 
 function ofBytes(value: unknown, bytes: Uint8Array<ArrayBuffer>): MessagePayload {
   return { value, bytes, type: 'application/octet-stream' }
@@ -86,13 +95,24 @@ function ofBytes(value: unknown, bytes: Uint8Array<ArrayBuffer>): MessagePayload
 
 const toBytes = (text: string) => new Uint8Array(new TextEncoder().encode(text))
 
-/** Whether JSON holds all of a value. */
-export function isJson(value: unknown): boolean {
-  if (value === null || typeof value === 'string' || typeof value === 'boolean') return true
+/**
+ * Makes JSON of a value. What only a structured clone can hold, a date or a map, is written in a
+ * form of its own where it stands, so that pointers lead to all the rest.
+ */
+function toTree(value: unknown): unknown {
+  if (value === undefined || isScalar(value)) return value
+  if (Array.isArray(value)) return value.map(toTree)
+  if (!isPlain(value)) return { devalue: stringify(value) }
+  return Object.fromEntries(Object.entries(value).map(([name, member]) => [name, toTree(member)]))
+}
+
+function isScalar(value: unknown): boolean {
   if (typeof value === 'number') return Number.isFinite(value)
-  if (typeof value !== 'object') return false
-  if (Array.isArray(value)) return value.every(isJson)
+  return value === null || typeof value === 'string' || typeof value === 'boolean'
+}
+
+function isPlain(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
-  const isPlain = prototype === Object.prototype || prototype === null
-  return isPlain && Object.values(value).every(isJson)
+  return prototype === Object.prototype || prototype === null
 }

@@ -1,47 +1,1275 @@
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import {
+  createExecutionContext,
+  createMessageBatch,
+  runDurableObjectAlarm,
+  runInDurableObject,
+  waitOnExecutionContext,
+} from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import type { Hono } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import { createGateway, credential, protect } from '../../src/hapax.ts'
-import { idOf } from './client.ts'
-import { clientOf } from './gateway.ts'
-import { playOrigin } from './origin.ts'
+import { createAdmin } from '../../src/admin/admin.ts'
+import { toAdminOpenApi } from '../../src/admin/openapi.ts'
+import { createDigest } from '../../src/core/digest.ts'
+import { toStoredBytes } from '../../src/durable/at-rest.ts'
+import { type DeadLetter, directoryOf } from '../../src/durable/directory-guard.ts'
+import {
+  attribute,
+  consume,
+  createGateway,
+  createWorker,
+  credential,
+  type DirectoryObject,
+  type GatewayEnv,
+  type Handlers,
+  idempotent,
+  type IdempotencyObject,
+  type PolicyOptions,
+  probe,
+  protect,
+  webhook,
+} from '../../src/hapax.ts'
+import { idOf, objectOf } from './client.ts'
+import { clientOf, word } from './gateway.ts'
+import { playOrigin, playSlowOrigin } from './origin.ts'
 
-afterEach(() => vi.restoreAllMocks())
+const TOKEN = 'operator-token-of-this-test'
 
-const ENV = { HAPAX_ADMIN_TOKEN: 'operator-token' }
+let log: MockInstance<typeof console.log>
+let faults: MockInstance<typeof console.error>
+beforeEach(() => {
+  log = vi.spyOn(console, 'log').mockImplementation(() => {})
+  faults = vi.spyOn(console, 'error').mockImplementation(() => {})
+  vi.spyOn(env.METRICS, 'writeDataPoint')
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
 
-function open(status: number) {
-  const origin = playOrigin(() => new Response('{}', { status }))
-  const app = createGateway({ tenant: credential('Authorization') })
-  app.post('/payments', protect())
-  const pay = clientOf(app, '/payments')
-  const ask = (path: string, method: 'GET' | 'POST' | 'DELETE' = 'GET', body?: object) =>
-    clientOf(app, `/_hapax/admin${path}`)('-', {
-      method,
-      env: ENV,
-      headers: { Authorization: 'Bearer operator-token' },
-      ...(body && { body: JSON.stringify(body) }),
-    })
-  return { origin, pay, ask }
+const points = () => vi.mocked(env.METRICS.writeDataPoint).mock.calls.map(([point]) => point)
+const lines = () =>
+  log.mock.calls.map(([line]) => JSON.parse(String(line)) as Record<string, unknown>)
+const audits = () => lines().filter(({ message }) => message === 'audit')
+const adminPoints = () => points().filter((point) => point?.blobs?.[1] === 'ADMIN')
+
+type Method = 'GET' | 'POST' | 'DELETE'
+interface Answered {
+  readonly status: number
+  readonly type: string | null
+  readonly text: string
+  /** The members of a JSON answer. */
+  readonly body: Record<string, unknown>
 }
 
-describe('the admin API', () => {
-  it('resolves an unknown outcome with a response that retries are answered with', async () => {
-    const { pay, ask, origin } = open(500)
+/** An operator of a gateway. A body that is text is sent as it is. */
+function operatorOf(app: Hono<GatewayEnv>, vars: Record<string, unknown> = {}) {
+  return async function ask(
+    path: string,
+    method: Method = 'GET',
+    body?: unknown,
+  ): Promise<Answered> {
+    const ctx = createExecutionContext()
+    const request = new Request<unknown, IncomingRequestCfProperties>(
+      `https://gateway.test/_hapax/admin${path}`,
+      {
+        method,
+        headers: { Authorization: `Bearer ${TOKEN}` },
+        body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
+      },
+    )
+    const response = await app.fetch(request, { ...env, HAPAX_ADMIN_TOKEN: TOKEN, ...vars }, ctx)
+    await waitOnExecutionContext(ctx)
+    const text = await response.text()
+    const type = response.headers.get('Content-Type')
+    const isJson = type !== null && type.includes('json')
+    return {
+      status: response.status,
+      type,
+      text,
+      body: isJson ? (JSON.parse(text) as Record<string, unknown>) : {},
+    }
+  }
+}
+
+function gatewayWith(policy: PolicyOptions = {}) {
+  const app = createGateway({ tenant: credential('Authorization') })
+  app.post('/payments', protect(policy))
+  return {
+    pay: clientOf(app, '/payments'),
+    payAndLeave: clientOf(app, '/payments', { isWaiting: false }),
+    ask: operatorOf(app),
+  }
+}
+
+/** A gateway whose handler waits for each call to be let go. */
+function handlerWith(policy: PolicyOptions = {}) {
+  const gates: PromiseWithResolvers<string>[] = []
+  const app = createGateway({ tenant: credential('Authorization') })
+  app.post('/grants', idempotent(policy), async (c) => {
+    const gate = Promise.withResolvers<string>()
+    gates.push(gate)
+    return c.text(await gate.promise, 201)
+  })
+  const grant = clientOf(app, '/grants')
+  return {
+    grant,
+    ask: operatorOf(app),
+    gates,
+    /** Begins an operation, and waits until its handler runs. */
+    async begin(key: string) {
+      const count = gates.length
+      const answer = grant(key)
+      await vi.waitUntil(() => gates.length > count)
+      return { answer, finish: (text: string) => gates[count]?.resolve(text) }
+    },
+  }
+}
+
+/** Moves the clock of Worker and objects; timers run on. */
+function advance(ms: number): void {
+  const now = Date.now()
+  vi.useFakeTimers({ toFake: ['Date'] })
+  vi.setSystemTime(now + ms)
+}
+
+async function stored(key: string): Promise<{ tables: string[]; alarm: number | null }> {
+  return runInDurableObject(await objectOf(key), async (_: IdempotencyObject, { storage }) => {
+    const rows = storage.sql.exec<{ name: string }>(
+      "SELECT name FROM sqlite_master WHERE type = 'table'",
+    )
+    const tables = Array.from(rows, ({ name }) => name).filter((name) => !name.startsWith('_cf'))
+    return { tables, alarm: await storage.getAlarm() }
+  })
+}
+
+const isNothingStored = async (key: string) => {
+  const { tables, alarm } = await stored(key)
+  return tables.length === 0 && alarm === null
+}
+
+const RESPONSE = { status: 201, headers: { 'X-A': 'b' }, body: '{"id":7}' }
+const SUCCEEDED = { outcome: 'succeeded', response: RESPONSE }
+const NOT_EXECUTED = { outcome: 'not_executed' }
+const status = (code: number) => () => new Response('{}', { status: code })
+
+interface Schema {
+  readonly $ref?: string
+  readonly type?: string | readonly string[]
+  readonly const?: unknown
+  readonly enum?: readonly unknown[]
+  readonly oneOf?: readonly Schema[]
+  readonly required?: readonly string[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly additionalProperties?: Schema | boolean
+  readonly items?: Schema
+}
+
+const openApi = toAdminOpenApi() as {
+  readonly paths: Readonly<Record<string, Readonly<Record<string, object>>>>
+  readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  if (Array.isArray(value)) return 'array'
+  return Number.isInteger(value) ? 'integer' : typeof value
+}
+
+/** Where a value is not as a schema of the document says, an undocumented member included. */
+function faultsOf(value: unknown, schema: Schema, at = ''): string[] {
+  if (schema.$ref !== undefined) {
+    return faultsOf(
+      value,
+      openApi.components.schemas[schema.$ref.split('/').at(-1) ?? ''] ?? {},
+      at,
+    )
+  }
+  if (schema.oneOf) {
+    const fits = schema.oneOf.filter((one) => faultsOf(value, one, at).length === 0)
+    return fits.length === 1 ? [] : [`${at} is none of its kinds, or two`]
+  }
+  if ('const' in schema && schema.const !== value) return [`${at} is not ${String(schema.const)}`]
+  if (schema.enum && !schema.enum.includes(value)) return [`${at} is ${String(value)}`]
+  const types = [schema.type ?? []].flat()
+  if (types.length > 0 && !types.includes(typeOf(value))) return [`${at} is ${typeOf(value)}`]
+  if (Array.isArray(value)) {
+    return value.flatMap((one, index) => faultsOf(one, schema.items ?? {}, `${at}/${index}`))
+  }
+  if (typeof value !== 'object' || value === null || schema.properties === undefined) return []
+  const missing = (schema.required ?? []).filter((name) => !(name in value))
+  const members = Object.entries(value).flatMap(([name, member]) => {
+    const known = schema.properties?.[name]
+    return known === undefined
+      ? [`${at}/${name} is unheard of`]
+      : faultsOf(member, known, `${at}/${name}`)
+  })
+  return [...missing.map((name) => `${at}/${name} is missing`), ...members]
+}
+
+const expectSchema = (name: string, value: unknown) =>
+  expect(faultsOf(value, openApi.components.schemas[name] ?? { enum: [] })).toEqual([])
+
+describe('the OpenAPI document of the admin API', () => {
+  it('has every route, and no other', () => {
+    const routes = createAdmin({})
+      .routes.filter(({ method }) => method !== 'ALL')
+      .map(({ method, path }) => `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
+    const described = Object.entries(openApi.paths).flatMap(([path, item]) =>
+      Object.keys(item).flatMap((method) => (method === 'parameters' ? [] : `${method} ${path}`)),
+    )
+    expect(described.toSorted()).toEqual(routes.toSorted())
+  })
+
+  it('is served to operators', async () => {
+    const { body } = await gatewayWith().ask('/openapi.json')
+    expect(body).toEqual(JSON.parse(JSON.stringify(openApi)))
+  })
+})
+
+describe('an operation, looked at by an operator', () => {
+  it('is found by its tenant and key, as its header has it or in quotes', async () => {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith()
+    await pay('looked-up', { headers: { 'X-Correlation-Id': 'corr-7' } })
+    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const id = await idOf('looked-up')
+    for (const key of ['looked-up', '"looked-up"', ' looked-up']) {
+      const { status: code, body } = await ask('/operations/lookup', 'POST', { tenant, key })
+      expect([code, body['id']]).toEqual([200, id])
+    }
+    const { body } = await ask(`/operations/${id}`)
+    expectSchema('Operation', body)
+    expect(body).toMatchObject({
+      id,
+      tenant,
+      operation: 'POST /payments',
+      state: 'succeeded',
+      correlationId: 'corr-7',
+      fence: 1,
+      result: { status: 201, bodyBytes: 2, body: 'kept', isSealed: false },
+      timeline: [
+        { what: 'created' },
+        { what: 'claimed' },
+        { what: 'ended' },
+        { what: 'succeeded' },
+      ],
+    })
+  })
+
+  it.each([
+    { name: 'another key', over: { key: 'looked' } },
+    { name: 'another tenant', over: { tenant: 'tenant-a' } },
+    { name: 'letters moved from one to the other', over: { tenant: 't', key: 'enant-alooked-up' } },
+  ])('is not found by $name', async ({ over }) => {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith()
+    await pay('looked-up')
+    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const asked = { tenant, key: 'looked-up', ...over }
+    expect((await ask('/operations/lookup', 'POST', asked)).status).toBe(404)
+  })
+
+  it.each([
+    { name: 'no body', body: '' },
+    { name: 'no JSON', body: '{"tenant":' },
+    { name: 'no key', body: { tenant: 't' } },
+    { name: 'a key that is a number', body: { tenant: 't', key: 7 } },
+    { name: 'a member too many', body: { tenant: 't', key: 'k', id: 'x' } },
+    { name: 'a list', body: [{ tenant: 't', key: 'k' }] },
+    { name: 'null', body: null },
+  ])('says what to send where there is $name', async ({ body }) => {
+    const answer = await gatewayWith().ask('/operations/lookup', 'POST', body)
+    expect(answer.status).toBe(400)
+    expect(answer.body['detail']).toBe('Send { "tenant": "…", "key": "…" } as JSON.')
+    expectSchema('Problem', answer.body)
+  })
+
+  it('leaves its key in no line, no point, no answer and no object', async () => {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    const key = 'a-key-that-nobody-may-read'
+    await pay(key)
+    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const found = await ask('/operations/lookup', 'POST', { tenant, key })
+    const unknown = await ask('/operations/lookup', 'POST', { tenant, key: `${key}2` })
+    await ask('/operations/lookup', 'POST', { tenant, key, more: 1 })
+    await ask(`/operations/${key}`)
+    await ask(`/operations/${await idOf(key)}/resolve`, 'POST', NOT_EXECUTED)
+    expect([found.status, unknown.status]).toEqual([200, 404])
+    const all = JSON.stringify([log.mock.calls, faults.mock.calls, points(), found, unknown])
+    expect(all).not.toContain(key)
+    expect(all).not.toContain(TOKEN)
+  })
+})
+
+/** Brings an operation into a state. @returns The operator, and what ends whatever still runs. */
+const STATES = {
+  async none() {
+    playOrigin(status(201))
+    return { ask: gatewayWith().ask, end: async () => {} }
+  },
+  async running(key: string) {
+    const origin = playSlowOrigin(status(201))
+    const { payAndLeave, ask } = gatewayWith()
+    const answer = payAndLeave(key)
+    await origin.asked()
+    return { ask, end: async () => (origin.release(), void (await answer)) }
+  },
+  async leased(key: string) {
+    const { begin, ask } = handlerWith()
+    const { answer, finish } = await begin(key)
+    return { ask, end: async () => (finish('done'), void (await answer)) }
+  },
+  async held(key: string) {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay(key)
+    return { ask, end: async () => {} }
+  },
+  async probed(key: string) {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith({ unknown: probe('/payments/by-key/{key}') })
+    await pay(key)
+    return { ask, end: async () => {} }
+  },
+  async resent(key: string) {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith({ unknown: 'resend' })
+    await pay(key)
+    return { ask, end: async () => {} }
+  },
+  async orphaned(key: string) {
+    const { begin, ask } = handlerWith({ lease: '1m' })
+    const { answer, finish } = await begin(key)
+    advance(61_000)
+    return { ask, end: async () => (finish('done'), void (await answer)) }
+  },
+  async succeeded(key: string) {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith()
+    await pay(key)
+    return { ask, end: async () => {} }
+  },
+  async failed(key: string) {
+    playOrigin(status(422))
+    const { pay, ask } = gatewayWith()
+    await pay(key)
+    return { ask, end: async () => {} }
+  },
+  async expired(key: string) {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith({ retention: '1h', tombstone: '1d' })
+    await pay(key)
+    advance(3_600_001)
+    return { ask, end: async () => {} }
+  },
+}
+
+const ACTIONS = {
+  release: { path: '/release', method: 'POST', body: undefined },
+  'not executed': { path: '/resolve', method: 'POST', body: NOT_EXECUTED },
+  executed: { path: '/resolve', method: 'POST', body: SUCCEEDED },
+  erase: { path: '', method: 'DELETE', body: undefined },
+} as const
+
+/** Which status each action has, in the order of `ACTIONS`. */
+const EXPECTED: Record<keyof typeof STATES, readonly [number, number, number, number]> = {
+  none: [404, 404, 404, 404],
+  running: [409, 409, 409, 409],
+  leased: [200, 409, 409, 204],
+  held: [409, 204, 200, 204],
+  probed: [409, 204, 200, 204],
+  resent: [409, 204, 200, 204],
+  orphaned: [409, 204, 200, 204],
+  succeeded: [409, 409, 409, 204],
+  failed: [409, 409, 409, 204],
+  expired: [409, 409, 409, 204],
+}
+
+const MATRIX = (Object.keys(STATES) as (keyof typeof STATES)[]).flatMap((state) =>
+  (Object.keys(ACTIONS) as (keyof typeof ACTIONS)[]).map((action, index) => ({
+    state,
+    action,
+    expected: EXPECTED[state][index] ?? 0,
+  })),
+)
+
+describe('an action of an operator', () => {
+  it.each(MATRIX)(
+    '$action is answered $expected for what is $state',
+    async ({ state, action, expected }) => {
+      const key = `${state}-${action.replace(' ', '-')}`
+      const { ask, end } = await STATES[state](key)
+      const id = await idOf(key)
+      const before = await ask(`/operations/${id}`)
+      log.mockClear()
+      const { path, method, body } = ACTIONS[action]
+      const answer = await ask(`/operations/${id}${path}`, method, body)
+      expect({ status: answer.status, text: answer.text }).toMatchObject({ status: expected })
+      const isDone = expected < 300
+      expect(audits()).toHaveLength(isDone ? 1 : 0)
+      expect(adminPoints()).toHaveLength(isDone ? 1 : 0)
+      if (before.status === 200) expectSchema('Operation', before.body)
+      if (expected === 200) expectSchema('Operation', answer.body)
+      if (expected >= 400) expectSchema('Problem', answer.body)
+      // Freed, an operation is not there any more; refused, it is as it was.
+      const after = await ask(`/operations/${id}`)
+      if (expected === 204) expect(after.status).toBe(404)
+      if (expected >= 400) expect(after).toEqual(before)
+      await end()
+    },
+  )
+
+  it('is not taken twice', async () => {
+    const { ask } = await STATES.held('twice')
+    const path = `/operations/${await idOf('twice')}/resolve`
+    expect((await ask(path, 'POST', SUCCEEDED)).status).toBe(200)
+    const again = await ask(path, 'POST', SUCCEEDED)
+    expect(again.body['detail']).toBe('Only an unknown outcome is resolved; this one is succeeded.')
+    expect(audits()).toHaveLength(1)
+  })
+
+  it('of which nobody hears the end is said to be so, in the answer and in the audit', async () => {
+    const app = createGateway({ tenant: credential('Authorization') })
+    const operated = vi.fn(() => {
+      throw Object.assign(new Error('reset'), { durableObjectReset: true, retryable: true })
+    })
+    const ask = operatorOf(app, { OPERATIONS: { getByName: () => ({ operate: operated }) } })
+    const id = await idOf('unheard')
+    const answer = await ask(`/operations/${id}`, 'DELETE')
+    expect(answer.status).toBe(503)
+    expectSchema('Problem', answer.body)
+    // A second try would hide what became of the first.
+    expect(operated).toHaveBeenCalledTimes(1)
+    expect(audits()).toEqual([
+      {
+        message: 'audit',
+        action: 'erased',
+        actor: 'token',
+        operationId: id,
+        result: 'unconfirmed',
+      },
+    ])
+  })
+})
+
+describe('release', () => {
+  it('leaves it to the policy: what is held is refused, and a late result is still taken', async () => {
+    const { begin, grant, ask } = handlerWith()
+    const { answer, finish } = await begin('released')
+    const { body } = await ask(`/operations/${await idOf('released')}/release`, 'POST')
+    expect(body).toMatchObject({ state: 'unknown', reason: 'owner-lost' })
+    expect((await grant('released')).headers.get('Hapax-Error')).toBe('outcome-unknown')
+    finish('late')
+    expect(await (await answer).text()).toBe('late')
+    const again = await grant('released')
+    expect([word(again), await again.text()]).toEqual(['replayed', 'late'])
+  })
+
+  it('lets the next request of a resend route take over, whose result no late owner overwrites', async () => {
+    const { begin, grant, ask } = handlerWith({ unknown: 'resend', lease: '10m' })
+    const late = await begin('taken-over')
+    await ask(`/operations/${await idOf('taken-over')}/release`, 'POST')
+    const next = await begin('taken-over')
+    late.finish('the late one')
+    await late.answer
+    next.finish('the next one')
+    expect(await (await next.answer).text()).toBe('the next one')
+    expect(await (await grant('taken-over')).text()).toBe('the next one')
+  })
+
+  it.each([
+    { name: 'release', act: 'release', expected: 'outcome-unknown' },
+    { name: 'erase', act: 'erase', expected: 'outcome-unknown' },
+  ] as const)('of what others wait for: $name tells them at once', async ({ act, expected }) => {
+    const key = `waited-${act}`
+    const { begin, grant, ask } = handlerWith({ wait: '50s' })
+    const { answer, finish } = await begin(key)
+    const waiting = grant(key)
+    // It waits when its question is with the object.
+    await scheduler.wait(200)
+    const startedAt = Date.now()
+    const { path, method } = ACTIONS[act]
+    await ask(`/operations/${await idOf(key)}${path}`, method)
+    expect((await waiting).headers.get('Hapax-Error')).toBe(expected)
+    expect(Date.now() - startedAt).toBeLessThan(5_000)
+    finish('x')
+    await answer
+  })
+
+  it('puts no doubt on what was not executed and waits to be sent again', async () => {
+    const origin = playOrigin(status(503))
+    const { payAndLeave, pay, ask } = gatewayWith({ unknown: 'resend', durable: true })
+    await payAndLeave('away', { headers: { Prefer: 'respond-async, wait=1' } })
+    const id = await idOf('away')
+    await vi.waitUntil(async () => {
+      const { body } = await ask(`/operations/${id}`)
+      return body['state'] === 'in_progress' && body['isRunning'] === false
+    })
+    const answer = await ask(`/operations/${id}/release`, 'POST')
+    expect([answer.status, answer.body['detail']]).toEqual([
+      409,
+      'Nobody holds it: no call of it was executed, and the next one is free to be made.',
+    ])
+    const calls = origin.requests.length
+    await pay('away')
+    expect(origin.requests.length).toBe(calls + 1)
+  })
+})
+
+describe('resolve', () => {
+  it('as executed answers every later request with the response, and the origin is not called', async () => {
+    const origin = playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
     await pay('held')
     const id = await idOf('held')
     await vi.waitUntil(async () => {
-      const { entries } = await (await ask('/stuck')).json<{ entries: { id: string }[] }>()
+      const { entries } = (await ask('/stuck')).body as { entries: { id: string }[] }
       return entries.some((entry) => entry.id === id)
     })
-    const response = { status: 201, headers: { 'X-A': 'b' }, body: '{"id":7}' }
-    const done = await ask(`/operations/${id}/resolve`, 'POST', { outcome: 'succeeded', response })
-    expect(await done.json()).toMatchObject({ state: 'succeeded', result: { status: 201 } })
-    const again = await pay('held')
-    expect([again.status, await again.text(), again.headers.get('X-A')]).toEqual([
-      201,
-      '{"id":7}',
-      'b',
-    ])
+    const done = await ask(`/operations/${id}/resolve`, 'POST', SUCCEEDED)
+    expect(done.body).toMatchObject({ state: 'succeeded', result: { status: 201, bodyBytes: 8 } })
+    expect(done.text).not.toContain('"id":7')
+    for (let nth = 0; nth < 2; nth++) {
+      const again = await pay('held')
+      expect([word(again), again.status, await again.text(), again.headers.get('X-A')]).toEqual([
+        'replayed',
+        201,
+        '{"id":7}',
+        'b',
+      ])
+    }
+    expect((await pay('held', { body: '{"amount":2}' })).headers.get('Hapax-Error')).toBe(
+      'key-reused',
+    )
     expect(origin.requests).toHaveLength(1)
+  })
+
+  it('as failed is replayed as a failure', async () => {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay('declined')
+    const said = { outcome: 'failed', response: { status: 402, body: 'declined' } }
+    const done = await ask(`/operations/${await idOf('declined')}/resolve`, 'POST', said)
+    expect(done.body).toMatchObject({ state: 'failed', result: { status: 402 } })
+    expect((await pay('declined')).status).toBe(402)
+  })
+
+  it('as not executed frees the key: the next request is the first', async () => {
+    let isUp = false
+    const origin = playOrigin(() => new Response('{}', { status: isUp ? 201 : 500 }))
+    const { pay, ask } = gatewayWith()
+    await pay('freed')
+    const id = await idOf('freed')
+    expect((await ask(`/operations/${id}/resolve`, 'POST', NOT_EXECUTED)).status).toBe(204)
+    await vi.waitUntil(() => isNothingStored('freed'))
+    isUp = true
+    expect(word(await pay('freed', { body: '{"amount":2}' }))).toBe('executed')
+    expect((await ask(`/operations/${id}`)).body['fence']).toBe(1)
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('as not executed lets an accepted durable one go on without its client', async () => {
+    let isUp = false
+    const origin = playOrigin(({ method }) => {
+      return new Response('{}', { status: method === 'GET' ? 404 : isUp ? 201 : 500 })
+    })
+    const { pay, ask } = gatewayWith({ unknown: probe('/by-key/{key}'), durable: true })
+    await pay('accepted', { headers: { Prefer: 'respond-async' } })
+    const id = await idOf('accepted')
+    const { body } = await ask(`/operations/${id}`)
+    expect(body).toMatchObject({ state: 'unknown', isAccepted: true, isDurable: true })
+    const done = await ask(`/operations/${id}/resolve`, 'POST', NOT_EXECUTED)
+    expect([done.status, done.body['state']]).toEqual([200, 'in_progress'])
+    isUp = true
+    advance(6_000)
+    await runDurableObjectAlarm(await objectOf('accepted'))
+    const view = await ask(`/operations/${id}`)
+    expect(view.body).toMatchObject({ state: 'succeeded', fence: 2 })
+    expectSchema('Operation', view.body)
+    expect(origin.requests.filter(({ method }) => method === 'POST')).toHaveLength(2)
+  })
+
+  it.each([
+    { name: 'as executed', said: SUCCEEDED, expected: '{"id":7}' },
+    { name: 'as not executed, and executed again', said: NOT_EXECUTED, expected: 'the new one' },
+  ])('$name holds against a late owner', async ({ said, expected }) => {
+    const key = `late-${said.outcome}`
+    const { begin, grant, ask } = handlerWith()
+    const late = await begin(key)
+    const id = await idOf(key)
+    await ask(`/operations/${id}/release`, 'POST')
+    await ask(`/operations/${id}/resolve`, 'POST', said)
+    if (said.outcome === 'not_executed') {
+      const next = await begin(key)
+      next.finish('the new one')
+      await next.answer
+    }
+    late.finish('the late one')
+    expect(await (await late.answer).text()).toBe('the late one')
+    const again = await grant(key)
+    expect([word(again), await again.text()]).toEqual(['replayed', expected])
+  })
+
+  it.each([
+    { name: 'a length that is wrong', headers: { 'Content-Length': '1' }, kept: {} },
+    { name: 'an encoding that it has not', headers: { 'Content-Encoding': 'gzip' }, kept: {} },
+    {
+      name: 'fields of a connection',
+      headers: { Connection: 'X-B', 'X-B': '1', 'Transfer-Encoding': 'chunked' },
+      kept: {},
+    },
+    {
+      name: 'what only the gateway says',
+      headers: { 'Hapax-Error': 'x', 'Idempotency-Outcome': 'unknown' },
+      kept: {},
+    },
+    { name: 'a cookie', headers: { 'Set-Cookie': 'a=b' }, kept: {} },
+    {
+      name: 'an age and a date',
+      headers: { Age: '5', Date: 'Tue, 24 Nov 2026 00:00:00 GMT' },
+      kept: {},
+    },
+    {
+      name: 'a type',
+      headers: { 'Content-Type': 'text/plain; charset=utf-8' },
+      kept: { 'content-type': 'text/plain; charset=utf-8' },
+    },
+    { name: 'blanks around a value', headers: { 'X-A': '  b  ' }, kept: { 'x-a': 'b' } },
+    { name: 'an empty value', headers: { 'X-A': '' }, kept: { 'x-a': '' } },
+    { name: 'a name that objects have', headers: { constructor: 'x' }, kept: { constructor: 'x' } },
+  ])(
+    'takes a response with $name, and keeps of it what it would of the origin',
+    async ({ name, headers, kept }) => {
+      playOrigin(status(500))
+      const { pay, ask } = gatewayWith()
+      const key = `odd-${name.replaceAll(/\W/g, '-')}`
+      await pay(key)
+      const response = { status: 200, headers, body: 'grüß 🦊' }
+      const said = { outcome: 'succeeded', response }
+      const done = await ask(`/operations/${await idOf(key)}/resolve`, 'POST', said)
+      expect(done.status).toBe(200)
+      const again = await pay(key)
+      expect([word(again), await again.text()]).toEqual(['replayed', 'grüß 🦊'])
+      const own = Object.fromEntries(
+        [...again.headers].filter(([field]) => !OF_THE_GATEWAY.has(field)),
+      )
+      expect(own).toEqual(kept)
+    },
+  )
+
+  const OF_THE_GATEWAY = new Set([
+    'age',
+    'cache-control',
+    'idempotency-status',
+    'idempotent-replayed',
+    'x-correlation-id',
+  ])
+
+  it.each([204, 205, 304])('takes a response of %i without a body', async (code) => {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay(`empty-${code}`)
+    const path = `/operations/${await idOf(`empty-${code}`)}/resolve`
+    const said = { outcome: 'succeeded', response: { status: code, body: 'x' } }
+    expect(await ask(path, 'POST', said)).toMatchObject({
+      status: 400,
+      body: { detail: `A response with the status ${code} has no body.` },
+    })
+    expect((await ask(path, 'POST', { ...said, response: { status: code } })).status).toBe(200)
+    const again = await pay(`empty-${code}`)
+    expect([word(again), again.status, await again.text()]).toEqual(['replayed', code, ''])
+  })
+
+  const refused: { name: string; body: unknown }[] = [
+    { name: 'nothing', body: '' },
+    { name: 'half of a JSON', body: '{"outcome":"not_ex' },
+    { name: 'bytes that are no UTF-8 text', body: '\uD800' },
+    { name: 'null', body: 'null' },
+    { name: 'a list', body: [] },
+    { name: 'no outcome', body: {} },
+    { name: 'an outcome that nobody knows', body: { outcome: 'unknown' } },
+    { name: 'an outcome in capitals', body: { outcome: 'Succeeded', response: RESPONSE } },
+    { name: 'executed, without a response', body: { outcome: 'succeeded' } },
+    { name: 'not executed, with a response', body: { ...NOT_EXECUTED, response: RESPONSE } },
+    { name: 'a member too many', body: { ...SUCCEEDED, force: true } },
+    {
+      name: 'a member too many in the response',
+      body: { ...SUCCEEDED, response: { ...RESPONSE, a: 1 } },
+    },
+    ...[199, 600, 0, -1, 200.5, '201', null, 1e9].map((code) => ({
+      name: `the status ${JSON.stringify(code)}`,
+      body: { ...SUCCEEDED, response: { ...RESPONSE, status: code } },
+    })),
+    ...[
+      [],
+      'X-A: b',
+      null,
+      { 'X-A': 1 },
+      { 'X-A': ['b'] },
+      { 'X A': 'b' },
+      { '': 'b' },
+      { 'X-A': 'b\r\nX-B: c' },
+      { 'X-A': 'b\0' },
+      { 'X-A': '€' },
+      { 'X-A': 'b', 'x-a': 'c' },
+    ].map((headers) => ({
+      name: `the headers ${JSON.stringify(headers)}`,
+      body: { ...SUCCEEDED, response: { ...RESPONSE, headers } },
+    })),
+    {
+      name: 'a body that is no text',
+      body: { ...SUCCEEDED, response: { ...RESPONSE, body: { id: 7 } } },
+    },
+  ]
+  it('says what to send, changes nothing and logs nothing for what cannot be read', async () => {
+    const { ask } = await STATES.held('unreadable')
+    const id = await idOf('unreadable')
+    const before = await ask(`/operations/${id}`)
+    log.mockClear()
+    for (const { name, body } of refused) {
+      const answer = await ask(`/operations/${id}/resolve`, 'POST', body)
+      expect({ name, status: answer.status }).toEqual({ name, status: 400 })
+      expect(answer.body['detail']).toMatch(/^(Send \{|A header)/)
+      expectSchema('Problem', answer.body)
+    }
+    expect(await ask(`/operations/${id}`)).toEqual(before)
+    expect(log).not.toHaveBeenCalled()
+  })
+
+  const MAX_BYTES = 8_388_608
+  const withSize = (bytes: number) => {
+    const frame = JSON.stringify({ outcome: 'succeeded', response: { status: 200, body: '' } })
+    return { ...SUCCEEDED, response: { status: 200, body: 'x'.repeat(bytes - frame.length) } }
+  }
+  it('takes the largest request, and refuses one byte more', async () => {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay('large')
+    const path = `/operations/${await idOf('large')}/resolve`
+    const over = await ask(path, 'POST', withSize(MAX_BYTES + 1))
+    expect([over.status, over.body['title']]).toEqual([413, 'Content Too Large'])
+    const largest = withSize(MAX_BYTES)
+    expect((await ask(path, 'POST', largest)).status).toBe(200)
+    const again = await pay('large')
+    expect(await again.text()).toBe(largest.response.body)
+  })
+
+  it('takes headers of 32,768 bytes, and refuses one byte more', async () => {
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay('wide')
+    const path = `/operations/${await idOf('wide')}/resolve`
+    const saidOf = (bytes: number) => ({
+      outcome: 'succeeded',
+      response: { status: 200, headers: { 'X-A': 'x'.repeat(bytes - 3) } },
+    })
+    expect((await ask(path, 'POST', saidOf(32_769))).status).toBe(400)
+    expect((await ask(path, 'POST', saidOf(32_768))).status).toBe(200)
+    expect((await pay('wide')).headers.get('X-A')).toHaveLength(32_765)
+  })
+})
+
+describe('erase', () => {
+  it.each(['held', 'succeeded', 'expired', 'resent'] as const)(
+    'leaves nothing of what is %s, and its key is new',
+    async (state) => {
+      const key = `erased-${state}`
+      const { ask } = await STATES[state](key)
+      await ask(`/operations/${await idOf(key)}`, 'DELETE')
+      await vi.waitUntil(() => isNothingStored(key), { timeout: 5_000 })
+      playOrigin(status(201))
+      const { pay } = gatewayWith()
+      expect(word(await pay(key, { body: '{"amount":99}' }))).toBe('executed')
+    },
+  )
+
+  it('takes the events with it that nobody has taken yet', async () => {
+    const origin = playOrigin(
+      ({ url }) => new Response('{}', { status: url.includes('hook') ? 503 : 201 }),
+    )
+    const { pay, ask } = gatewayWith({
+      events: [{ on: 'succeeded', to: webhook('https://shop.test/hook') }],
+    })
+    await pay('erased-events')
+    await vi.waitUntil(() => origin.requests.length === 2)
+    const id = await idOf('erased-events')
+    await vi.waitUntil(async () => (await ask(`/operations/${id}`)).body['pendingEvents'] === 1)
+    expect((await ask(`/operations/${id}`, 'DELETE')).status).toBe(204)
+    await vi.waitUntil(() => isNothingStored('erased-events'))
+  })
+
+  it('is not undone by a late owner, nor by its events', async () => {
+    const { begin, ask } = handlerWith()
+    const late = await begin('erased-late')
+    await ask(`/operations/${await idOf('erased-late')}`, 'DELETE')
+    late.finish('late')
+    expect(await (await late.answer).text()).toBe('late')
+    expect(await isNothingStored('erased-late')).toBe(true)
+  })
+
+  it('lets the next life of a key be, whatever a late owner of the one before does', async () => {
+    const { begin, grant, ask } = handlerWith()
+    const late = await begin('second-life')
+    await ask(`/operations/${await idOf('second-life')}`, 'DELETE')
+    const next = await begin('second-life')
+    late.finish('the late one')
+    await late.answer
+    next.finish('the next one')
+    await next.answer
+    expect(await (await grant('second-life')).text()).toBe('the next one')
+  })
+})
+
+async function emptyDirectory(): Promise<void> {
+  const directory = env.DIRECTORY.getByName('directory')
+  await directory.count()
+  await runInDurableObject(directory, (_: DirectoryObject, { storage }) => {
+    storage.sql.exec('DELETE FROM stuck')
+    storage.sql.exec('DELETE FROM letter')
+  })
+}
+
+interface StuckPage {
+  readonly entries: readonly { readonly id: string }[]
+  readonly next: number | null
+}
+
+describe('the list of what is stuck', () => {
+  it('comes in pages, the newest first, and strikes off what is not stuck any more', async () => {
+    await emptyDirectory()
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    const keys = ['stuck-1', 'stuck-2', 'stuck-3', 'stuck-4', 'stuck-5']
+    const list = async (query = '') => {
+      const { body } = await ask(`/stuck${query}`)
+      expectSchema('StuckPage', body)
+      return body as unknown as StuckPage
+    }
+    const ids: string[] = []
+    for (const [index, key] of keys.entries()) {
+      await pay(key)
+      ids.unshift(await idOf(key))
+      await vi.waitUntil(async () => (await list()).entries.length === index + 1)
+    }
+    const read: string[] = []
+    let query = '?limit=2'
+    for (let page = await list(query); ; page = await list(query)) {
+      read.push(...page.entries.map(({ id }) => id))
+      if (page.next === null) break
+      query = `?limit=2&after=${page.next}`
+    }
+    expect(read).toEqual(ids)
+    expect((await list('?limit=5')).next).toBeNull()
+    await ask(`/operations/${ids[1]}/resolve`, 'POST', SUCCEEDED)
+    await ask(`/operations/${ids[2]}/resolve`, 'POST', NOT_EXECUTED)
+    await ask(`/operations/${ids[3]}`, 'DELETE')
+    const left = [ids[0], ids[4]]
+    expect((await list()).entries.map(({ id }) => id)).toEqual(left)
+    // Not only hidden: whoever counts them counts two.
+    await vi.waitUntil(async () => (await directoryOf(env).count()).stuck === 2)
+  })
+
+  it('says since when, and when something is done about it', async () => {
+    await emptyDirectory()
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay('aged', { headers: { 'X-Correlation-Id': 'corr-9' } })
+    await vi.waitUntil(
+      async () => ((await ask('/stuck')).body as unknown as StuckPage).entries.length > 0,
+    )
+    advance(90_000)
+    const { entries } = (await ask('/stuck')).body
+    expect(entries).toEqual([
+      {
+        id: await idOf('aged'),
+        tenant: expect.any(String),
+        operation: 'POST /payments',
+        reason: 'origin-answered',
+        correlationId: 'corr-9',
+        since: expect.stringMatching(/^\d{4}-.*Z$/),
+        ageSeconds: expect.toSatisfy((seconds: number) => seconds >= 90 && seconds < 100),
+        nextAttemptAt: null,
+      },
+    ])
+  })
+
+  it('keeps on it what does not answer', async () => {
+    await emptyDirectory()
+    const operationId = await idOf('silent')
+    const entry = {
+      operationId,
+      tenant: 't',
+      operation: 'o',
+      reason: 'owner-lost',
+      correlationId: 'c',
+      since: 0,
+    } as const
+    await directoryOf(env).list(entry)
+    const app = createGateway({ tenant: credential('Authorization') })
+    const lost = { getByName: () => ({ examine: () => Promise.reject(new Error('lost')) }) }
+    const { body } = await operatorOf(app, { OPERATIONS: lost })('/stuck')
+    expectSchema('StuckPage', body)
+    expect((body as unknown as StuckPage).entries.map(({ id }) => id)).toEqual([operationId])
+  })
+
+  it.each([
+    'limit=0',
+    'limit=101',
+    'limit=x',
+    'limit=1.5',
+    'limit=-1',
+    'after=x',
+    'after=0',
+    'after=-1',
+    'after=',
+  ])('says what to ask for where it is asked for %s', async (query) => {
+    const { ask } = gatewayWith()
+    for (const path of ['/stuck', '/dead-letters']) {
+      const answer = await ask(`${path}?${query}`)
+      expect(answer.status).toBe(400)
+      expect(answer.body['detail']).toContain('limit is a number from 1 to 100')
+    }
+  })
+})
+
+const HOOK = 'https://shop.test/hooks'
+
+async function lettersOf(ask: ReturnType<typeof operatorOf>) {
+  const { body } = await ask('/dead-letters')
+  expectSchema('DeadLetterPage', body)
+  return body['entries'] as { id: string; reason: string; from: string }[]
+}
+
+describe('a dead letter of the outbox', () => {
+  /** A webhook that wants no more, until it does. */
+  async function bury(key: string) {
+    await emptyDirectory()
+    const hook = { status: 410 }
+    const sent: { id: string | null; body: string }[] = []
+    playOrigin(async (request) => {
+      if (request.url !== HOOK) return new Response('{"id":1}', { status: 201 })
+      sent.push({ id: request.headers.get('webhook-id'), body: await request.text() })
+      return new Response(null, { status: hook.status })
+    })
+    const { pay, ask } = gatewayWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
+    await pay(key)
+    await vi.waitUntil(async () => (await lettersOf(ask)).length === 1)
+    const [letter] = await lettersOf(ask)
+    log.mockClear()
+    vi.mocked(env.METRICS.writeDataPoint).mockClear()
+    return {
+      ask,
+      hook,
+      sent,
+      path: `/dead-letters/${encodeURIComponent(letter?.id ?? '')}`,
+      letter,
+    }
+  }
+
+  it('is shown with the event in it', async () => {
+    const { ask, path, letter } = await bury('shown')
+    expect(letter).toMatchObject({
+      from: 'outbox',
+      type: 'operation.succeeded',
+      destination: { to: 'webhook', url: HOOK },
+      reason: 'the receiver answered 410',
+      operationId: await idOf('shown'),
+      attempts: 1,
+    })
+    const { body } = await ask(path)
+    expectSchema('DeadLetter', body)
+    expect(body).toMatchObject({
+      ...letter,
+      content: { type: 'operation.succeeded', specversion: '1.0' },
+    })
+    expect(log).not.toHaveBeenCalled()
+  })
+
+  it('is delivered with the same id when it is replayed, and gone', async () => {
+    const { ask, path, hook, sent } = await bury('replayed')
+    hook.status = 204
+    expect(await ask(`${path}/replay`, 'POST')).toMatchObject({ status: 204, text: '' })
+    expect(sent).toHaveLength(2)
+    expect(sent[1]).toEqual(sent[0])
+    expect(sent[0]?.id).toMatch(/^[\w-]{43}:/)
+    expect(await lettersOf(ask)).toEqual([])
+    expect((await ask(path)).status).toBe(404)
+    expect((await ask(`${path}/replay`, 'POST')).status).toBe(404)
+    expect(sent).toHaveLength(2)
+  })
+
+  it.each([410, 503, 302])('stays when its receiver answers %i again', async (code) => {
+    const { ask, path, hook, letter } = await bury(`stays-${code}`)
+    hook.status = code
+    const answer = await ask(`${path}/replay`, 'POST')
+    expect([answer.status, answer.body['detail']]).toEqual([
+      409,
+      `It was not delivered: the receiver answered ${code}.`,
+    ])
+    expect(await lettersOf(ask)).toEqual([letter])
+    expect(audits()).toEqual([])
+    expect(adminPoints()).toEqual([])
+  })
+
+  it('is dropped, and nothing is sent', async () => {
+    const { ask, path, sent } = await bury('dropped')
+    expect((await ask(path, 'DELETE')).status).toBe(204)
+    expect((await ask(path, 'DELETE')).status).toBe(404)
+    expect(await lettersOf(ask)).toEqual([])
+    expect(sent).toHaveLength(1)
+  })
+
+  it.each([
+    { action: 'requeued', path: '/replay', method: 'POST' },
+    { action: 'dropped', path: '', method: 'DELETE' },
+  ] as const)('is $action with an audit', async ({ action, path, method }) => {
+    const buried = await bury(`audited-${action}`)
+    buried.hook.status = 204
+    await buried.ask(buried.path + path, method)
+    expect(audits()).toEqual([
+      {
+        message: 'audit',
+        action,
+        actor: 'token',
+        operation: 'operation.succeeded',
+        tenant: expect.any(String),
+        operationId: await idOf(`audited-${action}`),
+        correlationId: expect.any(String),
+        letterId: buried.letter?.id,
+      },
+    ])
+    expect(adminPoints().map((point) => point?.blobs?.slice(0, 3))).toEqual([
+      ['operation.succeeded', 'ADMIN', action],
+    ])
+  })
+})
+
+const QUEUE = 'work'
+const HELD_MESSAGE = { type: 'order.paid', tenant: 'acme', order: 'a-secret-of-the-message' }
+
+/** A Worker that consumes a queue, and its operator. */
+function consumerWith(handlers: Handlers) {
+  const app = createGateway({ tenant: credential('Authorization') })
+  const queue = consume(handlers, { tenant: attribute('tenant') })
+  const worker = createWorker(app, { queue })
+  return {
+    ask: operatorOf(app),
+    async deliver(id: string, body: unknown = HELD_MESSAGE) {
+      const batch = createMessageBatch(QUEUE, [{ id, timestamp: new Date(), attempts: 1, body }])
+      const ctx = createExecutionContext()
+      await worker.queue?.(batch as never, env as never, ctx)
+      await waitOnExecutionContext(ctx)
+    },
+  }
+}
+
+describe('a dead letter of the inbox', () => {
+  beforeEach(emptyDirectory)
+
+  it('is done when it is replayed where a handler has been added, and gone', async () => {
+    const before = consumerWith({ 'other.type': async () => {} })
+    await before.deliver('m1')
+    const handler = vi.fn(async () => ({ ok: true }))
+    const { ask } = consumerWith({ 'order.paid': handler })
+    expect(await lettersOf(ask)).toMatchObject([{ id: 'work:m1', from: 'inbox', type: QUEUE }])
+    const { body } = await ask('/dead-letters/work:m1')
+    expectSchema('DeadLetter', body)
+    expect(body['content']).toEqual(HELD_MESSAGE)
+    expect((await before.ask('/dead-letters/work:m1/replay', 'POST')).body['detail']).toContain(
+      'no handler takes messages of this type',
+    )
+    expect((await ask('/dead-letters/work:m1/replay', 'POST')).status).toBe(204)
+    expect(handler).toHaveBeenCalledTimes(1)
+    expect(handler).toHaveBeenCalledWith(
+      expect.objectContaining({ id: 'm1', queue: QUEUE, body: HELD_MESSAGE }),
+      expect.anything(),
+    )
+    expect(await lettersOf(ask)).toEqual([])
+    expect(JSON.stringify([log.mock.calls, points()])).not.toContain('a-secret-of-the-message')
+  })
+
+  it('of an unknown outcome stays until that is resolved, and is done then', async () => {
+    let isBroken = true
+    const handler = vi.fn(async () => {
+      if (isBroken) throw new Error('half done')
+    })
+    const { ask, deliver } = consumerWith({ 'order.paid': handler })
+    await deliver('m2')
+    const replay = () => ask('/dead-letters/work:m2/replay', 'POST')
+    expect((await replay()).body['detail']).toBe('It is not done: outcome-unknown.')
+    expect(handler).toHaveBeenCalledTimes(1)
+    const { body } = await ask('/dead-letters/work:m2')
+    const path = `/operations/${String(body['operationId'])}/resolve`
+    expect((await ask(path, 'POST', NOT_EXECUTED)).status).toBe(204)
+    isBroken = false
+    expect((await replay()).status).toBe(204)
+    expect(handler).toHaveBeenCalledTimes(2)
+    expect(await lettersOf(ask)).toEqual([])
+  })
+
+  it('of what was resolved as executed is done without its handler', async () => {
+    const handler = vi.fn(async () => {
+      throw new Error('half done')
+    })
+    const { ask, deliver } = consumerWith({ 'order.paid': handler })
+    await deliver('m3')
+    const { body } = await ask('/dead-letters/work:m3')
+    await ask(`/operations/${String(body['operationId'])}/resolve`, 'POST', SUCCEEDED)
+    expect((await ask('/dead-letters/work:m3/replay', 'POST')).status).toBe(204)
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('of what has failed stays: it is known, not done', async () => {
+    const handler = vi.fn(async () => {
+      throw new HTTPException(422)
+    })
+    const { ask, deliver } = consumerWith({ 'order.paid': handler })
+    await deliver('m4')
+    const answer = await ask('/dead-letters/work:m4/replay', 'POST')
+    expect([answer.status, answer.body['detail']]).toEqual([409, 'It is not done: failed.'])
+    expect(await lettersOf(ask)).toHaveLength(1)
+    expect(audits()).toEqual([])
+    const { body } = await ask('/dead-letters/work:m4')
+    await ask(`/operations/${String(body['operationId'])}`, 'DELETE')
+    await ask('/dead-letters/work:m4/replay', 'POST')
+    expect(handler).toHaveBeenCalledTimes(2)
+  })
+
+  it('stays where nothing consumes its queue any more', async () => {
+    await consumerWith({ 'other.type': async () => {} }).deliver('m5')
+    const { ask } = gatewayWith()
+    const answer = await ask('/dead-letters/work:m5/replay', 'POST')
+    expect([answer.status, answer.body['detail']]).toEqual([
+      409,
+      'Nothing consumes the queue work any more.',
+    ])
+  })
+
+  it.each([
+    { name: 'bytes', body: new Uint8Array([0, 255, 1]).buffer, expected: 'AP8B' },
+    {
+      name: 'many bytes',
+      body: new Uint8Array(120_000).buffer,
+      expected: expect.stringMatching(/^A{160000}$/),
+    },
+    { name: 'text', body: 'text', expected: 'text' },
+    { name: 'a large number', body: { n: 10n }, expected: '{n:10n}' },
+    { name: 'a map', body: new Map([['a', 1]]), expected: 'new Map([["a",1]])' },
+    { name: 'null', body: null, expected: null },
+  ])('shows $name', async ({ name, body, expected }) => {
+    const { ask, deliver } = consumerWith({ 'other.type': async () => {} })
+    const id = `shown-${name.replaceAll(' ', '-')}`
+    await deliver(id, body)
+    const answer = await ask(`/dead-letters/work:${id}`)
+    expect(answer.status).toBe(200)
+    expect(answer.body['content']).toEqual(expected)
+  })
+
+  it('sealed under a secret that is gone is shown without its content, stays, and can be dropped', async () => {
+    const { ask } = consumerWith({ 'order.paid': async () => {} })
+    const sealedWith = { ...env, HAPAX_SEAL_KEY: 'a secret that is gone, 32 letters' }
+    const bytes = new TextEncoder().encode('anything')
+    const letter: DeadLetter = {
+      id: 'work:sealed',
+      from: 'inbox',
+      destination: null,
+      type: QUEUE,
+      tenant: null,
+      operationId: null,
+      correlationId: null,
+      reason: 'r',
+      attempts: 1,
+      at: 0,
+      bytes: await toStoredBytes(sealedWith, 'dead letter', 'work:sealed', new Uint8Array(bytes)),
+    }
+    await directoryOf(env).bury(letter)
+    const shown = await ask('/dead-letters/work:sealed')
+    expectSchema('DeadLetter', shown.body)
+    expect(shown.body).toMatchObject({ content: null, at: '1970-01-01T00:00:00.000Z' })
+    const answer = await ask('/dead-letters/work:sealed/replay', 'POST')
+    expect([answer.status, answer.body['detail']]).toEqual([
+      409,
+      'It was sealed under a secret that this deployment no longer has.',
+    ])
+    expect(await lettersOf(ask)).toHaveLength(1)
+    expect((await ask('/dead-letters/work:sealed', 'DELETE')).status).toBe(204)
+  })
+
+  it.each(['x', 'work:none', '%00', '..', "'; DROP TABLE letter; --"])(
+    'is not found under the name %s',
+    async (id) => {
+      const { ask } = gatewayWith()
+      const path = `/dead-letters/${encodeURIComponent(id)}x`
+      expect((await ask(path)).status).toBe(404)
+      expect((await ask(`${path}/replay`, 'POST')).status).toBe(404)
+      expect((await ask(path, 'DELETE')).status).toBe(404)
+    },
+  )
+})
+
+describe('the audit', () => {
+  it.each([
+    { action: 'released', state: 'leased', act: 'release' },
+    { action: 'resolved', state: 'held', act: 'executed' },
+    { action: 'resolved', state: 'resent', act: 'not executed' },
+    { action: 'erased', state: 'succeeded', act: 'erase' },
+  ] as const)(
+    'names who has $action what ($act), once, and holds no secret',
+    async ({ action, state, act }) => {
+      const key = `audited-${act.replace(' ', '-')}`
+      const { ask, end } = await STATES[state](key)
+      const id = await idOf(key)
+      const { path, method, body } = ACTIONS[act]
+      await ask(`/operations/${id}${path}`, method, body)
+      const operation = state === 'leased' ? 'POST /grants' : 'POST /payments'
+      expect(audits()).toEqual([
+        {
+          message: 'audit',
+          action,
+          actor: 'token',
+          operation,
+          tenant: expect.stringMatching(/^[\w-]{43}$/),
+          operationId: id,
+          correlationId: expect.any(String),
+        },
+      ])
+      expect(adminPoints().map((point) => point?.blobs?.slice(0, 3))).toEqual([
+        [operation, 'ADMIN', action],
+      ])
+      expect(adminPoints()[0]?.blobs?.[7]).toBe(id)
+      const all = JSON.stringify([log.mock.calls, faults.mock.calls, points()])
+      for (const secret of [TOKEN, key, RESPONSE.body]) expect(all).not.toContain(secret)
+      await end()
+    },
+  )
+
+  it('names the token that is to go', async () => {
+    await STATES.held('rotated')
+    const app = createGateway({ tenant: credential('Authorization') })
+    const ask = operatorOf(app, { HAPAX_ADMIN_TOKEN: 'new', HAPAX_ADMIN_TOKEN_PREVIOUS: TOKEN })
+    await ask(`/operations/${await idOf('rotated')}`, 'DELETE')
+    expect(audits()).toMatchObject([{ action: 'erased', actor: 'token-previous' }])
+  })
+
+  it('has nothing of who only looks', async () => {
+    const { ask } = await STATES.held('looked-at')
+    const id = await idOf('looked-at')
+    log.mockClear()
+    vi.mocked(env.METRICS.writeDataPoint).mockClear()
+    const reads = [
+      '/openapi.json',
+      `/operations/${id}`,
+      '/stuck',
+      '/dead-letters',
+      '/dead-letters/x',
+    ]
+    for (const path of reads) await ask(path)
+    await ask('/operations/lookup', 'POST', { tenant: 't', key: 'k' })
+    expect(log).not.toHaveBeenCalled()
+    expect(points()).toEqual([])
   })
 })

@@ -1,0 +1,71 @@
+import {
+  type AnalyticsClient,
+  type AnalyticsError,
+  createAnalyticsClient,
+  toApiUrl,
+} from '../../src/analytics/client.ts'
+import { LOCAL_ENGINE } from '../../src/analytics/local.ts'
+import { Failure, reasonOf } from '../failure.ts'
+
+type Environment = Readonly<Partial<Record<string, string>>>
+
+const PERMISSION = 'Account · Account Analytics · Read'
+const TOKENS = 'https://dash.cloudflare.com/profile/api-tokens'
+
+/** The engine that the environment names. @throws Failure where it names none. */
+export function connect(environment: Environment): AnalyticsClient {
+  const local = localUrlOf(environment)
+  if (local !== null) {
+    // The token of the cloud is for the cloud alone.
+    const { accountId, token } = LOCAL_ENGINE
+    const url = toApiUrl(environment['HAPAX_ANALYTICS_ACCOUNT'] || accountId, local)
+    return createAnalyticsClient({ url, token: environment['HAPAX_ANALYTICS_TOKEN'] || token })
+  }
+  const token = need(environment, 'CLOUDFLARE_API_TOKEN', `a token with ${PERMISSION} (${TOKENS})`)
+  const account = need(environment, 'CLOUDFLARE_ACCOUNT_ID', 'the account of the deployment')
+  return createAnalyticsClient({ url: toApiUrl(account), token })
+}
+
+function localUrlOf({ HAPAX_ANALYTICS_URL: url }: Environment): string | null {
+  if (!url) return null
+  if (/^https?:/i.test(url) && URL.canParse(url)) return url
+  throw new Failure('HAPAX_ANALYTICS_URL is not a URL such as http://127.0.0.1:8789.', 2)
+}
+
+function need(environment: Environment, name: string, what: string): string {
+  const value = environment[name]?.trim()
+  if (value) return value
+  throw new Failure(
+    `${name} is not set: ${what}.\nFor a local engine, set HAPAX_ANALYTICS_URL instead.`,
+    2,
+  )
+}
+
+/** What an error of the engine means to whoever asked, and what to do about it. */
+export function toFailure(error: AnalyticsError, environment: Environment): Failure {
+  const where = localUrlOf(environment) ?? "Cloudflare's API"
+  const account =
+    localUrlOf(environment) === null ? environment['CLOUDFLARE_ACCOUNT_ID'] : 'it is for'
+  switch (error.kind) {
+    case 'unauthorized':
+      return new Failure(`${where} does not know this token (${error.message}).`)
+    case 'forbidden':
+      return new Failure(
+        `This token may not read the analytics of the account ${account} (${error.message}). Is it the right account, and has the token ${PERMISSION}?`,
+      )
+    case 'not-found':
+      return new Failure(`${where} knows no account ${account} (${error.message}).`)
+    case 'no-data':
+      return new Failure(
+        `There is no data: nothing has been written to this dataset yet (${error.message}).`,
+      )
+    case 'refused':
+      return new Failure(`The query was not accepted (${error.message}).`)
+    case 'rate-limited':
+      return new Failure(`${where} takes no more queries for now (${error.message}).`)
+    case 'unreachable':
+      return new Failure(`${where} could not be reached: ${reasonOf(error)}`)
+    case 'failed':
+      return new Failure(`${where} failed (${error.message}).`)
+  }
+}

@@ -1,0 +1,71 @@
+import { ask } from './api.ts'
+import { element, fillTerms } from './page.ts'
+
+interface Operation {
+  readonly id: string
+  readonly operation: string
+  readonly tenant: string
+  readonly state: string
+  readonly correlationId: string
+  readonly fence: number
+  readonly createdAt: string
+  readonly settledAt?: string
+  readonly expiresAt?: string
+  readonly reason?: string
+  readonly recovery: string
+  readonly nextAttemptAt?: string
+  readonly pendingEvents: number
+  readonly timeline: readonly {
+    readonly at: string
+    readonly what: string
+    readonly detail?: Readonly<Record<string, string | number>>
+  }[]
+}
+
+const dialog = element('operation', HTMLDialogElement)
+dialog.addEventListener('close', () => {
+  history.replaceState(null, '', location.pathname + location.search)
+})
+
+/** Shows an operation with its timeline. @throws {Error} When there is none, or it cannot be read. */
+export async function showOperation(id: string): Promise<void> {
+  const operation = await ask<Operation>(`/operations/${id}`)
+  fillTerms(element('operation-facts', HTMLDListElement), [
+    ['Id', operation.id],
+    ['Route', operation.operation],
+    ['Tenant', operation.tenant],
+    ['State', operation.reason ? `${operation.state} (${operation.reason})` : operation.state],
+    ['Attempts', String(operation.fence)],
+    ['Correlation id', operation.correlationId],
+    ['Begun', time(operation.createdAt)],
+    ['Settled', time(operation.settledAt)],
+    ['Forgotten', time(operation.expiresAt)],
+    ['When unknown', operation.recovery],
+    ['Next attempt', time(operation.nextAttemptAt)],
+    ['Events waiting', String(operation.pendingEvents)],
+  ])
+  element('operation-timeline', HTMLOListElement).replaceChildren(
+    ...operation.timeline.map(({ at, what, detail = {} }) => {
+      const item = document.createElement('li')
+      const facts = Object.entries(detail).map(([name, value]) => `${name} ${value}`)
+      item.textContent = [`${time(at)}  ${what}`, ...facts].join(' · ')
+      return item
+    }),
+  )
+  element('operation-commands', HTMLPreElement).textContent = commandsOf(operation).join('\n')
+  if (!dialog.open) dialog.showModal()
+}
+
+const time = (at: string | undefined) => (at === undefined ? '—' : new Date(at).toLocaleString())
+
+function commandsOf({ id, state }: Operation): readonly string[] {
+  const command = 'npm run --silent hapax -- admin'
+  if (state === 'unknown') {
+    return [
+      `${command} resolve ${id} --not-executed`,
+      `${command} resolve ${id} --succeeded --status 201 --body answer.json`,
+    ]
+  }
+  if (state === 'in_progress') return [`${command} release ${id}`]
+  return [`${command} erase ${id}`]
+}

@@ -1,0 +1,22 @@
+/** An element of the page, by its id. @throws {Error} When the page has none of this kind. */
+export function element<kind extends HTMLElement>(id: string, kind: new () => kind): kind {
+  const found = document.getElementById(id)
+  if (!(found instanceof kind)) throw new Error(`The page has no ${id}.`)
+  return found
+}
+
+/** Fills a list of terms. */
+export function fillTerms(
+  list: HTMLElement,
+  terms: readonly (readonly [string, string | Node])[],
+): void {
+  list.replaceChildren(
+    ...terms.flatMap(([term, description]) => {
+      const dt = document.createElement('dt')
+      dt.textContent = term
+      const dd = document.createElement('dd')
+      dd.append(description)
+      return [dt, dd]
+    }),
+  )
+}

@@ -1,0 +1,233 @@
+import type { QueryName } from '../../src/analytics/queries.ts'
+import { PLUGIN, toModel, toPanelSql } from './query.ts'
+
+const DATASOURCE = { type: PLUGIN, uid: '${DS_HAPAX}' } as const
+const COLUMNS = 24
+
+type Kind = 'stat' | 'table' | 'timeseries'
+
+interface Panel {
+  readonly query: QueryName
+  readonly title: string
+  readonly description: string
+  readonly kind: Kind
+  /** In columns, of which a row has 24, and in rows. */
+  readonly width: number
+  readonly height: number
+}
+
+const PANELS: readonly Panel[] = [
+  {
+    query: 'summary',
+    title: 'In one look',
+    description: 'What became of the requests on protected routes.',
+    kind: 'stat',
+    width: 24,
+    height: 5,
+  },
+  {
+    query: 'traffic',
+    title: 'Requests',
+    description: 'Executed, replayed, joined and refused requests over time.',
+    kind: 'timeseries',
+    width: 16,
+    height: 9,
+  },
+  {
+    query: 'stores',
+    title: 'Store errors',
+    description: 'Requests that could not be recorded: refused, or let through without protection.',
+    kind: 'timeseries',
+    width: 8,
+    height: 9,
+  },
+  {
+    query: 'unknown',
+    title: 'Unknown outcomes',
+    description: 'Operations of which nobody knows whether they were executed, the oldest first.',
+    kind: 'table',
+    width: 24,
+    height: 8,
+  },
+  {
+    query: 'conflicts',
+    title: 'Conflicts',
+    description: 'Keys that were used for another request.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'keyless',
+    title: 'Requests without a key',
+    description: 'On a route that requires one they are rejected.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'reuse',
+    title: 'Reuse of keys',
+    description: 'Requests whose key had been used before, and what became of them.',
+    kind: 'table',
+    width: 24,
+    height: 8,
+  },
+  {
+    query: 'duplicates',
+    title: 'Blocked duplicates',
+    description: 'Repeats that were kept from the origin.',
+    kind: 'table',
+    width: 24,
+    height: 8,
+  },
+  {
+    query: 'latency',
+    title: 'Time in in_progress, and to the claim',
+    description: 'Of requests that made an attempt.',
+    kind: 'table',
+    width: 24,
+    height: 8,
+  },
+  {
+    query: 'waiting',
+    title: 'Waiting duplicates',
+    description: 'Duplicates that waited for the first request.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'amplification',
+    title: 'Amplification',
+    description: 'Calls of the origin for each operation that ended.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'recoveries',
+    title: 'Recoveries',
+    description: 'What the alarm found out about unknown outcomes.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'late',
+    title: 'Late settles',
+    description: 'Attempts that ended after they had been given up.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'messages',
+    title: 'Queue messages',
+    description: 'Acknowledged, retried and dead-lettered messages.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+  {
+    query: 'deliveries',
+    title: 'Deliveries of events',
+    description: 'What the outbox delivered.',
+    kind: 'table',
+    width: 12,
+    height: 8,
+  },
+]
+
+/** The dashboard, as Grafana imports it. */
+export function toDashboard() {
+  const at = { x: 0, y: 0 }
+  return {
+    __inputs: [
+      {
+        name: 'DS_HAPAX',
+        label: 'Workers Analytics Engine',
+        type: 'datasource',
+        pluginId: PLUGIN,
+        pluginName: 'Altinity plugin for ClickHouse',
+      },
+    ],
+    title: 'Hapax',
+    uid: 'hapax',
+    tags: ['hapax', 'idempotency'],
+    schemaVersion: 39,
+    timezone: 'utc',
+    refresh: '1m',
+    time: { from: 'now-24h', to: 'now' },
+    templating: {
+      list: [toVariable('route', 'blob1', 'Route'), toVariable('tenant', 'index1', 'Tenant')],
+    },
+    panels: PANELS.map((panel, index) => {
+      if (at.x + panel.width > COLUMNS) Object.assign(at, { x: 0, y: at.y + panel.height })
+      const gridPos = { ...at, w: panel.width, h: panel.height }
+      at.x += panel.width
+      return toPanel(panel, { id: index + 1, gridPos })
+    }),
+  }
+}
+
+function toPanel({ query, title, description, kind }: Panel, place: object) {
+  return {
+    ...place,
+    type: kind,
+    title,
+    description,
+    datasource: DATASOURCE,
+    targets: [{ refId: 'A', datasource: DATASOURCE, ...toModel(toPanelSql(query), FORMATS[kind]) }],
+    fieldConfig: { defaults: { ...DEFAULTS[kind] }, overrides: UNITS },
+    options: OPTIONS[kind],
+  }
+}
+
+const FORMATS = { stat: 'table', table: 'table', timeseries: 'time_series' } as const
+
+const DEFAULTS = {
+  stat: { unit: 'short' },
+  table: {},
+  timeseries: {
+    unit: 'short',
+    min: 0,
+    custom: { drawStyle: 'bars', fillOpacity: 60, lineWidth: 0, showPoints: 'never' },
+  },
+} as const satisfies Record<Kind, object>
+
+const OPTIONS = {
+  // One row whose columns are a value each.
+  stat: { reduceOptions: { calcs: ['lastNotNull'], fields: '/.*/' }, colorMode: 'none' },
+  table: { showHeader: true },
+  timeseries: {
+    legend: { displayMode: 'table', placement: 'right', calcs: ['sum'] },
+    tooltip: { mode: 'multi' },
+  },
+} as const satisfies Record<Kind, object>
+
+/** Units by what the names of the columns say. */
+const UNITS = [toUnit('_share$', 'percentunit'), toUnit('_ms$', 'ms'), toUnit('_seconds$', 's')]
+
+function toUnit(ending: string, unit: string) {
+  return {
+    matcher: { id: 'byRegexp', options: `/${ending}/` },
+    properties: [{ id: 'unit', value: unit }],
+  }
+}
+
+/** Everything that a column held in the chosen time; none chosen filters nothing. */
+function toVariable(name: string, column: string, label: string) {
+  return {
+    name,
+    label,
+    type: 'query',
+    datasource: DATASOURCE,
+    query: `SELECT ${column} AS value FROM hapax WHERE double1 = 1 AND ${column} != '' AND $timeFilterByColumn(timestamp) GROUP BY value ORDER BY value`,
+    // With the range of time.
+    refresh: 2,
+    multi: true,
+    includeAll: true,
+    current: { text: ['All'], value: ['$__all'] },
+  }
+}

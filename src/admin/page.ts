@@ -1,0 +1,22 @@
+import type { Context } from 'hono'
+import * as z from 'zod/mini'
+
+import type { PageQuestion } from '../durable/directory-guard.ts'
+
+/** How many entries of a list are shown at once, and how many at the most. */
+const PAGE = 50
+const MAX_PAGE = 100
+
+const PageSchema = z.object({
+  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)), PAGE),
+  after: z._default(z.nullable(z.coerce.number().check(z.int(), z.minimum(1))), null),
+})
+
+/** What is said to who asks for a page that there cannot be. */
+export const PAGE_ADVICE = `limit is a number from 1 to ${MAX_PAGE}, and after is what next of the page before was.`
+
+/** Reads which part of a list is asked for, or `null` where that cannot be read. */
+export function readPage(c: Context): PageQuestion | null {
+  const { limit, after } = c.req.query()
+  return PageSchema.safeParse({ limit, after }).data ?? null
+}

@@ -1,0 +1,78 @@
+import * as z from 'zod/mini'
+
+import { toClientHeaders, toSnapshotHeaders } from '../core/headers.ts'
+import type { OperatorAction } from '../core/operator.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { type HeaderField, hasNoBody } from '../core/snapshot.ts'
+
+/** The largest request, and so the largest response that can be given by hand: what a route keeps by default. */
+export const MAX_BODY_BYTES = 8_388_608
+
+/** Names and values together. They stand in one row with the record, and the platform sends 128 KB at the most. */
+const MAX_HEADER_BYTES = 32_768
+
+const ResolutionSchema = z.union([
+  z.strictObject({ outcome: z.literal('not_executed') }),
+  z.strictObject({
+    outcome: z.enum(['succeeded', 'failed']),
+    response: z.strictObject({
+      status: z.number().check(z.int(), z.minimum(200), z.maximum(599)),
+      headers: z._default(z.record(z.string(), z.string()), {}),
+      body: z._default(z.string(), ''),
+    }),
+  }),
+])
+
+const ADVICE =
+  'Send { "outcome": "not_executed" }, or { "outcome": "succeeded" or "failed", "response": { "status": 201, "headers": {}, "body": "" } } as JSON. A status is 200 to 599.'
+
+type Resolution = Extract<OperatorAction, { kind: 'resolve' }>
+
+/**
+ * Reads what an operator says of an unknown outcome. Of the response's headers only those are kept
+ * that would be kept of the origin's.
+ *
+ * @returns Or what is wrong with it, for people.
+ */
+export function parseResolution(body: unknown): Result<Resolution, string> {
+  const said = ResolutionSchema.safeParse(body)
+  if (!said.success) return err(ADVICE)
+  if (said.data.outcome === 'not_executed') return ok({ kind: 'resolve', outcome: 'not_executed' })
+  const { outcome, response } = said.data
+  const { status } = response
+  const headers = readHeaders(response.headers)
+  if (!headers.ok) return headers
+  const bytes = new Uint8Array(new TextEncoder().encode(response.body))
+  if (bytes.byteLength > 0 && hasNoBody(status)) {
+    return err(`A response with the status ${status} has no body.`)
+  }
+  return ok({ kind: 'resolve', outcome, status, headers: headers.value, body: bytes })
+}
+
+function readHeaders(named: Readonly<Record<string, string>>): Result<HeaderField[], string> {
+  const headers = toFields(named)
+  if (headers === null) return err('A header of the response is not one.')
+  const fields = [...headers]
+  if (fields.length < Object.keys(named).length)
+    return err('A header of the response is there twice.')
+  const bytes = fields.reduce((sum, [name, value]) => sum + name.length + value.length, 0)
+  if (bytes > MAX_HEADER_BYTES) {
+    return err(`The headers of a response have at most ${MAX_HEADER_BYTES} bytes.`)
+  }
+  // The body is text as it stands here, whatever the origin had made of it.
+  const omit = ['content-encoding']
+  const kept = toSnapshotHeaders(toClientHeaders(headers), { setCookie: false, omit, seal: false })
+  return ok(kept)
+}
+
+/** RFC 9110 §5.6.2. The platform takes a field without a name. */
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
+
+function toFields(named: Readonly<Record<string, string>>): Headers | null {
+  if (!Object.keys(named).every((name) => TOKEN.test(name))) return null
+  try {
+    return new Headers(Object.entries(named))
+  } catch {
+    return null
+  }
+}

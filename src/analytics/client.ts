@@ -1,0 +1,178 @@
+/** Where the SQL API is, and with which token it is asked. */
+export interface AnalyticsClientOptions {
+  /** URL of the SQL API of an account; see `toApiUrl`. */
+  readonly url: string
+  readonly token: string
+  /** How long an answer is waited for; 30 s where it is absent. */
+  readonly timeoutMs?: number
+  readonly fetch?: typeof fetch
+}
+
+/** A value of a column: counts are numbers, times ISO 8601 in UTC; `null`: there is no number. */
+export type Value = string | number | boolean | null
+
+/** A row, by the names of the columns. */
+export type Row = Readonly<Record<string, Value>>
+
+export interface AnalyticsClient {
+  /** Runs a query without a `FORMAT`. @throws AnalyticsError */
+  query(sql: string): Promise<Row[]>
+  /** Runs a query and returns the answer in the format that it asks for. @throws AnalyticsError */
+  text(sql: string): Promise<string>
+}
+
+/**
+ * Why a query has no answer.
+ *
+ * - `unauthorized`: the token is none.
+ * - `forbidden`: the token may not read this account's analytics.
+ * - `not-found`: there is no such account.
+ * - `no-data`: nothing was ever written to the dataset.
+ * - `refused`: the SQL is not accepted.
+ * - `rate-limited`: too many queries.
+ * - `unreachable`: no answer came.
+ * - `failed`: anything else.
+ */
+export type AnalyticsFault =
+  | 'unauthorized'
+  | 'forbidden'
+  | 'not-found'
+  | 'no-data'
+  | 'refused'
+  | 'rate-limited'
+  | 'unreachable'
+  | 'failed'
+
+/** A query that has no answer. Its message is what the API said; it holds no token. */
+export class AnalyticsError extends Error {
+  override readonly name = 'AnalyticsError'
+  readonly kind: AnalyticsFault
+
+  constructor(kind: AnalyticsFault, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.kind = kind
+  }
+}
+
+const CLOUD = 'https://api.cloudflare.com'
+const DEFAULT_TIMEOUT_MS = 30_000
+const MAX_REASON_LENGTH = 500
+
+/** URL of the SQL API of an account. @param base Where the API is: the cloud, or a local engine. */
+export function toApiUrl(accountId: string, base = CLOUD): string {
+  const account = encodeURIComponent(accountId)
+  return new URL(`/client/v4/accounts/${account}/analytics_engine/sql`, base).href
+}
+
+/** Asks the SQL API of Workers Analytics Engine, or a local engine that speaks like it. */
+export function createAnalyticsClient(options: AnalyticsClientOptions): AnalyticsClient {
+  const text = async (sql: string) => readText(await send(sql, options))
+  return { text, query: async (sql) => toRows(await text(sql)) }
+}
+
+async function send(sql: string, options: AnalyticsClientOptions): Promise<Response> {
+  const { url, token, timeoutMs = DEFAULT_TIMEOUT_MS } = options
+  const ask = options.fetch ?? fetch
+  try {
+    return await ask(url, {
+      method: 'POST',
+      headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'text/plain' },
+      body: sql,
+      // What a redirect leads to must not get the token.
+      redirect: 'manual',
+      signal: AbortSignal.timeout(timeoutMs),
+    })
+  } catch (cause) {
+    throw unreachable(cause)
+  }
+}
+
+async function readText(response: Response): Promise<string> {
+  const text = await response.text().catch((cause: unknown) => {
+    throw unreachable(cause)
+  })
+  if (response.ok) return text
+  throw new AnalyticsError(toFault(response.status, text), toReason(response.status, text))
+}
+
+function unreachable(cause: unknown): AnalyticsError {
+  return new AnalyticsError('unreachable', 'The SQL API did not answer.', { cause })
+}
+
+/** Which kind of fault an answer tells of. */
+function toFault(status: number, text: string): AnalyticsFault {
+  // Cloudflare's API says with a 400 too that a token or an account is none.
+  if (status === 400) return BAD_TOKEN.test(text) ? 'unauthorized' : toRefusal(text)
+  if (status === 422) return toRefusal(text)
+  return FAULTS[status] ?? 'failed'
+}
+
+function toRefusal(text: string): AnalyticsFault {
+  if (BAD_ACCOUNT.test(text)) return 'not-found'
+  return EMPTY_TABLE.test(text) ? 'no-data' : 'refused'
+}
+
+const FAULTS: Readonly<Partial<Record<number, AnalyticsFault>>> = {
+  401: 'unauthorized',
+  403: 'forbidden',
+  404: 'not-found',
+  429: 'rate-limited',
+}
+
+const BAD_TOKEN = /"code":\s*(?:9106|6003|6111)\b/
+const BAD_ACCOUNT = /"code":\s*7003\b/
+
+/** A dataset that nothing was ever written to has no table, or columns without a type. */
+const EMPTY_TABLE =
+  /unknown table|unable to find type of column: "?(?:timestamp|_sample_interval|dataset|index1|blob\d+|double\d+)\b/i
+
+function toReason(status: number, text: string): string {
+  const reason = (messageOf(text) ?? text).replaceAll(/\s+/g, ' ').trim()
+  return `${status}: ${reason === '' ? 'no reason given' : reason.slice(0, MAX_REASON_LENGTH)}`
+}
+
+/** The first error of the envelope that Cloudflare's API puts around errors of its own. */
+function messageOf(text: string): string | null {
+  const errors = (parse(text) as { errors?: readonly { message?: unknown }[] } | null)?.errors
+  const message = Array.isArray(errors) ? (errors[0] as { message?: unknown })?.message : undefined
+  return typeof message === 'string' ? message : null
+}
+
+interface Table {
+  readonly meta: readonly { readonly name: string; readonly type: string }[]
+  readonly data: readonly Readonly<Record<string, Value>>[]
+}
+
+function toRows(text: string): Row[] {
+  const table = parse(text) as Partial<Table> | null
+  if (!Array.isArray(table?.data) || !Array.isArray(table.meta)) {
+    throw new AnalyticsError('failed', 'The SQL API did not answer with a table.')
+  }
+  const { meta, data } = table as Table
+  const columns = meta.map(({ name, type }) => ({ name, convert: converterOf(type) }))
+  return data.map((row) =>
+    Object.fromEntries(columns.map(({ name, convert }) => [name, convert(row[name] ?? null)])),
+  )
+}
+
+/** Integers of 64 bits come as strings, times without a zone. */
+function converterOf(type: string): (value: Value) => Value {
+  if (/U?Int\d+|Float\d+|Decimal/.test(type)) return toNumber
+  return type.includes('DateTime') ? toTime : (value) => value
+}
+
+function toNumber(value: Value): Value {
+  if (typeof value !== 'string') return value
+  const number = Number(value)
+  return Number.isFinite(number) ? number : null
+}
+
+const toTime = (value: Value) => (typeof value === 'string' ? `${value.replace(' ', 'T')}Z` : value)
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest'
+
+import type { Work } from '../../../src/core/answer.ts'
+import { decideFate, type VerdictFacts } from '../../../src/core/disposition.ts'
+import { problem } from '../../../src/core/problem.ts'
+
+const work = (settle: Work['settle']): Work => ({ originCalls: 1, settle })
+
+const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
+  status: 'executed',
+  outcome: null,
+  work: null,
+  problem: null,
+  operationId: 'op',
+  ...over,
+})
+
+const FIRST_HELD = { isFirst: true, isHeld: true }
+const ACK = { kind: 'ack' }
+const retry = (reason: string) => ({ kind: 'retry', reason })
+const dead = (reason: string) => ({ kind: 'dead-letter', reason })
+
+interface Case {
+  readonly when: string
+  readonly facts: Partial<VerdictFacts>
+  readonly given?: Partial<typeof FIRST_HELD>
+  readonly expected: object
+}
+
+const rejectedFor = (...args: Parameters<typeof problem>): Partial<VerdictFacts> => ({
+  status: 'rejected',
+  problem: problem(...args),
+})
+
+const cases: readonly Case[] = [
+  {
+    when: 'it was done and its result is stored',
+    facts: { outcome: 'succeeded', work: work('taken') },
+    expected: ACK,
+  },
+  {
+    when: 'it was done after its lease, and nobody had taken over',
+    facts: { outcome: 'succeeded', work: work('late') },
+    expected: ACK,
+  },
+  {
+    when: 'it was done, but somebody else had taken over',
+    facts: { outcome: 'succeeded', work: work('refused') },
+    expected: { kind: 'again', isOwn: true },
+  },
+  {
+    when: 'its result still comes',
+    facts: { outcome: 'succeeded', work: work(null) },
+    expected: { kind: 'again', isOwn: true },
+  },
+  {
+    when: 'nothing is known of its work',
+    facts: { outcome: 'succeeded' },
+    expected: { kind: 'again', isOwn: true },
+  },
+  {
+    when: 'it was refused, and the refusal is stored',
+    facts: { outcome: 'failed', work: work('taken') },
+    expected: dead('failed'),
+  },
+  {
+    when: 'it was refused late',
+    facts: { outcome: 'failed', work: work('late') },
+    expected: dead('failed'),
+  },
+  {
+    when: 'the refusal still comes',
+    facts: { outcome: 'failed', work: work(null) },
+    expected: { kind: 'again', isOwn: true },
+  },
+  {
+    when: 'another is doing it and has its result',
+    facts: { status: 'joined', outcome: 'succeeded' },
+    expected: { kind: 'again', isOwn: false },
+  },
+  {
+    when: 'another is doing it and was refused',
+    facts: { status: 'joined', outcome: 'failed' },
+    expected: { kind: 'again', isOwn: false },
+  },
+  {
+    when: 'another has found that nothing was done',
+    facts: { status: 'joined', outcome: 'not_executed' },
+    expected: retry('joined'),
+  },
+  {
+    when: 'another has lost its answer',
+    facts: { status: 'joined', outcome: 'unknown' },
+    expected: retry('joined'),
+  },
+  {
+    when: 'its outcome is unknown and held',
+    facts: { status: 'unknown', outcome: 'unknown' },
+    expected: dead('outcome-unknown'),
+  },
+  {
+    when: 'its outcome is unknown and can be resolved',
+    facts: { status: 'unknown', outcome: 'unknown' },
+    given: { isHeld: false },
+    expected: retry('outcome-unknown'),
+  },
+  {
+    when: 'its key is that of another',
+    facts: { status: 'mismatch', problem: problem('key-reused', 'They differ at /a.') },
+    expected: dead('They differ at /a.'),
+  },
+  {
+    when: 'its key is that of another, and nobody says how',
+    facts: { status: 'mismatch' },
+    expected: dead('key-reused'),
+  },
+  {
+    when: 'it was done before',
+    facts: { status: 'replayed', outcome: 'succeeded' },
+    expected: ACK,
+  },
+  {
+    when: 'it was done by an earlier delivery',
+    facts: { status: 'replayed', outcome: 'succeeded' },
+    given: { isFirst: false },
+    expected: ACK,
+  },
+  {
+    when: 'another was refused before',
+    facts: { status: 'replayed', outcome: 'failed' },
+    expected: ACK,
+  },
+  {
+    when: 'an earlier delivery may have been refused',
+    facts: { status: 'replayed', outcome: 'failed' },
+    given: { isFirst: false },
+    expected: dead('failed'),
+  },
+  { when: 'it was done long ago', facts: { status: 'expired' }, expected: ACK },
+  { when: 'its result was not kept', facts: { status: 'too-large' }, expected: ACK },
+  { when: 'its result cannot be opened', facts: { status: 'sealed' }, expected: ACK },
+  {
+    when: 'nothing was done',
+    facts: { status: 'not-executed', outcome: 'not_executed' },
+    expected: retry('not-executed'),
+  },
+  { when: 'another still runs', facts: { status: 'in-progress' }, expected: retry('in-progress') },
+  { when: 'the store fails', facts: { status: 'store-fault' }, expected: retry('store-fault') },
+  { when: 'it was accepted only', facts: { status: 'accepted' }, expected: retry('accepted') },
+  {
+    when: 'it was let through',
+    facts: { status: 'unprotected' },
+    expected: retry('unprotected'),
+  },
+  {
+    when: 'it is refused for now',
+    facts: rejectedFor('rate-limited', 'Later.'),
+    expected: retry('rate-limited'),
+  },
+  {
+    when: 'the circuit is open',
+    facts: rejectedFor('circuit-open', 'Later.'),
+    expected: retry('circuit-open'),
+  },
+  {
+    when: 'the deployment lacks something',
+    facts: rejectedFor('gateway-misconfigured', 'See the log.'),
+    expected: retry('gateway-misconfigured'),
+  },
+  {
+    when: 'it is refused by the origin',
+    facts: { status: 'rejected' },
+    expected: retry('rejected'),
+  },
+  {
+    when: 'it has no key',
+    facts: rejectedFor('key-missing', 'Send the header Hapax-Message-Key-1.'),
+    expected: dead('key-missing: the message has no key where its policy looks for one'),
+  },
+  {
+    when: 'its payload cannot be compared',
+    facts: rejectedFor('payload-invalid', 'Twice /a.'),
+    expected: dead('payload-invalid: Twice /a.'),
+  },
+  {
+    when: 'it is too large',
+    facts: rejectedFor('payload-too-large', 'Too much.'),
+    expected: dead('payload-too-large: Too much.'),
+  },
+]
+
+describe('decideFate', () => {
+  it.each(cases)('answers $expected.kind when $when', ({ facts, given, expected }) => {
+    expect(decideFate(factsOf(facts), { ...FIRST_HELD, ...given })).toEqual(expected)
+  })
+
+  it('never acknowledges what may not be done', () => {
+    const open = ['unknown', 'not-executed', 'in-progress', 'store-fault', 'accepted', 'joined']
+    for (const isFirst of [true, false]) {
+      for (const isHeld of [true, false]) {
+        for (const status of open as VerdictFacts['status'][]) {
+          for (const outcome of [null, 'unknown', 'not_executed'] as const) {
+            const fate = decideFate(factsOf({ status, outcome }), { isFirst, isHeld })
+            expect(fate.kind).not.toBe('ack')
+          }
+        }
+      }
+    }
+  })
+})

@@ -1,0 +1,378 @@
+import { env } from 'cloudflare:workers'
+import { sign } from 'hono/jwt'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+
+import { createAdmin } from '../../src/admin/admin.ts'
+import { createGateway, credential } from '../../src/hapax.ts'
+import { clientOf } from './gateway.ts'
+import { playOrigin } from './origin.ts'
+
+let log: MockInstance<typeof console.log>
+beforeEach(() => {
+  log = vi.spyOn(console, 'log').mockImplementation(() => {})
+  vi.spyOn(env.METRICS, 'writeDataPoint')
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
+
+const TOKEN = 'operator-token-of-this-test'
+const PREVIOUS = 'operator-token-before-it'
+const CONFIGURED = { HAPAX_ADMIN_TOKEN: TOKEN }
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
+
+/** Every path of the API, some that it does not have, and every method. */
+const REQUESTS = [
+  ...createAdmin({}).routes.map(({ path }) => path),
+  '',
+  '/unheard-of',
+  '/operations/lookup/x',
+].flatMap((pattern) => {
+  const path = pattern.replace('/*', '').replace(':id', 'A'.repeat(43))
+  return METHODS.map((method) => ({ method, path }))
+})
+
+interface Sent {
+  readonly method?: string
+  readonly headers?: Record<string, string>
+  readonly vars?: Record<string, string | undefined>
+}
+
+/** A gateway whose objects nobody may reach. */
+function open() {
+  const origin = playOrigin(() => new Response('the origin'))
+  const reached = vi.fn(() => {
+    throw new Error('An object was reached.')
+  })
+  const objects = { getByName: reached, get: reached, idFromName: reached }
+  const app = createGateway({ tenant: credential('Authorization') })
+  async function send(path: string, { method = 'GET', headers = {}, vars = CONFIGURED }: Sent) {
+    const isEmpty = method === 'GET' || method === 'HEAD'
+    const request = new Request<unknown, IncomingRequestCfProperties>(
+      `https://gateway.test${path}`,
+      { method, headers, body: isEmpty ? null : '{"tenant":"t","key":"k"}' },
+    )
+    return app.fetch(request, { ...env, OPERATIONS: objects, DIRECTORY: objects, ...vars })
+  }
+  return { origin, reached, send }
+}
+
+async function read(response: Response) {
+  return {
+    status: response.status,
+    headers: Object.fromEntries(response.headers),
+    body: await response.text(),
+  }
+}
+
+/** Nobody heard of it: no object, no origin, no audit, no point. */
+function expectNothing({ origin, reached }: ReturnType<typeof open>): void {
+  expect(reached).not.toHaveBeenCalled()
+  expect(origin.requests).toEqual([])
+  expect(log).not.toHaveBeenCalled()
+  expect(env.METRICS.writeDataPoint).not.toHaveBeenCalled()
+}
+
+const basic = `Basic ${btoa(`admin:${TOKEN}`)}`
+const cookie = `CF_Authorization=${TOKEN}; token=${TOKEN}; authorization=Bearer ${TOKEN}`
+
+const ATTACKS: { name: string; headers?: Record<string, string>; query?: string }[] = [
+  { name: 'no credentials' },
+  { name: 'an empty header', headers: { Authorization: '' } },
+  { name: 'the scheme alone', headers: { Authorization: 'Bearer' } },
+  { name: 'the scheme and a blank', headers: { Authorization: 'Bearer ' } },
+  { name: 'another token', headers: { Authorization: 'Bearer something-else-altogether' } },
+  {
+    name: 'all of the token but its end',
+    headers: { Authorization: `Bearer ${TOKEN.slice(0, -1)}` },
+  },
+  { name: 'the token and more', headers: { Authorization: `Bearer ${TOKEN}x` } },
+  { name: 'the token and another word', headers: { Authorization: `Bearer ${TOKEN} x` } },
+  { name: 'two tokens', headers: { Authorization: `Bearer x, Bearer ${TOKEN}` } },
+  { name: 'the token in capitals', headers: { Authorization: `Bearer ${TOKEN.toUpperCase()}` } },
+  { name: 'the token without a scheme', headers: { Authorization: TOKEN } },
+  { name: 'the token as Basic', headers: { Authorization: basic } },
+  { name: 'the token under another scheme', headers: { Authorization: `Token ${TOKEN}` } },
+  { name: 'the token in another header', headers: { 'X-Api-Key': TOKEN, 'X-Admin-Token': TOKEN } },
+  { name: 'the token in a cookie', headers: { Cookie: cookie } },
+  { name: 'the token in the query', query: `?token=${TOKEN}&access_token=${TOKEN}&key=${TOKEN}` },
+  { name: 'the word undefined', headers: { Authorization: 'Bearer undefined' } },
+  { name: 'the token that was before', headers: { Authorization: `Bearer ${PREVIOUS}` } },
+  { name: 'the token as an assertion of Access', headers: { 'Cf-Access-Jwt-Assertion': TOKEN } },
+  {
+    name: 'a name that Access would have put there',
+    headers: { 'Cf-Access-Authenticated-User-Email': 'ops@example.com' },
+  },
+]
+
+const REFUSED = JSON.stringify({
+  type: 'about:blank',
+  title: 'Unauthorized',
+  status: 401,
+  detail: 'Send the admin token as a bearer token, or come through Cloudflare Access.',
+})
+
+describe('the admin API, attacked', () => {
+  it('has routes to be attacked', () => {
+    expect(REQUESTS.length).toBeGreaterThan(80)
+  })
+
+  it.each(ATTACKS)(
+    'lets nobody in with $name, whatever they ask for',
+    async ({ headers, query }) => {
+      const gateway = open()
+      for (const { method, path } of REQUESTS) {
+        const asked = `/_hapax/admin${path}${query ?? ''}`
+        const {
+          status,
+          body,
+          headers: answered,
+        } = await read(await gateway.send(asked, { method, headers: headers ?? {} }))
+        expect({ method, path, status }).toEqual({ method, path, status: 401 })
+        expect(answered).toMatchObject({
+          'www-authenticate': 'Bearer realm="hapax admin"',
+          'cache-control': 'no-store',
+          'content-type': 'application/problem+json',
+        })
+        // The answer is one and the same, so that it tells nothing of what is there.
+      expect(body).toBe(method === 'HEAD' ? '' : REFUSED)
+    }
+    expectNothing(gateway)
+  })
+
+  it.each(['same-origin', 'none'])('takes a change from a browser that says %s', async (site) => {
+    const headers = { Authorization: `Bearer ${TOKEN}`, 'Sec-Fetch-Site': site }
+    const path = `/_hapax/admin/operations/${'!'.repeat(43)}`
+    expect((await open().send(path, { method: 'DELETE', headers })).status).toBe(404)
+  })
+
+  it('says so as a problem where an operator asks for what there is not', async () => {
+    const headers = { Authorization: `Bearer ${TOKEN}` }
+    const response = await open().send('/_hapax/admin/unheard-of', { headers })
+    expect([response.status, response.headers.get('Content-Type')]).toEqual([
+      404,
+      'application/problem+json',
+    ])
+  })
+
+  it('wakes up no object for a name that is no operation', async () => {
+    const gateway = open()
+    const headers = { Authorization: `Bearer ${TOKEN}` }
+    for (const id of ['x', 'A'.repeat(42), 'A'.repeat(44), `${'A'.repeat(42)}.`, '%00']) {
+      const path = `/_hapax/admin/operations/${id}`
+      expect((await gateway.send(path, { headers })).status).toBe(404)
+      expect((await gateway.send(path, { method: 'DELETE', headers })).status).toBe(404)
+    }
+    expectNothing(gateway)
+  })
+
+  it('fails closed, and tells nothing, where its object cannot be reached', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const headers = { Authorization: `Bearer ${TOKEN}` }
+    const response = await open().send('/_hapax/admin/stuck', { headers })
+    expect(response.status).toBe(500)
+    expect(await response.text()).not.toContain('An object was reached.')
+  })
+})
+
+describe('the admin API of a deployment that has said nothing of its operators', () => {
+  it.each([
+    { name: 'nothing', vars: { HAPAX_ADMIN_TOKEN: undefined } },
+    { name: 'an empty token', vars: { HAPAX_ADMIN_TOKEN: '' } },
+    {
+      name: 'only the token before',
+      vars: { HAPAX_ADMIN_TOKEN: undefined, HAPAX_ADMIN_TOKEN_PREVIOUS: PREVIOUS },
+    },
+    {
+      name: 'only the team of Access',
+      vars: { HAPAX_ADMIN_TOKEN: undefined, HAPAX_ACCESS_TEAM: 'team' },
+    },
+    {
+      name: 'only the audience of Access',
+      vars: { HAPAX_ADMIN_TOKEN: undefined, HAPAX_ACCESS_AUD: 'aud' },
+    },
+  ])('is not there, exactly like any other path, with $name', async ({ vars }) => {
+    const gateway = open()
+    for (const token of [undefined, '', TOKEN, PREVIOUS, 'undefined']) {
+      const headers: Record<string, string> =
+        token === undefined ? {} : { Authorization: `Bearer ${token}` }
+      for (const { method, path } of REQUESTS) {
+        const asked = { method, headers, vars: vars as Record<string, string> }
+        const here = await read(await gateway.send(`/_hapax/admin${path}`, asked))
+        const nowhere = await read(await gateway.send(`/_hapax/nowhere${path}`, asked))
+        expect({ path, ...here }).toEqual({ path, ...nowhere })
+        expect(here.status).toBe(404)
+      }
+    }
+    expectNothing(gateway)
+  })
+})
+
+const TEAM = 'a-team'
+const AUD = 'audience-of-the-application'
+const ISSUER = `https://${TEAM}.cloudflareaccess.com`
+const ACCESS = { HAPAX_ACCESS_TEAM: TEAM, HAPAX_ACCESS_AUD: AUD, HAPAX_ADMIN_TOKEN: undefined }
+
+async function makeKey(kid: string) {
+  const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256', modulusLength: 2048 }
+  const pair = (await crypto.subtle.generateKey(
+    { ...algorithm, publicExponent: new Uint8Array([1, 0, 1]) },
+    true,
+    ['sign', 'verify'],
+  )) as CryptoKeyPair
+  const [secret, open_] = await Promise.all(
+    [pair.privateKey, pair.publicKey].map(async (key) => {
+      const jwk = (await crypto.subtle.exportKey('jwk', key)) as JsonWebKey
+      return { ...jwk, kid, alg: 'RS256' }
+    }),
+  )
+  return { secret: secret as never, public: open_ }
+}
+
+const nowSeconds = () => Math.floor(Date.now() / 1_000)
+const claimsOf = (over: object = {}) => ({
+  aud: [AUD],
+  iss: ISSUER,
+  email: 'ops@example.com',
+  sub: 'a-user',
+  iat: nowSeconds() - 10,
+  exp: nowSeconds() + 600,
+  ...over,
+})
+
+const part = (value: object) =>
+  btoa(JSON.stringify(value)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+
+describe('the admin API behind Cloudflare Access', () => {
+  /** Who comes with an assertion; `certs` answers for the team's keys. */
+  async function come(
+    make: (ours: Awaited<ReturnType<typeof makeKey>>) => Promise<string> | string,
+    options: { certs?: (keys: unknown) => Response; headers?: Record<string, string> } = {},
+  ) {
+    const ours = await makeKey('kid-1')
+    const assertion = await make(ours)
+    const origin = playOrigin(() => {
+      const keys = { keys: [ours.public], public_cert: {}, public_certs: [] }
+      return options.certs?.(keys) ?? Response.json(keys)
+    })
+    const app = createGateway({ tenant: credential('Authorization') })
+    const response = await clientOf(app, '/_hapax/admin/openapi.json')('-', {
+      method: 'GET',
+      env: ACCESS,
+      headers: { Authorization: '', 'Cf-Access-Jwt-Assertion': assertion, ...options.headers },
+    })
+    return { response, urls: origin.requests.map(({ url }) => url) }
+  }
+
+  it('lets in whom Access has let in, and asks only that team for its keys', async () => {
+    const { response, urls } = await come(({ secret }) => sign(claimsOf(), secret, 'RS256'))
+    expect(response.status).toBe(200)
+    expect(urls).toEqual([`${ISSUER}/cdn-cgi/access/certs`])
+  })
+
+  it.each([
+    { name: 'one audience that is a string', claims: { aud: AUD } },
+    { name: 'further audiences', claims: { aud: ['other', AUD] } },
+    {
+      name: 'a service token, which has no email',
+      claims: { email: undefined, common_name: 'ci.access' },
+    },
+  ])('lets in with $name', async ({ claims }) => {
+    const { response } = await come(({ secret }) => sign(claimsOf(claims), secret, 'RS256'))
+    expect(response.status).toBe(200)
+  })
+
+  it.each([
+    { name: 'another audience', claims: () => ({ aud: ['other'] }) },
+    { name: 'no audience', claims: () => ({ aud: undefined }) },
+    { name: 'an audience that only begins like it', claims: () => ({ aud: [`${AUD}x`] }) },
+    { name: 'another issuer', claims: () => ({ iss: 'https://b-team.cloudflareaccess.com' }) },
+    { name: 'no issuer', claims: () => ({ iss: undefined }) },
+    { name: 'an issuer with a slash', claims: () => ({ iss: `${ISSUER}/` }) },
+    { name: 'an end that has passed', claims: () => ({ exp: nowSeconds() - 1 }) },
+    { name: 'no end', claims: () => ({ exp: undefined }) },
+    { name: 'an end that is a text', claims: () => ({ exp: '9999999999' }) },
+    { name: 'a beginning that is to come', claims: () => ({ nbf: nowSeconds() + 60 }) },
+    { name: 'nobody in it', claims: () => ({ email: '', sub: '', common_name: undefined }) },
+  ])('does not let in with $name', async ({ claims }) => {
+    const { response } = await come(({ secret }) => sign(claimsOf(claims()), secret, 'RS256'))
+    expect(response.status).toBe(401)
+  })
+
+  it.each([
+    {
+      name: 'signed with another key of the same name',
+      make: async () => sign(claimsOf(), (await makeKey('kid-1')).secret, 'RS256'),
+    },
+    {
+      name: 'signed with a key of another name',
+      make: async () => sign(claimsOf(), (await makeKey('kid-2')).secret, 'RS256'),
+    },
+    {
+      name: 'not signed (alg none)',
+      make: () => `${part({ alg: 'none', kid: 'kid-1' })}.${part(claimsOf())}.`,
+    },
+    {
+      name: 'not signed, and says RS256',
+      make: () => `${part({ alg: 'RS256', kid: 'kid-1' })}.${part(claimsOf())}.`,
+    },
+    {
+      name: 'signed with the public key as a secret (HS256)',
+      make: async (ours: Awaited<ReturnType<typeof makeKey>>) => {
+        const token = await sign(claimsOf(), JSON.stringify(ours.public), 'HS256')
+        const [, claims, signature] = token.split('.')
+        return `${part({ alg: 'HS256', typ: 'JWT', kid: 'kid-1' })}.${claims}.${signature}`
+      },
+    },
+    {
+      name: 'signed, and changed since',
+      make: async ({ secret }: Awaited<ReturnType<typeof makeKey>>) => {
+        const [head, , signature] = (await sign(claimsOf(), secret, 'RS256')).split('.')
+        return `${head}.${part(claimsOf({ email: 'root@example.com' }))}.${signature}`
+      },
+    },
+    {
+      name: 'with a key of its own in the header',
+      make: async () => {
+        const theirs = await makeKey('kid-9')
+        const token = await sign(claimsOf(), theirs.secret, 'RS256')
+        const [, claims, signature] = token.split('.')
+        return `${part({ alg: 'RS256', kid: 'kid-9', jwk: theirs.public })}.${claims}.${signature}`
+      },
+    },
+    { name: 'not a JWT', make: () => 'x' },
+    { name: 'empty', make: () => '' },
+    { name: 'three dots', make: () => '...' },
+  ])('does not let in with an assertion that is $name', async ({ make }) => {
+    expect((await come(make)).response.status).toBe(401)
+  })
+
+  it.each([
+    { name: 'do not come', certs: () => new Response('no', { status: 503 }) },
+    { name: 'are no JSON', certs: () => new Response('<html>') },
+    { name: 'are none', certs: () => Response.json({ keys: [] }) },
+    { name: 'are not a list', certs: () => Response.json({ keys: {} }) },
+  ])("does not let in where the team's keys $name", async ({ certs }) => {
+    const { response } = await come(({ secret }) => sign(claimsOf(), secret, 'RS256'), { certs })
+    expect(response.status).toBe(401)
+  })
+
+  it('does not let in with an assertion where only a token is configured, and asks nobody', async () => {
+    const { secret } = await makeKey('kid-1')
+    const gateway = open()
+    const headers = { 'Cf-Access-Jwt-Assertion': await sign(claimsOf(), secret, 'RS256') }
+    expect((await gateway.send('/_hapax/admin/stuck', { headers })).status).toBe(401)
+    expectNothing(gateway)
+  })
+
+  it.each([
+    { name: 'the cookie of Access alone', header: 'Cookie', prefix: 'CF_Authorization=' },
+    { name: 'the assertion as a bearer token', header: 'Authorization', prefix: 'Bearer ' },
+  ])('does not let in with $name', async ({ header, prefix }) => {
+    const { secret } = await makeKey('kid-1')
+    const assertion = await sign(claimsOf(), secret, 'RS256')
+    const { response } = await come(() => '', { headers: { [header]: prefix + assertion } })
+    expect(response.status).toBe(401)
+  })
+})
