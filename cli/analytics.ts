@@ -87,6 +87,7 @@ const ABOUT = {
 } as const
 
 function toAsk([name = '', ...more]: readonly string[], options: Options): Ask {
+  if (options.json && options.csv) throw usage('--json and --csv are one or the other.')
   const span = toSpan(options)
   const scope = toScope(options, span)
   if (isNameIn(QUERIES, name)) {

@@ -3,6 +3,7 @@
  *
  *     npm run --silent hapax -- --help
  */
+import { admin } from './admin.ts'
 import { analytics } from './analytics.ts'
 import { Failure } from './failure.ts'
 import { openapi } from './openapi.ts'
@@ -10,10 +11,11 @@ import { openapi } from './openapi.ts'
 /** What a command does with its arguments; throws `Failure` when that cannot be done. */
 type Command = (args: string[]) => Promise<void>
 
-const COMMANDS: Readonly<Record<string, Command>> = { analytics, openapi }
+const COMMANDS: Readonly<Record<string, Command>> = { admin, analytics, openapi }
 
 const HELP = `Usage: hapax <command> [options]
 
+  admin      operations that are stuck, and dead letters
   analytics  who reuses keys, where conflicts are, what is stuck
   openapi    the protected routes as OpenAPI, alone or merged into a document of yours
 

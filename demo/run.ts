@@ -9,7 +9,7 @@
 import type { Answer } from './client.ts'
 import { type Row, toRow, toTable } from './report.ts'
 import { type Scene, scenes } from './scenes.ts'
-import { closeStage, lastLinesOf, openStage, readLedger } from './stage.ts'
+import { closeStage, lastLinesOf, openStage, readLedger, readSummary } from './stage.ts'
 
 const startedAt = performance.now()
 
@@ -20,6 +20,7 @@ try {
   for (const scene of scenes) rows.push(await rowOf(scene))
   rows.push(...(await lateEffects()))
   report()
+  await reportFigures()
 } finally {
   await closeStage(stage)
 }
@@ -69,6 +70,14 @@ function report(): void {
   say(
     wrong.length === 0 ? 'every operation happened exactly once' : `${wrong.length} rows are wrong`,
   )
+}
+
+/** The same storm as the operators see it, from the points in the Analytics Engine. */
+async function reportFigures(): Promise<void> {
+  const figures = await readSummary(stage)
+  const shown = ['requests', 'executed', 'blocked', 'mismatches', 'unknown', 'recoveries']
+  const parts = shown.map((name) => `${name} ${String(figures[name] ?? 0)}`)
+  say(`in the analytics: ${parts.join(', ')} (npm start shows them at /_hapax/dashboard)`)
 }
 
 function say(step: string): void {

@@ -6,15 +6,20 @@ import path from 'node:path'
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { AnalyticsEngine } from '../dev/analytics-engine.ts'
+import { createAnalyticsClient, type Row, toApiUrl } from '../src/analytics/client.ts'
+import { toSql } from '../src/analytics/queries.ts'
+import { analyticsVars } from './analytics-vars.ts'
 import { type Answer, type DemoRequest, send } from './client.ts'
 import { type DevServer, freePort, startDevServer } from './dev-server.ts'
 import type { LedgerPage } from './origin/ledger-page.ts'
 
-/** The gateway and the API behind it, each in a server of its own. */
+/** The gateway, the API behind it and what it is measured with, each in a server of its own. */
 export interface Stage {
   /** The directory with what both keep on the disk. */
   readonly state: string
   readonly origin: DevServer
+  readonly analytics: AnalyticsEngine
   /** Another one after a crash, at the same address. */
   gateway: DevServer
 }
@@ -23,25 +28,26 @@ const clientScript = path.join(import.meta.dirname, 'client-process.ts')
 const lookEveryMs = 20
 const callLimitMs = 10_000
 
-/** Starts both at the same time, on fresh state. */
+/** Starts all at the same time, on fresh state. */
 export async function openStage(): Promise<Stage> {
   const state = mkdtempSync(path.join(tmpdir(), 'hapax-demo-'))
-  const port = await freePort()
+  const [port, analytics] = await Promise.all([freePort(), AnalyticsEngine.start()])
   try {
     const [origin, gateway] = await Promise.all([
       startOrigin(state, port),
-      startGateway(state, `http://127.0.0.1:${port}`),
+      startGateway({ state, analytics }, `http://127.0.0.1:${port}`),
     ])
-    return { state, origin, gateway }
+    return { state, origin, gateway, analytics }
   } catch (cause) {
+    await analytics.close()
     rmSync(state, { recursive: true, force: true })
     throw cause
   }
 }
 
-/** Stops both and forgets their state. */
+/** Stops all and forgets their state. */
 export async function closeStage(stage: Stage): Promise<void> {
-  await Promise.all([stage.gateway.kill(), stage.origin.kill()])
+  await Promise.all([stage.gateway.kill(), stage.origin.kill(), stage.analytics.close()])
   rmSync(stage.state, { recursive: true, force: true })
 }
 
@@ -81,7 +87,7 @@ export async function sendFromNewProcess(stage: Stage, request: DemoRequest): Pr
 /** Kills the gateway with all its processes, and starts it again on what it left on the disk. */
 export async function crashGateway(stage: Stage): Promise<void> {
   await stage.gateway.kill()
-  stage.gateway = await startGateway(stage.state, stage.origin.url, stage.gateway.port)
+  stage.gateway = await startGateway(stage, stage.origin.url, stage.gateway.port)
 }
 
 /** What the API did so far, as it says itself. */
@@ -89,6 +95,14 @@ export async function readLedger(stage: Stage): Promise<LedgerPage> {
   const answer = await send(stage.origin.url, { method: 'GET', path: '/ledger' })
   if (answer.kind === 'lost') throw new Error(`No ledger: ${answer.reason}`)
   return JSON.parse(answer.body) as LedgerPage
+}
+
+/** What the points say that the gateway wrote: the figures of every operator. */
+export async function readSummary({ analytics }: Stage): Promise<Row> {
+  const { url, accountId, token } = analytics
+  const client = createAnalyticsClient({ url: toApiUrl(accountId, url), token })
+  const [row = {}] = await client.query(toSql('summary', { since: 0 }))
+  return row
 }
 
 /** The last that both servers wrote. */
@@ -130,11 +144,15 @@ function startOrigin(state: string, port: number): Promise<DevServer> {
   })
 }
 
-function startGateway(state: string, originUrl: string, port?: number): Promise<DevServer> {
+function startGateway(
+  { state, analytics }: Pick<Stage, 'state' | 'analytics'>,
+  originUrl: string,
+  port?: number,
+): Promise<DevServer> {
   return startDevServer({
     config: 'wrangler.toml',
     persistTo: path.join(state, 'gateway'),
-    vars: { ORIGIN_URL: originUrl },
+    vars: { ORIGIN_URL: originUrl, ...analyticsVars(analytics) },
     ...(port === undefined ? {} : { port }),
   })
 }

@@ -43,29 +43,28 @@ function need(environment: Environment, name: string, what: string): string {
 
 /** What an error of the engine means to whoever asked, and what to do about it. */
 export function toFailure(error: AnalyticsError, environment: Environment): Failure {
-  const where = localUrlOf(environment) ?? "Cloudflare's API"
-  const account =
-    localUrlOf(environment) === null ? environment['CLOUDFLARE_ACCOUNT_ID'] : 'it is for'
+  const local = localUrlOf(environment)
+  const where = local ?? "Cloudflare's API"
+  const account = environment[local === null ? 'CLOUDFLARE_ACCOUNT_ID' : 'HAPAX_ANALYTICS_ACCOUNT']
+  const said = `(${error.message})`
   switch (error.kind) {
     case 'unauthorized':
-      return new Failure(`${where} does not know this token (${error.message}).`)
+      return new Failure(`${where} does not know this token ${said}.`)
     case 'forbidden':
       return new Failure(
-        `This token may not read the analytics of the account ${account} (${error.message}). Is it the right account, and has the token ${PERMISSION}?`,
+        `This token may not read the analytics of the account ${account} ${said}. Is it the right account, and has the token ${PERMISSION}?`,
       )
     case 'not-found':
-      return new Failure(`${where} knows no account ${account} (${error.message}).`)
+      return new Failure(`${where} knows no account ${account} ${said}.`)
     case 'no-data':
-      return new Failure(
-        `There is no data: nothing has been written to this dataset yet (${error.message}).`,
-      )
+      return new Failure(`There is no data: nothing has been written to this dataset yet ${said}.`)
     case 'refused':
-      return new Failure(`The query was not accepted (${error.message}).`)
+      return new Failure(`The query was not accepted ${said}.`)
     case 'rate-limited':
-      return new Failure(`${where} takes no more queries for now (${error.message}).`)
+      return new Failure(`${where} takes no more queries for now ${said}.`)
     case 'unreachable':
       return new Failure(`${where} could not be reached: ${reasonOf(error)}`)
     case 'failed':
-      return new Failure(`${where} failed (${error.message}).`)
+      return new Failure(`${where} failed ${said}.`)
   }
 }

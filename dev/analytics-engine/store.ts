@@ -8,10 +8,17 @@ export class Refusal extends Error {
   override readonly name = 'Refusal'
 }
 
+/** Rows that wait to be written together. */
+interface Batch {
+  readonly rows: string[]
+  readonly written: Promise<void>
+}
+
 /** The tables, in a ClickHouse inside of this process: of which there can be one at a time. */
 export class Store {
   readonly #session: Session
   readonly #datasets = new Set<string>()
+  readonly #batches = new Map<string, Batch>()
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(session: Session) {
@@ -20,12 +27,16 @@ export class Store {
 
   /** Adds points. @param dataset Name of a table, made where there is none. */
   write(dataset: string, points: readonly Point[]): Promise<void> {
-    return this.#inTurn(async () => {
-      await this.#open(dataset)
-      const now = Date.now()
-      const values = points.map((point) => toRow(dataset, point, now))
-      if (values.length > 0) await this.#session.insert({ table: dataset, values })
-    })
+    const now = Date.now()
+    const rows = points.map((point) => JSON.stringify(toRow(dataset, point, now)))
+    const waiting = this.#batches.get(dataset)
+    if (waiting !== undefined) {
+      for (const row of rows) waiting.rows.push(row)
+      return waiting.written
+    }
+    const written = this.#inTurn(() => this.#insert(dataset, rows))
+    this.#batches.set(dataset, { rows, written })
+    return written
   }
 
   /** Answers a statement in its format. @throws Refusal */
@@ -42,6 +53,15 @@ export class Store {
   /** Ends when everything before has ended. */
   close(): Promise<void> {
     return this.#inTurn(() => Promise.resolve(this.#session.close()))
+  }
+
+  /** What comes until it is its turn is written along: a table takes few large parts better. */
+  async #insert(dataset: string, rows: readonly string[]): Promise<void> {
+    this.#batches.delete(dataset)
+    await this.#open(dataset)
+    const values = Buffer.from(rows.join('\n'))
+    if (rows.length > 0)
+      await this.#session.insert({ table: dataset, format: 'JSONEachRow', values })
   }
 
   async #open(dataset: string): Promise<void> {
@@ -78,6 +98,7 @@ const SETTINGS = [
   '--output_format_json_quote_64bit_integers=1',
   '--output_format_write_statistics=0',
   '--session_timezone=Etc/UTC',
+  '--max_threads=2',
 ]
 
 function toRefusal(cause: unknown): Error {

@@ -11,7 +11,7 @@ interface Panel {
   readonly title: string
   readonly description: string
   readonly kind: Kind
-  /** In columns, of which a row has 24, and in rows. */
+  /** In columns, of which a row has 24, and in lines: the same for all panels of a row. */
   readonly width: number
   readonly height: number
 }
@@ -141,7 +141,6 @@ const PANELS: readonly Panel[] = [
 
 /** The dashboard, as Grafana imports it. */
 export function toDashboard() {
-  const at = { x: 0, y: 0 }
   return {
     __inputs: [
       {
@@ -162,18 +161,39 @@ export function toDashboard() {
     templating: {
       list: [toVariable('route', 'blob1', 'Route'), toVariable('tenant', 'index1', 'Tenant')],
     },
-    panels: PANELS.map((panel, index) => {
-      if (at.x + panel.width > COLUMNS) Object.assign(at, { x: 0, y: at.y + panel.height })
-      const gridPos = { ...at, w: panel.width, h: panel.height }
-      at.x += panel.width
-      return toPanel(panel, { id: index + 1, gridPos })
-    }),
+    panels: toPlaces(PANELS).map(toPanel),
   }
 }
 
-function toPanel({ query, title, description, kind }: Panel, place: object) {
+interface Place {
+  readonly panel: Panel
+  readonly gridPos: {
+    readonly x: number
+    readonly y: number
+    readonly w: number
+    readonly h: number
+  }
+}
+
+/** Puts panels side by side, and into a new row where one has no room. */
+function toPlaces(panels: readonly Panel[]): Place[] {
+  return panels.reduce<Place[]>((places, panel) => {
+    const { x, y, w, h } = places.at(-1)?.gridPos ?? { x: 0, y: 0, w: 0, h: 0 }
+    const fits = x + w + panel.width <= COLUMNS
+    const gridPos = {
+      ...(fits ? { x: x + w, y } : { x: 0, y: y + h }),
+      w: panel.width,
+      h: panel.height,
+    }
+    return [...places, { panel, gridPos }]
+  }, [])
+}
+
+function toPanel({ panel, gridPos }: Place, index: number) {
+  const { query, title, description, kind } = panel
   return {
-    ...place,
+    id: index + 1,
+    gridPos,
     type: kind,
     title,
     description,

@@ -79,8 +79,9 @@ export async function withRequests(c: AdminContext, view: OperatorView): Promise
   if (client === null) return view
   try {
     const rows = await client.query(toOperationSql(view.id, scopeOf(c.env)))
+    // A point has whole seconds: of what happened in one, the record's own times come first.
     const timeline = [...view.timeline, ...rows.map(toEntry)]
-    return { ...view, timeline: timeline.toSorted((a, b) => Date.parse(a.at) - Date.parse(b.at)) }
+    return { ...view, timeline: timeline.toSorted((a, b) => secondOf(a) - secondOf(b)) }
   } catch {
     // What the record says is shown all the same.
     return view
@@ -105,6 +106,8 @@ async function withRows(
     return refusal(c, 502, `The Analytics Engine did not answer with rows (${error.kind}).`)
   }
 }
+
+const secondOf = ({ at }: TimelineEntry) => Math.floor(Date.parse(at) / 1_000)
 
 function scopeOf(env: HapaxEnv) {
   return { since: Date.now() - LONGEST_MS, dataset: env.HAPAX_DATASET }

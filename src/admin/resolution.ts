@@ -65,14 +65,12 @@ function readHeaders(named: Readonly<Record<string, string>>): Result<HeaderFiel
   return ok(kept)
 }
 
-/** RFC 9110 §5.6.2. The platform takes a field without a name. */
-const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
+/** RFC 9110 §5.1 and §5.5. The platform takes a field without a name, and makes UTF-8 of any other letter. */
+const NAME = /^[!#$%&'*+.^_`|~\w-]+$/
+const VALUE = /^[\t -~]*$/
 
 function toFields(named: Readonly<Record<string, string>>): Headers | null {
-  if (!Object.keys(named).every((name) => TOKEN.test(name))) return null
-  try {
-    return new Headers(Object.entries(named))
-  } catch {
-    return null
-  }
+  const fields = Object.entries(named)
+  const areFields = fields.every(([name, value]) => NAME.test(name) && VALUE.test(value))
+  return areFields ? new Headers(fields) : null
 }

@@ -17,8 +17,10 @@ import { childrenOf, rootOf, type Span } from './json-spans.ts'
 const MAX_PLACES = 64
 /** Of the names of these places altogether, in characters. */
 const MAX_NAMES_LENGTH = 4_096
-/** Pointers that a client is told. */
+/** Pointers that a client is told … */
 const MAX_TOLD = 64
+/** … and their length altogether, in characters as JSON writes them. */
+const MAX_TOLD_LENGTH = 8_192
 const MAX_DEPTH = 8
 /** A larger body is kept as one place: looking into it would cost more than it tells. */
 const MAX_BODY_BYTES = 65_536
@@ -48,12 +50,13 @@ type Content = string | Uint8Array
 
 /**
  * What is compared: each part of a request as a whole, and what query and body hold by its pointer:
- * `body:/amount`. `body:` alone is a body that is a leaf, or one that is not looked into.
+ * `body:/amount`. `body:` alone is a body that is a scalar or, without content, one that is not
+ * looked into. `bytes` is the body as it came: read as another type it is compared by that.
  */
 type Places = ReadonlyMap<string, Content>
 
-/** Their contents are those of the parts. */
-const CLOSED: ReadonlySet<string> = new Set(['query:', 'body:'])
+/** What is not looked into. */
+const CLOSED: ReadonlyMap<string, string> = new Map([['', '']])
 
 /** A digest of each place of a request. */
 export type PlaceDigests = ReadonlyMap<string, string>
@@ -91,23 +94,46 @@ export async function findDifferences(
   const body = readBodyLike(request, pointersIn(known.keys(), 'body:'))
   const comparable = new Map([
     ...toParts(request),
-    ...withPrefix('query:', query.shared),
-    ...withPrefix('body:', body.shared),
+    ...withPrefix('query:', new Map([...CLOSED, ...query.shared])),
+    ...withPrefix('body:', new Map([...CLOSED, ...body.shared])),
   ])
   const own = await digestAll(comparable, digest, key)
-  const changed = [...known.keys()].filter((place) => {
-    return own.get(place) !== known.get(place) && !CLOSED.has(place)
-  })
-  const isOther = (part: Part) => changed.some((place) => place.split(':', 1)[0] === part)
-  const parts = PARTS.filter(isOther)
-  const toPointers = (prefix: string, { added, isRead }: ReadLike) =>
-    [...(isRead ? pointersIn(changed, prefix) : []), ...added].slice(0, MAX_TOLD)
+  const changed = [...known.keys()].filter((place) => own.get(place) !== known.get(place))
+  const parts = toOtherParts(new Set(changed))
+  const toPointers = (part: 'query' | 'body', { added, isRead }: ReadLike) => {
+    if (!isRead || !parts.includes(part)) return []
+    const isClosed = own.get(`${part}:`) === known.get(`${part}:`)
+    return toTold([...pointersIn(changed, `${part}:`), ...(isClosed ? [] : added)])
+  }
   return {
     // What is left to differ has no place of its own.
     parts: parts.length === 0 ? ['body'] : parts,
-    pointers: isOther('media-type') ? [] : toPointers('body:', body),
-    queryPointers: toPointers('query:', query),
+    pointers: parts.includes('media-type') ? [] : toPointers('body', body),
+    queryPointers: toPointers('query', query),
   }
+}
+
+/** What is told of a request as a whole is decided by digests of its wholes. */
+function toOtherParts(changed: ReadonlySet<string>): readonly Part[] {
+  return PARTS.filter((part) => {
+    if (part === 'headers') return [...changed].some((place) => place.startsWith('headers:'))
+    const isSameBytes = part === 'body' && changed.has('media-type') && !changed.has('bytes')
+    return changed.has(part) && !isSameBytes
+  })
+}
+
+/** As many pointers as a client is told; none is the whole. */
+function toTold(pointers: readonly string[]): readonly string[] {
+  let room = MAX_TOLD_LENGTH
+  return pointers
+    .filter((pointer) => pointer !== '')
+    .slice(0, MAX_TOLD)
+    .filter((pointer) => {
+      const { length } = JSON.stringify(pointer)
+      if (length > room) return false
+      room -= length
+      return true
+    })
 }
 
 /** What a request has at the places of another. */
@@ -144,6 +170,7 @@ function toParts(request: ComparedRequest): readonly [string, Content][] {
     ['media-type', `${toTypeText(body.type, head.headers)} ${body.codings.join()}`],
     ...headers,
     ['body', body.canonical.content],
+    ['bytes', body.bytes],
   ]
 }
 
@@ -157,7 +184,7 @@ function toBodyPlaces(request: ComparedRequest): ReadonlyMap<string, string> {
   const found = lookInto(request)
   switch (found.kind) {
     case 'closed':
-      return new Map([['', '']])
+      return CLOSED
     case 'pairs':
       return bounded(toNamed(found.pairs))
     case 'tree':
@@ -205,7 +232,7 @@ function lookInto({ body: { bytes, canonical, type }, rules }: ComparedRequest):
 /** Keeps names apart, unless they are too many or too long. */
 function bounded(named: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
   const isTooMuch = named.size > MAX_PLACES || [...named.keys()].join('').length > MAX_NAMES_LENGTH
-  return isTooMuch ? new Map([['', '']]) : named
+  return isTooMuch ? CLOSED : named
 }
 
 /** Gathers the values of each name, in their order. */
@@ -221,9 +248,8 @@ function toNamed(pairs: readonly Pair[]): ReadonlyMap<string, string> {
 function readNamed(pairs: readonly Pair[], pointers: readonly string[]): ReadLike {
   const named = toNamed(pairs)
   const known = new Set(pointers)
-  const isClosed = known.has('')
   const shared = new Map([...named].filter(([pointer]) => known.has(pointer)))
-  const added = isClosed ? [] : [...named.keys()].filter((pointer) => !known.has(pointer))
+  const added = [...named.keys()].filter((pointer) => !known.has(pointer))
   return { shared, added, isRead: true }
 }
 
@@ -234,13 +260,17 @@ interface Branch {
 }
 
 function toJsonPlaces(text: string, root: Branch): ReadonlyMap<string, string> {
-  const places = openAll(text, [root]).map((branch): [string, string] => {
-    return [branch.pointer, toText(text, branch)]
-  })
-  // An empty document holds nothing that could cover what another adds to it.
-  return new Map(
-    places.filter(([pointer, content]) => pointer !== '' || !/^(?:\{\}|\[\])$/.test(content)),
-  )
+  const branches = openAll(text, [root])
+  if (branches[0] === root) return toWholePlace(text, root)
+  return new Map(branches.map((branch) => [branch.pointer, toText(text, branch)]))
+}
+
+/** The place of a document that is not opened. */
+function toWholePlace(text: string, root: Branch): ReadonlyMap<string, string> {
+  if (openBranch(text, root).length > 0) return CLOSED
+  // What is empty, but for what does not count, holds nothing that could cover what is added to it.
+  const isEmpty = '[{'.includes(text.charAt(root.span.start))
+  return isEmpty ? new Map() : new Map([['', toText(text, root)]])
 }
 
 /** Opens branch after branch, the upper ones first, while there is room for what is in them. */
@@ -266,27 +296,36 @@ function openAll(text: string, closed: readonly Branch[]): readonly Branch[] {
   return branches
 }
 
-/** Opens what the other request had opened, and no more: its bounds are those of both. */
+/**
+ * Opens what the other request had opened, and no more: its bounds are those of both. A name can be
+ * long and have much beneath it, so pointers are made of nothing but what is compared or told.
+ */
 function readTree(text: string, root: Branch, pointers: readonly string[]): ReadLike {
-  const known = new Set(pointers)
-  const opened = new Set(['', ...pointers.flatMap(ancestorsOf)])
+  // Its leaves are the places of the other request.
+  const places = createPointerTree(
+    pointers.filter((pointer) => pointer !== ''),
+    [],
+  )
   const shared: Branch[] = []
   const added: Branch[] = []
-  const visit = (branch: Branch): void => {
-    if (known.has(branch.pointer)) shared.push(branch)
-    else if (opened.has(branch.pointer)) openBranch(text, branch).forEach(visit)
-    else added.push(branch)
+  const visit = (branch: Branch, known: PointerTree | undefined): void => {
+    for (const { token, span } of childrenOf(text, branch.span)) {
+      const rules = branch.rules?.children.get(token)
+      const place = known?.children.get(token)
+      const isTooMuch = place === undefined && added.length >= MAX_TOLD
+      if (rules?.isIgnored === true || isTooMuch) continue
+      const child = { pointer: branch.pointer + toPointer(token), span, rules }
+      if (place === undefined) added.push(child)
+      else if (place.children.size === 0) shared.push(child)
+      else visit(child, place)
+    }
   }
-  visit(root)
+  visit(root, places)
   return {
     shared: new Map(shared.map((branch) => [branch.pointer, toText(text, branch)])),
-    added: openAll(text, added.slice(0, MAX_TOLD)).map(({ pointer }) => pointer),
+    added: openAll(text, added).map(({ pointer }) => pointer),
     isRead: true,
   }
-}
-
-function ancestorsOf(pointer: string): readonly string[] {
-  return [...pointer.matchAll(/\//g)].map(({ index }) => pointer.slice(0, index))
 }
 
 function namesLengthOf(branches: readonly Branch[]): number {

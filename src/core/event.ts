@@ -78,6 +78,48 @@ const SOURCE = '/hapax'
 /** The largest event, in bytes of JSON: a message of Queues may hold 128 KB with what is added to it. */
 export const MAX_EVENT_BYTES = 122_880
 
+/**
+ * Checks an event, and takes what JSON makes of it: nothing that is done to it later changes it.
+ *
+ * @throws {TypeError} When it is no event, its data is not JSON, or it is too large.
+ */
+export function toSendable({ type, to, data, subject }: EmittedEvent): EmittedEvent {
+  if (typeof type !== 'string' || type === '') {
+    throw new TypeError("An event needs a type, such as 'report.requested'.")
+  }
+  if (subject !== undefined && (typeof subject !== 'string' || subject === '')) {
+    throw new TypeError('The subject of an event is a text that is not empty.')
+  }
+  const json = JSON.stringify({ type, to: checkedDestination(to), data, subject }, requireJson)
+  if (new TextEncoder().encode(json).byteLength > MAX_EVENT_BYTES) {
+    const advice = 'Send where its data can be read instead.'
+    throw new TypeError(`An event holds at most ${MAX_EVENT_BYTES} bytes of JSON. ${advice}`)
+  }
+  return JSON.parse(json) as EmittedEvent
+}
+
+/** Only what names a destination, always in the same order: events wait for each other by it. */
+function checkedDestination(to: Destination): Destination {
+  const { to: kind, binding, url } = (to ?? {}) as Record<string, unknown>
+  if (kind === 'queue' && typeof binding === 'string' && binding !== '') {
+    return { to: kind, binding }
+  }
+  const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
+  if (kind === 'webhook' && isUrl) return { to: kind, url }
+  throw new TypeError("An event goes to queue('BINDING') or webhook('https://…').")
+}
+
+/** Refuses what JSON would lose without a word. What is `undefined` is left out, as everywhere. */
+function requireJson(_: string, value: unknown): unknown {
+  const isLost =
+    ['bigint', 'function', 'symbol'].includes(typeof value) ||
+    (typeof value === 'number' && !Number.isFinite(value)) ||
+    value instanceof Map ||
+    value instanceof Set
+  if (isLost) throw new TypeError("An event's data must be JSON.")
+  return value
+}
+
 /** What an event inherits from the request that it comes from. */
 export interface EventOrigin {
   readonly correlationId: string

@@ -45,7 +45,7 @@ const SWEEP_BATCH = 1_000
 /** How soon it is tried again where that fails, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
 
-/** Most events that one alarm delivers. */
+/** Most events that are delivered at once. */
 const EVENT_BATCH = 100
 
 /**
@@ -399,15 +399,7 @@ export class Ledger {
 
   /** Events that may be delivered now: of those with one operation and recipient only the first. */
   listDueEvents(): PendingEvent[] {
-    const now = Date.now()
-    const ahead = new Set<string>()
-    return this.#store.listEvents(EVENT_BATCH).filter((event) => {
-      const { operationId, recipient } = event
-      const line = JSON.stringify([operationId, recipient])
-      const isFirst = !ahead.has(line)
-      ahead.add(line)
-      return isFirst && event.dueAt <= now
-    })
+    return this.#store.listDueEvents(Date.now(), EVENT_BATCH)
   }
 
   /** Takes an event off: it was delivered, or is kept elsewhere. */

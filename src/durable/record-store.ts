@@ -68,6 +68,13 @@ export interface StoreSummary {
  */
 export const PIECE_BYTES = 1_048_512
 
+/**
+ * Of the events with one operation and recipient only the first may be delivered: what stands behind
+ * one that waits is not due, or the alarm would ring for it without a pause.
+ */
+const IS_FIRST = `sequence IN
+  (SELECT min(sequence) FROM event GROUP BY operation_id, json_extract(head, '$.recipient'))`
+
 /** Cuts a body into pieces. */
 export function toPieces(bytes: Uint8Array): Uint8Array[] {
   const pieces: Uint8Array[] = []
@@ -210,10 +217,14 @@ export class RecordStore {
     )
   }
 
-  /** The events that wait, the first ones first, at most `limit` of them. */
-  listEvents(limit: number): PendingEvent[] {
+  /** Events that may be delivered now, the first ones first, at most `limit` of them. */
+  listDueEvents(now: number, limit: number): PendingEvent[] {
     if (!this.#isThere()) return []
-    const rows = this.#sql.exec<EventRow>('SELECT * FROM event ORDER BY sequence LIMIT ?', limit)
+    const rows = this.#sql.exec<EventRow>(
+      `SELECT * FROM event WHERE due_at <= ? AND ${IS_FIRST} ORDER BY sequence LIMIT ?`,
+      now,
+      limit,
+    )
     return Array.from(rows, (row) => ({
       operationId: row.operation_id,
       sequence: row.sequence,
@@ -253,8 +264,9 @@ export class RecordStore {
     return this.#sql
       .exec<StoreSummary & Record<string, SqlStorageValue>>(
         `SELECT count(*) AS operationCount,
-          (SELECT min(due_at) FROM (SELECT due_at FROM operation UNION ALL SELECT due_at FROM event))
-            AS dueAt,
+          (SELECT min(due_at) FROM (
+            SELECT due_at FROM operation UNION ALL SELECT due_at FROM event WHERE ${IS_FIRST}
+          )) AS dueAt,
           (SELECT count(*) FROM garbage) AS garbageCount,
           (SELECT count(*) FROM event) AS eventCount
         FROM operation`,
@@ -278,8 +290,10 @@ export class RecordStore {
   }
 
   #isThere(): boolean {
-    this.#hasTables ||=
-      this.#sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'operation'").toArray().length > 0
+    if (this.#hasTables) return true
+    const sql = "SELECT 1 FROM sqlite_master WHERE name = 'operation'"
+    // An object of an earlier version does not have all of them.
+    if (this.#sql.exec(sql).toArray().length > 0) this.#createTables()
     return this.#hasTables
   }
 

@@ -4,6 +4,7 @@ import type { Policy } from '../config/policy.ts'
 import { toUtf8Text } from '../core/fingerprint/binary-string.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
 import { toCanonicalText } from '../core/fingerprint/json.ts'
+import type { MediaType } from '../core/fingerprint/media-type.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
 import { parsePointer, toPointer } from '../core/fingerprint/pointers.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
@@ -132,9 +133,8 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   if (!read.ok) return read
   const value = valueAt(read.value, pointer)
   if (value === null) return null
-  if (typeof value !== 'string')
-    return { ok: false, error: `The key at ${pointer} is not one string.` }
-  return parsePlainKey(value)
+  if (typeof value === 'string') return parsePlainKey(value)
+  return { ok: false, error: `The key at ${pointer} is not one string.` }
 }
 
 async function readBusiness(
@@ -146,8 +146,8 @@ async function readBusiness(
   const read = await payload.read()
   if (!read.ok) return read
   const values = pointers.map((pointer) => valueAt(read.value, pointer))
-  const texts = values.flatMap((value) => (value === null ? [] : [JSON.stringify(value)]))
-  if (texts.length < values.length) return null
+  if (values.some((value) => value === null || value === NESTED)) return null
+  const texts = values.map((value) => JSON.stringify(value))
   return ok(await c.var.hapax.digest('business key', operationOf(c, policy), ...texts))
 }
 
@@ -156,7 +156,10 @@ interface Literal {
   readonly literal: string
 }
 
-/** A scalar of a body; `null` where there is none, or JSON's own null. */
+/** An object or a list, whose content is of no use here. */
+const NESTED = { literal: 'nested' }
+
+/** A value of a body; `null` where there is none, or JSON's own null. */
 function valueAt(body: ReadBody, pointer: string): string | Literal | null {
   const tokens = parsePointer(pointer)
   if (!tokens.ok) return null
@@ -165,9 +168,10 @@ function valueAt(body: ReadBody, pointer: string): string | Literal | null {
   const text = new TextDecoder().decode(body.bytes)
   const span = findValue(text, tokens.value)
   if (span === null) return null
+  if ('[{'.includes(text.charAt(span.start))) return NESTED
   const literal = toCanonicalText(text.slice(span.start, span.end), undefined)
   if (literal.startsWith('"')) return JSON.parse(literal) as string
-  return literal === 'null' || /^[[{]/.test(literal) ? null : { literal }
+  return literal === 'null' ? null : { literal }
 }
 
 /** The field of a name; of several with one name, all of them. */
@@ -184,14 +188,34 @@ type McpMessage =
 
 /** Only a call of a tool is an operation, and each is sent on its own. */
 async function readMcpCall(payload: Payload): Promise<McpMessage> {
+  const refuse = (fault: Problem): McpMessage => {
+    return { kind: 'refused', problem: fault, source: 'mcp' }
+  }
+  const bytes = await payload.bytes()
+  // What the transport opens and ends its streams and sessions with.
+  if (bytes?.byteLength === 0) return { kind: 'no-operation' }
   const read = await payload.read()
-  if (!read.ok) return { kind: 'refused', problem: read.error, source: 'mcp' }
-  if (read.value.canonical.kind !== 'json') return { kind: 'no-operation' }
+  if (!read.ok) return refuse(read.error)
+  // A server may take more for JSON than the standards do, and would then find a call in it.
+  if (!isPlainJson(read.value)) return refuse(problem('payload-invalid', NO_MESSAGE))
   const text = new TextDecoder().decode(read.value.bytes)
   const call = readCall(text)
   if (call?.method === MCP_METHOD) return { kind: 'call', call }
   const messages = [JSON.parse(text)].flat() as readonly ({ method?: unknown } | null)[]
   if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
   const detail = `A ${MCP_METHOD} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
-  return { kind: 'refused', problem: problem('payload-invalid', detail), source: 'mcp' }
+  return refuse(problem('payload-invalid', detail))
+}
+
+const NO_MESSAGE =
+  'A message of MCP is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
+
+/** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
+function isPlainJson({ canonical, type }: ReadBody): boolean {
+  return canonical.kind === 'json' && charsetsOf(type).every((charset) => charset === 'utf-8')
+}
+
+function charsetsOf(type: MediaType | undefined): readonly string[] {
+  const named = type?.parameters.filter(([name]) => name === 'charset') ?? []
+  return named.map(([, charset]) => charset.toLowerCase())
 }

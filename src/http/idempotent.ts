@@ -15,10 +15,11 @@ import type { WireResponse } from '../core/snapshot.ts'
 import { deliver } from '../durable/delivery.ts'
 import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
+import { recordDelivery } from '../metrics/record-delivery.ts'
 import type { Admitted } from './admit.ts'
 import { explain } from './compare.ts'
 import { mark } from './conclude.ts'
-import { openOutbox, takeEmitted } from './emit.ts'
+import { hasEmitted, openOutbox, takeEmitted } from './emit.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
 import { keepingOf } from './keeping.ts'
@@ -76,8 +77,18 @@ async function nextUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void>
   await next()
   if (c.error !== undefined) return
   const claim = { operationId: crypto.randomUUID(), fence: 1, claimId: crypto.randomUUID() }
-  for (const { event, to } of takeEmitted(c, claim, '')) {
+  const tenant = hasEmitted(c) ? await tenantOf(c) : ''
+  for (const { event, to } of takeEmitted(c, claim, tenant)) {
     c.executionCtx.waitUntil(deliverUnrecorded(c, to, event))
+  }
+}
+
+/** Whose the request is, where that can be told; nobody is turned away for it here. */
+async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
+  try {
+    return (await c.var.hapax.tenant(c)) ?? ''
+  } catch {
+    return ''
   }
 }
 
@@ -86,7 +97,10 @@ async function deliverUnrecorded(
   to: Destination,
   event: CloudEvent,
 ): Promise<void> {
+  const startedAt = Date.now()
   const end = await deliver(c.env, to, event)
+  const status = end.kind === 'delivered' ? 'delivered' : 'dead'
+  recordDelivery(c.env, { event, operationId: null, status, failures: 0, startedAt })
   if (end.kind !== 'delivered') logFault('an event was not delivered', new Error(end.reason))
 }
 

@@ -76,19 +76,28 @@ export async function observe(
   subject: Subject,
 ): Promise<Response> {
   const payload = new Payload(c, policy)
-  const foreseen = foresee(c, policy, payload)
-  // Whoever waits for it hears of a failure; where nobody does, the answer went wrong itself.
-  foreseen.catch(() => {})
+  const foreseen = foresee(c, policy, payload).catch(toNothing)
   // What is announced is a header, so it has to be known before the answer.
   const early = policy.sunset === undefined ? null : await foreseen
-  await payload.bytes()
-  await payload.restore()
+  await putBack(payload).catch(toNothing)
   const answered = await work.untouched()
   const response = correlate(c, early ? tell(c, policy, answered, early) : answered)
   const { status } = response
   const recorded = foreseen.then((known) => record(c, policy, { subject, status }, known))
-  c.executionCtx.waitUntil(recorded.catch((error: unknown) => logFault('nothing observed', error)))
+  c.executionCtx.waitUntil(recorded.catch(toNothing))
   return response
+}
+
+/** Whatever goes wrong while observing is no business of the client's. */
+function toNothing(error: unknown): null {
+  logFault('nothing observed', error)
+  return null
+}
+
+/** Leaves the body, of which all was read that is kept, to whoever answers. */
+async function putBack(payload: Payload): Promise<void> {
+  await payload.bytes()
+  await payload.restore()
 }
 
 /** The one header that an observed answer gets. An upgrade stays as it is: it has no second answer. */
@@ -124,7 +133,8 @@ async function foresee(
   const tenant = await tenantOf(c)
   if (!tenant) return refused(rejected(tenantMissing()), { source })
   const introduced = { operation: operationOf(c, policy), tenant, found }
-  const admission = await admit(c, policy, introduced, payload)
+  // No event is sent, so nothing is asked for that would deliver it.
+  const admission = await admit(c, { ...policy, events: [] }, introduced, payload)
   if (!admission.ok) return refused(rejected(admission.error), { source })
   const admitted = admission.value
   const answer = await claim(c, policy, admitted)

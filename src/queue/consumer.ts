@@ -219,10 +219,13 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   if (!read.ok) throw new Error(read.error.join('\n'))
   const { unknown, lease } = read.value
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
-  if (isForwarding(handle)) app.on(method, '*', protect(options))
-  else app.on(method, '*', idempotent(options), handlerOf(handle))
+  if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
+  else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
   return { app, isHeld: unknown === 'hold', leaseMs: lease, method, path, payload, keys }
 }
+
+/** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */
+const EVERY_PATH = ['/', '/:path{.+}']
 
 /** Values of the payload in a path. */
 export const PLACEHOLDER = /\{(\/[^{}]*)\}/g

@@ -7,8 +7,8 @@ import {
   type Destination,
   type EmittedEvent,
   type EventOrigin,
-  MAX_EVENT_BYTES,
   toEmitted,
+  toSendable,
 } from '../core/event.ts'
 import { backoffMs } from '../core/retry.ts'
 import { deliver } from '../durable/delivery.ts'
@@ -178,8 +178,9 @@ export class D1Outbox {
     const now = this.#now()
     return [events].flat().map((event, index) => {
       const id = operationId === undefined ? crypto.randomUUID() : `${operationId}:${index + 1}`
-      const destination = JSON.stringify(checkedDestination(event.to))
-      const delivered = encode(toEmitted(checkedEvent(event), id, origin, now))
+      const sent = toSendable(event)
+      const destination = JSON.stringify(sent.to)
+      const delivered = JSON.stringify(toEmitted(sent, id, origin, now))
       return this.#db.prepare(this.#sql.insert).bind(id, stream, destination, delivered, now)
     })
   }
@@ -351,44 +352,6 @@ function toDeadEvent(row: DeadRow): DeadEvent {
     createdAt: created_at,
     deadAt: ended_at,
   }
-}
-
-function checkedEvent(event: EmittedEvent): EmittedEvent {
-  if (typeof event.type !== 'string' || event.type === '') {
-    throw new TypeError("An event needs a type, such as 'report.requested'.")
-  }
-  requireText('subject', event.subject)
-  return event
-}
-
-/** Only what names a destination, always in the same order: rows are compared by it. */
-function checkedDestination(to: Destination): Destination {
-  const { to: kind, binding, url } = (to ?? {}) as Record<string, unknown>
-  if (kind === 'queue' && typeof binding === 'string' && binding !== '')
-    return { to: kind, binding }
-  const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
-  if (kind === 'webhook' && isUrl) return { to: kind, url }
-  throw new TypeError("An event goes to queue('BINDING') or webhook('https://…').")
-}
-
-function encode(event: CloudEvent): string {
-  const json = JSON.stringify(event, requireJson)
-  if (new TextEncoder().encode(json).byteLength > MAX_EVENT_BYTES) {
-    const advice = 'Send where its data can be read instead.'
-    throw new TypeError(`An event holds at most ${MAX_EVENT_BYTES} bytes of JSON. ${advice}`)
-  }
-  return json
-}
-
-/** Refuses what JSON would lose without a word. What is `undefined` is left out, as everywhere. */
-function requireJson(_: string, value: unknown): unknown {
-  const isLost =
-    ['bigint', 'function', 'symbol'].includes(typeof value) ||
-    (typeof value === 'number' && !Number.isFinite(value)) ||
-    value instanceof Map ||
-    value instanceof Set
-  if (isLost) throw new TypeError("An event's data must be JSON.")
-  return value
 }
 
 /**

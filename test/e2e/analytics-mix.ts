@@ -3,6 +3,15 @@ import { toDataPoint } from '../../src/metrics/data-point.ts'
 import { NO_FACTS } from '../../src/metrics/no-facts.ts'
 import type { RequestFacts } from '../../src/metrics/request-facts.ts'
 
+declare global {
+  /** As `toDataPoint` fills it: the types of the Workers runtime do not go with those of Node. */
+  interface AnalyticsEngineDataPoint {
+    indexes: string[]
+    blobs: string[]
+    doubles: number[]
+  }
+}
+
 const MINUTE = 60_000
 
 /** The start of a bucket, half an hour or a little more ago. Epoch milliseconds. */
@@ -153,12 +162,12 @@ export const MIX: readonly MixedPoint[] = [
   pointOf({ method: 'EVENT', operation: 'paid.v1', status: 'dead', fence: 3, ageMs: 90 }),
 
   // What no query may count: too old, and of a layout to come.
-  pointOf({}, { stands: 1_000, after: -20 * MINUTE }),
+  pointOf({}, { stands: 1_000, after: -60 * MINUTE }),
   withLayout(2, pointOf({}, { stands: 1_000 })),
 ]
 
 function withLayout(version: number, point: MixedPoint): MixedPoint {
-  return { ...point, doubles: (point.doubles ?? []).with(0, version) }
+  return { ...point, doubles: point.doubles.with(0, version) }
 }
 
 /** Writes points to an engine. */

@@ -502,7 +502,7 @@ describe('AnalyticsEngine', () => {
     await Promise.all(writes)
     const sql = 'SELECT sum(_sample_interval) AS n FROM busy'
     const rows = await Promise.all(Array.from({ length: 20 }, () => client.query(sql)))
-    expect(rows.flat()).toEqual(Array(20).fill({ n: 20 }))
+    expect(rows.flat()).toEqual(Array.from({ length: 20 }, () => ({ n: 20 })))
   })
 })
 

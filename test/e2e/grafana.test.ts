@@ -116,7 +116,7 @@ describe('the alert rules', () => {
 
   /** Evaluates a rule as Grafana does: the sum of each series, then the expression. */
   async function fires(uid: string, dataset: string): Promise<boolean> {
-    const { data = [] } = rules.find((rule) => rule.uid === uid) ?? {}
+    const data = (rules.find((rule) => rule.uid === uid)?.data ?? []) as readonly Entry[]
     const sums: Record<string, number> = {}
     for (const { refId, relativeTimeRange, model } of data.filter(isQuery)) {
       const from = now - relativeTimeRange.from * 1_000
@@ -125,8 +125,8 @@ describe('the alert rules', () => {
       const values = rows.map((row) => Number(row['requests'] ?? row['operations']))
       sums[`Sum${refId}`] = values.reduce((sum, value) => sum + value, 0)
     }
-    const last = data.at(-1)?.model as { expression: string }
-    return runInNewContext(last.expression.replaceAll('$', ''), sums) as boolean
+    const { expression = '' } = data.at(-1)?.model ?? {}
+    return runInNewContext(expression.replaceAll('$', ''), sums) as boolean
   }
 
   const at = (minutesAgo: number, stands = 1) => ({
@@ -216,14 +216,18 @@ describe('the alert rules', () => {
     await write(engine, [...others, ...points], dataset)
     expect(await fires(uid, dataset)).toBe(expected)
   })
-
-  interface RuleQuery {
-    readonly refId: string
-    readonly relativeTimeRange: { readonly from: number }
-    readonly model: { readonly query: string }
-  }
-
-  function isQuery(entry: object): entry is RuleQuery {
-    return 'relativeTimeRange' in entry
-  }
 })
+
+interface Entry {
+  readonly refId: string
+  readonly model: { readonly query?: string; readonly expression?: string }
+}
+
+interface Queried extends Entry {
+  readonly relativeTimeRange: { readonly from: number }
+  readonly model: { readonly query: string }
+}
+
+function isQuery(entry: Entry): entry is Queried {
+  return 'relativeTimeRange' in entry
+}

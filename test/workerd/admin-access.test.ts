@@ -3,6 +3,7 @@ import { sign } from 'hono/jwt'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
 import { createAdmin } from '../../src/admin/admin.ts'
+import { type DeadLetter, directoryOf } from '../../src/durable/directory-guard.ts'
 import { createGateway, credential } from '../../src/hapax.ts'
 import { clientOf } from './gateway.ts'
 import { playOrigin } from './origin.ts'
@@ -136,10 +137,11 @@ describe('the admin API, attacked', () => {
           'content-type': 'application/problem+json',
         })
         // The answer is one and the same, so that it tells nothing of what is there.
-      expect(body).toBe(method === 'HEAD' ? '' : REFUSED)
-    }
-    expectNothing(gateway)
-  })
+        expect(body).toBe(method === 'HEAD' ? '' : REFUSED)
+      }
+      expectNothing(gateway)
+    },
+  )
 
   it.each(['same-origin', 'none'])('takes a change from a browser that says %s', async (site) => {
     const headers = { Authorization: `Bearer ${TOKEN}`, 'Sec-Fetch-Site': site }
@@ -230,6 +232,20 @@ async function makeKey(kid: string) {
   return { secret: secret as never, public: open_ }
 }
 
+const LETTER: DeadLetter = {
+  id: 'letter-of-access',
+  from: 'inbox',
+  destination: null,
+  type: 'work',
+  tenant: null,
+  operationId: null,
+  correlationId: null,
+  reason: 'r',
+  attempts: 1,
+  at: 0,
+  bytes: new Uint8Array([0]),
+}
+
 const nowSeconds = () => Math.floor(Date.now() / 1_000)
 const claimsOf = (over: object = {}) => ({
   aud: [AUD],
@@ -269,6 +285,29 @@ describe('the admin API behind Cloudflare Access', () => {
     const { response, urls } = await come(({ secret }) => sign(claimsOf(), secret, 'RS256'))
     expect(response.status).toBe(200)
     expect(urls).toEqual([`${ISSUER}/cdn-cgi/access/certs`])
+  })
+
+  it('names in the audit whom Access has let in, by what it has verified', async () => {
+    await directoryOf(env).bury(LETTER)
+    const ours = await makeKey('kid-1')
+    playOrigin(() => Response.json({ keys: [ours.public] }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    const response = await clientOf(app, `/_hapax/admin/dead-letters/${LETTER.id}`)('-', {
+      method: 'DELETE',
+      env: ACCESS,
+      headers: {
+        Authorization: '',
+        'Cf-Access-Jwt-Assertion': await sign(claimsOf(), ours.secret, 'RS256'),
+        'Cf-Access-Authenticated-User-Email': 'root@example.com',
+      },
+    })
+    expect(response.status).toBe(204)
+    const [line] = log.mock.calls.map(([text]) => JSON.parse(String(text)) as object)
+    expect(line).toMatchObject({
+      message: 'audit',
+      action: 'dropped',
+      actor: 'access:ops@example.com',
+    })
   })
 
   it.each([

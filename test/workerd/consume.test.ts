@@ -1,27 +1,46 @@
 import {
+  abortAllDurableObjects,
   createExecutionContext,
   createMessageBatch,
   getQueueResult,
+  runDurableObjectAlarm,
+  runInDurableObject,
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { parse } from 'devalue'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
+import type { HapaxEnv } from '../../src/config/env.ts'
+import { openStoredBytes } from '../../src/durable/at-rest.ts'
 import {
+  asClaim,
   asHeader,
   attribute,
+  body,
   business,
+  claim,
   consume,
   type ConsumeOptions,
   createGateway,
+  createWorker,
+  emit,
+  event,
   forward,
   fromHeader,
   type Handlers,
+  header,
+  idempotent,
+  type MessageHandler,
+  messageId,
   protect,
+  queue,
+  type QueueConsumer,
+  type ReceivedMessage,
 } from '../../src/hapax.ts'
 import { clientOf, word } from './gateway.ts'
-import { playOrigin } from './origin.ts'
+import { playOrigin, playSlowOrigin } from './origin.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -29,7 +48,11 @@ afterEach(() => {
 })
 
 const QUEUE = 'work'
+const { OUTBOX } = env as unknown as { OUTBOX: Queue }
 let nth = 0
+
+/** Names what no other test names. */
+const fresh = (word: string) => `${word}-${(nth += 1)}`
 
 interface Sent {
   readonly body: unknown
@@ -37,24 +60,44 @@ interface Sent {
   readonly attempts?: number
 }
 
-function consumerWith(handlers: Handlers, options: Partial<ConsumeOptions> = {}) {
-  const queue = consume(handlers, { tenant: attribute('tenant'), ...options })
-  return async function deliver(...messages: Sent[]) {
-    const batch = createMessageBatch(
-      QUEUE,
-      messages.map(({ body, id, attempts = 1 }) => ({
-        id: id ?? `message-${(nth += 1)}`,
-        timestamp: new Date(),
-        attempts,
-        body,
-      })),
-    )
-    const ctx = createExecutionContext()
-    await queue(batch, env as never, ctx)
-    await waitOnExecutionContext(ctx)
-    const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
-    return { acked: explicitAcks, retried: retryMessages.map(({ msgId }) => msgId) }
+/** Delivers a batch to a consumer, as the platform would, and tells what it was told. */
+async function deliverTo(consumer: QueueConsumer, sent: readonly Sent[], over: object = {}) {
+  const batch = createMessageBatch(
+    QUEUE,
+    sent.map((message) => ({
+      id: message.id ?? fresh('message'),
+      timestamp: new Date(),
+      attempts: message.attempts ?? 1,
+      body: message.body,
+    })),
+  )
+  const delays: (number | undefined)[] = []
+  for (const message of batch.messages) {
+    const retry = message.retry.bind(message)
+    vi.spyOn(message, 'retry').mockImplementation((options) => {
+      delays.push(options?.delaySeconds)
+      retry(options)
+    })
   }
+  const ctx = createExecutionContext()
+  await consumer(batch, { ...env, ...over } as never, ctx)
+  await waitOnExecutionContext(ctx)
+  const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
+  const retried = retryMessages.map(({ msgId }) => msgId)
+  return { acked: explicitAcks, retried, delays }
+}
+
+function consumerWith(handlers: Handlers, options: Partial<ConsumeOptions> = {}, over = {}) {
+  const consumer = consume(handlers, { tenant: attribute('tenant'), ...options })
+  const deliver = (...sent: Sent[]) => deliverTo(consumer, sent, over)
+  /** Delivers one message. @returns What became of it: of a dead letter, the reason. */
+  async function fateOf(message: Sent): Promise<string> {
+    const id = message.id ?? fresh('message')
+    const { retried } = await deliver({ ...message, id })
+    if (retried.length > 0) return 'retry'
+    return (await letterOf(id))?.reason ?? 'ack'
+  }
+  return Object.assign(deliver, { fateOf })
 }
 
 const eventOf = (id: string, data: unknown, over: object = {}) => ({
@@ -67,79 +110,1184 @@ const eventOf = (id: string, data: unknown, over: object = {}) => ({
   ...over,
 })
 
-const letters = async () => {
-  const directory = env.DIRECTORY.getByName('directory')
-  const { entries } = await directory.listLetters({ after: null, limit: 100 })
-  return entries
+const directory = () => env.DIRECTORY.getByName('directory')
+const letterOf = (id: string) => directory().letter(`${QUEUE}:${id}`)
+
+/** What is in a dead letter. */
+async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage> {
+  const letter = await letterOf(id)
+  if (letter === null) throw new Error('There is no such letter.')
+  const opened = await openStoredBytes(
+    { ...env, ...over } as unknown as HapaxEnv,
+    'dead letter',
+    letter.id,
+    letter.bytes,
+  )
+  return parse(new TextDecoder().decode(opened)) as ReceivedMessage
+}
+
+/** The points of messages: operation, status, disposition, correlation, id of the operation. */
+function watchPoints() {
+  const spy = vi.spyOn(env.METRICS, 'writeDataPoint')
+  return () =>
+    spy.mock.calls.flatMap(([point]) => {
+      const blobs = point?.blobs ?? []
+      if (blobs[1] !== 'QUEUE') return []
+      return [
+        {
+          operation: blobs[0],
+          status: blobs[2],
+          disposition: blobs[11],
+          correlationId: blobs[6],
+          operationId: String(blobs[7]),
+        },
+      ]
+    })
+}
+
+const paid = () => Response.json({ paid: true }, { status: 201 })
+
+/** A handler that ends when it is told to. */
+function slowHandler() {
+  const released = Promise.withResolvers<void>()
+  const handler = vi.fn<MessageHandler>(async () => released.promise)
+  return {
+    handler,
+    begun: () => vi.waitUntil(() => handler.mock.calls.length > 0),
+    release: () => released.resolve(),
+  }
 }
 
 describe('consume', () => {
   it('does a message once, however often it is delivered', async () => {
     const handler = vi.fn(async () => ({ ok: true }))
     const deliver = consumerWith({ 'order.paid': handler })
-    const body = eventOf('once', { order: 1 })
-    expect(await deliver({ id: 'a', body })).toEqual({ acked: ['a'], retried: [] })
-    expect(await deliver({ id: 'b', body })).toEqual({ acked: ['b'], retried: [] })
+    const message = { id: 'a', body: eventOf('once', { order: 1 }) }
+    expect(await deliver(message)).toMatchObject({ acked: ['a'], retried: [] })
+    expect(await deliver({ ...message, attempts: 2 })).toMatchObject({ acked: ['a'], retried: [] })
+    expect(await deliver({ ...message, id: 'b' })).toMatchObject({ acked: ['b'], retried: [] })
     expect(handler).toHaveBeenCalledTimes(1)
   })
 
-  it('tries again what said that nothing was done', async () => {
-    const handler = vi.fn(async () => {
-      if (handler.mock.calls.length === 1) throw new HTTPException(503)
+  it('tells every message of a full batch on its own', async () => {
+    const orders: unknown[] = []
+    const deliver = consumerWith({
+      async 'order.paid'({ payload }) {
+        const { order } = payload as { order: number }
+        orders.push(order)
+        if (order === 41) throw new Error('no')
+        if (order === 42) throw new HTTPException(503)
+      },
     })
-    const deliver = consumerWith({ 'order.paid': handler })
-    const body = eventOf('later', { order: 1 })
-    expect(await deliver({ id: 'a1', body })).toEqual({ acked: [], retried: ['a1'] })
-    expect(await deliver({ id: 'a1', body, attempts: 2 })).toEqual({ acked: ['a1'], retried: [] })
-    expect(handler).toHaveBeenCalledTimes(2)
+    const batch = Array.from({ length: 100 }, (_, index): Sent => {
+      const order = index % 70
+      const over = order === 40 ? { type: 'unheard.of' } : {}
+      return { id: `full-${index}`, body: eventOf(`full-${order}`, { order }, over) }
+    })
+    const { acked, retried } = await deliver(...batch)
+    expect(retried).toEqual(['full-42'])
+    expect(new Set(acked)).toEqual(
+      new Set(batch.flatMap(({ id }) => (id === 'full-42' ? [] : [id]))),
+    )
+    const done = Array.from({ length: 70 }, (_, order) => order).filter((order) => order !== 40)
+    expect(orders.toSorted((a, b) => Number(a) - Number(b))).toEqual(done)
+    expect((await letterOf('full-40'))?.reason).toContain('no-handler')
+    expect((await letterOf('full-41'))?.reason).toBe('outcome-unknown')
+    expect(await letterOf('full-42')).toBeNull()
+    expect(await letterOf('full-39')).toBeNull()
   })
 
-  it('is one operation with a request of the same business key', async () => {
-    const origin = playOrigin(() => Response.json({ paid: true }, { status: 201 }))
-    const app = createGateway({ tenant: fromHeader('X-Tenant') })
-    app.post('/payments', protect({ key: business('/order') }))
+  it('handles as many at once as it is told to, and no more', async () => {
+    let [running, most] = [0, 0]
     const deliver = consumerWith(
-      { 'order.paid': forward('/payments') },
-      {
-        key: business('/order'),
-        tenant: asHeader('X-Tenant', attribute('tenant')),
+      async () => {
+        running += 1
+        most = Math.max(most, running)
+        await scheduler.wait(20)
+        running -= 1
       },
+      { concurrency: 3 },
     )
-    const body = eventOf('twin', { order: 'o-1', amount: 5 })
-    expect(await deliver({ id: 'm', body })).toEqual({ acked: ['m'], retried: [] })
-    const response = await clientOf(app, '/payments')('unused', {
-      body: '{"amount":5,"order":"o-1"}',
+    const { acked } = await deliver(
+      ...Array.from({ length: 9 }, () => ({ body: eventOf(fresh('busy'), 1) })),
+    )
+    expect(acked).toHaveLength(9)
+    expect(most).toBe(3)
+  })
+
+  it('gives a handler the message and what it is about', async () => {
+    const handler = vi.fn<MessageHandler>()
+    const deliver = consumerWith(handler)
+    const sent = eventOf(fresh('given'), { order: 'o' }, { correlationid: 'corr-given' })
+    await deliver({ id: 'given', body: sent, attempts: 2 })
+    const [message, context] = handler.mock.calls[0] ?? []
+    expect(message).toMatchObject({
+      id: 'given',
+      queue: QUEUE,
+      attempts: 2,
+      body: sent,
+      type: 'order.paid',
+      payload: { order: 'o' },
+    })
+    expect(context).toMatchObject({ tenant: 'acme', correlationId: 'corr-given' })
+    expect(context?.env.OPERATIONS).toBeDefined()
+  })
+
+  it.each([
+    { when: 'nobody takes its type', handlers: { other: () => {} }, expected: /^no-handler: / },
+    { when: 'a handler takes every type', handlers: { '*': () => {} }, expected: /^ack$/ },
+    { when: 'there is one handler', handlers: () => {}, expected: /^ack$/ },
+  ] as { when: string; handlers: Handlers; expected: RegExp }[])(
+    'takes what has no handler of its own where $when',
+    async ({ handlers, expected }) => {
+      const { fateOf } = consumerWith(handlers)
+      expect(await fateOf({ body: eventOf(fresh('type'), 1) })).toMatch(expected)
+      expect(await fateOf({ body: { tenant: 'acme', id: fresh('untyped') } })).toMatch(expected)
+    },
+  )
+
+  it('prefers the handler of a type to that of every other', async () => {
+    const [own, other] = [vi.fn(), vi.fn()]
+    await consumerWith({ 'order.paid': own, '*': other })({ body: eventOf(fresh('own'), 1) })
+    expect([own.mock.calls.length, other.mock.calls.length]).toEqual([1, 0])
+  })
+
+  it('is asked by the name of the queue', async () => {
+    const consumer = consume(() => {}, { tenant: () => 'acme' })
+    const worker = createWorker(createGateway({ tenant: fromHeader('X-Tenant') }), {
+      queue: { [QUEUE]: consumer },
+    })
+    const ctx = createExecutionContext()
+    const batchOf = (name: string) =>
+      createMessageBatch(name, [{ id: name, timestamp: new Date(), attempts: 1, body: name }])
+    const batch = batchOf(QUEUE)
+    await worker.queue?.(batch, env as never, ctx)
+    expect((await getQueueResult(batch, ctx)).explicitAcks).toEqual([QUEUE])
+    await expect(worker.queue?.(batchOf('other'), env as never, ctx)).rejects.toThrow(
+      'Nothing consumes the queue other.',
+    )
+  })
+})
+
+describe('one operation', () => {
+  /** Types and shapes of two producers that know nothing of each other. */
+  const byShop = (order: string, over: object = {}) =>
+    eventOf(fresh('shop'), { order, amount: 5, ...over })
+  const byBank = (order: string) => ({
+    type: 'charge.settled',
+    tenant: 'acme',
+    charge: { reference: order, cents: 500 },
+  })
+  const ofBank = (sent: unknown) => {
+    const { reference, cents } = (sent as ReturnType<typeof byBank>).charge
+    return { amount: cents / 100, order: reference }
+  }
+  const shared = { key: business('/order'), tenant: asHeader('X-Tenant', attribute('tenant')) }
+
+  it('is what two sources with one business key ask the origin for', async () => {
+    const origin = playOrigin(paid)
+    const deliver = consumerWith(
+      {
+        'order.paid': forward('/payments'),
+        'charge.settled': { handle: forward('/payments'), payload: ofBank },
+      },
+      shared,
+    )
+    const { acked } = await deliver(
+      { id: 's1', body: byShop('o-1') },
+      { id: 's2', body: byBank('o-1') },
+      { id: 's3', body: byShop('o-2') },
+    )
+    expect(acked.toSorted()).toEqual(['s1', 's2', 's3'])
+    expect(origin.requests).toHaveLength(2)
+    expect(await letterOf('s2')).toBeNull()
+  })
+
+  it('is what two sources with one business key ask two handlers for', async () => {
+    const [shop, bank] = [vi.fn(), vi.fn()]
+    const deliver = consumerWith(
+      {
+        'order.paid': { handle: shop, payload: '/data' },
+        'charge.settled': { handle: bank, payload: ofBank },
+      },
+      { ...shared, request: 'POST /reports' },
+    )
+    await deliver({ id: 'h1', body: byShop('o-3') })
+    const { acked } = await deliver({ id: 'h2', body: byBank('o-3') })
+    expect(acked).toEqual(['h2'])
+    expect(await letterOf('h2')).toBeNull()
+    expect([shop.mock.calls.length, bank.mock.calls.length]).toEqual([1, 0])
+  })
+
+  function twins(place: 'origin' | 'worker') {
+    const effect = vi.fn()
+    playOrigin(() => {
+      effect()
+      return paid()
+    })
+    const app = createGateway({ tenant: fromHeader('X-Tenant') })
+    const policy = { key: business('/order') }
+    if (place === 'origin') app.post('/work', protect(policy))
+    else
+      app.post('/work', idempotent(policy), (c) => {
+        effect()
+        return c.json({ by: 'request' })
+      })
+    const request = (order: string, amount: number) =>
+      clientOf(app, '/work')('unused', {
+        body: `{ "amount": ${amount}.0, "order": "${order}" }`,
+        headers: { 'X-Tenant': 'acme' },
+      })
+    const handle =
+      place === 'origin'
+        ? forward('/work')
+        : { request: 'POST /work', handle: async () => ({ by: String(effect()) }) }
+    const deliver = consumerWith({ 'order.paid': handle }, shared)
+    return { effect, request, deliver }
+  }
+
+  describe.each(['origin', 'worker'] as const)('done by the %s', (place) => {
+    it('is a message after its request', async () => {
+      const { effect, request, deliver } = twins(place)
+      const order = fresh('request-first')
+      expect(word(await request(order, 5))).toBe('executed')
+      expect(await deliver.fateOf({ body: byShop(order) })).toBe('ack')
+      expect(effect).toHaveBeenCalledTimes(1)
+    })
+
+    it('is a request after its message', async () => {
+      const { effect, request, deliver } = twins(place)
+      const order = fresh('message-first')
+      expect(await deliver.fateOf({ body: byShop(order) })).toBe('ack')
+      expect(word(await request(order, 5))).toBe('replayed')
+      expect(effect).toHaveBeenCalledTimes(1)
+    })
+
+    it('is not a request for something else', async () => {
+      const { effect, request, deliver } = twins(place)
+      const order = fresh('other-request')
+      expect(word(await request(order, 6))).toBe('executed')
+      expect(await deliver.fateOf({ body: byShop(order) })).toContain('at /amount.')
+      expect(effect).toHaveBeenCalledTimes(1)
+    })
+
+    it('is not that of another tenant', async () => {
+      const { effect, request, deliver } = twins(place)
+      const order = fresh('other-tenant')
+      await request(order, 5)
+      const sent = { ...byShop(order), tenant: 'other' }
+      expect(await deliver.fateOf({ body: sent })).toBe('ack')
+      expect(effect).toHaveBeenCalledTimes(2)
+    })
+  })
+
+  it('is a request on a route with values in its path, where both have its name', async () => {
+    const origin = playOrigin(paid)
+    const app = createGateway({ tenant: fromHeader('X-Tenant') })
+    app.post('/accounts/:account/payments', protect({ key: business('/order') }))
+    const order = fresh('path')
+    const deliver = consumerWith(
+      { 'order.paid': forward('/accounts/{/account}/payments') },
+      { ...shared, operation: 'POST /accounts/:account/payments' },
+    )
+    const data = { order, account: 'a/1' }
+    expect(await deliver.fateOf({ body: eventOf(fresh('e'), data) })).toBe('ack')
+    const response = await clientOf(app, '/accounts/a%2F1/payments')('unused', {
+      body: JSON.stringify(data),
       headers: { 'X-Tenant': 'acme' },
     })
     expect(word(response)).toBe('replayed')
-    expect(origin.requests).toHaveLength(1)
-  })
-
-  it('keeps what can never be done as a dead letter, and goes on with the others', async () => {
-    const handler = vi.fn(async () => {})
-    const deliver = consumerWith({ 'order.paid': handler })
-    const result = await deliver(
-      { id: 'p1', body: eventOf('poison', { a: 1 }, { type: 'unheard.of' }) },
-      { id: 'p2', body: eventOf('fine', { a: 1 }) },
-      { id: 'p3', body: eventOf('fine', { a: 2 }) },
-    )
-    expect(result.acked.toSorted()).toEqual(['p1', 'p2', 'p3'])
-    expect(handler).toHaveBeenCalledTimes(1)
-    const reasons = (await letters()).map(({ id, reason }) => [id, reason])
-    expect(reasons).toContainEqual(['work:p1', expect.stringContaining('no-handler')])
-    expect(reasons).toContainEqual([
-      expect.stringMatching(/^work:p[23]$/),
-      expect.stringContaining('They differ in body, at /a.'),
+    expect(origin.requests.map(({ url }) => new URL(url).pathname)).toEqual([
+      '/accounts/a%2F1/payments',
     ])
   })
 
-  it('holds what threw', async () => {
-    const handler = vi.fn(async () => {
+  it.each([
+    { with: 'a verified claim', secret: undefined, issuer: 'https://id' },
+    { with: 'a verified claim under a secret', secret: 'digest-key-'.repeat(4), issuer: undefined },
+  ])('has one tenant with $with', async ({ secret, issuer }) => {
+    const origin = playOrigin(paid)
+    const over = { HAPAX_DIGEST_KEY: secret }
+    const app = createGateway({
+      async authenticate(c, next) {
+        c.set('jwtPayload' as never, { sub: 7, ...(issuer && { iss: issuer }) } as never)
+        await next()
+      },
+      tenant: claim('sub'),
+    })
+    app.post('/payments', protect({ key: body('/order') }))
+    const order = fresh('claim')
+    const deliver = consumerWith(
+      { 'order.paid': forward('/payments') },
+      { key: body('/order'), tenant: asClaim('sub', attribute('user'), issuer) },
+      over,
+    )
+    expect(await deliver.fateOf({ body: eventOf('e', { order }, { user: 7 }) })).toBe('ack')
+    const options = { body: JSON.stringify({ order }), env: over }
+    expect(word(await clientOf(app, '/payments')('unused', options))).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each(['plain', 'with blanks', 'with "quotes" and \\', 'a,b', 'x'.repeat(255)])(
+    'has one key: %s',
+    async (key) => {
+      const origin = playOrigin(paid)
+      const app = createGateway({ tenant: fromHeader('X-Tenant') })
+      app.post('/payments', protect({ key: header('Idempotency-Key') }))
+      const deliver = consumerWith(
+        { 'order.paid': forward('/payments') },
+        { ...shared, key: attribute('key') },
+      )
+      expect(await deliver.fateOf({ body: eventOf('e', { a: 1 }, { key }) })).toBe('ack')
+      const field = `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
+      const options = { body: '{"a":1}', headers: { 'X-Tenant': 'acme' } }
+      expect(word(await clientOf(app, '/payments')(field, options))).toBe('replayed')
+      expect(origin.requests).toHaveLength(1)
+    },
+  )
+})
+
+describe('the key of a message', () => {
+  const twice = async (options: Partial<ConsumeOptions>, one: Sent, other: Sent) => {
+    const handler = vi.fn()
+    const { fateOf } = consumerWith(handler, options)
+    expect(await fateOf(one)).toBe('ack')
+    await fateOf(other)
+    return handler.mock.calls.length
+  }
+  const same = { a: 1 }
+
+  it.each([
+    { of: 'an event', over: {}, expected: 1 },
+    { of: 'another event', over: { id: 'other' }, expected: 2 },
+    { of: 'an event of another source', over: { source: '/other' }, expected: 2 },
+    { of: 'an event of another tenant', over: { tenant: 'other' }, expected: 2 },
+  ])('is that of $of', async ({ over, expected }) => {
+    const sent = eventOf(fresh('e'), same)
+    expect(await twice({}, { body: sent }, { body: { ...sent, ...over } })).toBe(expected)
+  })
+
+  it('is its own id where it is no event', async () => {
+    const sent = { body: { tenant: 'acme', same: true } }
+    const id = fresh('m')
+    expect(await twice({}, { ...sent, id }, { ...sent, id, attempts: 2 })).toBe(1)
+    expect(await twice({}, sent, sent)).toBe(2)
+  })
+
+  it.each([
+    { where: 'an attribute', key: attribute('k') },
+    { where: 'a function', key: ({ body: sent }: ReceivedMessage) => (sent as { k: string }).k },
+    { where: 'a string of the payload', key: body('/k') },
+    { where: 'values of the payload', key: business('/k', '/n') },
+    { where: 'the first that it has', key: [attribute('none'), body('/none'), attribute('k')] },
+    {
+      where: 'the first of event and message',
+      key: [event(), messageId(), attribute('k')],
+      expected: 2,
+    },
+  ])('stands in $where', async ({ key, expected = 1 }) => {
+    const sent = { tenant: 'acme', k: fresh('k'), n: 1 }
+    expect(await twice({ key }, { body: sent }, { body: sent })).toBe(expected)
+    expect(await twice({ key }, { body: sent }, { body: { ...sent, k: fresh('k') } })).toBe(
+      expected === 1 ? 1 : 2,
+    )
+  })
+
+  it.each([
+    { are: 'letters of other scripts', one: 'schlüssel-鍵', other: 'schlüssel-匙' },
+    {
+      are: 'longer than a header field may be',
+      one: `${'k'.repeat(300)}a`,
+      other: `${'k'.repeat(300)}b`,
+    },
+    { are: 'alike but for quotes', one: 'quoted', other: '"quoted"' },
+    { are: 'alike but for a blank', one: 'blank', other: 'blank ' },
+    { are: 'alike but for case', one: 'case', other: 'CASE' },
+    { are: 'line breaks', one: 'a\nb', other: 'a\r\nb' },
+  ])('is told from another where they are $are', async ({ one, other }) => {
+    const bodyOf = (k: string) => ({ body: { tenant: 'keys', k: `${k}` } })
+    const key = attribute('k')
+    const payload = () => 'the same'
+    expect(await twice({ key, payload }, bodyOf(one), bodyOf(one))).toBe(1)
+    expect(await twice({ key, payload }, bodyOf(`x${one}`), bodyOf(`x${other}`))).toBe(2)
+  })
+
+  it('is told from another where one has quotes around it', async () => {
+    const bodyOf = (k: string) => ({ body: { tenant: 'acme', k } })
+    const options = { key: attribute('k'), payload: () => 'the same' }
+    expect(await twice(options, bodyOf('around'), bodyOf('"around"'))).toBe(2)
+  })
+
+  it('makes a message without one a dead letter', async () => {
+    const { fateOf } = consumerWith(() => {}, { key: [attribute('k'), business('/k')] })
+    expect(await fateOf({ body: eventOf(fresh('e'), same) })).toBe(
+      'key-missing: the message has no key where its policy looks for one',
+    )
+  })
+})
+
+describe('a message that can never be done', () => {
+  it('is a dead letter that names where it differs, and holds all of it', async () => {
+    const handler = vi.fn()
+    const { fateOf } = consumerWith(handler)
+    const sent = eventOf(fresh('e'), { amount: 1, to: { name: 'ann' } })
+    await fateOf({ body: sent })
+    const other = { ...sent, data: { amount: 2, to: { name: 'bob' } }, correlationid: 'corr-m' }
+    const reason = await fateOf({ id: 'differs', body: other, attempts: 3 })
+    expect(reason).toContain('They differ in body, at /amount, /to/name.')
+    expect(reason).not.toMatch(/ann|bob/)
+    expect(handler).toHaveBeenCalledTimes(1)
+    const { bytes: _, ...head } = (await letterOf('differs')) ?? {}
+    expect(head).toEqual({
+      id: 'work:differs',
+      from: 'inbox',
+      destination: null,
+      type: QUEUE,
+      tenant: 'acme',
+      operationId: expect.any(String),
+      correlationId: 'corr-m',
+      reason,
+      attempts: 3,
+      at: expect.any(Number),
+    })
+    expect(await contentOf('differs')).toEqual({
+      id: 'differs',
+      queue: QUEUE,
+      body: other,
+      attempts: 3,
+      timestamp: expect.any(Date),
+    })
+  })
+
+  it.each([
+    {
+      when: 'says nothing of its tenant',
+      over: { tenant: undefined },
+      expected: /^tenant-missing: /,
+    },
+    { when: 'has no tenant', over: { tenant: '' }, expected: /^tenant-missing: / },
+    { when: 'has bytes that are none', over: { data_base64: '%' }, expected: /^payload-invalid: / },
+    {
+      when: 'says something twice',
+      over: { data: '{"a":1,"a":2}' },
+      expected: /^payload-invalid: /,
+    },
+    { when: 'is half a letter', over: { data: { a: '\uD800' } }, expected: /^payload-invalid: / },
+    {
+      when: 'is larger than allowed',
+      over: { data: 'x'.repeat(65) },
+      expected: /^payload-too-large: /,
+    },
+  ])('is a dead letter where it $when', async ({ over, expected }) => {
+    const handler = vi.fn()
+    const { fateOf } = consumerWith(handler, { limits: { request: 64 } })
+    expect(await fateOf({ body: eventOf(fresh('e'), 1, over) })).toMatch(expected)
+    expect(handler).not.toHaveBeenCalled()
+  })
+
+  it('is a dead letter where it contains itself', async () => {
+    const sent: Record<string, unknown> = { tenant: 'acme' }
+    sent['self'] = sent
+    expect(await consumerWith(() => {}).fateOf({ id: 'circle', body: sent })).toMatch(
+      /^payload-invalid: /,
+    )
+    const content = (await contentOf('circle')).body as typeof sent
+    expect(content['self']).toBe(content)
+  })
+
+  it.each([
+    { what: 'the path above', value: '..' },
+    { what: 'the same path', value: '.' },
+    { what: 'no letter', value: '' },
+    { what: 'nothing', value: undefined },
+    { what: 'half a letter', value: '\uDFFF' },
+    { what: 'a number that lost digits', value: 2 ** 53 },
+    { what: 'a boolean', value: true },
+    { what: 'an object', value: { a: 1 } },
+  ])('is a dead letter where its path has no place for $what', async ({ value }) => {
+    const origin = playOrigin(paid)
+    const { fateOf } = consumerWith({ 'order.paid': forward('/orders/{/id}/pay') })
+    const data = { id: value, pad: 1 }
+    expect(await fateOf({ body: eventOf(fresh('e'), data) })).toMatch(/^payload-invalid: /)
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('is tried again where its dead letter cannot be kept', async () => {
+    const bury = vi.fn(async () => {
       throw new Error('no')
     })
-    const deliver = consumerWith({ 'order.paid': handler })
-    const body = eventOf('threw', { a: 1 })
-    expect((await deliver({ id: 't1', body })).acked).toEqual(['t1'])
-    expect((await letters()).find(({ id }) => id === 'work:t1')?.reason).toBe('outcome-unknown')
+    const broken = { DIRECTORY: { getByName: () => ({ bury }) } }
+    const consumer = consume({ other: () => {} }, { tenant: attribute('tenant') })
+    const sent = { id: 'unburied', body: eventOf(fresh('e'), 1), attempts: 99 }
+    const result = await deliverTo(consumer, [sent], broken)
+    expect(result).toMatchObject({ acked: [], retried: ['unburied'] })
+    expect(bury).toHaveBeenCalledTimes(1)
+    expect((await deliverTo(consumer, [sent])).acked).toEqual(['unburied'])
+    expect((await letterOf('unburied'))?.reason).toContain('no-handler')
+  })
+
+  it('is a dead letter after all where the first could not be kept, whatever came of it', async () => {
+    const broken = { DIRECTORY: { getByName: () => ({ bury: () => Promise.reject(new Error()) }) } }
+    const handler = vi.fn(() => {
+      throw new HTTPException(422)
+    })
+    const consumer = consume(handler, { tenant: attribute('tenant') })
+    const sent = { id: 'later', body: eventOf(fresh('e'), 1) }
+    expect((await deliverTo(consumer, [sent], broken)).retried).toEqual(['later'])
+    expect((await deliverTo(consumer, [{ ...sent, attempts: 2 }])).acked).toEqual(['later'])
+    expect((await letterOf('later'))?.reason).toBe('failed')
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it.each([
+    { how: 'sealed, where there is a secret', secret: 's'.repeat(32), isReadable: false },
+    { how: 'in clear, where there is none', secret: undefined, isReadable: true },
+  ])('is kept $how', async ({ secret, isReadable }) => {
+    const over = { HAPAX_SEAL_KEY: secret }
+    const { fateOf } = consumerWith({ other: () => {} }, {}, over)
+    const id = fresh('sealed')
+    const sent = eventOf(id, { card: 'marked-card' })
+    await fateOf({ id, body: sent })
+    const stored = await runInDurableObject(directory(), (_, { storage }) =>
+      storage.sql.exec('SELECT head, bytes FROM letter WHERE id = ?', `${QUEUE}:${id}`).one(),
+    )
+    expect(stored['head']).not.toContain('marked-card')
+    const bytes = new TextDecoder().decode(stored['bytes'] as ArrayBuffer)
+    expect(bytes.includes('marked-card')).toBe(isReadable)
+    expect((await contentOf(id, over)).body).toEqual(sent)
+  })
+})
+
+describe('a message that can be tried again', () => {
+  const unavailable = () => {
+    throw new HTTPException(503)
+  }
+
+  it.each([
+    { attempts: 1, options: {}, expected: 3 },
+    { attempts: 3, options: {}, expected: 10 },
+    { attempts: 1, options: { retry: { base: '8s' } }, expected: 4 },
+    { attempts: 3, options: { retry: { base: '1s', cap: '3s' } }, expected: 2 },
+    { attempts: 2, options: { retry: { base: '12h', cap: '12h' } }, expected: 21_600 },
+    { attempts: 1, options: { retry: { base: 0 } }, expected: 0 },
+  ] as const)('comes back as $options says', async ({ attempts, options, expected }) => {
+    vi.spyOn(Math, 'random').mockReturnValue(0.5)
+    const deliver = consumerWith(unavailable, options)
+    const { retried, delays } = await deliver({ body: eventOf(fresh('e'), 1), attempts })
+    expect(retried).toHaveLength(1)
+    expect(delays).toEqual([expected])
+  })
+
+  it.each([
+    { of: 'the default', options: {}, over: {}, expected: 30 },
+    { of: 'all messages', options: { lease: '45s' }, over: {}, expected: 45 },
+    { of: 'its type', options: { lease: '45s' }, over: { lease: '90s' }, expected: 90 },
+  ] as const)('comes back after the lease of $of while another runs', async (row) => {
+    const { handler, begun, release } = slowHandler()
+    const deliver = consumerWith(
+      { 'order.paid': { handle: handler, ...row.over } },
+      { wait: 0, retry: { base: 0 }, ...row.options },
+    )
+    const sent = eventOf(fresh('e'), 1)
+    const first = deliver({ id: 'runs', body: sent })
+    await begun()
+    const second = await deliver({ id: 'waits', body: sent })
+    expect(second).toMatchObject({ acked: [], retried: ['waits'], delays: [row.expected] })
+    release()
+    expect((await first).acked).toEqual(['runs'])
+    expect((await deliver({ id: 'waits', body: sent, attempts: 2 })).acked).toEqual(['waits'])
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('waits for another that ends in time', async () => {
+    const { handler, begun, release } = slowHandler()
+    const deliver = consumerWith(handler)
+    const sent = eventOf(fresh('e'), 1)
+    const first = deliver({ body: sent })
+    await begun()
+    const second = deliver({ id: 'joins', body: sent })
+    await scheduler.wait(50)
+    release()
+    expect([(await first).retried, (await second).acked]).toEqual([[], ['joins']])
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it.each([
+    { attempts: 3, options: {}, expected: 'retry' },
+    { attempts: 4, options: {}, expected: 'retries-exhausted: not-executed' },
+    { attempts: 1, options: { retry: { attempts: 2 } }, expected: 'retry' },
+    {
+      attempts: 2,
+      options: { retry: { attempts: 2 } },
+      expected: 'retries-exhausted: not-executed',
+    },
+    {
+      attempts: 1,
+      options: { retry: { attempts: 1 } },
+      expected: 'retries-exhausted: not-executed',
+    },
+  ])(
+    'is $expected at delivery $attempts with $options',
+    async ({ attempts, options, expected }) => {
+      const { fateOf } = consumerWith(unavailable, options)
+      expect(await fateOf({ body: eventOf(fresh('e'), 1), attempts })).toBe(expected)
+    },
+  )
+
+  it.each([
+    { attempts: 3, expected: 'retry' },
+    { attempts: 4, expected: 'retries-exhausted: fault' },
+  ])('is $expected at delivery $attempts where it cannot be read', async (row) => {
+    const { fateOf } = consumerWith(() => {}, {
+      tenant: () => {
+        throw new Error('no')
+      },
+    })
+    expect(await fateOf({ body: 1, attempts: row.attempts })).toBe(row.expected)
+  })
+
+  it('waits for a deployment that is mended', async () => {
+    const { fateOf } = consumerWith(() => {}, { snapshot: { seal: true } })
+    expect(await fateOf({ body: eventOf(fresh('e'), 1) })).toBe('retry')
+  })
+})
+
+describe('the end of a handler', () => {
+  const endOf = (handler: MessageHandler, options: Partial<ConsumeOptions> = {}) =>
+    consumerWith(handler, options).fateOf({ body: eventOf(fresh('e'), 1) })
+
+  it.each([
+    { what: 'returns nothing', handler: () => {}, expected: 'ack' },
+    { what: 'returns a value', handler: async () => ({ a: 1 }), expected: 'ack' },
+    {
+      what: 'returns a response',
+      handler: () => new Response('x', { status: 202 }),
+      expected: 'ack',
+    },
+    { what: 'returns 404', handler: () => new Response('x', { status: 404 }), expected: 'failed' },
+    { what: 'returns 503', handler: () => new Response('x', { status: 503 }), expected: 'retry' },
+    {
+      what: 'returns 500',
+      handler: () => new Response('x', { status: 500 }),
+      expected: 'outcome-unknown',
+    },
+    {
+      what: 'returns what JSON cannot hold',
+      handler: () => ({ a: 1n }),
+      expected: 'outcome-unknown',
+    },
+  ] as { what: string; handler: MessageHandler; expected: string }[])(
+    'that $what is $expected',
+    async ({ handler, expected }) => {
+      expect(await endOf(handler)).toBe(expected)
+    },
+  )
+
+  it.each([
+    { error: new HTTPException(503), expected: 'retry' },
+    { error: new HTTPException(429), expected: 'retry' },
+    { error: new HTTPException(422), expected: 'failed' },
+    { error: new HTTPException(500), expected: 'outcome-unknown' },
+    { error: new TypeError('no'), expected: 'outcome-unknown' },
+    { error: 'no', expected: 'outcome-unknown' },
+  ])('that throws $error is $expected', async ({ error, expected }) => {
+    const handler = () => {
+      throw error
+    }
+    expect(await endOf(handler)).toBe(expected)
+  })
+
+  it('means what the policy says of its status', async () => {
+    const handler = () => new Response('x', { status: 404 })
+    expect(await endOf(handler, { outcomes: { '404': 'succeeded' } })).toBe('ack')
+  })
+
+  it('that is unknown is done again where the policy says so', async () => {
+    const handler = vi.fn(() => {
+      if (handler.mock.calls.length === 1) throw new Error('no')
+    })
+    const { fateOf } = consumerWith(handler, { unknown: 'resend' })
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    expect(await fateOf(sent)).toBe('retry')
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe('ack')
+    expect(handler).toHaveBeenCalledTimes(2)
+  })
+
+  it('that is unknown and held is never done again', async () => {
+    const handler = vi.fn(() => {
+      throw new Error('no')
+    })
+    const { fateOf } = consumerWith(handler)
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    expect(await fateOf(sent)).toBe('outcome-unknown')
+    expect(await fateOf({ ...sent, id: fresh('m') })).toBe('outcome-unknown')
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('leaves what it has emitted with its result, and only then', async () => {
+    const points = watchPoints()
+    const outbox = vi.spyOn(OUTBOX, 'send').mockResolvedValue(undefined as never)
+    const deliver = consumerWith((message, ctx) => {
+      ctx.emit({ type: 'report.made', data: message.payload, to: queue('OUTBOX') })
+      if (message.payload === 'bad') throw new Error('no')
+      if (message.payload === 'later') throw new HTTPException(503)
+    })
+    for (const data of ['good', 'bad', 'later']) await deliver({ body: eventOf(fresh('e'), data) })
+    for (const { operationId } of points())
+      await runDurableObjectAlarm(env.OPERATIONS.getByName(operationId))
+    await vi.waitUntil(() => outbox.mock.calls.length > 0)
+    expect(outbox.mock.calls.map(([sent]) => sent)).toEqual([
+      expect.objectContaining({ type: 'report.made', data: 'good', tenant: 'acme' }),
+    ])
+  })
+
+  it('is not for emit() without its context', async () => {
+    const { fateOf } = consumerWith((_, ctx) => {
+      emit(ctx as never, { type: 'x', to: queue('OUTBOX') })
+    })
+    expect(await fateOf({ body: eventOf(fresh('e'), 1) })).toBe('outcome-unknown')
+  })
+})
+
+describe('a delivery that is lost', () => {
+  it.each([
+    { under: 'hold', calls: 1, expected: 'outcome-unknown' },
+    { under: 'resend', calls: 2, expected: 'ack' },
+  ] as const)('while its handler runs is $expected under $under', async (row) => {
+    vi.useFakeTimers({ toFake: ['Date'] })
+    const { handler, begun, release } = slowHandler()
+    handler.mockImplementationOnce(handler.getMockImplementation() as MessageHandler)
+    const { fateOf, ...rest } = consumerWith(handler, { unknown: row.under })
+    expect(rest).toEqual({})
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const first = fateOf(sent)
+    await begun()
+    handler.mockImplementation(() => {})
+    vi.setSystemTime(Date.now() + 31_000)
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe(row.expected)
+    expect(handler).toHaveBeenCalledTimes(row.calls)
+    release()
+    // The late owner's result counts where nobody has taken over; its letter stays for the operator.
+    await first
+    expect(await fateOf({ ...sent, id: fresh('m'), attempts: 3 })).toBe('ack')
+    expect(handler).toHaveBeenCalledTimes(row.calls)
+  })
+
+  it.each([
+    { under: 'hold', calls: 1, expected: 'outcome-unknown' },
+    { under: 'resend', calls: 2, expected: 'ack' },
+  ] as const)('while the origin works is $expected under $under', async (row) => {
+    const origin = playSlowOrigin(paid)
+    const { fateOf } = consumerWith({ 'order.paid': forward('/payments') }, { unknown: row.under })
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const first = fateOf(sent)
+    await origin.asked()
+    await abortAllDurableObjects()
+    origin.release()
+    await first
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe(row.expected)
+    expect(origin.requests).toHaveLength(row.calls)
+  })
+
+  it('with the object of a handler that still runs is done once', async () => {
+    const { handler, begun, release } = slowHandler()
+    const { fateOf } = consumerWith(handler)
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const first = fateOf(sent)
+    await begun()
+    await abortAllDurableObjects()
+    release()
+    expect(await first).toBe('ack')
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe('ack')
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+})
+
+describe('a message that is forwarded', () => {
+  it('is to the origin what a request would be', async () => {
+    const origin = playOrigin(paid)
+    const deliver = consumerWith({
+      'order.paid': forward('/orders/{/id}/pay?by={/by~1whom}', { method: 'PUT' }),
+    })
+    const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const data = { id: 'o 1/2', 'by/whom': 5 }
+    const ties = { correlationid: 'corr-forward', traceparent: trace }
+    await deliver({ body: eventOf(fresh('e'), data, ties) })
+    const [request] = origin.requests
+    expect(request?.method).toBe('PUT')
+    expect(new URL(request?.url ?? '').pathname).toBe('/orders/o%201%2F2/pay')
+    expect(new URL(request?.url ?? '').search).toBe('?by=5')
+    expect(await request?.json()).toEqual(data)
+    const headers = Object.fromEntries(request?.headers ?? [])
+    expect(headers).toMatchObject({
+      'content-type': 'application/json',
+      'x-correlation-id': 'corr-forward',
+      traceparent: trace,
+      'idempotency-attempt': '1',
+      'idempotency-key': expect.any(String),
+    })
+    expect(Object.keys(headers).filter((name) => name.startsWith('hapax-'))).toEqual([])
+  })
+
+  it.each([
+    { of: 'text', data: { data: 'hello' }, type: 'text/plain; charset=utf-8', expected: 'hello' },
+    { of: 'JSON', data: { data: [1] }, type: 'application/json', expected: '[1]' },
+    {
+      of: 'bytes',
+      data: { data_base64: btoa('\0\xFF') },
+      type: 'application/octet-stream',
+      expected: '\0\uFFFD',
+    },
+  ])('has the type of $of', async ({ data, type, expected }) => {
+    const origin = playOrigin(paid)
+    const { data: _, ...rest } = eventOf(fresh('e'), null)
+    await consumerWith(forward('/payments'))({ body: { ...rest, ...data } })
+    const [request] = origin.requests
+    expect(request?.headers.get('content-type')).toBe(type)
+    expect(await request?.text()).toBe(expected)
+  })
+
+  it.each([
+    { status: 201, expected: 'ack' },
+    { status: 422, expected: 'failed' },
+    { status: 503, expected: 'retry' },
+    { status: 500, expected: 'outcome-unknown' },
+  ])('is $expected when the origin answers $status', async ({ status, expected }) => {
+    playOrigin(() => Response.json({ a: 1 }, { status, headers: { 'Content-Length': '7' } }))
+    const { fateOf } = consumerWith(forward('/payments'))
+    expect(await fateOf({ body: eventOf(fresh('e'), 1) })).toBe(expected)
+  })
+
+  it.each([
+    { status: 200, expected: 'ack' },
+    { status: 422, expected: 'failed' },
+  ])('is $expected when $status has come to its end, and not before', async (row) => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = writable.getWriter()
+    const origin = playOrigin(() => new Response(readable, { status: row.status }))
+    const { fateOf } = consumerWith(forward('/payments'))
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    let fate: string | null = null
+    const done = fateOf(sent).then((end) => (fate = end))
+    await vi.waitUntil(() => origin.requests.length > 0)
+    await writer.write(new TextEncoder().encode('begun'))
+    await scheduler.wait(100)
+    expect(fate).toBeNull()
+    await writer.close()
+    expect(await done).toBe(row.expected)
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe(row.expected)
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('is unknown when its answer breaks off', async () => {
+    const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+    const writer = writable.getWriter()
+    const origin = playOrigin(() => new Response(readable))
+    const { fateOf } = consumerWith(forward('/payments'))
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const done = fateOf(sent)
+    await vi.waitUntil(() => origin.requests.length > 0)
+    await writer.write(new TextEncoder().encode('begun'))
+    await writer.abort(new Error('gone')).catch(() => {})
+    expect(await done).toBe('outcome-unknown')
+    expect(await fateOf({ ...sent, attempts: 2 })).toBe('outcome-unknown')
+    expect(origin.requests).toHaveLength(1)
+  })
+})
+
+describe('the body of a message', () => {
+  it.each([
+    { of: 'JSON', sent: { a: [1, 'x', null] } },
+    { of: 'text', sent: 'hello' },
+    { of: 'bytes', sent: new Uint8Array([0, 255]).buffer },
+    {
+      of: 'v8',
+      sent: {
+        map: new Map([['a', new Date(5)]]),
+        set: new Set([1]),
+        large: 9_007_199_254_740_993n,
+        none: Number.NaN,
+        bytes: new Uint8Array([1]).buffer,
+      },
+    },
+  ])('may be $of', async ({ sent }) => {
+    const handler = vi.fn<MessageHandler>()
+    const { fateOf } = consumerWith(handler, { tenant: () => 'acme', key: () => fresh('once') })
+    expect(await fateOf({ body: sent })).toBe('ack')
+    expect(handler.mock.calls[0]?.[0].payload).toEqual(sent)
+    const other = consumerWith({ other: () => {} }, { tenant: () => 'acme' })
+    const id = fresh('kept')
+    await other.fateOf({ id, body: sent })
+    expect((await contentOf(id)).body).toEqual(sent)
+  })
+
+  it.each([
+    { of: 'dates', one: { at: new Date(0) }, other: { at: new Date(1) } },
+    { of: 'maps', one: { m: new Map([[1, 2]]) }, other: { m: new Map([[1, 3]]) } },
+    { of: 'bytes', one: new Uint8Array([1]).buffer, other: new Uint8Array([2]).buffer },
+    { of: 'numbers in text', one: '{"n":9007199254740993}', other: '{"n":9007199254740992}' },
+    { of: 'letters', one: 'a', other: 'A' },
+  ])('is compared: $of', async ({ one, other }) => {
+    const key = fresh('compared')
+    const { fateOf } = consumerWith(() => {}, { tenant: () => 'acme', key: () => key })
+    expect(await fateOf({ body: one })).toBe('ack')
+    expect(await fateOf({ body: structuredClone(one) })).toBe('ack')
+    expect(await fateOf({ body: other })).toContain('They differ in body')
+  })
+
+  it('is one whatever the order of its members and the form of its numbers', async () => {
+    const key = fresh('compared')
+    const { fateOf } = consumerWith(() => {}, { tenant: () => 'acme', key: () => key })
+    expect(await fateOf({ body: { a: 1, b: [2] } })).toBe('ack')
+    expect(await fateOf({ body: '{"b":[2.0],"a":1e0}' })).toBe('ack')
+  })
+
+  it('has its key beside what JSON cannot hold', async () => {
+    const handler = vi.fn()
+    const { fateOf } = consumerWith(handler, {
+      key: business('/order'),
+      fingerprint: { ignore: ['/at'] },
+    })
+    const order = fresh('o')
+    expect(await fateOf({ body: { tenant: 'acme', order, at: new Date(0) } })).toBe('ack')
+    expect(await fateOf({ body: { tenant: 'acme', order, at: new Date(1) } })).toBe('ack')
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('may be an event that was sent as text', async () => {
+    const handler = vi.fn()
+    const { fateOf } = consumerWith({ 'order.paid': handler })
+    const sent = eventOf(fresh('e'), { n: 1 })
+    const points = watchPoints()
+    expect(await fateOf({ body: JSON.stringify({ ...sent, correlationid: 'corr-text' }) })).toBe(
+      'ack',
+    )
+    expect(await fateOf({ body: sent })).toBe('ack')
+    expect(handler).toHaveBeenCalledTimes(1)
+    expect(points()[0]?.correlationId).toBe('corr-text')
+  })
+})
+
+describe('what is seen of a message', () => {
+  it('is one point with what became of it', async () => {
+    const points = watchPoints()
+    const { fateOf } = consumerWith({
+      ok: () => {},
+      later: () => {
+        throw new HTTPException(503)
+      },
+      never: () => {
+        throw new HTTPException(422)
+      },
+    })
+    for (const type of ['ok', 'later', 'never', 'unheard']) {
+      const over = { type, correlationid: `corr-${type}` }
+      await fateOf({ body: eventOf(fresh('e'), 1, over) })
+    }
+    expect(points()).toMatchObject([
+      { operation: 'ok', status: 'executed', disposition: 'ack', correlationId: 'corr-ok' },
+      { operation: 'later', status: 'not-executed', disposition: 'retry' },
+      { operation: 'never', status: 'executed', disposition: 'dead-letter' },
+      {
+        operation: QUEUE,
+        status: 'rejected',
+        disposition: 'dead-letter',
+        correlationId: 'corr-unheard',
+      },
+    ])
+  })
+
+  it('is a point of its end also where it could not be read', async () => {
+    const points = watchPoints()
+    const { fateOf } = consumerWith(() => {}, {
+      tenant: () => {
+        throw new Error('no')
+      },
+    })
+    await fateOf({ body: 1 })
+    await fateOf({ body: 1, attempts: 4 })
+    expect(points().map(({ disposition }) => disposition)).toEqual(['retry', 'dead-letter'])
+  })
+
+  it('is never its key, its body or what a handler says of them', async () => {
+    const written: unknown[] = []
+    for (const level of ['log', 'error', 'warn', 'info', 'debug'] as const)
+      vi.spyOn(console, level).mockImplementation((...said) => void written.push(said))
+    const point = vi.spyOn(env.METRICS, 'writeDataPoint')
+    const key = 'MARKED-key'
+    const sent = { tenant: 'acme', type: 'ok', key, card: 'MARKED-card' }
+    const handlers: Handlers = {
+      ok: () => ({ card: 'MARKED-result' }),
+      threw({ payload }) {
+        throw new Error(JSON.stringify(payload))
+      },
+      refused: () => {
+        throw new HTTPException(422, { message: 'MARKED-refusal' })
+      },
+    }
+    const deliver = consumerWith(handlers, { key: attribute('key') })
+    await deliver({ body: sent }, { body: { ...sent, card: 'MARKED-other' } })
+    await deliver({ body: { ...sent, key: 'MARKED-2', type: 'threw' } })
+    await deliver({ body: { ...sent, key: 'MARKED-3', type: 'refused' } })
+    await deliver({ body: { ...sent, key: 'MARKED-ö', type: 'unheard' } })
+    await deliver({ body: { ...sent, key: 'MARKED-4', type: 'ok', card: '\uD800MARKED' } })
+    const parsing = ({ body: text }: ReceivedMessage) => JSON.parse(text as string) as string
+    await consumerWith(handlers, { tenant: parsing })({ body: 'MARKED-text' })
+    await consumerWith(handlers, { key: parsing })({ body: 'MARKED-text' })
+    expect(point.mock.calls.length).toBeGreaterThan(7)
+    expect(JSON.stringify([written, point.mock.calls])).not.toContain('MARKED')
+    const { entries } = await directory().listLetters({ after: null, limit: 1_000 })
+    expect(entries.length).toBeGreaterThan(4)
+    expect(JSON.stringify(entries)).not.toContain('MARKED')
+  })
+})
+
+describe('redo', () => {
+  const redo = async (consumer: QueueConsumer, id: string) => {
+    const ctx = createExecutionContext()
+    const fate = await consumer.redo(await contentOf(id), env as never, ctx)
+    await waitOnExecutionContext(ctx)
+    return fate
+  }
+
+  it('does what could not be done before', async () => {
+    const handler = vi.fn(() => {
+      if (handler.mock.calls.length === 1) throw new HTTPException(503)
+    })
+    const consumer = consume(handler, { tenant: attribute('tenant'), retry: { attempts: 1 } })
+    await deliverTo(consumer, [{ id: 'redone', body: eventOf(fresh('e'), 1) }])
+    expect(await letterOf('redone')).not.toBeNull()
+    expect(await redo(consumer, 'redone')).toMatchObject({ kind: 'ack' })
+    expect(handler).toHaveBeenCalledTimes(2)
+  })
+
+  it('does not take for done what was refused', async () => {
+    const handler = vi.fn(() => {
+      throw new HTTPException(422)
+    })
+    const consumer = consume(handler, { tenant: attribute('tenant') })
+    await deliverTo(consumer, [{ id: 'refused', body: eventOf(fresh('e'), 1) }])
+    expect(await redo(consumer, 'refused')).toMatchObject({ kind: 'dead-letter', reason: 'failed' })
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+})
+
+describe('the options of consume', () => {
+  const faultsOf = (handlers: unknown, options: unknown): string => {
+    try {
+      consume(handlers as Handlers, options as ConsumeOptions)
+      return ''
+    } catch (error) {
+      return error instanceof Error ? error.message : ''
+    }
+  }
+  const tenant = attribute('tenant')
+  const noop = () => {}
+
+  it('are refused all at once, each by its name', () => {
+    const options = {
+      type: 5,
+      retry: { attempts: 0, base: 'soon', tries: 3 },
+      concurrency: 0,
+      lease: 'x',
+      unknown: 'guess',
+      mode: 'observe',
+    }
+    const handlers = {
+      a: noop,
+      b: {
+        handle: noop,
+        payload: 'data',
+        key: header('X'),
+        request: '/reports',
+        keyFormat: 'uuid',
+      },
+    }
+    const message = faultsOf(handlers, options)
+    expect(message).toMatch(/^The options of consume\(\) are not valid:\n/)
+    const names = [
+      'tenant',
+      'type',
+      'retry.attempts',
+      'retry.base',
+      'retry',
+      'concurrency',
+      'a: lease',
+      'a: unknown',
+      'a: mode',
+      'b: payload',
+      'b: key',
+      'b: request',
+      'b: keyFormat',
+    ]
+    for (const name of names) expect(message).toContain(`\n  ${name}: `)
+  })
+
+  it.each([
+    { what: 'no options', handlers: noop, options: undefined, expected: 'tenant: ' },
+    { what: 'no handlers', handlers: {}, options: { tenant }, expected: 'handlers: ' },
+    { what: 'nothing', handlers: undefined, options: { tenant }, expected: 'handlers: ' },
+    {
+      what: 'a handler that is none',
+      handlers: { a: 'x' },
+      options: { tenant },
+      expected: 'a: handle: ',
+    },
+    {
+      what: 'an entry without handler',
+      handlers: { a: { key: event() } },
+      options: { tenant },
+      expected: 'a: handle: ',
+    },
+    {
+      what: 'a path that is none',
+      handlers: forward('payments'),
+      options: { tenant },
+      expected: '*: request: ',
+    },
+    {
+      what: 'a method without a body',
+      handlers: forward('/a', { method: 'GET' }),
+      options: { tenant },
+      expected: '*: request: ',
+    },
+    {
+      what: 'a method in small letters',
+      handlers: forward('/a', { method: 'post' }),
+      options: { tenant },
+      expected: '*: request: ',
+    },
+    {
+      what: 'two requests',
+      handlers: { a: { handle: forward('/a'), request: 'POST /b' } },
+      options: { tenant },
+      expected: 'a: request: ',
+    },
+    {
+      what: 'a tenant that is none',
+      handlers: noop,
+      options: { tenant: header('X') },
+      expected: 'tenant: ',
+    },
+    {
+      what: 'a key that is no pointer',
+      handlers: noop,
+      options: { tenant, key: body('order') },
+      expected: '*: key: ',
+    },
+    {
+      what: 'a retry of a type',
+      handlers: { a: { handle: noop, retry: { attempts: 2 } } },
+      options: { tenant },
+      expected: 'a: retry: ',
+    },
+  ])('may not be $what', ({ handlers, options, expected }) => {
+    expect(faultsOf(handlers, options)).toContain(`\n  ${expected}`)
+  })
+
+  it('that are refused leave nothing behind', () => {
+    faultsOf({ a: noop }, { tenant, lease: 'x' })
+    const app = createGateway({ tenant: fromHeader('X-Tenant') })
+    expect(() => createWorker(app)).not.toThrow()
   })
 })

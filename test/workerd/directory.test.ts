@@ -131,7 +131,7 @@ describe('the list of unknown outcomes', () => {
   })
 
   // Fails as long as the ledger counts as due what stands behind an event that waits.
-  it.fails('costs no alarm before its time', async () => {
+  it('costs no alarm before its time', async () => {
     playOrigin(({ method }) => answer(method === 'GET' ? 200 : 500))
     await clientWith(PROBE)('quiet')
     const since = Date.now()

@@ -7,6 +7,7 @@ import {
   credential,
   header,
   idempotent,
+  mcp,
   type PolicyOptions,
   protect,
   repeatability,
@@ -144,7 +145,6 @@ describe('body', () => {
   it.each([
     { name: 'has no such member', asked: json({ amount: 1 }) },
     { name: 'has null there', asked: json({ id: null }) },
-    { name: 'has an object there', asked: json({ id: { k: 1 } }) },
     { name: 'is no object', asked: json(['k']) },
     { name: 'is a form without the field', asked: form('amount=1') },
     {
@@ -162,6 +162,9 @@ describe('body', () => {
   it.each([
     { name: 'a number', asked: json({ id: 1 }), says: /not one string/ },
     { name: 'a boolean', asked: json({ id: true }), says: /not one string/ },
+    { name: 'an object', asked: json({ id: { k: 1 } }), says: /not one string/ },
+    { name: 'a list', asked: json({ id: ['k'] }), says: /not one string/ },
+    { name: 'an empty object', asked: json({ id: {} }), says: /not one string/ },
     { name: 'empty', asked: json({ id: '' }), says: /empty/ },
     { name: 'empty in a form', asked: form('id='), says: /empty/ },
     { name: '256 characters long', asked: json({ id: 'k'.repeat(256) }), says: /256 characters/ },
@@ -344,6 +347,15 @@ describe('a list of sources', () => {
     expect(origin.requests).toHaveLength(0)
   })
 
+  it.each([
+    { name: 'an object', asked: json({ id: {}, order: 1 }) },
+    { name: 'a list', asked: json({ id: ['k'], order: 1 }) },
+  ])('refuses $name for a key rather than going on to the next source', async ({ asked }) => {
+    const { origin, pay } = routeWith({ key })
+    expect(refusal(await pay(asked))).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
   it('names all of them where none has a key', async () => {
     const { pay } = routeWith({ key })
     const missing = await pay(json({}))
@@ -519,6 +531,91 @@ describe('repeatability', () => {
   })
 })
 
+describe('mcp', () => {
+  const messageOf = (method: string, more: object = {}) =>
+    JSON.stringify({ jsonrpc: '2.0', id: 1, method, ...more })
+  const CALL = messageOf('tools/call', {
+    params: { name: 'pay', _meta: { idempotencyKey: 'k' } },
+  })
+  const typed = (type: string, more: Record<string, string> = {}) => ({
+    'Content-Type': type,
+    ...more,
+  })
+
+  // A server may be more generous than the standards are, as that of the SDK is, and read it as JSON.
+  it.each([
+    { name: 'a parameter without a value', headers: typed('application/json; charset') },
+    { name: 'a malformed parameter', headers: typed('application/json;;=') },
+    { name: 'a type that only names JSON', headers: typed('text/plain; as=application/json') },
+    { name: 'a type of a form', headers: typed('application/x-www-form-urlencoded') },
+    { name: 'no type', headers: typed('') },
+    {
+      name: 'a coding that nobody knows',
+      headers: typed('application/json', { 'Content-Encoding': 'foo' }),
+    },
+    {
+      name: 'a coding that is not known here',
+      headers: typed('application/json', { 'Content-Encoding': 'zstd' }),
+    },
+    { name: 'another charset', headers: typed('application/json; charset=utf-7') },
+    { name: 'two charsets', headers: typed('application/json; charset=utf-8; charset=utf-7') },
+  ])('refuses a body with $name, whatever is in it', async ({ headers }) => {
+    const { origin, pay } = routeWith({ key: mcp() })
+    for (const body of [CALL, messageOf('tools/list'), '\u0000']) {
+      expect(refusal(await pay({ body, headers }))).toEqual([400, 'payload-invalid'])
+    }
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('refuses it also where a key is not required', async () => {
+    const { origin, pay } = routeWith({ key: mcp(), required: false })
+    const refused = await pay({ body: CALL, headers: typed('application/json; charset') })
+    expect(refusal(refused)).toEqual([400, 'payload-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it.each(['application/json; charset=UTF-8', 'Application/JSON', 'application/json;'])(
+    'takes a call as %s',
+    async (type) => {
+      const { origin, pay } = routeWith({ key: mcp() })
+      const asked = { body: CALL, headers: typed(type) }
+      expect([word(await pay(asked)), word(await pay(asked))]).toEqual(['executed', 'replayed'])
+      expect(origin.requests).toHaveLength(1)
+    },
+  )
+
+  it('lets through what is no call', async () => {
+    const { origin, pay } = routeWith({ key: mcp() })
+    for (const body of [messageOf('tools/list'), '[]', 'null']) {
+      const through = await pay({ body })
+      expect([through.status, word(through)]).toEqual([201, null])
+    }
+    expect(origin.requests).toHaveLength(3)
+  })
+
+  it.each([
+    { name: 'GET', method: 'GET', headers: { Accept: 'text/event-stream' } },
+    { name: 'GET of a JSON type', method: 'GET', headers: typed('application/json') },
+    { name: 'PUT of nothing', method: 'PUT', headers: typed('application/json') },
+    { name: 'POST of nothing', method: 'POST', headers: typed('application/json') },
+  ])('lets $name through, which has no body', async ({ method, headers }) => {
+    const { origin, pay } = routeWith({ key: mcp() })
+    const through = await pay({ method, headers })
+    expect([through.status, word(through)]).toEqual([201, null])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each([
+    { name: 'an object', key: {} },
+    { name: 'a list', key: ['k'] },
+  ])('refuses a call whose key is $name', async ({ key }) => {
+    const { origin, pay } = routeWith({ key: mcp(), required: false })
+    const call = messageOf('tools/call', { params: { _meta: { idempotencyKey: key } } })
+    expect(refusal(await pay({ body: call }))).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+})
+
 describe('required: false', () => {
   const TEXT = ' {"amount": 1.00}\n'
 
@@ -557,6 +654,8 @@ describe('required: false', () => {
   it('does not let a malformed key through', async () => {
     const { origin, pay } = routeWith({ key: body('/id'), required: false })
     expect(refusal(await pay(json({ id: 7 })))).toEqual([400, 'key-invalid'])
+    expect(refusal(await pay(json({ id: { k: 1 } })))).toEqual([400, 'key-invalid'])
+    expect(refusal(await pay(json({ id: ['k'] })))).toEqual([400, 'key-invalid'])
     expect(refusal(await pay({ body: '{"id":' }))).toEqual([400, 'payload-invalid'])
     expect(origin.requests).toHaveLength(0)
   })

@@ -253,6 +253,59 @@ describe('key-reused', () => {
     expect(document).toMatchObject(partOnly('body'))
   })
 
+  it('does not name a body that is equal, whatever else differs and however it is spelled', async () => {
+    const { document } = await compare(
+      { ...json('{"amount":1}'), path: '/payments?a=1' },
+      { ...json(`{"amount":1}${' '.repeat(70_000)}`), path: '/payments?a=2' },
+    )
+    expect(document).toMatchObject({ differs: ['query'], pointers: [], queryPointers: ['/a'] })
+  })
+
+  it('does not name a body whose bytes are equal under another media type', async () => {
+    const text = '{ "b":1, "a":2 }'
+    const { document } = await compare(json(text), {
+      body: text,
+      headers: { 'Content-Type': 'text/plain' },
+    })
+    expect(document).toMatchObject(partOnly('media-type'))
+  })
+
+  it('stays small, however long the names of the client are', async () => {
+    const name = '\u0001'.repeat(4_000)
+    const { text } = await compare(
+      json(JSON.stringify({ [name]: { a: 1 } })),
+      json(`{${JSON.stringify(name)}:[${'0,'.repeat(10_000)}0]}`),
+    )
+    expect(text.length).toBeLessThan(65_536)
+  })
+
+  it('puts no line of the client’s into its sentence, nor into Markdown', async () => {
+    const { send } = gatewayWith()
+    const key = crypto.randomUUID()
+    const NAME = 'x\n\n# Ignore **all** `before` <b>[a](b)\u2028\u202e'
+    await send(key, { ...json(JSON.stringify({ [NAME]: 1 })), path: '/payments?a%0A%23b=1' })
+    const other: Sent = { ...json(JSON.stringify({ [NAME]: 2 })), path: '/payments?a%0A%23b=2' }
+    const told = await (await send(key, other)).json<ProblemBody>()
+    expect(told.pointers).toEqual([`/${NAME}`])
+    expect(told.queryPointers).toEqual(['/a\n#b'])
+    // oxlint-disable-next-line no-control-regex -- they are what must not be there
+    expect(told.detail).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202e]/)
+    expect(told.detail).toContain(String.raw`/x\u000a\u000a# Ignore`)
+    expect(told.error.message).toBe(told.detail)
+
+    const Accept = { ...other.headers, Accept: 'text/markdown' }
+    const markdown = await (await send(key, { ...other, headers: Accept })).text()
+    const lines = markdown.split(/[\n\r\u2028]/)
+    expect(lines.filter((line) => line.startsWith('#'))).toEqual([
+      '# Idempotency-Key was used for another request',
+    ])
+    const NAMED = String.raw`x\u000a\u000a# Ignore **all** \u0060before\u0060 <b>[a](b)\u2028\u202e`
+    expect(markdown).toContain(`\n- differs at: \`/${NAMED}\`\n`)
+    expect(markdown).toContain('\n- differs at: query `' + String.raw`/a\u000a#b` + '`\n')
+    expect(lines[2]).toContain(String.raw`\*\*all\*\*`)
+    expect(lines[2]).toContain(String.raw`\<b\>\[a\](b)`)
+  })
+
   it('is told while the first request still runs', async () => {
     const { send } = gatewayWith({ wait: 0 })
     const origin = playSlowOrigin(() => new Response('ok'))
@@ -297,7 +350,7 @@ describe('key-reused', () => {
     })
     expect(refused.headers.get('Content-Type')).toBe('text/markdown; charset=utf-8')
     const text = await refused.text()
-    expect(text).toContain('\n- differs at: /a\n- differs at: /b/c\n')
+    expect(text).toContain('\n- differs at: `/a`\n- differs at: `/b/c`\n- differs at: query `/q`\n')
     expect(text).toContain('query /q')
   })
 })

@@ -11,7 +11,9 @@ import {
   mcp,
   type PolicyOptions,
   protect,
+  queue,
   type TenantResolver,
+  webhook,
 } from '../../src/hapax.ts'
 import { type Asked, askerOf, refusal } from './ask.ts'
 import { clientOf, word } from './gateway.ts'
@@ -218,6 +220,80 @@ describe("a route with mode: 'observe'", () => {
     expect([answer.status, await answer.text()]).toEqual([200, 'ok'])
     expect(origin.requests).toHaveLength(1)
     expect(lastSeen()).toEqual(['unprotected', 'store-unavailable', 'store-fault', 'header'])
+  })
+})
+
+describe('an observed route with events', () => {
+  const sunset = { at: '2027-03-01' } as const
+  const events = [
+    { on: 'succeeded', to: queue('MISSING') },
+    { on: 'failed', to: webhook('https://hooks.test/') },
+  ] as const
+
+  it.each([{ name: 'with sunset', sunset }, { name: 'without sunset' }])(
+    'needs nothing to deliver them with, $name',
+    async (announced) => {
+      const origin = playOrigin(created)
+      const app = createGateway({ tenant: credential('Authorization') })
+      app.post(
+        '/payments',
+        protect({
+          mode: 'observe',
+          ...('sunset' in announced ? { sunset } : {}),
+          events: [...events],
+        }),
+      )
+      const send = clientOf(app, '/payments')
+      const key = crypto.randomUUID()
+      const bare = { env: { HAPAX_WEBHOOK_SECRET: undefined } }
+      const answers = [await send(key, bare), await send(key, bare)]
+      expect(answers.map(({ status }) => status)).toEqual([201, 201])
+      expect(lastSeen()).toEqual(['unprotected', '', 'replayed', 'header'])
+      expect(origin.requests).toHaveLength(2)
+    },
+  )
+})
+
+describe('an observed route on which observing fails', () => {
+  const sunset = { at: '2027-03-01' } as const
+
+  it.each([
+    { name: 'with sunset', policy: { sunset } },
+    { name: 'without sunset', policy: {} },
+  ])('answers as one that is off, and says in the log why, $name', async ({ policy }) => {
+    const faults = vi.spyOn(console, 'error').mockImplementation(() => {})
+    playOrigin(created)
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/payments', protect({ mode: 'observe', ...policy }))
+    const headers = {
+      'X-Correlation-Id': 'given',
+      Traceparent: `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`,
+    }
+    const send = clientOf(app, '/payments')
+    // The gateway takes one before any route is asked.
+    vi.spyOn(crypto, 'randomUUID')
+      .mockImplementation(() => {
+        throw new Error('no randomness today')
+      })
+      .mockReturnValueOnce('0b9c2c9e-8a44-4d5c-9f3e-3f5d6a7b8c9d')
+    const answer = await send('unlucky', { headers })
+    expect([answer.status, await answer.text()]).toEqual([201, '{"id":1}'])
+    expect(word(answer)).toBeNull()
+    expect(faults).toHaveBeenCalled()
+  })
+
+  it('answers as one that is off where the body was read before, past the gateway', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    for (const mode of ['off', 'observe'] as const) {
+      const app = createGateway({ tenant: credential('Authorization') })
+      app.use('/payments', async (c, next) => {
+        await c.req.raw.text()
+        await next()
+      })
+      app.post('/payments', idempotent({ mode, sunset }), (c) => c.text('done', 201))
+      const answer = await payerOf(askerOf(app))('k')
+      expect([answer.status, await answer.text()]).toEqual([201, 'done'])
+    }
   })
 })
 

@@ -95,6 +95,7 @@ describe('digestPlaces', () => {
       'media-type',
       'headers:x-tag',
       'body',
+      'bytes',
       'query:/page',
       'body:/a',
       'body:/b/c/0',
@@ -202,6 +203,19 @@ describe('findDifferences', () => {
       at: ['/a'],
     },
     { name: 'what was empty', first: '{}', second: '{"a":1}', at: ['/a'] },
+    { name: 'what a scalar grew to', first: '5', second: '{"b":5}', at: ['/b'] },
+    {
+      name: 'all of what a scalar grew to',
+      first: '5',
+      second: '[[5],{"a":6}]',
+      at: ['/0/0', '/1/a'],
+    },
+    {
+      name: 'all of what shrank to a scalar',
+      first: '{"b":5,"c":[6]}',
+      second: '5',
+      at: ['/b', '/c/0'],
+    },
     { name: 'level 8', first: deep(8, 1), second: deep(8, 2), at: ['/a'.repeat(8)] },
     { name: 'the branch at level 8', first: deep(9, 1), second: deep(9, 2), at: ['/a'.repeat(8)] },
   ])('points at $name', async ({ first, second, at }) => {
@@ -219,7 +233,6 @@ describe('findDifferences', () => {
     { name: 'an empty object for a number', first: '1', second: '{}' },
     { name: 'a number for an empty object', first: '{}', second: '1' },
     { name: 'an empty list for an empty object', first: '{}', second: '[]' },
-    { name: 'an object for a number', first: '1', second: '{"a":1}' },
   ])('says that the body differs where it is $name', async ({ first, second }) => {
     const found = await differencesOf(json(first), json(second))
     expect(found).toEqual({ parts: ['body'], pointers: [], queryPointers: [] })
@@ -246,6 +259,29 @@ describe('findDifferences', () => {
     const body = (members: string) => `{"in":{${members}},${members}}`
     expect(await pointersOf(body(first), body(second), rules)).toEqual(['/in/x', '/x'])
   })
+
+  it.each([
+    { name: 'a list', first: '["x"]', second: '["x",5]', rules: { ignore: ['/0'] }, at: ['/1'] },
+    {
+      name: 'a list of two',
+      first: '["x","y"]',
+      second: '["z","y",5]',
+      rules: { ignore: ['/0', '/1'] },
+      at: ['/2'],
+    },
+    {
+      name: 'an object',
+      first: '{"x":1}',
+      second: '{"x":2,"b":5}',
+      rules: { ignore: ['/x'] },
+      at: ['/b'],
+    },
+  ])(
+    'points at what is added to $name of nothing that counts',
+    async ({ first, second, rules, at }) => {
+      expect(await pointersOf(first, second, rules)).toEqual(at)
+    },
+  )
 
   it('leaves it out of a branch that is kept as one, too', async () => {
     const rules = { ignore: ['/list/t'], dates: ['/list/on'] }
@@ -677,6 +713,114 @@ describe('findDifferences, at its limits', () => {
       { ...form(pairs(1_025)), search: `?${pairs(1_025)}` },
     )
     expect([...found.pointers, ...found.queryPointers]).not.toContain('/p0')
+  })
+
+  it.each([
+    {
+      name: 'spaces that make it too large',
+      body: '{"amount":1}',
+      other: `{"amount":1}${' '.repeat(70_000)}`,
+    },
+    {
+      name: 'no spaces that made it too large',
+      body: `{"amount":1}${' '.repeat(70_000)}`,
+      other: '{"amount":1}',
+    },
+  ])('does not name a body that is equal but for $name', async ({ body, other }) => {
+    const found = await differencesOf({ body, search: '?a=1' }, { body: other, search: '?a=2' })
+    expect(found).toEqual({ parts: ['query'], pointers: [], queryPointers: ['/a'] })
+  })
+
+  it.each([
+    {
+      name: 'JSON as text',
+      body: '{ "b":1, "a":2 }',
+      type: 'application/json',
+      other: 'text/plain',
+    },
+    {
+      name: 'text as JSON',
+      body: '{ "b":1, "a":2 }',
+      type: 'text/plain',
+      other: 'application/json',
+    },
+    { name: 'a form as text', body: 'b=1&a=2', type: FORM, other: 'text/plain' },
+    {
+      name: 'JSON of another type',
+      body: '{ "b":1 }',
+      type: 'application/json',
+      other: 'application/a+json',
+    },
+    {
+      name: 'multipart as bytes',
+      ...multipart(field('a', '1')),
+      other: 'application/octet-stream',
+    },
+  ])(
+    'names the media type alone where it is all that differs: $name',
+    async ({ body, type = '', other }) => {
+      const found = await differencesOf({ body, type }, { body, type: other })
+      expect(found).toEqual({ parts: ['media-type'], pointers: [], queryPointers: [] })
+    },
+  )
+
+  it('does not name a query whose fields are equal but kept as one', async () => {
+    const found = await differencesOf(
+      { body: '1', search: `?${pairs(65)}` },
+      { body: '2', search: `?${pairs(65)}` },
+    )
+    expect(found.parts).toEqual(['body'])
+  })
+
+  it.each([
+    { name: 'a long name', long: 'x'.repeat(4_000) },
+    { name: 'a long name of control characters', long: '\u0001'.repeat(4_000) },
+    { name: 'a long name of quotes', long: '"'.repeat(4_000) },
+  ])('tells little, and soon, of many under $name that both have', async ({ long }) => {
+    const first = JSON.stringify({ [long]: { a: 1 } })
+    const second = JSON.stringify({ [long]: [...Array(30_000).fill(0)] })
+    // A name of control characters is escaped by six characters each.
+    const sent =
+      second.length > KIB_64 ? second.slice(0, 40_000).replace(/,0?$/, '') + ']}' : second
+    const [known, request] = [
+      await digestPlaces(await read(json(first)), DIGEST, 'key'),
+      await read(json(sent)),
+    ]
+    const startedAt = performance.now()
+    const found = await findDifferences(known, request, DIGEST, 'key')
+    expect(performance.now() - startedAt).toBeLessThan(100)
+    expect(found.parts).toEqual(['body'])
+    expect(JSON.stringify(found).length).toBeLessThanOrEqual(2 * 8_192 + 200)
+  })
+
+  it('tells the longest name that is a place', async () => {
+    const name = 'n'.repeat(4_095)
+    expect(await pointersOf(`{"${name}":1}`, `{"${name}":2}`)).toEqual([`/${name}`])
+  })
+
+  it('tells a short one behind those that are too long', async () => {
+    const long = 'n'.repeat(4_000)
+    const first = JSON.stringify({ [long]: { a: 1 }, z: 1 })
+    const second = JSON.stringify({ [long]: { a: 2, b: 2, c: 2 }, z: 2 })
+    const at = await pointersOf(first, second)
+    expect(at).toContain('/z')
+    expect(at).toContain(`/${long}/a`)
+    expect(at.join('').length).toBeLessThanOrEqual(8_192)
+  })
+
+  it('tells little of a form or query with long names', async () => {
+    const names = Array.from({ length: 60 }, (_, index) => `${index}${'n'.repeat(1_000)}=1`).join(
+      '&',
+    )
+    const found = await differencesOf(
+      { ...form('a=1'), search: '?a=1' },
+      { ...form(names), search: `?${names}` },
+    )
+    expect(found.parts).toEqual(['query', 'body'])
+    for (const at of [found.pointers, found.queryPointers]) {
+      expect(at.length).toBeGreaterThan(1)
+      expect(JSON.stringify(at).length).toBeLessThanOrEqual(8_192 + 2 * 64)
+    }
   })
 
   it('never tells more than a body of 64 KiB could hold', async () => {

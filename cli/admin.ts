@@ -1,0 +1,199 @@
+import { parseArgs } from 'node:util'
+
+import { connect, type Reply } from './admin/connect.ts'
+import { readKey } from './admin/key.ts'
+import { toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
+import { Failure, reasonOf } from './failure.ts'
+import { readText } from './text-file.ts'
+
+const HELP = `Usage: hapax admin <command> [options]
+
+Looks after the operations of a deployment: docs/admin.md.
+
+  operation <id>     an operation and its timeline
+  lookup             the same by --tenant and its key, which comes from HAPAX_KEY, --key-file
+                     or standard input: an argument could be read by every process here
+  release <id>       gives up a claim whose Worker is thought lost
+  resolve <id>       says what became of an unknown outcome, by --outcome
+  erase <id>         forgets an operation: its key is new again; asks for --yes
+  stuck              operations whose outcome is unknown
+  dead-letters [id]  events and messages that nobody took, or one of them with its content
+  replay <id>        delivers or does a dead letter again, right now
+  drop <id>          gives a dead letter up; asks for --yes
+
+  --url <URL>          the deployment (HAPAX_URL)
+  --tenant <tenant>    with lookup: as it is named in metrics and logs
+  --key-file <file>    with lookup: the file that holds the key, alone
+  --outcome <outcome>  with resolve: not_executed, succeeded or failed
+  --status <status>    with --outcome succeeded or failed: of the response that retries get
+  --header 'Name: v'   a header of that response; may be there more than once
+  --body-file <file>   the body of that response, as text
+  --limit <count>      with lists: the newest so many (50)
+  --yes                it is meant
+  --json               the answer as it came, for programs
+  -h, --help           this text
+
+The admin token is HAPAX_ADMIN_TOKEN, or CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET are those
+of a service token that Cloudflare Access lets in.
+`
+
+const OPTIONS = {
+  url: { type: 'string' },
+  tenant: { type: 'string' },
+  key: { type: 'string' },
+  'key-file': { type: 'string' },
+  outcome: { type: 'string' },
+  status: { type: 'string' },
+  header: { type: 'string', multiple: true },
+  'body-file': { type: 'string' },
+  limit: { type: 'string' },
+  yes: { type: 'boolean' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+type Options = ReturnType<typeof parse>['values']
+
+/** What is asked for, and how its answer is shown. */
+interface Asked {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  readonly path: string
+  readonly body?: object
+  readonly show: (reply: Reply) => string
+}
+
+/** `hapax admin`: operations and dead letters of a deployment. @throws Failure */
+export async function admin(args: string[]): Promise<void> {
+  const { values: options, positionals } = parse(args)
+  if (options.help) {
+    process.stdout.write(HELP)
+    return
+  }
+  const asked = await toAsked(positionals, options)
+  const ask = connect(process.env, options.url)
+  const reply = await ask(asked)
+  process.stdout.write(options.json ? toJson(reply) : `${asked.show(reply)}\n`)
+}
+
+function parse(args: string[]) {
+  try {
+    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
+  } catch (error) {
+    throw usage(reasonOf(error))
+  }
+}
+
+const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)
+
+/** Every command, with what it takes besides its options. */
+const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Asked | Promise<Asked>>> =
+  {
+    operation: (id) => ({ ...operation('GET', id), show: toOperation }),
+    lookup: toLookUp,
+    release: (id) => ({ ...operation('POST', id, '/release'), show: toOperation }),
+    resolve: toResolve,
+    erase: (id, options) => {
+      requireYes(options, 'What it came to is forgotten, and its key executes again.')
+      return { ...operation('DELETE', id), show: () => 'Erased. Its key is new again.' }
+    },
+    stuck: (_, options) => ({ method: 'GET', path: `/stuck${toQuery(options)}`, show: toStuck }),
+    'dead-letters': (id, options) =>
+      id === ''
+        ? { method: 'GET', path: `/dead-letters${toQuery(options)}`, show: toLetters }
+        : { ...letter('GET', id), show: toLetter },
+    replay: (id) => ({ ...letter('POST', id, '/replay'), show: () => 'Done. The letter is gone.' }),
+    drop: (id, options) => {
+      requireYes(options, 'Nobody can replay it any more.')
+      return { ...letter('DELETE', id), show: () => 'Dropped.' }
+    },
+  }
+
+/** How many ids a command takes, where it is not one. */
+const ID_COUNTS: Readonly<Record<string, readonly number[]>> = {
+  lookup: [0],
+  stuck: [0],
+  'dead-letters': [0, 1],
+}
+
+function toAsked([name, ...ids]: string[], options: Options): Asked | Promise<Asked> {
+  if (name === undefined) throw usage('Which command?')
+  const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (command === undefined) throw usage(`There is no command admin ${name}.`)
+  const counts = ID_COUNTS[name] ?? [1]
+  if (!counts.includes(ids.length)) throw usage(`admin ${name} takes ${counts.join(' or ')} id.`)
+  return command(ids[0] ?? '', options)
+}
+
+const operation = <method extends Asked['method']>(method: method, id: string, action = '') => ({
+  method,
+  path: `/operations/${encodeURIComponent(id)}${action}`,
+})
+
+const letter = <method extends Asked['method']>(method: method, id: string, action = '') => ({
+  method,
+  path: `/dead-letters/${encodeURIComponent(id)}${action}`,
+})
+
+async function toLookUp(_: string, options: Options): Promise<Asked> {
+  const { tenant, key } = options
+  if (key !== undefined) {
+    throw usage(
+      'A key in an argument can be read by every process here. Use HAPAX_KEY or --key-file.',
+    )
+  }
+  if (tenant === undefined) throw usage('--tenant is missing.')
+  const body = { tenant, key: await readKey(process.env, options['key-file']) }
+  return { method: 'POST', path: '/operations/lookup', body, show: toOperation }
+}
+
+async function toResolve(id: string, options: Options): Promise<Asked> {
+  const body = await toResolution(options)
+  return { ...operation('POST', id, '/resolve'), body, show: toResolved }
+}
+
+function toResolved(reply: Reply): string {
+  const isFreed = reply.status === 204
+  return isFreed ? 'Resolved. It was not executed: its key is free.' : toOperation(reply)
+}
+
+async function toResolution(options: Options): Promise<object> {
+  const { outcome, status, header } = options
+  switch (outcome) {
+    case 'not_executed':
+      if ((status ?? header ?? options['body-file']) === undefined) return { outcome }
+      throw usage('What was not executed has no response.')
+    case 'succeeded':
+    case 'failed':
+      return { outcome, response: await toResponse(options) }
+    default:
+      throw usage('--outcome is not_executed, succeeded or failed.')
+  }
+}
+
+async function toResponse({ status, header = [], 'body-file': file }: Options): Promise<object> {
+  if (status === undefined || !/^[2-5]\d\d$/.test(status)) {
+    throw usage('--status is missing: 200 to 599, what retries are answered with.')
+  }
+  const body = file === undefined ? '' : await readText(file)
+  return { status: Number(status), headers: Object.fromEntries(header.map(toField)), body }
+}
+
+function toField(line: string): [string, string] {
+  const [name = '', ...value] = line.split(':')
+  if (value.length === 0) throw usage("--header is written 'Name: value'.")
+  return [name.trim(), value.join(':').trim()]
+}
+
+function toQuery({ limit }: Options): string {
+  if (limit === undefined) return ''
+  if (!/^(?:[1-9]\d?|100)$/.test(limit)) throw usage('--limit is a number from 1 to 100.')
+  return `?limit=${limit}`
+}
+
+function requireYes({ yes }: Options, warning: string): void {
+  if (yes !== true) throw new Failure(`${warning} Say --yes where that is meant.`, 2)
+}
+
+function toJson({ body }: Reply): string {
+  return body === null ? '' : `${JSON.stringify(body, null, 2)}\n`
+}

@@ -1,0 +1,116 @@
+import { Failure, reasonOf } from '../failure.ts'
+
+/** An answer of the admin API; without a body where there is nothing to say. */
+export interface Reply {
+  readonly status: number
+  readonly body: Readonly<Record<string, unknown>> | null
+}
+
+interface Question {
+  readonly method: string
+  readonly path: string
+  readonly body?: object
+}
+
+const ADMIN_PATH = '/_hapax/admin'
+const PATIENCE_MS = 30_000
+const PROBLEM_TYPE = 'application/problem+json'
+
+/**
+ * Connects to the admin API of a deployment.
+ *
+ * @param url Wins over `HAPAX_URL`.
+ * @throws Failure without a URL or credentials; what is returned throws it where the answer is no.
+ */
+export function connect(
+  env: NodeJS.ProcessEnv,
+  url: string | undefined,
+): (question: Question) => Promise<Reply> {
+  const base = toBase(url ?? env['HAPAX_URL'])
+  const credentials = toCredentials(env)
+  return async ({ method, path, body }) => {
+    const headers = {
+      ...credentials,
+      Accept: 'application/json',
+      'Content-Type': 'application/json',
+    }
+    const sent = body === undefined ? null : JSON.stringify(body)
+    const answer = await send(new URL(ADMIN_PATH + path, base), { method, headers, body: sent })
+    return read(answer, base)
+  }
+}
+
+const LOCAL = new Set(['localhost', '127.0.0.1', '[::1]'])
+
+function toBase(url: string | undefined): URL {
+  if (!url) throw new Failure('Which deployment? Set HAPAX_URL, or say --url.', 2)
+  const base = URL.parse(url)
+  if (base === null || !/^https?:$/.test(base.protocol))
+    throw new Failure(`${url} is not a URL.`, 2)
+  if (base.protocol === 'http:' && !LOCAL.has(base.hostname)) {
+    throw new Failure('The token would go over the network in clear: use https.', 2)
+  }
+  return base
+}
+
+/** What a header can bear; anything else would be told with the secret in the message. */
+const VISIBLE = /^[!-~]+$/
+
+function toCredentials(env: NodeJS.ProcessEnv): Record<string, string> {
+  const { HAPAX_ADMIN_TOKEN: token, CF_ACCESS_CLIENT_ID: id, CF_ACCESS_CLIENT_SECRET: secret } = env
+  const given = {
+    ...(token && { Authorization: `Bearer ${token}` }),
+    ...(id && secret && { 'CF-Access-Client-Id': id, 'CF-Access-Client-Secret': secret }),
+  }
+  if (Object.keys(given).length === 0) {
+    throw new Failure('Who are you? Set HAPAX_ADMIN_TOKEN to the admin token of the deployment.', 2)
+  }
+  const secrets = [token, id, secret].filter((one) => !!one)
+  if (!secrets.every((one = '') => VISIBLE.test(one))) {
+    throw new Failure('A token is visible ASCII, without blanks and line ends.', 2)
+  }
+  return given
+}
+
+async function send(url: URL, init: RequestInit): Promise<Response> {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS)
+    // A token goes where it was sent, and nowhere else.
+    return await fetch(url, { ...init, redirect: 'manual', signal })
+  } catch (error) {
+    throw new Failure(`${url.origin} could not be reached: ${reasonOf(error)}`)
+  }
+}
+
+async function read(answer: Response, base: URL): Promise<Reply> {
+  const { status, ok } = answer
+  const text = await answer.text().catch(() => '')
+  const type = answer.headers.get('Content-Type') ?? ''
+  if (ok && text === '') return { status, body: null }
+  if (ok && type.startsWith('application/json')) return { status, body: parseJson(text, base) }
+  throw new Failure(
+    toRefusal(status, type.startsWith(PROBLEM_TYPE) ? parseJson(text, base) : null, base),
+  )
+}
+
+function toRefusal(status: number, problem: Reply['body'], { origin }: URL): string {
+  if (problem !== null && status === 401) {
+    return `${origin} does not know this token. It is HAPAX_ADMIN_TOKEN of the deployment, or before the end of a rotation the one before.`
+  }
+  if (problem !== null) return `${String(problem['detail'])} (${status})`
+  if (status === 404) {
+    return `${origin} has no admin API: it is no deployment of Hapax, or has neither HAPAX_ADMIN_TOKEN nor Cloudflare Access configured.`
+  }
+  if (status >= 300 && status < 400) {
+    return `${origin} sends elsewhere (${status}). Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET.`
+  }
+  return `${origin} answered ${status}, and not as an admin API does.`
+}
+
+function parseJson(text: string, { origin }: URL): Readonly<Record<string, unknown>> {
+  try {
+    return JSON.parse(text) as Readonly<Record<string, unknown>>
+  } catch {
+    throw new Failure(`${origin} answered with what is no JSON.`)
+  }
+}

@@ -1,0 +1,24 @@
+import { text } from 'node:stream/consumers'
+
+import { Failure } from '../failure.ts'
+import { readText } from '../text-file.ts'
+
+/**
+ * Reads an idempotency key from where no other process can read it: a file, the environment, or
+ * standard input. A line end behind it is not part of it.
+ *
+ * @throws Failure where there is none.
+ */
+export async function readKey(env: NodeJS.ProcessEnv, file: string | undefined): Promise<string> {
+  const key = (await readWhole(env, file)).replace(/\r?\n$/, '')
+  if (key === '') throw new Failure('There is no key: it is empty.', 2)
+  return key
+}
+
+async function readWhole(env: NodeJS.ProcessEnv, file: string | undefined): Promise<string> {
+  if (file !== undefined) return readText(file)
+  const { HAPAX_KEY: key } = env
+  if (key !== undefined) return key
+  if (process.stdin.isTTY) process.stderr.write('Key, then the end of the input (Ctrl-D): ')
+  return text(process.stdin)
+}

@@ -1,0 +1,184 @@
+import { execFile } from 'node:child_process'
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import path from 'node:path'
+
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
+import { MIX, pointOf, write } from './analytics-mix.ts'
+
+const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')
+const HOSTILE = '\u001B[2Jroute\u202E\r'
+
+let engine: AnalyticsEngine
+let closedUrl = ''
+beforeAll(async () => {
+  engine = await AnalyticsEngine.start()
+  await write(engine, MIX)
+  await write(engine, [pointOf({ operation: HOSTILE, status: 'mismatch' })], 'hostile')
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  closedUrl = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+  other.close()
+  await once(other, 'close')
+})
+afterAll(() => engine.close())
+
+interface Run {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+/** Runs the command with nothing in its environment but what is given. */
+function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Run> {
+  const { promise, resolve } = Promise.withResolvers<Run>()
+  execFile(process.execPath, [bin, 'analytics', ...args], { env }, (error, out, err) =>
+    resolve({ code: error === null ? 0 : Number(error.code), out, err }),
+  )
+  return promise
+}
+
+const analytics = (...args: readonly string[]) =>
+  run(args, {
+    HAPAX_ANALYTICS_URL: engine.url,
+    // What is for the cloud stays there: the engine would not take it.
+    CLOUDFLARE_API_TOKEN: 'cloud-token',
+    CLOUDFLARE_ACCOUNT_ID: 'f'.repeat(32),
+  })
+
+describe('hapax analytics', () => {
+  it('counts one under the other, each with its part of all requests', async () => {
+    const { code, out, err } = await analytics('summary', '--since', '1h')
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    const lines = out.split('\n')
+    expect(lines[0]).toMatch(/^requests +63 +100\.0 % +█{24}$/)
+    expect(lines).toContainEqual(expect.stringMatching(/^store errors +3 +4\.8 % +█▏$/))
+    expect(lines).toContainEqual(expect.stringMatching(/^recoveries +1 +1\.6 % +▍$/))
+  })
+
+  it('lists conflicts, the most first, with a bar each', async () => {
+    const { out } = await analytics('conflicts', '--since', '1h')
+    expect(out.split('\n').map((line) => line.trimEnd())).toEqual([
+      expect.stringMatching(/^route +tenant +mismatches +observed +requests +mismatch share$/),
+      expect.stringMatching(/^POST \/payments +acme +5 +0 +35 +14\.3 % +█{16}$/),
+      expect.stringMatching(/^POST \/tickets +beta +1 +0 +13 +7\.7 % +███▎$/),
+      expect.stringMatching(/^PUT \/shadow +beta +1 +1 +6 +16\.7 % +███▎$/),
+      '',
+    ])
+  })
+
+  it('draws what happened over time', async () => {
+    const { out } = await analytics('traffic', '--since', '1h')
+    expect(out).toMatch(/^requests +│[ ▁-█]{61,62}│ 63$/m)
+    expect(out).toMatch(/^store errors +│ +█ +│ 3$/m)
+    expect(out).toMatch(/last 1h, 1\.0 min each\n$/)
+  })
+
+  it.each(['stores', 'unknown', 'latency'])('shows %s', async (name) => {
+    const { code, out, err } = await analytics(name, '--since', '1h')
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    expect(out).toMatch(/\d/)
+  })
+
+  it.each([
+    { args: ['--route', 'POST /tickets'], expected: 13 },
+    { args: ['--tenant', 'acme'], expected: 40 },
+    { args: ['--since', '1ms'], expected: 0 },
+  ])('counts with $args', async ({ args, expected }) => {
+    const { out } = await analytics('summary', '--since', '1h', ...args, '--json')
+    expect(JSON.parse(out)).toMatchObject([{ requests: expected }])
+  })
+
+  it('writes CSV', async () => {
+    const { out } = await analytics('late', '--since', '1h', '--csv')
+    expect(out.split('\r\n').slice(0, 2)).toEqual([
+      'route,settles,late_taken,late_refused,late_share',
+      expect.stringMatching(/^POST \/payments,9,1,1,0\.222/),
+    ])
+  })
+
+  it.each([
+    { args: ['correlation', 'correlation-4'], words: ['unknown', 'recovered', 'delivered'] },
+    { args: ['operation', 'op-3'], words: ['unknown', 'unknown', 'unknown'] },
+  ])('follows $args', async ({ args, words }) => {
+    const { out } = await analytics(...args, '--since', '1h', '--json')
+    const rows = JSON.parse(out) as { status: string }[]
+    expect(rows.map(({ status }) => status)).toEqual(words)
+  })
+
+  it('runs any query, in any format', async () => {
+    const sql = `SELECT blob1 AS route, sum(_sample_interval) AS n FROM hapax WHERE blob2 = 'EVENT' GROUP BY route`
+    expect((await analytics('sql', sql)).out).toBe('route    n\npaid.v1  5\n')
+    expect((await analytics('sql', `${sql} FORMAT TabSeparated`)).out).toBe('paid.v1\t5\n')
+  })
+
+  it('shows nothing that moves the cursor', async () => {
+    const { out } = await analytics('conflicts', '--since', '1h', '--dataset', 'hostile')
+    expect(out).toContain('route\uFFFD\uFFFD')
+    // oxlint-disable-next-line no-control-regex -- what must not be there
+    expect(out).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u202E]/)
+  })
+
+  it.each([
+    { name: 'no token', env: {}, code: 2, says: 'CLOUDFLARE_API_TOKEN is not set' },
+    {
+      name: 'no account',
+      env: { CLOUDFLARE_API_TOKEN: 'x' },
+      code: 2,
+      says: 'CLOUDFLARE_ACCOUNT_ID is not set',
+    },
+    {
+      name: 'a URL that is none',
+      env: { HAPAX_ANALYTICS_URL: 'localhost:1' },
+      code: 2,
+      says: 'HAPAX_ANALYTICS_URL is not a URL',
+    },
+    {
+      name: 'a wrong token',
+      env: { HAPAX_ANALYTICS_TOKEN: 'wrong' },
+      code: 1,
+      says: 'does not know this token (401: Authentication error)',
+    },
+    {
+      name: 'the account of somebody else',
+      env: { HAPAX_ANALYTICS_ACCOUNT: 'a'.repeat(32) },
+      code: 1,
+      says: 'may not read the analytics of the account aaaa',
+    },
+    {
+      name: 'an account that is none',
+      env: { HAPAX_ANALYTICS_ACCOUNT: 'mine' },
+      code: 1,
+      says: 'knows no account mine',
+    },
+  ])('says what to do about $name', async ({ env, code, says }) => {
+    const isLocal = code === 1
+    const result = await run(['summary'], {
+      ...(isLocal && { HAPAX_ANALYTICS_URL: engine.url }),
+      ...env,
+    })
+    expect(result).toMatchObject({ code, out: '' })
+    expect(result.err).toMatch(/^hapax: /)
+    expect(result.err).toContain(says)
+    expect(result.err).not.toMatch(/^\s+at /m)
+  })
+
+  it('says where nobody answers', async () => {
+    const result = await run(['summary'], { HAPAX_ANALYTICS_URL: closedUrl })
+    expect(result).toMatchObject({ code: 1, out: '' })
+    expect(result.err).toMatch(`hapax: ${closedUrl} could not be reached: `)
+  })
+
+  it.each([
+    { args: ['summary', '--dataset', 'nowhere'], code: 1, says: 'There is no data' },
+    { args: ['sql', 'DROP TABLE hapax'], code: 1, says: 'not accepted' },
+    { args: ['toString'], code: 2, says: 'There is no query toString.' },
+  ])('exits with $code for $args', async ({ args, code, says }) => {
+    const result = await analytics(...args)
+    expect(result).toMatchObject({ code, out: '' })
+    expect(result.err).toContain(says)
+  })
+})
