@@ -24,9 +24,6 @@ export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<Ope
   return { ...shown, content: toShown(body) }
 }
 
-/** A message that is done again was delivered before: what has failed is not done because it is known. */
-const AGAIN = 2
-
 /**
  * Delivers an event again, or does a message again, right now.
  *
@@ -47,7 +44,7 @@ export async function replayLetter(
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
   const fate = await consumer.redo(
-    { ...message, attempts: AGAIN },
+    { ...message, attempts: 1 },
     c.env,
     c.executionCtx as ExecutionContext,
   )

@@ -4,6 +4,7 @@ import { type CloudEvent, DELIVERY_RETRY, type Destination } from '../core/event
 import { backoffMs } from '../core/retry.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
+import { traced } from '../metrics/trace.ts'
 import { openStoredBytes, toStoredBytes } from './at-rest.ts'
 import { deliver, type DeliveryEnd } from './delivery.ts'
 import { directoryOf } from './directory-guard.ts'
@@ -68,7 +69,10 @@ export class Outbox {
     const event = await this.#open(pending)
     if (event === null) return this.#postpone(pending, 'it could not be opened', 0)
     if (recipient.to === 'directory') return this.#notify(pending, event)
-    const end = await deliver(this.#env, recipient, event)
+    const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
+    const end = await traced('hapax deliver', attributes, () =>
+      deliver(this.#env, recipient, event),
+    )
     const isLast = failures + 1 >= pending.retry.attempts
     const isDead = end.kind === 'refused' || (end.kind === 'failed' && isLast)
     const status = isDead ? 'dead' : end.kind === 'delivered' ? 'delivered' : 'retried'

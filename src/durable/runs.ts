@@ -18,6 +18,7 @@ import type { SealKey } from '../core/seal.ts'
 import type { Settlement } from '../core/settle.ts'
 import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
+import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { dropBody, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
@@ -81,7 +82,12 @@ export class Runs {
     const startedAt = Date.now()
     const origin = requireOrigin(this.#env)
     this.#flights.takeOff(first, OBJECT)
-    const { claim, reply, originCalls } = await runClaim(this.#ledger, origin, first, plan)
+    const { operationId, fence: firstFence } = first
+    const { claim, reply, originCalls } = await traced(
+      'hapax call',
+      { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
+      () => runClaim(this.#ledger, origin, first, plan),
+    )
     const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
     const { fence } = claim
     if (reply.kind === 'live') {
@@ -261,7 +267,8 @@ export class Runs {
     // Before anything is awaited: from now on a request joins, and does not recover it as well.
     this.#flights.takeOff(known, OBJECT)
     try {
-      const outcome = await this.#recover(known, record)
+      const attributes = { 'hapax.operation_id': id, 'hapax.correlation_id': record.correlationId }
+      const outcome = await traced('hapax recover', attributes, () => this.#recover(known, record))
       recordRecovery(this.#env, { id, record, outcome, startedAt })
     } catch (error) {
       logFault('a recovery failed; it will be tried again', error)

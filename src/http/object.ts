@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { OperationGuard } from '../durable/operation-guard.ts'
+import { traced } from '../metrics/trace.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 const MAX_TRIES = 3
@@ -16,7 +17,17 @@ const RETRY_MS = 100
  * @throws {Error} When the object cannot be reached, or fails for a reason of its own. Only where
  *   it was overloaded at the first try is it certain that nothing came of the question.
  */
-export async function askObject<answer>(
+export function askObject<answer>(
+  c: Context<GatewayEnv>,
+  operationId: string,
+  question: (object: OperationGuard) => Promise<answer>,
+): Promise<answer> {
+  return traced('hapax object', { 'hapax.operation_id': operationId }, () =>
+    askUntilAnswered(c, operationId, question),
+  )
+}
+
+async function askUntilAnswered<answer>(
   c: Context<GatewayEnv>,
   operationId: string,
   question: (object: OperationGuard) => Promise<answer>,

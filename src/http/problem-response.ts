@@ -73,7 +73,8 @@ interface ProblemDocument {
 }
 
 function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
-  const { slug, title, status, detail, retryable, retry, differences } = problem
+  const { slug, title, status, retryable, retry, differences } = problem
+  const detail = toSentence(problem.detail)
   const { correlationId } = c.var.hapax.correlation
   const url = new URL(c.req.url)
   return {
@@ -96,25 +97,53 @@ function toMembers({ parts, pointers, queryPointers }: Differences) {
 
 /** The body of Stripe's errors, which has nothing beside `error`. */
 function toStripe(c: Context<GatewayEnv>, problem: Problem) {
-  const { slug, status, detail: message } = problem
+  const { slug, status, detail } = problem
   const doc_url = new URL(problemPath(slug), c.req.url).href
-  return { error: { ...toStripeError(slug, status), message, doc_url } }
+  return { error: { ...toStripeError(slug, status), message: toSentence(detail), doc_url } }
+}
+
+/** Names are the client's own and can be long; where they are told as a list, they are whole. */
+const MAX_SENTENCE_LENGTH = 2_000
+
+/** What ends a line, is not seen or turns the text around. */
+const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
+
+/** Writes what holds names of the client's so that it stays one line that reads as it is written. */
+function toSentence(text: string): string {
+  const line = text.replaceAll(UNSEEN, toEscape)
+  return line.length > MAX_SENTENCE_LENGTH ? `${line.slice(0, MAX_SENTENCE_LENGTH)}…` : line
+}
+
+/** As JSON escapes it, each half of a pair by itself. */
+function toEscape(char: string): string {
+  const units = Array.from({ length: char.length }, (_, index) => char.charCodeAt(index))
+  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
 }
 
 function toMarkdown(document: ProblemDocument): string {
   return [
     `# ${document.title}`,
     '',
-    document.detail,
+    escapeMarkdown(document.detail),
     '',
     `- status: ${document.status}`,
     `- type: ${document.type}`,
     `- retryable: ${document.retryable}`,
     `- retry: ${document.retry}`,
     `- code: ${document.error.code}`,
-    `- instance: ${document.instance}`,
+    `- instance: ${toCode(document.instance)}`,
     `- correlation id: ${document.correlationId}`,
-    ...(document.pointers ?? []).map((pointer) => `- differs at: ${pointer}`),
+    ...(document.pointers ?? []).map((pointer) => `- differs at: ${toCode(pointer)}`),
+    ...(document.queryPointers ?? []).map((pointer) => `- differs at: query ${toCode(pointer)}`),
     '',
   ].join('\n')
 }
+
+/** What Markdown takes for more than text; between letters an underscore is one. */
+const MARKUP = /[\\`*{}[\]<>#|~!&]|(?<!\w)_|_(?!\w)/g
+
+const escapeMarkdown = (text: string) => text.replaceAll(MARKUP, String.raw`\$&`)
+
+/** Within a code span nothing but its end means anything. */
+const toCode = (text: string) =>
+  `\`${text.replaceAll(UNSEEN, toEscape).replaceAll('`', toEscape)}\``

@@ -3,11 +3,13 @@ import { toDataPoint } from './data-point.ts'
 import { logFault, logRequest } from './log.ts'
 import { sendPoint } from './points-sink.ts'
 import type { RequestFacts } from './request-facts.ts'
+import { traceVerdict } from './trace.ts'
 
 /** Writes the point and the line of a request. A metric that cannot be written must not cost the client its answer. */
 export function recordRequest(env: HapaxEnv, facts: RequestFacts): void {
   logRequest(facts)
   try {
+    traceVerdict(facts)
     const point = toDataPoint(facts)
     env.METRICS.writeDataPoint(point)
     if (env.HAPAX_POINTS_URL) sendPoint(env.HAPAX_POINTS_URL, point)

@@ -21,6 +21,7 @@ afterEach(() => {
 const TOKEN = 'operator-token-of-this-test'
 const PREVIOUS = 'operator-token-before-it'
 const CONFIGURED = { HAPAX_ADMIN_TOKEN: TOKEN }
+const ROTATING = { ...CONFIGURED, HAPAX_ADMIN_TOKEN_PREVIOUS: PREVIOUS }
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 
 /** Every path of the API, some that it does not have, and every method. */
@@ -142,6 +143,89 @@ describe('the admin API, attacked', () => {
       expectNothing(gateway)
     },
   )
+
+  it.each([
+    { name: 'the token', token: TOKEN, vars: CONFIGURED },
+    {
+      name: 'the token, its scheme in small letters',
+      token: TOKEN,
+      scheme: 'bearer',
+      vars: CONFIGURED,
+    },
+    { name: 'the new token of a rotation', token: TOKEN, vars: ROTATING },
+    { name: 'the old token of a rotation', token: PREVIOUS, vars: ROTATING },
+  ])('lets in with $name', async ({ token, scheme = 'Bearer', vars }) => {
+    const headers = { Authorization: `${scheme} ${token}` }
+    const response = await open().send('/_hapax/admin/openapi.json', { headers, vars })
+    expect(response.status).toBe(200)
+    expect(response.headers.get('Cache-Control')).toBe('no-store')
+  })
+
+  it.each([
+    { name: 'an empty token', vars: { ...CONFIGURED, HAPAX_ADMIN_TOKEN_PREVIOUS: '' }, token: '' },
+    {
+      name: 'a token of blanks',
+      vars: { ...CONFIGURED, HAPAX_ADMIN_TOKEN_PREVIOUS: ' ' },
+      token: ' ',
+    },
+    { name: 'another token during a rotation', vars: ROTATING, token: 'x' },
+    { name: 'both tokens of a rotation at once', vars: ROTATING, token: `${TOKEN}${PREVIOUS}` },
+  ])('does not let in with $name', async ({ vars, token }) => {
+    const headers = { Authorization: `Bearer ${token}` }
+    expect((await open().send('/_hapax/admin/stuck', { headers, vars })).status).toBe(401)
+  })
+
+  it.each([
+    '/_hapax//admin/stuck',
+    '//_hapax/admin/stuck',
+    '/_hapax/admin/stuck/',
+    '/_hapax/admin//stuck',
+    '/_hapax/./admin/stuck',
+    '/_hapax/problems/../admin/stuck',
+    '/_hapax/%61dmin/stuck',
+    '/_hapax/admin/%73tuck',
+    '/_hapax/admin%2Fstuck',
+    '/_hapax/Admin/stuck',
+    '/_hapax/admin;/stuck',
+    '/_hapax/admin/stuck?x=/_hapax/problems',
+    '/_hapax/admin/%E0%A4%A/stuck',
+  ])('is not reached without credentials by the path %s', async (path) => {
+    const gateway = open()
+    expect((await gateway.send(path, {})).status).toBeOneOf([401, 404])
+    expectNothing(gateway)
+  })
+
+  it('does the same work for every token, right or wrong', async () => {
+    const compared = vi.spyOn(crypto.subtle, 'timingSafeEqual')
+    const gateway = open()
+    const tokens = [TOKEN, PREVIOUS, 'x', TOKEN.slice(0, -1), TOKEN.repeat(100)]
+    const counts: number[] = []
+    for (const token of tokens) {
+      compared.mockClear()
+      const headers = { Authorization: `Bearer ${token}` }
+      await gateway.send('/_hapax/admin/openapi.json', { headers, vars: ROTATING })
+      counts.push(compared.mock.calls.length)
+      // Whatever was sent, what is compared has one length: that of a digest.
+      const lengths = compared.mock.calls.flat().map((bytes) => (bytes as ArrayBuffer).byteLength)
+      expect(new Set(lengths)).toEqual(new Set([32]))
+    }
+    expect(counts).toEqual([2, 2, 2, 2, 2])
+  })
+
+  it.each([
+    { name: 'another site', site: 'cross-site' },
+    { name: 'another host of the same site', site: 'same-site' },
+    { name: 'nobody knows where', site: '' },
+  ])('makes no change for $name, though the credentials are right', async ({ site }) => {
+    const gateway = open()
+    const headers = { Authorization: `Bearer ${TOKEN}`, 'Sec-Fetch-Site': site }
+    for (const { method, path } of REQUESTS) {
+      if (method === 'GET' || method === 'HEAD') continue
+      const { status } = await gateway.send(`/_hapax/admin${path}`, { method, headers })
+      expect({ method, path, status }).toEqual({ method, path, status: 403 })
+    }
+    expectNothing(gateway)
+  })
 
   it.each(['same-origin', 'none'])('takes a change from a browser that says %s', async (site) => {
     const headers = { Authorization: `Bearer ${TOKEN}`, 'Sec-Fetch-Site': site }

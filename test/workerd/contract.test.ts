@@ -17,7 +17,7 @@ import {
   protect,
   repeatability,
 } from '../../src/hapax.ts'
-import { askerOf } from './ask.ts'
+import { askerOf, type ProblemBody } from './ask.ts'
 import { playOrigin } from './origin.ts'
 
 const CONTRACT = '/.well-known/idempotency'
@@ -61,6 +61,14 @@ const problemsOf = async (policy: PolicyOptions) =>
   (await promiseOf(policy)).problems.map(({ type }) => type)
 
 const ok: Handler<GatewayEnv> = (c) => c.text('ok')
+
+const lose = () => Promise.reject<Response>(new Error('lost'))
+
+/** Answers when nobody waits for it any more. */
+const stall = async () => {
+  await scheduler.wait(150)
+  return new Response('late')
+}
 
 describe('/.well-known/idempotency', () => {
   it('tells of a route with nothing but defaults', async () => {
@@ -130,7 +138,9 @@ describe('/.well-known/idempotency', () => {
           { in: 'header', name: 'X-Key' },
           { in: 'body', pointer: '/id' },
         ],
-        format: '^pay_\\w+$',
+        format: 'pattern',
+        pattern: '^pay_\\w+$',
+        flags: '',
         minLength: 16,
         maxLength: 255,
       },
@@ -176,6 +186,27 @@ describe('/.well-known/idempotency', () => {
     expect((await promiseOf({ keyFormat: 'uuid' })).key.format).toBe('uuid')
   })
 
+  it.each([
+    { keyFormat: { pattern: /^[a-z]+$/i }, expected: { pattern: '^[a-z]+$', flags: 'i' } },
+    { keyFormat: { pattern: /^[a-z]+/dg }, expected: { pattern: '^[a-z]+', flags: '' } },
+    { keyFormat: { pattern: /[a-z]+/y }, expected: { pattern: '[a-z]+', flags: 'y' } },
+    { keyFormat: { pattern: /uuid/ }, expected: { pattern: 'uuid', flags: '' } },
+    { keyFormat: { pattern: /any/ }, expected: { pattern: 'any', flags: '' } },
+  ])('tells that a key must match $keyFormat.pattern', async ({ keyFormat, expected }) => {
+    const { key } = await promiseOf({ keyFormat })
+    expect(key).toMatchObject({ format: 'pattern', ...expected })
+  })
+
+  it.each([{ minLength: 8 }, 'any', 'uuid'] as const)(
+    'tells of no pattern where the format is %j',
+    async (keyFormat) => {
+      const { key } = await promiseOf({ keyFormat })
+      expect(key.format).toBe(keyFormat === 'uuid' ? 'uuid' : 'any')
+      expect(key).not.toHaveProperty('pattern')
+      expect(key).not.toHaveProperty('flags')
+    },
+  )
+
   it('tells what is done about an unknown outcome', async () => {
     expect((await promiseOf({ unknown: 'resend' })).unknown).toBe('resend')
   })
@@ -213,6 +244,96 @@ describe('/.well-known/idempotency', () => {
   it('tells that a request that repeatability finds too old is answered with 412', async () => {
     const { problems } = await promiseOf({ key: repeatability() })
     expect(problems).toContainEqual(expect.objectContaining({ type: 'key-expired', status: 412 }))
+  })
+
+  const whatOf = async (policy: PolicyOptions, ...types: readonly string[]) =>
+    (await promiseOf(policy)).problems
+      .filter(({ type }) => types.includes(type))
+      .map(({ type, status, retry }) => `${status} ${type}, ${retry}`)
+
+  it.each<{ policy: PolicyOptions; expected: readonly string[] }>([
+    {
+      policy: {},
+      expected: [
+        '409 outcome-unknown, never',
+        '502 outcome-unknown, never',
+        '504 origin-timeout, never',
+        '504 origin-timeout, same-key',
+      ],
+    },
+    ...[{ unknown: 'resend' as const }, { unknown: probe('/by-key/{key}') }].map((policy) => ({
+      policy,
+      expected: [
+        '409 outcome-unknown, wait',
+        '502 outcome-unknown, wait',
+        '504 origin-timeout, wait',
+        '504 origin-timeout, same-key',
+      ],
+    })),
+    {
+      policy: { unknown: 'resend', required: false },
+      expected: [
+        '409 outcome-unknown, wait',
+        '502 outcome-unknown, wait',
+        '502 outcome-unknown, never',
+        '504 origin-timeout, wait',
+        '504 origin-timeout, never',
+        '504 origin-timeout, same-key',
+      ],
+    },
+  ])('tells of a lost answer under $policy that it is $expected', async ({ policy, expected }) => {
+    const told = await whatOf(policy, 'outcome-unknown', 'origin-timeout')
+    expect(told.toSorted()).toEqual(expected.toSorted())
+  })
+
+  it('tells that a handler in the Worker is not lost by the origin, nor cut off from it', async () => {
+    const told = async (policy: PolicyOptions) => {
+      const [operation] = await operationsOf((app) => app.post('/grants', idempotent(policy), ok))
+      return operation?.problems
+        .filter(({ type }) => /^(?:origin|circuit|outcome)/.test(type))
+        .map(({ type, status, retry }) => `${status} ${type}, ${retry}`)
+    }
+    const lost = ['409 outcome-unknown, never', '502 outcome-unknown, never']
+    expect(await told({ retry: { breaker: {} } })).toEqual([
+      ...lost,
+      '504 origin-timeout, same-key',
+    ])
+    expect(await told({ reauthorize: '/may' })).toContain('502 origin-unreachable, same-key')
+  })
+
+  it.each<{ name: string; policy: PolicyOptions; keyless?: true; answer: () => Promise<Response> }>(
+    [
+      ...(['hold', 'resend'] as const).flatMap((unknown) => [
+        { name: `lost under ${unknown}`, policy: { unknown }, answer: lose },
+        { name: `silent under ${unknown}`, policy: { unknown, timeout: '50ms' }, answer: stall },
+        {
+          name: `lost without a key under ${unknown}`,
+          policy: { unknown, required: false },
+          keyless: true as const,
+          answer: lose,
+        },
+      ]),
+      { name: 'lost under probe', policy: { unknown: probe('/by-key/{key}') }, answer: lose },
+    ],
+  )('tells of what is answered to a call that is $name', async ({ policy, keyless, answer }) => {
+    playOrigin(answer)
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/payments', protect(policy))
+    const headers = {
+      Authorization: 'Bearer contract',
+      ...(keyless ? {} : { 'Idempotency-Key': crypto.randomUUID() }),
+    }
+    const ask = askerOf(app)
+    const { operations } = await (await ask(CONTRACT, { method: 'GET' })).json<Contract>()
+    for (const nth of [1, 2]) {
+      const answered = await ask('/payments', { headers })
+      const { status, retry, type } = await answered.json<ProblemBody>()
+      const told = expect.objectContaining({ type: type.split('/').at(-1), status, retry })
+      expect({ nth, problems: operations[0]?.problems }).toEqual({
+        nth,
+        problems: expect.arrayContaining([told]),
+      })
+    }
   })
 
   it('tells of store-unavailable also where the route is open', async () => {

@@ -32,6 +32,7 @@ function appWith(policy: PolicyOptions, before?: MiddlewareHandler) {
 const OWN = { Authorization: 'Bearer presets', 'Content-Type': 'application/json' }
 
 interface Situation {
+  readonly app: ReturnType<typeof appWith>
   readonly answer: Response
   /** How often the origin was called. */
   readonly calls: number
@@ -47,39 +48,43 @@ interface Around {
 const SITUATIONS = {
   async missing(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
     const origin = playOrigin(() => new Response('ok'))
-    const ask = askerOf(appWith({ preset }, before))
+    const app = appWith({ preset }, before)
+    const ask = askerOf(app)
     const answer = await ask('/payments', { body: '{}', headers: { ...OWN, ...headers } })
-    return { answer, calls: origin.requests.length }
+    return { app, answer, calls: origin.requests.length }
   },
   async mismatch(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
     const origin = playOrigin(() => new Response('ok', { status: 201 }))
-    const send = clientOf(appWith({ preset }, before), '/payments')
+    const app = appWith({ preset }, before)
+    const send = clientOf(app, '/payments')
     const key = crypto.randomUUID()
     await send(key, { body: '{"amount":1}' })
     const answer = await send(key, { body: '{"amount":2}', ...(headers && { headers }) })
-    return { answer, calls: origin.requests.length }
+    return { app, answer, calls: origin.requests.length }
   },
   async inFlight(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
     const origin = playSlowOrigin(() => new Response('ok', { status: 201 }))
-    const send = clientOf(appWith({ preset, wait: 0 }, before), '/payments')
+    const app = appWith({ preset, wait: 0 }, before)
+    const send = clientOf(app, '/payments')
     const key = crypto.randomUUID()
     const first = send(key)
     await origin.asked()
     const answer = await send(key, headers && { headers })
     origin.release()
     expect((await first).status).toBe(201)
-    return { answer, calls: origin.requests.length }
+    return { app, answer, calls: origin.requests.length }
   },
   async expired(preset: Preset, { headers, before }: Around = {}): Promise<Situation> {
     const origin = playOrigin(() => new Response('ok', { status: 201 }))
     const policy: PolicyOptions = { preset, retention: '1h', tombstone: '1d' }
-    const send = clientOf(appWith(policy, before), '/payments')
+    const app = appWith(policy, before)
+    const send = clientOf(app, '/payments')
     const key = crypto.randomUUID()
     await send(key)
     vi.useFakeTimers({ toFake: ['Date'] })
     vi.setSystemTime(Date.now() + 3_600_001)
     const answer = await send(key, headers && { headers })
-    return { answer, calls: origin.requests.length }
+    return { app, answer, calls: origin.requests.length }
   },
 }
 
@@ -261,6 +266,92 @@ describe('a problem under stripe', () => {
     expect(refused.status).toBe(status)
     expect(Object.keys(await refused.json<object>())).toEqual(['error'])
   })
+})
+
+/** The part of JSON Schema that the document is written in. */
+interface Schema {
+  readonly $ref?: string
+  readonly type?: string
+  readonly required?: readonly string[]
+  readonly properties?: Readonly<Record<string, Schema>>
+  readonly items?: Schema
+  readonly enum?: readonly unknown[]
+  readonly schema?: Schema
+  readonly content?: Readonly<Record<string, Schema>>
+}
+
+interface Document {
+  readonly paths: Record<string, Record<string, { responses: Record<string, Schema> }>>
+  readonly components: Record<string, Record<string, Schema>>
+}
+
+/** What of a value a schema does not say, or says otherwise. */
+function faultsOf(document: Document, given: Schema, value: unknown, at = ''): string[] {
+  const [, , section = '', name = ''] = given.$ref?.split('/') ?? []
+  const schema = given.$ref === undefined ? given : document.components[section]?.[name]
+  if (schema === undefined) return [`${at}: no schema`]
+  const below = (key: string, inner: Schema | undefined, part: unknown) =>
+    inner === undefined
+      ? [`${at}/${key}: not described`]
+      : faultsOf(document, inner, part, `${at}/${key}`)
+  const isOther = schema.enum !== undefined && !schema.enum.includes(value)
+  if (isOther || schema.type !== typeOf(value)) return [`${at}: is ${String(value)}`]
+  if (Array.isArray(value)) return value.flatMap((item) => below('items', schema.items, item))
+  if (typeof value !== 'object' || value === null) return []
+  const missing = (schema.required ?? []).filter((key) => !Object.hasOwn(value, key))
+  return [
+    ...missing.map((key) => `${at}/${key}: missing`),
+    ...Object.entries(value).flatMap(([key, part]) => below(key, schema.properties?.[key], part)),
+  ]
+}
+
+function typeOf(value: unknown): string {
+  if (Array.isArray(value)) return 'array'
+  return Number.isInteger(value) ? 'integer' : typeof value
+}
+
+/** Further answers, of which the contract has the status and the schema of the preset. */
+const OTHERS: Readonly<Record<string, (preset: Preset) => Promise<Omit<Situation, 'calls'>>>> = {
+  'without credentials': (preset) => sendTo(preset, {}, { headers: { Authorization: '' } }),
+  'no JSON': (preset) => sendTo(preset, {}, { body: '{' }),
+  'too large': (preset) => sendTo(preset, { limits: { request: 1 } }),
+  'no key of the format': (preset) => sendTo(preset, { keyFormat: 'uuid' }),
+  'lost on the way': (preset) => sendTo(preset, {}, {}, () => Promise.reject(new Error('lost'))),
+}
+
+async function sendTo(
+  preset: Preset,
+  policy: PolicyOptions,
+  options: Parameters<ReturnType<typeof clientOf>>[1] = {},
+  answer: Parameters<typeof playOrigin>[0] = () => new Response('ok'),
+) {
+  playOrigin(answer)
+  const app = appWith({ preset, ...policy })
+  const send = clientOf(app, '/payments')
+  return { app, answer: await send(`schema ${crypto.randomUUID()}`.replace(' ', '-'), options) }
+}
+
+describe('the OpenAPI document', () => {
+  const CASES = [...Object.entries(SITUATIONS), ...Object.entries(OTHERS)]
+
+  it.each(PRESETS.flatMap((preset) => CASES.map(([name, bring]) => ({ preset, name, bring }))))(
+    'says of $preset what is answered when the request is $name',
+    async ({ preset, bring }) => {
+      const { app, answer } = await bring(preset)
+      vi.useRealTimers()
+      expect(answer.headers.get('Hapax-Error')).not.toBeNull()
+      const read = await askerOf(app)('/_hapax/openapi.json', { method: 'GET' })
+      const document = await read.json<Document>()
+      const { $ref = '' } =
+        document.paths['/payments']?.['post']?.responses[String(answer.status)] ?? {}
+      const { content = {} } =
+        document.components['responses']?.[$ref.split('/').at(-1) ?? ''] ?? {}
+      const type = answer.headers.get('Content-Type') ?? ''
+      expect(Object.keys(content)).toEqual([type, 'text/markdown'])
+      const { schema = {} } = content[type] ?? {}
+      expect(faultsOf(document, schema, await answer.json())).toEqual([])
+    },
+  )
 })
 
 describe('mismatchStatus', () => {

@@ -98,7 +98,7 @@ describe('parsePolicy', () => {
       lease: 90_000,
     }
     const { retry, events, ...others } = valueOf(options)
-    const keyFormat = { ...options.keyFormat, name: '^order-' }
+    const keyFormat = { ...options.keyFormat, name: '/^order-/' }
     // What differs between two tries of one call of an MCP server never counts.
     const ignore = ['/trace_id', '/id', '/params/_meta']
     const fingerprint = { ...options.fingerprint, ignore }

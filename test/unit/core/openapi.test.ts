@@ -86,11 +86,37 @@ describe('toOpenApiFragment', () => {
   it.each([
     { format: 'any', expected: { type: 'string', minLength: 1, maxLength: 255 } },
     { format: 'uuid', expected: expect.objectContaining({ format: 'uuid' }) },
-    { format: '^ord_', expected: expect.objectContaining({ pattern: '^ord_' }) },
-  ])('gives the key the schema of the format $format', ({ format, expected }) => {
-    const { parameters } = componentsOf({ key: keyOf({ format }) })
+    {
+      format: 'pattern',
+      pattern: '^ord_',
+      expected: expect.objectContaining({ pattern: '^ord_' }),
+    },
+    {
+      format: 'pattern',
+      pattern: '^ord_',
+      flags: 'u',
+      expected: expect.objectContaining({ pattern: '^ord_' }),
+    },
+    { format: 'pattern', pattern: 'uuid', expected: expect.objectContaining({ pattern: 'uuid' }) },
+  ] as const)('gives the key the schema of the format $format', ({ expected, ...format }) => {
+    const { parameters } = componentsOf({ key: keyOf({ flags: '', ...format }) })
     expect(parameters?.['IdempotencyKey']).toMatchObject({ schema: expected })
+    if (format.format === 'pattern') {
+      expect(parameters?.['IdempotencyKey']).not.toHaveProperty('schema.format')
+    }
   })
+
+  it.each(['i', 'y', 's', 'm', 'v', 'iu'])(
+    'says a pattern with the flags %s in words, since a schema has none',
+    (flags) => {
+      const key = keyOf({ format: 'pattern', pattern: '^[a-z]+$', flags })
+      const { parameters } = componentsOf({ key })
+      expect(parameters?.['IdempotencyKey']).toMatchObject({
+        description: expect.stringContaining(`\`/^[a-z]+$/${flags}\``),
+      })
+      expect(parameters?.['IdempotencyKey']).not.toHaveProperty('schema.pattern')
+    },
+  )
 
   it.each([
     { name: 'it is optional', over: { key: keyOf({ required: false }) } },
