@@ -27,7 +27,9 @@ const OperationSchema = z.object({
   key: z.object({
     required: z.boolean(),
     sources: z.array(KeySourceSchema).min(1),
-    format: z.string(),
+    format: z.enum(['any', 'uuid', 'pattern']),
+    pattern: z.string().optional(),
+    flags: z.string().optional(),
     minLength: z.int(),
     maxLength: z.int(),
   }),

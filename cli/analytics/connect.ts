@@ -17,9 +17,8 @@ export function connect(environment: Environment): AnalyticsClient {
   const local = localUrlOf(environment)
   if (local !== null) {
     // The token of the cloud is for the cloud alone.
-    const { accountId, token } = LOCAL_ENGINE
-    const url = toApiUrl(environment['HAPAX_ANALYTICS_ACCOUNT'] || accountId, local)
-    return createAnalyticsClient({ url, token: environment['HAPAX_ANALYTICS_TOKEN'] || token })
+    const token = environment['HAPAX_ANALYTICS_TOKEN'] || LOCAL_ENGINE.token
+    return createAnalyticsClient({ url: toApiUrl(localAccountOf(environment), local), token })
   }
   const token = need(environment, 'CLOUDFLARE_API_TOKEN', `a token with ${PERMISSION} (${TOKENS})`)
   const account = need(environment, 'CLOUDFLARE_ACCOUNT_ID', 'the account of the deployment')
@@ -31,6 +30,9 @@ function localUrlOf({ HAPAX_ANALYTICS_URL: url }: Environment): string | null {
   if (/^https?:/i.test(url) && URL.canParse(url)) return url
   throw new Failure('HAPAX_ANALYTICS_URL is not a URL such as http://127.0.0.1:8789.', 2)
 }
+
+const localAccountOf = ({ HAPAX_ANALYTICS_ACCOUNT: account }: Environment) =>
+  account || LOCAL_ENGINE.accountId
 
 function need(environment: Environment, name: string, what: string): string {
   const value = environment[name]?.trim()
@@ -45,7 +47,8 @@ function need(environment: Environment, name: string, what: string): string {
 export function toFailure(error: AnalyticsError, environment: Environment): Failure {
   const local = localUrlOf(environment)
   const where = local ?? "Cloudflare's API"
-  const account = environment[local === null ? 'CLOUDFLARE_ACCOUNT_ID' : 'HAPAX_ANALYTICS_ACCOUNT']
+  const account =
+    local === null ? environment['CLOUDFLARE_ACCOUNT_ID'] : localAccountOf(environment)
   const said = `(${error.message})`
   switch (error.kind) {
     case 'unauthorized':

@@ -14,6 +14,7 @@ import {
   toOperationSql,
   toSql,
 } from '../analytics/queries.ts'
+import { toBucketMs } from '../analytics/sql.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import { parseDuration } from '../core/duration.ts'
 import type { OperatorView, TimelineEntry } from '../core/operator.ts'
@@ -26,10 +27,6 @@ type AdminContext = Context<GatewayEnv>
 const DEFAULT_RANGE_MS = 3_600_000
 /** As long as the platform keeps points: three months. */
 const LONGEST_MS = 92 * 86_400_000
-/** Buckets of a chart, about. */
-const BUCKETS = 60
-const BUCKET_STEPS_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400_000]
-
 /** The engine that this deployment's points can be asked from, or `null` where none is configured. */
 export function analyticsOf(env: HapaxEnv): AnalyticsClient | null {
   const { CLOUDFLARE_ACCOUNT_ID: account, CLOUDFLARE_API_TOKEN: token } = env
@@ -48,7 +45,7 @@ export async function answerQuery(c: AdminContext): Promise<Response> {
   const { route, tenant } = c.req.query()
   const scope = {
     since: Date.now() - rangeMs,
-    bucketMs: bucketOf(rangeMs),
+    bucketMs: toBucketMs(rangeMs),
     dataset: c.env.HAPAX_DATASET,
     ...(route && { route }),
     ...(tenant && { tenant }),
@@ -129,9 +126,4 @@ function toEntry(row: Row): TimelineEntry {
 function readRange(since: string | undefined): number | null {
   const rangeMs = since === undefined ? DEFAULT_RANGE_MS : parseDuration(since)
   return rangeMs === null || rangeMs === 0 ? null : Math.min(LONGEST_MS, rangeMs)
-}
-
-function bucketOf(rangeMs: number): number {
-  const wanted = rangeMs / BUCKETS
-  return BUCKET_STEPS_MS.find((step) => step >= wanted) ?? 86_400_000
 }

@@ -36,7 +36,7 @@ const KNOWN_AT = `max(if(${IS_KNOWN}, toUnixTimestamp(timestamp), 0))`
 const AT_UNKNOWN = "if(blob3 = 'unknown', toUnixTimestamp(timestamp), 0)"
 
 /** Operations that ended, each once: by the request that executed it, or by the alarm. */
-const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'succeeded'))"
+const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'not_executed'))"
 
 const percentiles = (name: string, column: string) => ({
   [`${name}_p50_ms`]: quantile(0.5, column),

@@ -358,7 +358,9 @@ function toPolicy(parsed: ParsedPolicy): Policy {
 function toKeyFormat(format: ParsedPolicy['keyFormat']): KeyFormat {
   if (format === 'any') return { name: 'any', pattern: /^/, minLength: 1 }
   if (format === 'uuid') return { name: 'uuid', pattern: UUID, minLength: 1 }
-  return { name: format.pattern.source, ...format }
+  const { source, flags } = format.pattern
+  const isAny = source === '^' && flags === ''
+  return { name: isAny ? 'any' : String(format.pattern), ...format }
 }
 
 /** Whether it is worth asking across its fields. */

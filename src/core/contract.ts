@@ -21,8 +21,11 @@ export interface ContractOperation {
     readonly required: boolean
     /** Tried in this order. */
     readonly sources: readonly ContractKeySource[]
-    /** `any`, `uuid`, or the pattern that a key must match. */
-    readonly format: string
+    readonly format: 'any' | 'uuid' | 'pattern'
+    /** What a key must match, as ECMAScript writes it; only where that is the format. */
+    readonly pattern?: string
+    /** The flags of the pattern. */
+    readonly flags?: string
     readonly minLength: number
     readonly maxLength: number
   }

@@ -76,7 +76,7 @@ export interface CloudEvent {
 const SOURCE = '/hapax'
 
 /** The largest event, in bytes of JSON: a message of Queues may hold 128 KB with what is added to it. */
-export const MAX_EVENT_BYTES = 122_880
+const MAX_EVENT_BYTES = 122_880
 
 /**
  * Checks an event, and takes what JSON makes of it: nothing that is done to it later changes it.

@@ -235,7 +235,7 @@ function toKeyParameters(
 ): OpenApiReference[] {
   const name = nameOf(source)
   if (name === null) return []
-  const { format, minLength, maxLength, sources } = route.key
+  const { minLength, maxLength, sources } = route.key
   // Of several sources none is required by itself.
   const required = isKeyRequired(route) && sources.length === 1 ? { required: true } : {}
   const parameter = (header: string, description: string, schema: object) =>
@@ -246,15 +246,19 @@ function toKeyParameters(
       description,
       schema: { type: 'string', ...schema },
     })
-  const rule = format === 'uuid' ? { format } : { pattern: format }
-  const key = parameter(name, describeLifetime(route), {
-    minLength,
-    maxLength,
-    ...(format !== 'any' && rule),
-  })
+  const { schema, words } = toFormat(route.key)
+  const key = parameter(name, describeLifetime(route) + words, { minLength, maxLength, ...schema })
   if (source.in === 'header') return [key]
   const when = `When the request was first sent, as an HTTP date; goes with \`${name}\`.`
   return [key, parameter('Repeatability-First-Sent', when, {})]
+}
+
+/** A schema's pattern has no flags but the one that JSON Schema asks for itself. */
+function toFormat({ format, pattern, flags = '' }: ContractOperation['key']) {
+  if (format === 'any' || pattern === undefined)
+    return { schema: format === 'uuid' ? { format } : {}, words: '' }
+  if (flags === '' || flags === 'u') return { schema: { pattern }, words: '' }
+  return { schema: {}, words: ` It matches \`/${pattern}/${flags}\` (ECMAScript).` }
 }
 
 function toComponentName(header: string): string {
@@ -304,10 +308,12 @@ function toResponse(
   const lines = problems.map(({ type, title, retry }) => `\`${type}\`: ${title} (retry: ${retry})`)
   const isRetried = problems.some(({ retry }) => retry === 'wait' || retry === 'same-key')
   const headers = isRetried ? HEADERS : HEADERS.filter(({ name }) => name !== 'Retry-After')
-  const content =
-    preset === 'stripe'
+  const content = {
+    ...(preset === 'stripe'
       ? { 'application/json': { schema: refer('schemas', 'ProblemError', STRIPE_ERROR) } }
-      : { 'application/problem+json': { schema: refer('schemas', 'Problem', PROBLEM) } }
+      : { 'application/problem+json': { schema: refer('schemas', 'Problem', PROBLEM) } }),
+    'text/markdown': { schema: TEXT },
+  }
   return {
     description: lines.length === 1 ? lines[0] : lines.map((line) => `- ${line}`).join('\n'),
     headers: Object.fromEntries(
@@ -347,25 +353,35 @@ const HEADERS = [
   },
 ]
 
-const objectOf = (properties: Readonly<Record<string, object>>) => ({
+type Properties = Readonly<Record<string, object>>
+
+const objectOf = (required: Properties, optional: Properties = {}) => ({
   type: 'object',
-  required: Object.keys(properties),
-  properties,
+  required: Object.keys(required),
+  properties: { ...required, ...optional },
 })
 
-const ERROR = objectOf({ type: TEXT, code: TEXT, message: TEXT })
+const URI = { type: 'string', format: 'uri' }
 
-const STRIPE_ERROR = objectOf({ error: ERROR })
+const TEXTS = { type: 'array', items: TEXT }
 
-/** What src/http/problem-response.ts writes (RFC 9457). */
-const PROBLEM = objectOf({
-  type: { type: 'string', format: 'uri' },
-  title: TEXT,
-  status: { type: 'integer' },
-  detail: TEXT,
-  instance: { type: 'string', format: 'uri-reference' },
-  retryable: { type: 'boolean' },
-  retry: { type: 'string', enum: ['same-key', 'new-key', 'wait', 'never'] },
-  correlationId: TEXT,
-  error: ERROR,
+/** What src/http/problem-response.ts writes under the preset; few of Stripe's errors have a code. */
+const STRIPE_ERROR = objectOf({
+  error: objectOf({ type: TEXT, message: TEXT, doc_url: URI }, { code: TEXT }),
 })
+
+/** What src/http/problem-response.ts writes (RFC 9457); a mismatch says where. */
+const PROBLEM = objectOf(
+  {
+    type: URI,
+    title: TEXT,
+    status: { type: 'integer' },
+    detail: TEXT,
+    instance: { type: 'string', format: 'uri-reference' },
+    retryable: { type: 'boolean' },
+    retry: { type: 'string', enum: ['same-key', 'new-key', 'wait', 'never'] },
+    correlationId: TEXT,
+    error: objectOf({ type: TEXT, code: TEXT, message: TEXT }),
+  },
+  { differs: TEXTS, pointers: TEXTS, queryPointers: TEXTS },
+)

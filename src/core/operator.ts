@@ -160,7 +160,7 @@ export type OperatorResult =
   | { readonly kind: 'not-found' }
 
 /** Whose operation it was, for the audit. */
-export interface OperatorSubject {
+interface OperatorSubject {
   readonly operation: string
   readonly tenant: string
   readonly correlationId: string

@@ -25,7 +25,7 @@ export interface UnstoredBody {
 }
 
 /** Where an event goes: out, or to the list of what an operator should look at. */
-export type Recipient = Destination | { readonly to: 'directory' }
+type Recipient = Destination | { readonly to: 'directory' }
 
 /** An event that waits for its delivery. */
 export interface PendingEvent {

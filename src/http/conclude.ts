@@ -101,7 +101,7 @@ function toFacts({ operationId }: Subject, { status, outcome, work, reply }: Mar
  * Lets a script of another origin read what stands here, where it may read the answer at all. A
  * middleware that says itself what is exposed has the last word.
  */
-function expose(c: Context<GatewayEnv>, headers: Headers): void {
+export function expose(c: Context<GatewayEnv>, headers: Headers): void {
   // Asking `c.res` makes one, which changes what becomes of the answer: only where it may matter.
   if (c.req.header('Origin') === undefined) return
   const isShared = headers.has(ALLOW_ORIGIN) || c.res.headers.has(ALLOW_ORIGIN)
@@ -122,6 +122,12 @@ const EXPOSED_HEADERS: readonly string[] = [
   'Retry-After',
   'X-Should-Retry',
   'Location',
+  'Preference-Applied',
+  'Repeatability-Result',
+  'Hapax-Warning',
+  'Deprecation',
+  'Sunset',
+  'Link',
 ]
 
 /** OASIS Repeatable Requests 1.0: whether the answer is that of a single execution. */

@@ -4,8 +4,8 @@ import { findTargetHandler } from 'hono/utils/handler'
 import type { Policy } from '../config/policy.ts'
 import type { Contract, ContractOperation } from '../core/contract.ts'
 import { FINGERPRINT_VERSION } from '../core/fingerprint/fingerprint.ts'
-import { MAX_KEY_LENGTH } from '../core/key.ts'
-import { type ProblemSlug, PROBLEMS } from '../core/problem.ts'
+import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
+import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guardingOf } from './route-policy.ts'
 
@@ -48,7 +48,7 @@ function toOperation({ method, path, handler }: Route): readonly ContractOperati
       key: {
         required: policy.required,
         sources: key,
-        format: keyFormat.name,
+        ...toFormat(keyFormat),
         minLength: keyFormat.minLength,
         maxLength: MAX_KEY_LENGTH,
       },
@@ -60,33 +60,76 @@ function toOperation({ method, path, handler }: Route): readonly ContractOperati
       limits: { requestBytes: limits.request, responseBytes: limits.response },
       unknown: typeof unknown === 'object' ? unknown.kind : unknown,
       respondAsync: place === 'origin',
-      problems: problemsOf(policy),
+      problems: problemsOf(policy, place),
     },
   ]
 }
 
-/** What of the catalogue this route can answer with, in its order. */
-function problemsOf(policy: Policy): ContractOperation['problems'] {
-  const never: Partial<Record<ProblemSlug, boolean>> = {
-    'key-missing': !policy.required,
-    'key-expired': policy.tombstone === 0,
-    'circuit-open': policy.retry.breaker === false,
-    'rate-limited': policy.limits.rate === false,
-    'snapshot-sealed': !policy.snapshot.seal,
-    'operation-not-found': true,
-  }
-  const slugs = Object.keys(PROBLEMS) as ProblemSlug[]
-  const problems = slugs
-    .filter((slug) => never[slug] !== true)
-    .map((slug) => {
-      const own = slug === 'key-reused' ? policy.mismatchStatus : PROBLEMS[slug].status
-      return toProblem(slug, own)
-    })
-  const isRepeatable = policy.key.some((source) => source.in === 'repeatability')
-  return isRepeatable ? [...problems, toProblem('key-expired', 412)] : problems
+function toFormat({
+  name,
+  pattern: { source: pattern, flags },
+}: KeyFormat): Pick<ContractOperation['key'], 'format' | 'pattern' | 'flags'> {
+  if (name === 'any' || name === 'uuid') return { format: name }
+  // Each key is asked from its start, and only whether it matches.
+  return { format: 'pattern', pattern, flags: flags.replaceAll(/[dg]/g, '') }
 }
 
-function toProblem(type: ProblemSlug, status: number) {
-  const { title, retry } = PROBLEMS[type]
-  return { type, status, title, retry }
+/** One way in which a problem is answered with, where that is not as the catalogue has it. */
+interface Variant {
+  readonly status?: number
+  readonly retry?: RetryWord
+}
+
+/** What of the catalogue this route can answer with, in its order. */
+function problemsOf(
+  policy: Policy,
+  place: 'origin' | 'worker',
+): readonly ContractOperation['problems'][number][] {
+  const variants =
+    place === 'origin' ? variantsOf(policy) : { ...variantsOf(policy), ...inWorker(policy) }
+  const slugs = Object.keys(PROBLEMS) as ProblemSlug[]
+  return slugs.flatMap((type) => {
+    const { title, ...usual } = PROBLEMS[type]
+    return (variants[type] ?? [{}]).map(({ status = usual.status, retry = usual.retry }) => {
+      return { type, status, title, retry }
+    })
+  })
+}
+
+type Variants = Partial<Record<ProblemSlug, readonly Variant[]>>
+
+/** In which ways each problem comes; a problem that is not here comes as the catalogue has it. */
+function variantsOf(policy: Policy): Variants {
+  const only = (isSo: boolean, variant: Variant = {}) => (isSo ? [variant] : [])
+  const isRepeatable = policy.key.some((source) => source.in === 'repeatability')
+  const retry = policy.unknown === 'hold' ? 'never' : 'wait'
+  // What is forwarded without protection has no key that a retry could be recognised by.
+  const isForwarded = !policy.required || policy.onStoreError === 'open'
+  const unprotected = only(isForwarded && retry !== 'never', { retry: 'never' })
+  return {
+    'key-missing': only(policy.required),
+    'key-reused': [{ status: policy.mismatchStatus }],
+    'key-expired': [...only(policy.tombstone > 0), ...only(isRepeatable, { status: 412 })],
+    'outcome-unknown': [
+      { retry },
+      ...[{ retry }, ...unprotected].map((variant) => ({ status: 502, ...variant })),
+    ],
+    // With the same key where the deadline had passed before anything was sent.
+    'origin-timeout': [{ retry }, ...unprotected, { retry: 'same-key' }],
+    'circuit-open': only(policy.retry.breaker !== false),
+    'rate-limited': only(policy.limits.rate !== false),
+    'snapshot-sealed': only(policy.snapshot.seal),
+    'operation-not-found': [],
+  }
+}
+
+/** Where the work is done in the Worker, nothing but its own answer can be lost. */
+function inWorker(policy: Policy): Variants {
+  const retry = policy.unknown === 'hold' ? 'never' : 'wait'
+  return {
+    'outcome-unknown': [{ retry }, { status: 502, retry }],
+    'origin-timeout': [{ retry: 'same-key' }],
+    'origin-unreachable': policy.reauthorize === undefined ? [] : [{}],
+    'circuit-open': [],
+  }
 }

@@ -29,6 +29,12 @@ export interface GatewayOptions {
    * it does not let in is told 401.
    */
   readonly authenticate?: MiddlewareHandler
+  /**
+   * Lets scripts of other origins read answers, as `hono/cors` does: before every route of the app,
+   * and before `/_hapax/operations` and the pages of problems, which no middleware of the app comes
+   * before. Not before what is for operators.
+   */
+  readonly cors?: MiddlewareHandler
 }
 
 /**
@@ -62,6 +68,9 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     })
     await next()
   })
+  const cors = options.cors ?? ((_, next) => next())
+  app.use('/_hapax/problems/*', cors)
+  app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
   app.route('/_hapax/operations', operations)
   app.get('/_hapax/openapi.json', (c) =>
@@ -75,6 +84,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   app.all('/_hapax/*', (c) => c.text('Not found', 404))
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))
   app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
+  app.use(cors)
   app.notFound(passThrough)
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse()

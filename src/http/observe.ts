@@ -10,7 +10,7 @@ import type { Caller, ClaimAnswer } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { admit, type Admitted } from './admit.ts'
 import { announce } from './announce.ts'
-import { recordVerdict, type Subject } from './conclude.ts'
+import { expose, recordVerdict, type Subject } from './conclude.ts'
 import { findKey } from './find-key.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
@@ -242,9 +242,12 @@ function tell(
   response: Response,
   { verdict: { reply }, source }: Foreseen,
 ): Response {
-  if (source === 'none') return announce(c, policy, response, 'key-missing')
   const isRefused = reply !== undefined && isProblem(reply) && WILL_BE_REFUSED.has(reply.slug)
-  return isRefused ? announce(c, policy, response, reply.slug) : response
+  const slug = source === 'none' ? 'key-missing' : isRefused ? reply.slug : null
+  if (slug === null || response.status === 101) return response
+  const told = announce(c, policy, response, slug)
+  expose(c, told.headers)
+  return told
 }
 
 /** What is refused whenever it is sent, not for what else happens at the time. */

@@ -9,7 +9,7 @@ import { readPreference } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
-import { respond } from './conclude.ts'
+import { expose, respond } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
 import { askObject } from './object.ts'
@@ -32,6 +32,7 @@ export const operations = new Hono<GatewayEnv>()
   .use(async (c, next) => {
     await next()
     c.header('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+    expose(c, c.res.headers)
   })
   .get('/:id', async (c) => {
     const asked = await toQuestion(c)

@@ -71,7 +71,7 @@ export interface ConsumeOptions extends MessagePolicy {
 }
 
 /** How one type of message is handled. */
-export type HandlerEntry =
+type HandlerEntry =
   | MessageHandler
   | Forwarding
   | (MessagePolicy & { readonly handle: MessageHandler | Forwarding })

@@ -32,7 +32,7 @@ export type HandledFate = MessageFate & {
 }
 
 /** One delivery of a message. */
-export interface Delivery {
+interface Delivery {
   readonly message: ReceivedMessage
   /** Whether none came before it. */
   readonly isFirst: boolean

@@ -13,7 +13,7 @@ export interface ReceivedMessage {
 }
 
 /** Reads a name out of a message; `null` or `undefined` where it has none. */
-export type MessageReader = (message: ReceivedMessage) => string | null | undefined
+type MessageReader = (message: ReceivedMessage) => string | null | undefined
 
 /** Where something stands in a message. */
 export type MessageSource =

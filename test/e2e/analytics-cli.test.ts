@@ -77,15 +77,14 @@ describe('hapax analytics', () => {
     expect(out).toMatch(/last 1h, 1\.0 min each\n$/)
   })
 
-  it.each(['stores', 'unknown', 'latency'])('shows %s', async (name) => {
+  it.each(['stores', 'unknown'])('shows %s', async (name) => {
     const { code, out, err } = await analytics(name, '--since', '1h')
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toMatch(/\d/)
   })
 
   it.each([
-    { args: ['--route', 'POST /tickets'], expected: 13 },
-    { args: ['--tenant', 'acme'], expected: 40 },
+    { args: ['--route', 'PUT /shadow', '--tenant', 'beta'], expected: 6 },
     { args: ['--since', '1ms'], expected: 0 },
   ])('counts with $args', async ({ args, expected }) => {
     const { out } = await analytics('summary', '--since', '1h', ...args, '--json')
@@ -123,44 +122,24 @@ describe('hapax analytics', () => {
   })
 
   it.each([
-    { name: 'no token', env: {}, code: 2, says: 'CLOUDFLARE_API_TOKEN is not set' },
-    {
-      name: 'no account',
-      env: { CLOUDFLARE_API_TOKEN: 'x' },
-      code: 2,
-      says: 'CLOUDFLARE_ACCOUNT_ID is not set',
-    },
-    {
-      name: 'a URL that is none',
-      env: { HAPAX_ANALYTICS_URL: 'localhost:1' },
-      code: 2,
-      says: 'HAPAX_ANALYTICS_URL is not a URL',
-    },
     {
       name: 'a wrong token',
       env: { HAPAX_ANALYTICS_TOKEN: 'wrong' },
-      code: 1,
       says: 'does not know this token (401: Authentication error)',
     },
     {
       name: 'the account of somebody else',
       env: { HAPAX_ANALYTICS_ACCOUNT: 'a'.repeat(32) },
-      code: 1,
       says: 'may not read the analytics of the account aaaa',
     },
     {
       name: 'an account that is none',
       env: { HAPAX_ANALYTICS_ACCOUNT: 'mine' },
-      code: 1,
       says: 'knows no account mine',
     },
-  ])('says what to do about $name', async ({ env, code, says }) => {
-    const isLocal = code === 1
-    const result = await run(['summary'], {
-      ...(isLocal && { HAPAX_ANALYTICS_URL: engine.url }),
-      ...env,
-    })
-    expect(result).toMatchObject({ code, out: '' })
+  ])('says what to do about $name', async ({ env, says }) => {
+    const result = await run(['summary'], { HAPAX_ANALYTICS_URL: engine.url, ...env })
+    expect(result).toMatchObject({ code: 1, out: '' })
     expect(result.err).toMatch(/^hapax: /)
     expect(result.err).toContain(says)
     expect(result.err).not.toMatch(/^\s+at /m)

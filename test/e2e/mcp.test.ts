@@ -324,6 +324,43 @@ describe.each<Answers>(['json', 'events'])('an MCP server that answers with %s',
   })
 })
 
+describe('a call that only some take for JSON', () => {
+  const post = (url: string, name: string, headers: Record<string, string>) =>
+    fetch(url, {
+      method: 'POST',
+      headers: { ...AUTHORIZATION, Accept: 'application/json, text/event-stream', ...headers },
+      body: JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'tools/call',
+        params: { name: 'pay', arguments: { name, amount: 2 } },
+      }),
+    })
+
+  it.each([
+    { name: 'charset', headers: { 'Content-Type': 'application/json; charset' } },
+    { name: 'semicolons', headers: { 'Content-Type': 'application/json;;=' } },
+    { name: 'named', headers: { 'Content-Type': 'text/plain; as=application/json' } },
+    {
+      name: 'foo',
+      headers: { 'Content-Type': 'application/json', 'Content-Encoding': 'foo' },
+    },
+    {
+      name: 'zstd',
+      headers: { 'Content-Type': 'application/json', 'Content-Encoding': 'zstd' },
+    },
+  ])('is not slipped past the gateway to a server that does: $name', async ({ name, headers }) => {
+    for (const route of ['/mcp', '/mcp/keyed']) {
+      const refused = await post(`${gateway.url}${route}?answers=json`, name, headers)
+      expect([refused.status, refused.headers.get('Hapax-Error')]).toEqual([400, 'payload-invalid'])
+    }
+    expect(server.runsOf(name)).toBe(0)
+    // Else the test would show nothing.
+    const direct = await post(`${server.url}/mcp?answers=json`, name, headers)
+    expect([direct.status, server.runsOf(name)]).toEqual([200, 1])
+  })
+})
+
 describe('progress of a tool behind the gateway', () => {
   const SHIPPED = { content: [{ type: 'text', text: 'shipped, run 1' }] }
 

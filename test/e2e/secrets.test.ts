@@ -1,4 +1,7 @@
+import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,7 +17,7 @@ import { recordIs } from './state.ts'
 /**
  * A real server is led through everything that can become of an operation, with a mark in
  * everything that is nobody else's business; then the marks are looked for in what it has left
- * behind: its output, the files of its objects, and the problems that it has told.
+ * behind: its output, its points, the files of its objects, and the problems that it has told.
  *
  * A mark has characters that are escaped in URLs and forms.
  */
@@ -141,6 +144,7 @@ const REPEATED: readonly {
 ]
 
 let origin: Origin
+let collector: Awaited<ReturnType<typeof startCollector>>
 let gateway: Gateway
 let worker: string
 let persistTo: string
@@ -310,6 +314,32 @@ function readOutput(): string {
   return lines.filter((line) => !/^\[wrangler:info\] [A-Z]+ \//.test(line)).join('\n')
 }
 
+/** Takes what `HAPAX_POINTS_URL` gets: the very points that Analytics Engine is given. */
+async function startCollector() {
+  const points: string[] = []
+  const server = createServer((incoming, outgoing) => {
+    const chunks: Buffer[] = []
+    incoming.on('data', (chunk: Buffer) => chunks.push(chunk))
+    incoming.on('end', () => {
+      points.push(`${JSON.stringify(incoming.headers)}\n${Buffer.concat(chunks).toString()}`)
+      outgoing.writeHead(204).end()
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  return {
+    url: `http://127.0.0.1:${port}/points`,
+    points,
+    async close(): Promise<void> {
+      const closed = once(server, 'close')
+      server.close()
+      server.closeAllConnections()
+      await closed
+    },
+  }
+}
+
 const EVERYTHING: Marks = { ...MARKS, ...NAMES, path: PATH, ...SECRETS }
 
 beforeAll(async () => {
@@ -321,7 +351,9 @@ beforeAll(async () => {
   writeFileSync(config, base.replace(/^HAPAX_SEAL_KEY = .*$/m, ''))
   writeFileSync(path.join(worker, 'index.ts'), WORKER)
   // As the secrets that they are in a deployment, not as variables.
-  const secrets = Object.entries(SECRETS).map(([name, value]) => `${name}="${value}"\n`)
+  collector = await startCollector()
+  const variables = { ...SECRETS, HAPAX_POINTS_URL: collector.url }
+  const secrets = Object.entries(variables).map(([name, value]) => `${name}="${value}"\n`)
   writeFileSync(path.join(worker, '.dev.vars'), secrets.join(''))
   gateway = await startGateway({ origin, config, persistTo })
 
@@ -340,6 +372,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await gateway.stop()
   await origin.close()
+  await collector.close()
   for (const directory of [worker, persistTo]) rmSync(directory, { recursive: true, force: true })
 })
 
@@ -373,6 +406,17 @@ describe('a deployment with HAPAX_DIGEST_KEY and HAPAX_SEAL_KEY', () => {
     const output = readOutput()
     expect(output.match(/"message":"request"/g)?.length).toBeGreaterThan(80)
     expect(findMarks(EVERYTHING, new Map([['the log', Buffer.from(output)]]))).toEqual([])
+  })
+
+  it('writes nothing of it into its points', () => {
+    const { points } = collector
+    expect(points.length).toBeGreaterThan(80)
+    for (const word of ['replayed', 'mismatch', 'unprotected', 'unknown']) {
+      expect(points.some((point) => point.includes(`"${word}"`))).toBe(true)
+    }
+    expect(
+      findMarks(EVERYTHING, new Map([['the points', Buffer.from(points.join('\n'))]])),
+    ).toEqual([])
   })
 
   it('tells nothing of it in a problem, but the path that was asked for and, of a mismatch, names', () => {

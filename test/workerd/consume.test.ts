@@ -12,7 +12,6 @@ import { parse } from 'devalue'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import type { HapaxEnv } from '../../src/config/env.ts'
 import { openStoredBytes } from '../../src/durable/at-rest.ts'
 import {
   asClaim,
@@ -52,7 +51,7 @@ const { OUTBOX } = env as unknown as { OUTBOX: Queue }
 let nth = 0
 
 /** Names what no other test names. */
-const fresh = (word: string) => `${word}-${(nth += 1)}`
+const fresh = (name: string) => `${name}-${(nth += 1)}`
 
 interface Sent {
   readonly body: unknown
@@ -80,7 +79,7 @@ async function deliverTo(consumer: QueueConsumer, sent: readonly Sent[], over: o
     })
   }
   const ctx = createExecutionContext()
-  await consumer(batch, { ...env, ...over } as never, ctx)
+  await consumer(batch, { ...env, ...over }, ctx)
   await waitOnExecutionContext(ctx)
   const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
   const retried = retryMessages.map(({ msgId }) => msgId)
@@ -117,12 +116,7 @@ const letterOf = (id: string) => directory().letter(`${QUEUE}:${id}`)
 async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage> {
   const letter = await letterOf(id)
   if (letter === null) throw new Error('There is no such letter.')
-  const opened = await openStoredBytes(
-    { ...env, ...over } as unknown as HapaxEnv,
-    'dead letter',
-    letter.id,
-    letter.bytes,
-  )
+  const opened = await openStoredBytes({ ...env, ...over }, 'dead letter', letter.id, letter.bytes)
   return parse(new TextDecoder().decode(opened)) as ReceivedMessage
 }
 
@@ -131,7 +125,7 @@ function watchPoints() {
   const spy = vi.spyOn(env.METRICS, 'writeDataPoint')
   return () =>
     spy.mock.calls.flatMap(([point]) => {
-      const blobs = point?.blobs ?? []
+      const blobs = (point?.blobs ?? []) as string[]
       if (blobs[1] !== 'QUEUE') return []
       return [
         {
@@ -139,7 +133,7 @@ function watchPoints() {
           status: blobs[2],
           disposition: blobs[11],
           correlationId: blobs[6],
-          operationId: String(blobs[7]),
+          operationId: blobs[7] ?? '',
         },
       ]
     })
@@ -261,9 +255,9 @@ describe('consume', () => {
     const batchOf = (name: string) =>
       createMessageBatch(name, [{ id: name, timestamp: new Date(), attempts: 1, body: name }])
     const batch = batchOf(QUEUE)
-    await worker.queue?.(batch, env as never, ctx)
+    await worker.queue?.(batch, env, ctx)
     expect((await getQueueResult(batch, ctx)).explicitAcks).toEqual([QUEUE])
-    await expect(worker.queue?.(batchOf('other'), env as never, ctx)).rejects.toThrow(
+    await expect(worker.queue?.(batchOf('other'), env, ctx)).rejects.toThrow(
       'Nothing consumes the queue other.',
     )
   })
@@ -410,7 +404,7 @@ describe('one operation', () => {
     const over = { HAPAX_DIGEST_KEY: secret }
     const app = createGateway({
       async authenticate(c, next) {
-        c.set('jwtPayload' as never, { sub: 7, ...(issuer && { iss: issuer }) } as never)
+        c.set('jwtPayload' as never, { sub: 7, ...(issuer && { iss: issuer }) })
         await next()
       },
       tenant: claim('sub'),
@@ -505,7 +499,7 @@ describe('the key of a message', () => {
     { are: 'alike but for case', one: 'case', other: 'CASE' },
     { are: 'line breaks', one: 'a\nb', other: 'a\r\nb' },
   ])('is told from another where they are $are', async ({ one, other }) => {
-    const bodyOf = (k: string) => ({ body: { tenant: 'keys', k: `${k}` } })
+    const bodyOf = (k: string) => ({ body: { tenant: 'keys', k } })
     const key = attribute('k')
     const payload = () => 'the same'
     expect(await twice({ key, payload }, bodyOf(one), bodyOf(one))).toBe(1)
@@ -792,6 +786,7 @@ describe('the end of a handler', () => {
     { error: 'no', expected: 'outcome-unknown' },
   ])('that throws $error is $expected', async ({ error, expected }) => {
     const handler = () => {
+      // oxlint-disable-next-line typescript/only-throw-error -- a handler may
       throw error
     }
     expect(await endOf(handler)).toBe(expected)
@@ -916,20 +911,20 @@ describe('a message that is forwarded', () => {
 
   /** An origin whose answer comes bit by bit, to the end that the test tells. */
   function playStream(status: number) {
-    let end: 'open' | 'closed' | 'broken' = 'open'
+    const state = { end: 'open' }
     const origin = playOrigin(() => {
       const { readable, writable } = new IdentityTransformStream()
       const writer = writable.getWriter()
       const write = async () => {
         await writer.write(new TextEncoder().encode('begun'))
-        while (end === 'open') await scheduler.wait(10)
-        if (end === 'closed') await writer.close()
+        while (state.end === 'open') await scheduler.wait(10)
+        if (state.end === 'closed') await writer.close()
         else await writer.abort(new Error('gone'))
       }
       write().catch(() => {})
       return new Response(readable, { status })
     })
-    return { ...origin, end: (how: 'closed' | 'broken') => (end = how) }
+    return { ...origin, end: (how: 'closed' | 'broken') => void (state.end = how) }
   }
 
   it('is to the origin what a request would be', async () => {
@@ -1167,7 +1162,7 @@ describe('what is seen of a message', () => {
 describe('redo', () => {
   const redo = async (consumer: QueueConsumer, id: string) => {
     const ctx = createExecutionContext()
-    const fate = await consumer.redo(await contentOf(id), env as never, ctx)
+    const fate = await consumer.redo(await contentOf(id), env, ctx)
     await waitOnExecutionContext(ctx)
     return fate
   }

@@ -64,11 +64,10 @@ const ok: Handler<GatewayEnv> = (c) => c.text('ok')
 
 const lose = () => Promise.reject<Response>(new Error('lost'))
 
-/** Answers when nobody waits for it any more. */
-const stall = async () => {
-  await scheduler.wait(150)
-  return new Response('late')
-}
+const stall = ({ signal }: Request) =>
+  new Promise<Response>((_, reject) => {
+    signal.addEventListener('abort', () => reject(new Error('aborted')))
+  })
 
 describe('/.well-known/idempotency', () => {
   it('tells of a route with nothing but defaults', async () => {
@@ -301,21 +300,24 @@ describe('/.well-known/idempotency', () => {
     expect(await told({ reauthorize: '/may' })).toContain('502 origin-unreachable, same-key')
   })
 
-  it.each<{ name: string; policy: PolicyOptions; keyless?: true; answer: () => Promise<Response> }>(
-    [
-      ...(['hold', 'resend'] as const).flatMap((unknown) => [
-        { name: `lost under ${unknown}`, policy: { unknown }, answer: lose },
-        { name: `silent under ${unknown}`, policy: { unknown, timeout: '50ms' }, answer: stall },
-        {
-          name: `lost without a key under ${unknown}`,
-          policy: { unknown, required: false },
-          keyless: true as const,
-          answer: lose,
-        },
-      ]),
-      { name: 'lost under probe', policy: { unknown: probe('/by-key/{key}') }, answer: lose },
-    ],
-  )('tells of what is answered to a call that is $name', async ({ policy, keyless, answer }) => {
+  it.each<{
+    name: string
+    policy: PolicyOptions
+    keyless?: true
+    answer: (request: Request) => Promise<Response>
+  }>([
+    ...(['hold', 'resend'] as const).flatMap((unknown) => [
+      { name: `lost under ${unknown}`, policy: { unknown }, answer: lose },
+      { name: `silent under ${unknown}`, policy: { unknown, timeout: '50ms' }, answer: stall },
+      {
+        name: `lost without a key under ${unknown}`,
+        policy: { unknown, required: false },
+        keyless: true as const,
+        answer: lose,
+      },
+    ]),
+    { name: 'lost under probe', policy: { unknown: probe('/by-key/{key}') }, answer: lose },
+  ])('tells of what is answered to a call that is $name', async ({ policy, keyless, answer }) => {
     playOrigin(answer)
     const app = createGateway({ tenant: credential('Authorization') })
     app.post('/payments', protect(policy))

@@ -605,6 +605,37 @@ describe('mcp', () => {
     expect(origin.requests).toHaveLength(1)
   })
 
+  const RESULT = '{"jsonrpc":"2.0","id":1,"result":{}}'
+
+  it.each([
+    { type: 'application/json', text: RESULT },
+    { type: 'Application/JSON', text: RESULT },
+    { type: 'application/json; charset', text: RESULT },
+    { type: 'application/vnd.till+json', text: RESULT },
+    { type: ' APPLICATION/Vnd.Till+Json;charset=utf-8', text: RESULT },
+    { type: 'text/event-stream', text: `data: ${RESULT}\n\n` },
+    { type: 'Text/Event-Stream;charset=utf-8', text: `data: ${RESULT}\n\n` },
+  ])('answers a repeat under its own id in $type', async ({ type, text }) => {
+    const { pay } = routeWith({ key: mcp() })
+    playOrigin(() => new Response(text, { headers: { 'Content-Type': type } }))
+    const own = CALL.replace('"id":1', '"id":"mine"')
+    expect(await (await pay({ body: CALL })).text()).toBe(text)
+    const again = await pay({ body: own })
+    expect(word(again)).toBe('replayed')
+    expect(await again.text()).toBe(text.replace('"id":1', '"id":"mine"'))
+  })
+
+  it.each(['text/plain', 'application/jsonx', 'text/event-streams'])(
+    'leaves a repeat as it is that is %s',
+    async (type) => {
+      const { pay } = routeWith({ key: mcp() })
+      playOrigin(() => new Response(RESULT, { headers: { 'Content-Type': type } }))
+      await pay({ body: CALL })
+      const again = await pay({ body: CALL.replace('"id":1', '"id":2') })
+      expect([word(again), await again.text()]).toEqual(['replayed', RESULT])
+    },
+  )
+
   it.each([
     { name: 'an object', key: {} },
     { name: 'a list', key: ['k'] },

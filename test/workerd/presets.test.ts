@@ -8,6 +8,7 @@ import {
   credential,
   type PolicyOptions,
   protect,
+  repeatability,
 } from '../../src/hapax.ts'
 import { askerOf, type ProblemBody, refusal } from './ask.ts'
 import { clientOf, word } from './gateway.ts'
@@ -391,6 +392,7 @@ describe('Access-Control-Expose-Headers', () => {
   const SHOP = 'https://shop.test'
   const CROSS = { Origin: SHOP }
   const OWN_NAMES = ['Hapax-Error', 'Idempotency-Status', 'Retry-After', 'X-Correlation-Id']
+  const TOLD_NAMES = ['Hapax-Warning', 'Deprecation', 'Sunset', 'Link']
   const exposed = (response: Response) =>
     (response.headers.get('Access-Control-Expose-Headers') ?? '').split(', ')
   const NOTHING = ['']
@@ -435,6 +437,30 @@ describe('Access-Control-Expose-Headers', () => {
     expect(origin.requests).toHaveLength(1)
   })
 
+  it.each([{ required: false }, { mode: 'observe' }] as const)(
+    'is on what is announced with %j',
+    async (policy) => {
+      playSharing()
+      const sunset = { deprecated: '2026-12-01', at: '2027-03-01' }
+      const ask = askerOf(appWith({ ...policy, sunset }))
+      const told = await ask('/payments', { body: '{}', headers: { ...OWN, ...CROSS } })
+      expect(told.headers.get('Hapax-Warning')).toBe('key-missing')
+      expect(exposed(told)).toEqual(expect.arrayContaining(TOLD_NAMES))
+    },
+  )
+
+  it('is on what says whether a repeatable request was accepted', async () => {
+    playSharing()
+    const ask = askerOf(appWith({ key: repeatability() }))
+    const headers = {
+      'Repeatability-Request-ID': crypto.randomUUID(),
+      'Repeatability-First-Sent': new Date().toUTCString(),
+    }
+    const told = await ask('/payments', { body: '{}', headers: { ...OWN, ...CROSS, ...headers } })
+    expect(told.headers.get('Repeatability-Result')).toBe('accepted')
+    expect(exposed(told)).toContain('Repeatability-Result')
+  })
+
   it('is not on a replay to another origin than the one it was shared with', async () => {
     playSharing()
     const send = clientOf(appWith({}), '/payments')
@@ -459,5 +485,108 @@ describe('Access-Control-Expose-Headers', () => {
     playSharing()
     const answer = await askerOf(appWith({}))('/other', { method: 'GET', headers: CROSS })
     expect([answer.status, exposed(answer)]).toEqual([200, NOTHING])
+  })
+})
+
+describe('cors', () => {
+  const SHOP = 'https://shop.test'
+  const shared = () =>
+    createGateway({
+      tenant: credential('Authorization'),
+      cors: cors({ origin: SHOP, allowHeaders: ['Authorization', 'Prefer'] }),
+    })
+  const allowed = (response: Response) => response.headers.get('Access-Control-Allow-Origin')
+  const exposed = (response: Response) =>
+    (response.headers.get('Access-Control-Expose-Headers') ?? '').split(', ')
+
+  /** A gateway with a route that is asked asynchronously, and where its operation is. */
+  async function accepted() {
+    const origin = playSlowOrigin(() => new Response('done', { status: 201 }))
+    const app = shared()
+    app.post('/payments', protect())
+    const ask = askerOf(app)
+    const send = clientOf(app, '/payments', { isWaiting: false })
+    const headers = { Origin: SHOP, Prefer: 'respond-async' }
+    const answer = await send(crypto.randomUUID(), { headers })
+    const path = answer.headers.get('Location') ?? ''
+    origin.release()
+    return { ask, answer, path }
+  }
+
+  it('lets a script ask for its operation: preflight, state, result and problems', async () => {
+    const { ask, answer, path } = await accepted()
+    expect([answer.status, allowed(answer)]).toEqual([202, SHOP])
+    expect(exposed(answer)).toEqual(expect.arrayContaining(['Location', 'Preference-Applied']))
+    const preflight = await ask(path, {
+      method: 'OPTIONS',
+      headers: { Origin: SHOP, 'Access-Control-Request-Method': 'GET' },
+    })
+    expect([preflight.status, allowed(preflight)]).toEqual([204, SHOP])
+    expect(preflight.headers.get('Access-Control-Allow-Headers')).toBe('Authorization,Prefer')
+    const own = { Authorization: 'Bearer tenant-a', Origin: SHOP }
+    const asked = [
+      await ask(path, { method: 'GET', headers: { ...own, Prefer: 'wait=5' } }),
+      await ask(`${path}/result`, { method: 'GET', headers: own }),
+      await ask(path, { method: 'GET', headers: { ...own, Authorization: 'Bearer other' } }),
+      await ask(path, { method: 'GET', headers: { Origin: SHOP } }),
+    ]
+    expect(asked.map((one) => [one.status, allowed(one)])).toEqual([
+      [200, SHOP],
+      [201, SHOP],
+      [404, SHOP],
+      [401, SHOP],
+    ])
+    for (const one of asked) expect(exposed(one)).toContain('X-Correlation-Id')
+    for (const one of asked.slice(2)) expect(exposed(one)).toContain('Hapax-Error')
+  })
+
+  it('lets no other origin, and changes nothing for who has none', async () => {
+    const { ask, path } = await accepted()
+    const own = { Authorization: 'Bearer tenant-a' }
+    const other = await ask(path, { method: 'GET', headers: { ...own, Origin: 'https://x.test' } })
+    const plain = await ask(path, { method: 'GET', headers: own })
+    expect([other, plain].map((one) => [one.status, allowed(one)])).toEqual([
+      [200, null],
+      [200, null],
+    ])
+  })
+
+  it('stands before every route of the app and before the pages of problems', async () => {
+    playOrigin(() => new Response('ok'))
+    const app = shared()
+    app.post('/payments', protect())
+    const ask = askerOf(app)
+    const headers = { Origin: SHOP }
+    const answers = [
+      await ask('/payments', { headers }),
+      await ask('/elsewhere', { headers }),
+      await ask('/payments', { method: 'OPTIONS', headers }),
+      await ask('/_hapax/problems/key-reused', { method: 'GET', headers }),
+    ]
+    expect(answers.map((one) => [one.status, allowed(one)])).toEqual([
+      [400, SHOP],
+      [200, SHOP],
+      [204, SHOP],
+      [200, SHOP],
+    ])
+  })
+
+  it.each(['/_hapax/admin/stuck', '/_hapax/metrics', '/_hapax/dashboard'])(
+    'does not share what is for operators: %s',
+    async (path) => {
+      const ask = askerOf(shared())
+      const answer = await ask(path, { method: 'GET', headers: { Origin: SHOP } })
+      expect(allowed(answer)).toBeNull()
+      const preflight = await ask(path, { method: 'OPTIONS', headers: { Origin: SHOP } })
+      expect(allowed(preflight)).toBeNull()
+    },
+  )
+
+  it('leaves the contract open to everybody', async () => {
+    const ask = askerOf(shared())
+    for (const path of ['/.well-known/idempotency', '/_hapax/openapi.json']) {
+      const answer = await ask(path, { method: 'GET', headers: { Origin: 'https://x.test' } })
+      expect([answer.status, allowed(answer)]).toEqual([200, '*'])
+    }
   })
 })

@@ -163,10 +163,10 @@ describe('mergeOpenApi', () => {
       '/pay': { post: { responses: { 409: { description: 'Conflict', content } } } },
     })
     const { document } = merge(given, { 'POST /pay': {} })
-    expect(document['paths']).toHaveProperty(
-      ['/pay', 'post', 'responses', '409', 'content'],
-      content,
-    )
+    expect(document['paths']).toHaveProperty(['/pay', 'post', 'responses', '409', 'content'], {
+      ...content,
+      'text/markdown': { schema: { type: 'string' } },
+    })
   })
 
   it('leaves what is shared with other operations as it is', () => {

@@ -195,16 +195,22 @@ describe('decideFate', () => {
   })
 
   it('never acknowledges what may not be done', () => {
-    const open = ['unknown', 'not-executed', 'in-progress', 'store-fault', 'accepted', 'joined']
-    for (const isFirst of [true, false]) {
-      for (const isHeld of [true, false]) {
-        for (const status of open as VerdictFacts['status'][]) {
-          for (const outcome of [null, 'unknown', 'not_executed'] as const) {
-            const fate = decideFate(factsOf({ status, outcome }), { isFirst, isHeld })
-            expect(fate.kind).not.toBe('ack')
-          }
-        }
-      }
-    }
+    const open: VerdictFacts['status'][] = [
+      'unknown',
+      'not-executed',
+      'in-progress',
+      'store-fault',
+      'accepted',
+      'joined',
+    ]
+    const facts = open.flatMap((status) =>
+      ([null, 'unknown', 'not_executed'] as const).map((outcome) => factsOf({ status, outcome })),
+    )
+    const given = [true, false].flatMap((isFirst) =>
+      [true, false].map((isHeld) => ({ isFirst, isHeld })),
+    )
+    const kinds = facts.flatMap((known) => given.map((how) => decideFate(known, how).kind))
+    expect(kinds).toHaveLength(72)
+    expect(kinds).not.toContain('ack')
   })
 })
