@@ -6,6 +6,7 @@
  * the quickest run counts: noise only ever adds. One of the two ratios may be more than 4 where the
  * engine begins to collect garbage or takes more stack; where both are more than 8, that is marked.
  */
+import { digestPlaces, findDifferences } from '../src/core/differences.ts'
 import { createDigest } from '../src/core/digest.ts'
 import { undoContentEncoding } from '../src/core/fingerprint/content-encoding.ts'
 import { toInstant } from '../src/core/fingerprint/date-time.ts'
@@ -15,6 +16,7 @@ import { parseMediaType } from '../src/core/fingerprint/media-type.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'
 import { toCanonicalPairs } from '../src/core/fingerprint/pairs.ts'
 import { createPointerTree } from '../src/core/fingerprint/pointers.ts'
+import { findValue } from '../src/core/json-spans.ts'
 import { parseKey } from '../src/core/key.ts'
 import { readPreference } from '../src/core/prefer.ts'
 
@@ -128,6 +130,59 @@ async function printQuery(search: string) {
 }
 const queries = casesOf('query', HEADER_BYTES, printQuery, pairInputs)
 
+/** As a key in the body is looked for, where every name is one that could be it. */
+const keysInBody = casesOf('key in JSON', BODY_BYTES, (input) => findValue(input, ['a', 'key']), {
+  'members of one name': (bytes) => `{${fill('"a":{"key":1},', bytes)}"a":0}`,
+  'members of another name': (bytes) => `{"a":{${fill('"keys":1,', bytes)}"key":0}}`,
+  'escapes in one name': (bytes) => `{"${fill(String.raw`\u0061`, bytes)}":1}`,
+  'nested to the limit': (bytes) => `[${fill(`${'['.repeat(900)}${']'.repeat(900)},`, bytes)}0]`,
+  blanks: (bytes) => `{"a"${' '.repeat(bytes)}:1}`,
+})
+
+const rules = { ignore: ['/0'], dates: ['/1'], headers: [], query: true }
+
+async function toCompared(text: string, type: string) {
+  const headers = new Headers({ 'Content-Type': type })
+  const read = await readBody(encoder.encode(text), headers, rules, text.length)
+  if (!read.ok) throw new Error('The body must be read.')
+  return { head: { method: 'POST', path: '/', search: '', headers }, body: read.value, rules }
+}
+
+/** A body after an empty one, and the other way round. */
+function differ(type: string, empty: string): Work {
+  return async (input) => {
+    const one = await toCompared(empty, type)
+    const other = await toCompared(input, type)
+    await findDifferences(await digestPlaces(one, digest, 'key'), other, digest, 'key')
+    await findDifferences(await digestPlaces(other, digest, 'key'), one, digest, 'key')
+  }
+}
+
+/** 16 times as much is what is looked into; what is longer is one place. */
+const COMPARED_BYTES = 4 * 1024
+const LONG_NAME = 'n'.repeat(3_900)
+
+const differences = [
+  ...casesOf('differences', COMPARED_BYTES, differ('application/json', '{}'), {
+    members: (bytes) => `{${list(bytes, (index) => `"${index}":1,`)}"a":0}`,
+    elements: (bytes) => `[${fill('1,', bytes)}0]`,
+    'branches of branches': (bytes) => `[${fill('[[1,1],[1,1]],', bytes)}0]`,
+    'escapes in one name': (bytes) => `{"${fill(String.raw`\u0001`, bytes)}":1}`,
+  }),
+  ...casesOf(
+    'differences',
+    COMPARED_BYTES,
+    differ('application/json', `{"${LONG_NAME}":{"a":1}}`),
+    { 'elements under a long name': (bytes) => `{"${LONG_NAME}":[${fill('1,', bytes)}0]}` },
+  ),
+  ...casesOf(
+    'differences',
+    COMPARED_BYTES,
+    differ('application/x-www-form-urlencoded', 'a=1'),
+    pairInputs,
+  ),
+]
+
 const BOUNDARY = 'b'.repeat(70)
 const multipartType = {
   essence: 'multipart/form-data',
@@ -228,7 +283,8 @@ async function measure({ parser, input, bytes, create, work }: Case) {
 }
 
 const rows = []
-for (const one of [...keys, ...json, ...forms, ...queries, ...multipart, ...types, ...others]) {
+const all = [keys, keysInBody, json, forms, queries, multipart, differences, types, others].flat()
+for (const one of all) {
   rows.push(await measure(one))
 }
 console.table(rows)

@@ -16,7 +16,7 @@ export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
   const looked = await Promise.all(page.entries.map((entry) => look(c, entry)))
   const resolved = looked.filter(({ view }) => view !== 'lost' && view?.state !== 'unknown')
   if (resolved.length > 0) {
-    await directoryOf(c.env).strike(resolved.map(({ entry }) => entry.operationId))
+    await directoryOf(c.env).strike(resolved.map(({ entry }) => entry))
   }
   const entries = looked.filter((one) => !resolved.includes(one)).map(toStuck)
   return c.json({ entries, next: page.next })

@@ -16,7 +16,7 @@ export interface Timing {
 export interface Work {
   /** Calls made, retries included. */
   readonly originCalls: number
-  /** `null` while the answer is still coming: it is settled at its end. */
+  /** `null` where that is not known yet: the answer is still coming, or its settle is tried again. */
   readonly settle: SettleResult | null
 }
 

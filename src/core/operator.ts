@@ -1,6 +1,6 @@
 import { isUnexecuted } from './claim.ts'
 import type { Attempt, OperationRecord } from './record.ts'
-import type { Settlement } from './settle.ts'
+import type { Evidence, Settlement } from './settle.ts'
 import type { HeaderField } from './snapshot.ts'
 import { toTime } from './time.ts'
 
@@ -187,13 +187,18 @@ export function refuseAction(
   return null
 }
 
+/** What the last call has left as evidence. */
+export function evidenceOf(attempts: readonly Attempt[]): Evidence {
+  const { originStatus = null, fault = null, endedAt = null } = attempts.at(-1) ?? {}
+  return { originStatus, fault, ...(endedAt !== null && { endedAt }) }
+}
+
 /** How an operator's word ends a claim. What the last call left as evidence stays. */
 export function toOperatorSettlement(
   action: Extract<OperatorAction, { kind: 'resolve' }>,
   { attempts }: OperationRecord,
 ): Settlement {
-  const { originStatus = null, fault = null } = attempts.at(-1) ?? {}
-  const evidence = { originStatus, fault }
+  const evidence = evidenceOf(attempts)
   if (action.outcome === 'not_executed') {
     return { outcome: 'not_executed', coversAll: true, evidence }
   }

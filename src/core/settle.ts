@@ -16,6 +16,8 @@ import type { StoredHead } from './snapshot.ts'
 export interface Evidence {
   readonly originStatus: number | null
   readonly fault: OriginFault | null
+  /** Epoch milliseconds of the call's end, where its settle comes later than that. */
+  readonly endedAt?: number
 }
 
 /** How a claim ends. */
@@ -140,7 +142,7 @@ function closeAttempt(
   endedAt: number,
 ): Attempt[] {
   return attempts.map((attempt) =>
-    attempt.fence === fence ? { ...attempt, ...evidence, outcome, endedAt } : attempt,
+    attempt.fence === fence ? { ...attempt, outcome, endedAt, ...evidence } : attempt,
   )
 }
 

@@ -51,7 +51,8 @@ export interface Directory {
   list(entry: StuckEntry): Promise<void>
   /** The list; what has been resolved since is on it until it is struck off. */
   listStuck(question: PageQuestion): Promise<Page<StuckEntry>>
-  strike(operationIds: readonly string[]): Promise<void>
+  /** Strikes operations off, those of the list only if nothing newer has been listed of them since. */
+  strike(entries: readonly Pick<StuckEntry, 'operationId' | 'since'>[]): Promise<void>
   bury(letter: DeadLetter): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>

@@ -42,8 +42,9 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     return this.#page<StuckEntry>('stuck', question)
   }
 
-  async strike(operationIds: readonly string[]): Promise<void> {
-    for (const id of operationIds) this.#sql.exec('DELETE FROM stuck WHERE id = ?', id)
+  async strike(entries: readonly Pick<StuckEntry, 'operationId' | 'since'>[]): Promise<void> {
+    const sql = "DELETE FROM stuck WHERE id = ? AND head ->> '$.since' <= ?"
+    for (const { operationId, since } of entries) this.#sql.exec(sql, operationId, since)
   }
 
   /** The same letter twice is one: whoever buries it may not have heard that it was done. */

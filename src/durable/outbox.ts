@@ -138,7 +138,7 @@ export class Outbox {
         const { tenant, operation, settledAt: since, reason } = record
         const entry = { operationId, tenant, operation, since, reason }
         await directory.list({ ...entry, correlationId: event.correlationid })
-      } else await directory.strike([operationId])
+      } else await directory.strike([{ operationId, since: Date.now() }])
       this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)

@@ -75,6 +75,12 @@ export const PIECE_BYTES = 1_048_512
 const IS_FIRST = `sequence IN
   (SELECT min(sequence) FROM event GROUP BY operation_id, json_extract(head, '$.recipient'))`
 
+/** A sequence may begin anew when everything was erased, so an event is named by what it is as well. */
+const IS_THIS_EVENT = 'WHERE sequence = ? AND operation_id = ? AND bytes = ?'
+
+const namesOf = ({ sequence, operationId, bytes }: PendingEvent) =>
+  [sequence, operationId, bytes] as const
+
 /** Cuts a body into pieces. */
 export function toPieces(bytes: Uint8Array): Uint8Array[] {
   const pieces: Uint8Array[] = []
@@ -235,13 +241,18 @@ export class RecordStore {
     }))
   }
 
-  postponeEvent({ sequence }: PendingEvent, failures: number, dueAt: number): void {
-    const sql = 'UPDATE event SET failures = ?, due_at = ? WHERE sequence = ?'
-    this.#sql.exec(sql, failures, dueAt, sequence)
+  /** @returns `false` where it is there no more: its operation was erased while it was on its way. */
+  postponeEvent(event: PendingEvent, failures: number, dueAt: number): boolean {
+    const change = `UPDATE event SET failures = ?, due_at = ? ${IS_THIS_EVENT}`
+    return (
+      this.#isThere() && this.#sql.exec(change, failures, dueAt, ...namesOf(event)).rowsWritten > 0
+    )
   }
 
-  deleteEvent({ sequence }: PendingEvent): void {
-    this.#sql.exec('DELETE FROM event WHERE sequence = ?', sequence)
+  /** @returns As for `postponeEvent`. */
+  deleteEvent(event: PendingEvent): boolean {
+    const change = `DELETE FROM event ${IS_THIS_EVENT}`
+    return this.#isThere() && this.#sql.exec(change, ...namesOf(event)).rowsWritten > 0
   }
 
   deleteEvents(operationId: string): void {

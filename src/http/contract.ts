@@ -98,11 +98,15 @@ function problemsOf(
 
 type Variants = Partial<Record<ProblemSlug, readonly Variant[]>>
 
+const only = (isSo: boolean, variant: Variant = {}): readonly Variant[] => (isSo ? [variant] : [])
+
+/** What a client may do whose operation is of an unknown outcome. */
+const retryOf = ({ unknown }: Policy): RetryWord => (unknown === 'hold' ? 'never' : 'wait')
+
 /** In which ways each problem comes; a problem that is not here comes as the catalogue has it. */
 function variantsOf(policy: Policy): Variants {
-  const only = (isSo: boolean, variant: Variant = {}) => (isSo ? [variant] : [])
   const isRepeatable = policy.key.some((source) => source.in === 'repeatability')
-  const retry = policy.unknown === 'hold' ? 'never' : 'wait'
+  const retry = retryOf(policy)
   // What is forwarded without protection has no key that a retry could be recognised by.
   const isForwarded = !policy.required || policy.onStoreError === 'open'
   const unprotected = only(isForwarded && retry !== 'never', { retry: 'never' })
@@ -112,7 +116,8 @@ function variantsOf(policy: Policy): Variants {
     'key-expired': [...only(policy.tombstone > 0), ...only(isRepeatable, { status: 412 })],
     'outcome-unknown': [
       { retry },
-      ...[{ retry }, ...unprotected].map((variant) => ({ status: 502, ...variant })),
+      { status: 502, retry },
+      ...unprotected.map((variant) => ({ status: 502, ...variant })),
     ],
     // With the same key where the deadline had passed before anything was sent.
     'origin-timeout': [{ retry }, ...unprotected, { retry: 'same-key' }],
@@ -125,7 +130,7 @@ function variantsOf(policy: Policy): Variants {
 
 /** Where the work is done in the Worker, nothing but its own answer can be lost. */
 function inWorker(policy: Policy): Variants {
-  const retry = policy.unknown === 'hold' ? 'never' : 'wait'
+  const retry = retryOf(policy)
   return {
     'outcome-unknown': [{ retry }, { status: 502, retry }],
     'origin-timeout': [{ retry: 'same-key' }],

@@ -188,9 +188,6 @@ type McpMessage =
 
 /** Only a call of a tool is an operation, and each is sent on its own. */
 async function readMcpCall(payload: Payload): Promise<McpMessage> {
-  const refuse = (fault: Problem): McpMessage => {
-    return { kind: 'refused', problem: fault, source: 'mcp' }
-  }
   const bytes = await payload.bytes()
   // What the transport opens and ends its streams and sessions with.
   if (bytes?.byteLength === 0) return { kind: 'no-operation' }
@@ -206,6 +203,12 @@ async function readMcpCall(payload: Payload): Promise<McpMessage> {
   const detail = `A ${MCP_METHOD} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
   return refuse(problem('payload-invalid', detail))
 }
+
+const refuse = (fault: Problem): McpMessage => ({
+  kind: 'refused',
+  problem: fault,
+  source: 'mcp',
+})
 
 const NO_MESSAGE =
   'A message of MCP is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'

@@ -287,7 +287,7 @@ async function settle(
   c: Context<GatewayEnv>,
   ask: Ask,
   { claim, settlement, end, sealKey, events }: SettleCall,
-): Promise<SettleResult> {
+): Promise<SettleResult | null> {
   const trySettle = () =>
     ask((object) => object.settle({ claim, settlement, end, sealKey, events }))
   try {
@@ -295,7 +295,8 @@ async function settle(
   } catch (error) {
     logFault('a settle could not be stored; it will be tried again', error)
     c.executionCtx.waitUntil(settleLater(trySettle))
-    return 'taken'
+    // Nobody knows yet whether it is.
+    return null
   }
 }
 

@@ -149,6 +149,9 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
 /** A message comes back when the lease of whoever had it has ended, so it is a short one. */
 const LEASE = '30s'
 
+/** As long as a queue keeps messages by default: one that came after it would be done again. */
+const RETENTION = '4d'
+
 type Entry = MessagePolicy & { readonly handle: MessageHandler | Forwarding }
 
 function toEntries(handlers: Handlers): ReadonlyMap<string, Entry> {
@@ -213,7 +216,7 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const { method, path } = toTarget(name, entry)
   const isNamed = isForwarding(handle) || request !== undefined
   const operation = isNamed ? `${method} ${path}` : name
-  const defaults: PolicyOptions = { operation, lease: LEASE }
+  const defaults: PolicyOptions = { operation, lease: LEASE, retention: RETENTION }
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))

@@ -31,6 +31,7 @@ import {
   type Handlers,
   header,
   idempotent,
+  IdempotencyObject,
   type MessageHandler,
   messageId,
   protect,
@@ -1148,9 +1149,12 @@ describe('what is seen of a message', () => {
     await deliver({ body: { ...sent, key: 'MARKED-3', type: 'refused' } })
     await deliver({ body: { ...sent, key: 'MARKED-ö', type: 'unheard' } })
     await deliver({ body: { ...sent, key: 'MARKED-4', type: 'ok', card: '\uD800MARKED' } })
-    const parsing = ({ body: text }: ReceivedMessage) => JSON.parse(text as string) as string
-    await consumerWith(handlers, { tenant: parsing })({ body: 'MARKED-text' })
-    await consumerWith(handlers, { key: parsing })({ body: 'MARKED-text' })
+    const parsing = ({ body: sentText }: ReceivedMessage) =>
+      JSON.parse(sentText as string) as string
+    const text = { body: 'MARKED-text' }
+    expect((await consumerWith(() => {}, { tenant: parsing })(text)).retried).toHaveLength(1)
+    const keyed = consumerWith(() => {}, { tenant: () => 'acme', key: parsing })
+    expect((await keyed(text)).retried).toHaveLength(1)
     expect(point.mock.calls.length).toBeGreaterThan(7)
     expect(JSON.stringify([written, point.mock.calls])).not.toContain('MARKED')
     const { entries } = await directory().listLetters({ after: null, limit: 1_000 })
@@ -1306,5 +1310,18 @@ describe('the options of consume', () => {
     faultsOf({ a: noop }, { tenant, lease: 'x' })
     const app = createGateway({ tenant: fromHeader('X-Tenant') })
     expect(() => createWorker(app)).not.toThrow()
+  })
+})
+
+describe('a result that could not be stored', () => {
+  it('leaves its message unacknowledged, and is not made again', async () => {
+    const store = vi.spyOn(IdempotencyObject.prototype, 'settle')
+    store.mockRejectedValue(new Error('no store'))
+    const handler = vi.fn(async () => ({ done: true }))
+    const deliver = consumerWith({ 'order.paid': handler }, { wait: 0 })
+    const id = fresh('unsettled')
+    const { acked, retried } = await deliver({ id, body: eventOf(id, { a: 1 }) })
+    expect({ acked, retried }).toEqual({ acked: [], retried: [id] })
+    expect(handler).toHaveBeenCalledTimes(1)
   })
 })

@@ -308,7 +308,11 @@ describe('/.well-known/idempotency', () => {
   }>([
     ...(['hold', 'resend'] as const).flatMap((unknown) => [
       { name: `lost under ${unknown}`, policy: { unknown }, answer: lose },
-      { name: `silent under ${unknown}`, policy: { unknown, timeout: '50ms' }, answer: stall },
+      {
+        name: `silent under ${unknown}`,
+        policy: { unknown, timeout: '50ms' as const },
+        answer: stall,
+      },
       {
         name: `lost without a key under ${unknown}`,
         policy: { unknown, required: false },

@@ -154,7 +154,9 @@ describe('the list of unknown outcomes', () => {
       [{ operationId: 'd' }, { operationId: 'c' }],
       [{ operationId: 'a' }],
     ])
-    await directory.strike(['a', 'e', 'never heard of'])
+    await directory.strike(
+      ['a', 'e', 'never heard of'].map((operationId) => ({ operationId, since: Date.now() })),
+    )
     expect(await pagesOf((question) => directory.listStuck(question), 3)).toMatchObject([
       [{ operationId: 'b' }, { operationId: 'd' }, { operationId: 'c' }],
     ])

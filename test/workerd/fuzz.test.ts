@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { createGateway, credential, protect } from '../../src/hapax.ts'
+import { createGateway, credential, mcp, protect } from '../../src/hapax.ts'
 import { contentEncoding, fieldLike, key, pairs, payload, SECRET } from '../fakes/hostile.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
@@ -134,5 +134,37 @@ describe('a protected route, whatever is sent to it', () => {
       }),
       RUNS,
     )
+  }, 60_000)
+})
+
+describe('a route of an MCP server, whatever a call is said to be', () => {
+  const CALL = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/call', params: {} })
+  const type = fc.oneof(
+    payload.map((one) => one.type),
+    fieldLike('application/json', 'application/json; charset=utf-8', 'text/plain;application/json'),
+  )
+
+  it('never sends one on as a message that is no call', async () => {
+    const origin = playOrigin(() => new Response('{}'))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post(PATH, protect({ key: mcp() }))
+    const send = clientOf(app, PATH)
+    const coding = fc.option(contentEncoding, { nil: undefined })
+    await fc.assert(
+      fc.asyncProperty(type, coding, async (contentType, encoding) => {
+        const refused = await send('unused', {
+          body: CALL,
+          headers: {
+            'Content-Type': contentType,
+            ...(encoding !== undefined && { 'Content-Encoding': encoding }),
+          },
+        })
+        expect(refused.headers.get('Hapax-Error')).toMatch(
+          /^(?:key-missing|payload-invalid|payload-too-large)$/,
+        )
+      }),
+      RUNS,
+    )
+    expect(origin.requests).toHaveLength(0)
   }, 60_000)
 })

@@ -561,8 +561,8 @@ describe('mcp', () => {
     { name: 'two charsets', headers: typed('application/json; charset=utf-8; charset=utf-7') },
   ])('refuses a body with $name, whatever is in it', async ({ headers }) => {
     const { origin, pay } = routeWith({ key: mcp() })
-    for (const body of [CALL, messageOf('tools/list'), '\u0000']) {
-      expect(refusal(await pay({ body, headers }))).toEqual([400, 'payload-invalid'])
+    for (const text of [CALL, messageOf('tools/list'), '\u0000']) {
+      expect(refusal(await pay({ body: text, headers }))).toEqual([400, 'payload-invalid'])
     }
     expect(origin.requests).toHaveLength(0)
   })
@@ -586,8 +586,8 @@ describe('mcp', () => {
 
   it('lets through what is no call', async () => {
     const { origin, pay } = routeWith({ key: mcp() })
-    for (const body of [messageOf('tools/list'), '[]', 'null']) {
-      const through = await pay({ body })
+    for (const text of [messageOf('tools/list'), '[]', 'null']) {
+      const through = await pay({ body: text })
       expect([through.status, word(through)]).toEqual([201, null])
     }
     expect(origin.requests).toHaveLength(3)

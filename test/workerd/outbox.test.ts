@@ -1161,3 +1161,49 @@ describe('a delivery', () => {
     expect(written).not.toContain(HOOK)
   })
 })
+
+describe('an operation that is erased while its event is on its way', () => {
+  it('leaves the event of the key’s next life alone', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { received } = playWeb({
+      receiver: async (nth) => {
+        if (nth === 1) await gate.promise
+        return taken()
+      },
+    })
+    const send = clientWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
+    await send('erased')
+    const rung = ring('erased')
+    await vi.waitUntil(() => received.length === 1)
+    await (await objectOf('erased')).operate(await idOf('erased'), { kind: 'erase' })
+    pass(1)
+    await send('erased')
+    gate.resolve()
+    await rung
+    await vi.waitUntil(async () => {
+      await ring('erased')
+      return received.length === 2
+    })
+    const [one, other] = received.map((delivery) => eventOf(delivery).id)
+    expect(one).not.toBe(other)
+  })
+
+  it('is no fault of the alarm', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { received } = playWeb({
+      receiver: async () => {
+        await gate.promise
+        return taken()
+      },
+    })
+    const send = clientWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
+    await send('erased-for-good')
+    const rung = ring('erased-for-good')
+    await vi.waitUntil(() => received.length === 1)
+    await (
+      await objectOf('erased-for-good')
+    ).operate(await idOf('erased-for-good'), { kind: 'erase' })
+    gate.resolve()
+    expect(await rung).toBe(true)
+  })
+})

@@ -287,23 +287,29 @@ interface Document {
 }
 
 /** What of a value a schema does not say, or says otherwise. */
-function faultsOf(document: Document, given: Schema, value: unknown, at = ''): string[] {
-  const [, , section = '', name = ''] = given.$ref?.split('/') ?? []
-  const schema = given.$ref === undefined ? given : document.components[section]?.[name]
-  if (schema === undefined) return [`${at}: no schema`]
-  const below = (key: string, inner: Schema | undefined, part: unknown) =>
-    inner === undefined
-      ? [`${at}/${key}: not described`]
-      : faultsOf(document, inner, part, `${at}/${key}`)
+function faultsOf(
+  document: Document,
+  given: Schema | undefined,
+  value: unknown,
+  at = '',
+): string[] {
+  const schema = given?.$ref === undefined ? given : componentOf(document, given.$ref)
+  if (schema === undefined) return [`${at}: not described`]
   const isOther = schema.enum !== undefined && !schema.enum.includes(value)
   if (isOther || schema.type !== typeOf(value)) return [`${at}: is ${String(value)}`]
-  if (Array.isArray(value)) return value.flatMap((item) => below('items', schema.items, item))
-  if (typeof value !== 'object' || value === null) return []
-  const missing = (schema.required ?? []).filter((key) => !Object.hasOwn(value, key))
+  const inside = Object.entries(Object(typeof value === 'object' ? value : {}) as object)
+  const missing = (schema.required ?? []).filter((key) => !Object.hasOwn(Object(value), key))
   return [
     ...missing.map((key) => `${at}/${key}: missing`),
-    ...Object.entries(value).flatMap(([key, part]) => below(key, schema.properties?.[key], part)),
+    ...inside.flatMap(([key, part]) =>
+      faultsOf(document, schema.items ?? schema.properties?.[key], part, `${at}/${key}`),
+    ),
   ]
+}
+
+function componentOf({ components }: Document, ref: string): Schema | undefined {
+  const [, , section = '', name = ''] = ref.split('/')
+  return components[section]?.[name]
 }
 
 function typeOf(value: unknown): string {
@@ -332,6 +338,12 @@ async function sendTo(
   return { app, answer: await send(`schema ${crypto.randomUUID()}`.replace(' ', '-'), options) }
 }
 
+/** What a route of the document answers with, by its media type. */
+function contentOf(document: Document, status: number): Readonly<Record<string, Schema>> {
+  const response = document.paths['/payments']?.['post']?.responses[String(status)]
+  return componentOf(document, response?.$ref ?? '')?.content ?? {}
+}
+
 describe('the OpenAPI document', () => {
   const CASES = [...Object.entries(SITUATIONS), ...Object.entries(OTHERS)]
 
@@ -343,14 +355,10 @@ describe('the OpenAPI document', () => {
       expect(answer.headers.get('Hapax-Error')).not.toBeNull()
       const read = await askerOf(app)('/_hapax/openapi.json', { method: 'GET' })
       const document = await read.json<Document>()
-      const { $ref = '' } =
-        document.paths['/payments']?.['post']?.responses[String(answer.status)] ?? {}
-      const { content = {} } =
-        document.components['responses']?.[$ref.split('/').at(-1) ?? ''] ?? {}
+      const content = contentOf(document, answer.status)
       const type = answer.headers.get('Content-Type') ?? ''
       expect(Object.keys(content)).toEqual([type, 'text/markdown'])
-      const { schema = {} } = content[type] ?? {}
-      expect(faultsOf(document, schema, await answer.json())).toEqual([])
+      expect(faultsOf(document, content[type]?.schema, await answer.json())).toEqual([])
     },
   )
 })

@@ -786,16 +786,22 @@ describe('findDifferences, at its limits', () => {
       await digestPlaces(await read(json(first)), DIGEST, 'key'),
       await read(json(sent)),
     ]
-    const startedAt = performance.now()
     const found = await findDifferences(known, request, DIGEST, 'key')
-    expect(performance.now() - startedAt).toBeLessThan(100)
+    const times: number[] = []
+    for (let run = 0; run < 5; run += 1) {
+      const startedAt = performance.now()
+      await findDifferences(known, request, DIGEST, 'key')
+      times.push(performance.now() - startedAt)
+    }
+    // A pointer for each of them took 200 ms; what else runs here must not matter.
+    expect(Math.min(...times)).toBeLessThan(100)
     expect(found.parts).toEqual(['body'])
     expect(JSON.stringify(found).length).toBeLessThanOrEqual(2 * 8_192 + 200)
   })
 
   it('tells the longest name that is a place', async () => {
-    const name = 'n'.repeat(4_095)
-    expect(await pointersOf(`{"${name}":1}`, `{"${name}":2}`)).toEqual([`/${name}`])
+    const longest = 'n'.repeat(4_095)
+    expect(await pointersOf(`{"${longest}":1}`, `{"${longest}":2}`)).toEqual([`/${longest}`])
   })
 
   it('tells a short one behind those that are too long', async () => {
@@ -828,5 +834,67 @@ describe('findDifferences, at its limits', () => {
     const members = Array.from({ length: 400 }, (_, index) => `"${index}":1`)
     const at = await pointersOf('{"z":1}', `{"${'n'.repeat(3_000)}":{${members.join()}}}`)
     expect(at.join('').length).toBeLessThanOrEqual(KIB_64)
+  })
+})
+
+describe('differences, attacked', () => {
+  const list = (count: number, of: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => of(index))
+  const named = (count: number) => `{${list(count, (index) => `"${index}":1`).join()}}`
+  const LONG = 'n'.repeat(3_900)
+  const FIELDS = list(20_000, (index) => `${index}=1`).join('&')
+
+  // Some milliseconds each; bench/linear-time.ts measures how that grows.
+  it.each<{ name: string; first: Sent; second: Sent }>([
+    { name: 'many members', first: json(named(6_000)), second: json(named(6_001)) },
+    { name: 'few members, then many', first: json('{"0":0}'), second: json(named(6_000)) },
+    {
+      name: 'many elements under a long name that both have',
+      first: json(`{"${LONG}":[0]}`),
+      second: json(`{"${LONG}":[${list(30_000, () => '1').join()}]}`),
+    },
+    {
+      name: 'many elements under a long name that is new',
+      first: json('{}'),
+      second: json(`{"${LONG}":[${list(30_000, () => '1').join()}]}`),
+    },
+    {
+      name: 'branches upon branches',
+      first: json(`[${list(60, () => `[${list(60, () => '[1,1,1]').join()}]`).join()}]`),
+      second: json(`[${list(60, () => `[${list(60, () => '[1,2,1]').join()}]`).join()}]`),
+    },
+    {
+      name: 'nesting to the limit',
+      first: json(`[${list(30, () => deep(300, 1)).join()}]`),
+      second: json(`[${list(30, () => deep(300, 2)).join()}]`),
+    },
+    {
+      name: 'escapes in names',
+      first: json(`{"${String.raw`\u0001`.repeat(5_000)}":[1]}`),
+      second: json(`{"${String.raw`\u0001`.repeat(5_000)}":[2]}`),
+    },
+    { name: 'many fields', first: form(pairs(6_000)), second: form(pairs(6_001)) },
+    { name: 'fields of one name', first: form('a=1&'.repeat(10_000)), second: form('a=1') },
+    {
+      name: 'a long query',
+      first: { body: '1', search: `?${FIELDS}` },
+      second: { body: '1', search: `?${FIELDS}&a=1` },
+    },
+    {
+      name: 'few fields of a query, then many',
+      first: { body: '1', search: '?a=1' },
+      second: { body: '1', search: `?${FIELDS}` },
+    },
+  ])('take linear time for $name', async ({ first, second }) => {
+    const [one, other] = [await read(first), await read(second)]
+    const startedAt = performance.now()
+    const found = await findDifferences(
+      await digestPlaces(one, DIGEST, 'key'),
+      other,
+      DIGEST,
+      'key',
+    )
+    expect(performance.now() - startedAt).toBeLessThan(3_000)
+    expect(found.parts.length).toBeGreaterThan(0)
   })
 })

@@ -151,6 +151,22 @@ describe('parsePlainKey', () => {
   })
 })
 
+describe('parseKey, attacked', () => {
+  // A field is refused by its length at once; what is shorter takes linear time.
+  it.each([
+    { name: 'blanks in it', field: `a${' '.repeat(1_000_000)}b` },
+    { name: 'blanks before it', field: `${' '.repeat(1_000_000)}b` },
+    { name: 'blanks and tabs', field: `a${' \t'.repeat(500_000)}b` },
+    { name: 'escapes', field: `"${String.raw`\"`.repeat(500_000)}"` },
+    { name: 'commas', field: ','.repeat(1_000_000) },
+  ])('takes linear time for a field with $name', ({ field }) => {
+    for (let run = 0; run < 1_000; run += 1) {
+      expect(parseKey(field).ok).toBe(false)
+      parseKey(field.slice(0, 1_020))
+    }
+  })
+})
+
 describe('checkFormat', () => {
   const formatOf = (over: Partial<KeyFormat>): KeyFormat => ({
     name: 'order',

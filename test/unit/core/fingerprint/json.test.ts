@@ -394,6 +394,34 @@ describe('toCanonicalJson with ignored pointers', () => {
   })
 })
 
+describe('toCanonicalJson, attacked', () => {
+  const MILLION = 1_000_000
+  const names = (count: number, of: (index: number) => string) =>
+    Array.from({ length: count }, (_, index) => `"${of(index)}":1`).join()
+
+  // Each is done in well under a second; in quadratic time it would take minutes.
+  it.each([
+    { name: 'brackets that do not close', text: '['.repeat(MILLION) },
+    { name: 'blanks', text: `[${' '.repeat(MILLION)}1]` },
+    { name: 'escapes', text: `"${String.raw`\u0041\n`.repeat(MILLION / 8)}"` },
+    { name: 'digits', text: `1.${'7'.repeat(MILLION)}e9` },
+    { name: 'zeros', text: `0.${'0'.repeat(MILLION)}1` },
+    { name: 'an exponent of zeros', text: `1e${'0'.repeat(MILLION)}1` },
+    { name: 'names, descending', text: `{${names(80_000, (index) => String(9_999_999 - index))}}` },
+    {
+      name: 'names of one beginning',
+      text: `{${names(2_000, (index) => 'p'.repeat(500) + index)}}`,
+    },
+    { name: 'one name', text: `{${names(150_000, () => 'a')}}` },
+    {
+      name: 'a long text at the limit of nesting',
+      text: `${'["",'.repeat(1_000)}"${'a'.repeat(MILLION)}"${']'.repeat(1_000)}`,
+    },
+  ])('takes linear time for $name', ({ text }) => {
+    expect(canonicalOf(text, { ignore: ['/a'], dates: ['/b'] })).toBeDefined()
+  })
+})
+
 describe('toCanonicalJson with date pointers', () => {
   const dates = ['/at', '/list/0']
   it.each([

@@ -68,4 +68,20 @@ describe('toCanonicalPairs', () => {
       { numRuns: 1000 },
     )
   })
+
+  // Each is done in well under a second; in quadratic time it would take minutes.
+  it.each([
+    { name: 'equal names', text: 'a=1&'.repeat(250_000) },
+    {
+      name: 'names, descending',
+      text: Array.from({ length: 80_000 }, (_, index) => `${9_999_999 - index}=1`).join('&'),
+    },
+    { name: 'ampersands', text: '&'.repeat(1_000_000) },
+    { name: 'equals signs', text: '='.repeat(1_000_000) },
+    { name: 'percent signs', text: '%'.repeat(1_000_000) },
+    { name: 'escaped bytes', text: '%F0'.repeat(300_000) },
+    { name: 'pluses', text: `a=${'+'.repeat(1_000_000)}` },
+  ])('takes linear time for $name', ({ text }) => {
+    expect(canonicalOf(text, ['/a'], ['/b'])).toBeTypeOf('string')
+  })
 })
