@@ -165,6 +165,7 @@ async function toResolution(options: Options): Promise<object> {
     case 'succeeded':
     case 'failed':
       return { outcome, response: await toResponse(options) }
+    case undefined:
     default:
       throw usage('--outcome is not_executed, succeeded or failed.')
   }

@@ -62,10 +62,10 @@ function commandsOf({ id, state }: Operation): readonly string[] {
   const command = 'npm run --silent hapax -- admin'
   if (state === 'unknown') {
     return [
-      `${command} resolve ${id} --not-executed`,
-      `${command} resolve ${id} --succeeded --status 201 --body answer.json`,
+      `${command} resolve ${id} --outcome not_executed`,
+      `${command} resolve ${id} --outcome succeeded --status 201 --body-file answer.json`,
     ]
   }
   if (state === 'in_progress') return [`${command} release ${id}`]
-  return [`${command} erase ${id}`]
+  return [`${command} erase ${id} --yes`]
 }

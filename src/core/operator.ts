@@ -188,7 +188,7 @@ export function refuseAction(
 }
 
 /** What the last call has left as evidence. */
-export function evidenceOf(attempts: readonly Attempt[]): Evidence {
+function evidenceOf(attempts: readonly Attempt[]): Evidence {
   const { originStatus = null, fault = null, endedAt = null } = attempts.at(-1) ?? {}
   return { originStatus, fault, ...(endedAt !== null && { endedAt }) }
 }

@@ -215,7 +215,7 @@ const NO_MESSAGE =
 
 /** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
 function isPlainJson({ canonical, type }: ReadBody): boolean {
-  return canonical.kind === 'json' && charsetsOf(type).every((charset) => charset === 'utf-8')
+  return canonical.kind === 'json' && charsetsOf(type).every((charset) => /^utf-?8$/.test(charset))
 }
 
 function charsetsOf(type: MediaType | undefined): readonly string[] {

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -21,8 +21,8 @@ const DUPLICATES = Math.round(MESSAGES * 0.3)
 /** Of each kind. */
 const POISON = Math.ceil(MESSAGES / 200)
 const BATCH = 100
-/** An operation in some 0.1 s, when the machine has other work as well. */
-const PATIENCE = 120_000 + MESSAGES * 200
+/** On a slow disk, with other work beside it, five operations are done in a second. */
+const PATIENCE = 300_000 + MESSAGES * 400
 const HAPAX_ADMIN_TOKEN = 'the token of an operator'.replaceAll(' ', '-')
 
 const example = path.resolve(import.meta.dirname, '../../examples/pipeline')
@@ -50,13 +50,19 @@ const nameOf = ({ account, month }: Report) => `${account}/${month}`
 
 /** As the example's own route asks for a report. */
 const fromRequest = (nth: number, data: Report) => ({
-  ...{ specversion: '1.0', id: `request-${nth}`, source: '/hapax', type: 'report.requested' },
+  specversion: '1.0',
+  id: `request-${nth}`,
+  source: '/hapax',
+  type: 'report.requested',
   data,
 })
 
 /** As billing asks for the same one. */
 const fromBilling = (nth: number, { account, month }: Report) => ({
-  ...{ specversion: '1.0', id: `closed-${nth}`, source: '/billing', type: 'month.closed' },
+  specversion: '1.0',
+  id: `closed-${nth}`,
+  source: '/billing',
+  type: 'month.closed',
   data: { account, period: { year: Number(month.slice(0, 4)), month: Number(month.slice(5)) } },
 })
 
@@ -133,12 +139,13 @@ beforeAll(async () => {
   api.listen(0, '127.0.0.1')
   await once(api, 'listening')
   const origin = { url: `http://127.0.0.1:${(api.address() as AddressInfo).port}` }
-  directory = mkdtempSync(path.join(tmpdir(), 'hapax-load-'))
+  directory = mkdtempSync(path.join(fastDirectory(), 'hapax-load-'))
   writeFileSync(path.join(directory, 'door.js'), DOOR)
   const config = path.join(directory, 'wrangler.toml')
   const own = readFileSync(path.join(example, 'wrangler.toml'), 'utf8')
   writeFileSync(config, own.replace('main = "index.ts"', 'main = "door.js"'))
-  gateway = await startGateway({ origin, config, vars: { HAPAX_ADMIN_TOKEN } })
+  const persistTo = path.join(directory, 'state')
+  gateway = await startGateway({ origin, config, persistTo, vars: { HAPAX_ADMIN_TOKEN } })
 })
 afterAll(async () => {
   await gateway.stop()
@@ -146,6 +153,18 @@ afterAll(async () => {
   api.closeAllConnections()
   rmSync(directory, { recursive: true, force: true })
 })
+
+/** Every operation is a file of its own, and most of the time goes into bringing it to the disk. */
+function fastDirectory(): string {
+  try {
+    const { bavail, bsize } = statfsSync(IN_MEMORY)
+    return bavail * bsize > MESSAGES * BYTES_EACH ? IN_MEMORY : tmpdir()
+  } catch {
+    return tmpdir()
+  }
+}
+const IN_MEMORY = '/dev/shm'
+const BYTES_EACH = 1_000_000
 
 /** How many messages have come to an end, by what that was. */
 function ends(): { readonly [disposition: string]: number } {
@@ -179,7 +198,6 @@ interface Page {
 it(
   `does ${MESSAGES} messages, of which 30% are duplicates, once for each business key`,
   async () => {
-    const startedAt = Date.now()
     expect(sent).toHaveLength(MESSAGES)
     for (let at = 0; at < sent.length; at += BATCH) {
       const body = JSON.stringify(sent.slice(at, at + BATCH))
@@ -194,12 +212,10 @@ it(
       },
       { timeout: PATIENCE, interval: 1_000 },
     )
-    console.log(`${(Date.now() - startedAt) / 1000} s`, ends(), reports.length, poison.length)
-
     expect(ends()).toMatchObject({ ack: acknowledged, 'dead-letter': poison.length })
-    const once = new Map(reports.map((report) => [nameOf(report), 1]))
-    expect(sorted(renders)).toEqual(sorted(once))
-    expect(sorted(mails)).toEqual(sorted(once))
+    const onceEach = new Map(reports.map((report) => [nameOf(report), 1]))
+    expect(sorted(renders)).toEqual(sorted(onceEach))
+    expect(sorted(mails)).toEqual(sorted(onceEach))
     const letters = Object.groupBy(await listLetters(), (reason) => reason.split(':')[0] ?? '')
     const found = Object.entries(letters).map(([reason, all = []]) => [reason, all.length])
     const expected = Object.keys(poisons).map((reason) => [reason, POISON])

@@ -574,15 +574,17 @@ describe('mcp', () => {
     expect(origin.requests).toHaveLength(0)
   })
 
-  it.each(['application/json; charset=UTF-8', 'Application/JSON', 'application/json;'])(
-    'takes a call as %s',
-    async (type) => {
-      const { origin, pay } = routeWith({ key: mcp() })
-      const asked = { body: CALL, headers: typed(type) }
-      expect([word(await pay(asked)), word(await pay(asked))]).toEqual(['executed', 'replayed'])
-      expect(origin.requests).toHaveLength(1)
-    },
-  )
+  it.each([
+    'application/json; charset=UTF-8',
+    'application/json;charset="utf8"',
+    'Application/JSON',
+    'application/json;',
+  ])('takes a call as %s', async (type) => {
+    const { origin, pay } = routeWith({ key: mcp() })
+    const asked = { body: CALL, headers: typed(type) }
+    expect([word(await pay(asked)), word(await pay(asked))]).toEqual(['executed', 'replayed'])
+    expect(origin.requests).toHaveLength(1)
+  })
 
   it('lets through what is no call', async () => {
     const { origin, pay } = routeWith({ key: mcp() })
