@@ -19,7 +19,7 @@ const BARE = /^[\x21\x23-\x2b\x2d-\x7e]*$/
 
 /** What a route asks of its clients' keys, beyond the syntax. */
 export interface KeyFormat {
-  /** As the contract says it: `any`, `uuid` or the pattern. */
+  /** As the contract says it: `any`, `uuid`, or the pattern with its flags. */
   readonly name: string
   readonly pattern: RegExp
   /** In characters. */

@@ -256,7 +256,7 @@ const BY_VALUE_BYTES = 1_048_576
 
 /** Whether a handler says that its answer comes bit by bit; Hono's streaming helpers do. */
 function isStream(headers: Headers): boolean {
-  const isEventStream = headers.get('content-type')?.startsWith('text/event-stream') ?? false
+  const isEventStream = /^text\/event-stream\b/i.test(headers.get('content-type') ?? '')
   return isEventStream || headers.has('transfer-encoding')
 }
 

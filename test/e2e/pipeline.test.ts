@@ -434,6 +434,6 @@ async function admin(method: string, what: string, body?: unknown): Promise<unkn
     headers: { Authorization: `Bearer ${HAPAX_ADMIN_TOKEN}` },
     ...(body !== undefined && { body: JSON.stringify(body) }),
   })
-  expect(answer).toMatchObject({ status: 200 })
-  return answer.kind === 'answered' ? JSON.parse(answer.body) : null
+  expect([200, 204]).toContain(statusOf(answer))
+  return answer.kind === 'answered' && answer.body !== '' ? JSON.parse(answer.body) : null
 }
