@@ -59,7 +59,9 @@ export default {
   async queue({ queue, messages }, env, ctx) {
     const acknowledged = []
     const watched = messages.map((message) => ({
-      ...{ id: message.id, timestamp: message.timestamp, attempts: message.attempts },
+      id: message.id,
+      timestamp: message.timestamp,
+      attempts: message.attempts,
       body: message.body,
       ack: () => acknowledged.push(message),
       retry: (options) => message.retry(options),
@@ -371,13 +373,9 @@ describe('without a kill', () => {
       await origin.received(requested(account, 'unacknowledged'))
       const [event] = eventsAt(requested(account, 'unacknowledged'))
       const period = { year: 2026, month: 10 }
-      const closed = {
-        type: 'month.closed',
-        id: '7',
-        source: '/billing',
-        data: { account, period },
-      }
-      await sendAgain(event, { ...closed, specversion: '1.0' }, event, event, event, event)
+      const names = { specversion: '1.0', id: '7', source: '/billing', type: 'month.closed' }
+      const closed = { ...names, data: { account, period } }
+      await sendAgain(event, closed, event, event, event, event)
       await origin.received(requested(account, 'unacknowledged'), 6)
       await origin.received(`/at/unacknowledged/month.closed/${account}`)
       await origin.received(ready(account, 'unacknowledged'))
