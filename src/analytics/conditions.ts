@@ -35,6 +35,13 @@ export const IS_LET_THROUGH = `(blob3 = 'unprotected' AND ${IS_ENFORCED} AND blo
 /** Requests that could not be recorded. */
 export const IS_STORE_ERROR = `(${hasVerdict('store-fault')} OR ${IS_LET_THROUGH})`
 
+/** Points that say that nobody knows the outcome of an operation: an operator gave up its claim, too. */
+export const IS_UNKNOWN = "blob3 IN ('unknown', 'released')"
+
+/** Repeats of the same request that called the origin again: an earlier one had left its fate open. */
+export const IS_RETRIED =
+  "(blob3 IN ('executed', 'not-executed', 'unknown') AND double3 > if(double10 > 1, double10, 1))"
+
 /** Points that tell an operation's outcome or free its key. */
 export const IS_KNOWN =
-  "blob3 IN ('executed', 'not-executed', 'replayed', 'joined', 'too-large', 'sealed', 'recovered', 'released', 'resolved', 'erased')"
+  "blob3 IN ('executed', 'not-executed', 'replayed', 'joined', 'too-large', 'sealed', 'recovered', 'resolved', 'erased')"

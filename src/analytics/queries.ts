@@ -9,7 +9,9 @@ import {
   IS_LET_THROUGH,
   IS_OBSERVED,
   IS_REQUEST,
+  IS_RETRIED,
   IS_STORE_ERROR,
+  IS_UNKNOWN,
   IS_UNREADABLE,
 } from './conditions.ts'
 import {
@@ -29,11 +31,11 @@ const ROUTE = { route: 'blob1' } as const
 const both = (...conditions: readonly string[]) => conditions.join(' AND ')
 
 const IS_MISMATCH = hasVerdict('mismatch')
-const IS_REUSE = `(${IS_DUPLICATE} OR ${IS_MISMATCH})`
+const IS_REUSE = `(${IS_DUPLICATE} OR ${IS_MISMATCH} OR ${IS_RETRIED})`
 const IS_BLOCKED = both(IS_DUPLICATE, IS_ENFORCED)
-const UNKNOWN_AT = "max(if(blob3 = 'unknown', toUnixTimestamp(timestamp), 0))"
+const UNKNOWN_AT = `max(if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0))`
 const KNOWN_AT = `max(if(${IS_KNOWN}, toUnixTimestamp(timestamp), 0))`
-const AT_UNKNOWN = "if(blob3 = 'unknown', toUnixTimestamp(timestamp), 0)"
+const AT_UNKNOWN = `if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0)`
 
 /** Operations that ended, each once: by the request that executed it, or by the alarm. */
 const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'not_executed'))"
@@ -83,7 +85,8 @@ export const QUERIES = {
       joined: count(hasVerdict('joined')),
       in_progress: count(hasVerdict('in-progress')),
       mismatches: count(IS_MISMATCH),
-      held: count(IS_HELD),
+      held: count(both(IS_HELD, `NOT ${IS_RETRIED}`)),
+      retried: count(IS_RETRIED),
       unreadable: count(IS_UNREADABLE),
       observed: count(both(IS_REUSE, IS_OBSERVED)),
     },
@@ -97,15 +100,15 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       tenant: 'blob6',
-      mismatches: count(IS_MISMATCH),
+      mismatches: count("blob3 = 'mismatch'"),
       observed: count(both(IS_MISMATCH, IS_OBSERVED)),
       requests: ALL,
-      mismatch_share: ratio(count(IS_MISMATCH), ALL),
+      mismatch_share: ratio(count("blob3 = 'mismatch'"), ALL),
     },
     where: IS_REQUEST,
     by: ['route', 'tenant'],
-    having: 'mismatches > 0',
-    order: 'mismatches DESC, route, tenant',
+    having: 'mismatches + observed > 0',
+    order: 'mismatches DESC, observed DESC, route, tenant',
     limit: 100,
   },
 
@@ -177,7 +180,7 @@ export const QUERIES = {
       last_seen_at: 'max(timestamp)',
       age_seconds: 'toUnixTimestamp(now()) - min(toUnixTimestamp(timestamp))',
     },
-    where: both("blob8 != ''", IS_ENFORCED, `(blob3 = 'unknown' OR ${IS_KNOWN})`),
+    where: both("blob8 != ''", IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
     by: ['operation_id'],
     // Times are whole seconds: of two words in one second, the one that knows came last.
     having: `${UNKNOWN_AT} > ${KNOWN_AT}`,
@@ -303,9 +306,10 @@ export function toSql(name: QueryName, scope: Scope): string {
   return select(QUERIES[name], toSource(scope))
 }
 
-/** All points of a correlation id, in order: requests, recoveries, deliveries and changes. */
+/** All points of a correlation id or a trace id, in order: requests, recoveries, deliveries and changes. */
 export function toCorrelationSql(correlationId: string, scope: Scope): string {
-  return points(`blob7 = ${quote(correlationId)}`, scope)
+  const id = quote(correlationId)
+  return points(`(blob7 = ${id} OR blob13 = ${id})`, scope)
 }
 
 /** All points of an operation, in order. */
@@ -336,6 +340,7 @@ const POINT = {
   disposition: 'blob12',
   tenant: 'blob6',
   correlation_id: 'blob7',
+  trace_id: 'blob13',
   operation_id: 'blob8',
   sample_interval: '_sample_interval',
 } as const

@@ -26,6 +26,11 @@ export function readCorrelation(headers: Headers, newId: () => string): Correlat
   return { correlationId, traceparent }
 }
 
+/** The trace id of a `traceparent`; empty where it has none. */
+export function traceIdOf(traceparent: string): string {
+  return parseTraceId(traceparent) ?? ''
+}
+
 function parseTraceId(traceparent: string): string | null {
   const [, traceId, parentId] = TRACEPARENT.exec(traceparent) ?? []
   if (traceId === undefined || parentId === undefined) return null

@@ -225,12 +225,11 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     record: UnknownRecord,
   ): Promise<ClaimRef | Answer> {
     const known = toRef(request.operationId, record)
-    const resolution = await this.#runs.resolve(
-      known,
-      request.recovery,
-      caller.probeHeaders,
-      caller.sealKeys[0] ?? null,
-    )
+    const resolution = await this.#runs.resolve(known, record, {
+      recovery: request.recovery,
+      headers: caller.probeHeaders,
+      sealKey: caller.sealKeys[0] ?? null,
+    })
     if (resolution.kind !== 'not_executed') return answerResolution(resolution, record, caller)
     const refusal = refuse()
     if (refusal !== null) {

@@ -1,10 +1,11 @@
 import type { HapaxEnv } from '../config/env.ts'
+import { traceIdOf } from '../core/correlation.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { UnknownRecord } from '../core/record.ts'
 import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 
-/** One recovery by alarm. */
+/** One step of a recovery: the origin was asked, or sent the operation again. */
 export interface RecoveryEnd {
   readonly id: string
   readonly record: UnknownRecord
@@ -12,12 +13,13 @@ export interface RecoveryEnd {
   readonly outcome: Outcome
   /** Epoch milliseconds. */
   readonly startedAt: number
+  readonly originCalls: number
 }
 
 /** Counts and logs a recovery as if a request had made it: method `ALARM`, no HTTP status. */
 export function recordRecovery(
   env: HapaxEnv,
-  { id, record, outcome, startedAt }: RecoveryEnd,
+  { id, record, outcome, startedAt, originCalls }: RecoveryEnd,
 ): void {
   const tookMs = Date.now() - startedAt
   recordRequest(env, {
@@ -28,11 +30,12 @@ export function recordRecovery(
     outcome,
     tenant: record.tenant,
     correlationId: record.correlationId,
+    traceId: traceIdOf(record.traceparent),
     operationId: id,
     fence: record.fence,
     totalMs: tookMs,
     originMs: tookMs,
     ageMs: startedAt - record.claimedAt,
-    originCalls: 1,
+    originCalls,
   })
 }

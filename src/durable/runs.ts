@@ -173,12 +173,16 @@ export class Runs {
    * Asks the origin's status resource what became of an operation, and settles it where the origin
    * knows. Where nothing was executed it is for the caller to claim the operation again.
    */
-  async resolve(
-    claim: ClaimRef,
-    recovery: Recovery,
-    headers: readonly HeaderField[],
-    sealKey: SealKey | null,
-  ): Promise<Resolution> {
+  async resolve(known: ClaimRef, record: UnknownRecord, question: Question): Promise<Resolution> {
+    const startedAt = Date.now()
+    const resolution = await this.#ask(known, question)
+    const outcome = outcomeOf(resolution)
+    const id = known.operationId
+    recordRecovery(this.#env, { id, record, outcome, startedAt, originCalls: 1 })
+    return resolution
+  }
+
+  async #ask(claim: ClaimRef, { recovery, headers, sealKey }: Question): Promise<Resolution> {
     if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
     const origin = requireOrigin(this.#env)
     if (!this.#flights.of(claim)?.isOwn) this.#flights.takeOff(claim, OBJECT)
@@ -263,68 +267,58 @@ export class Runs {
   /** Does what the policy of the route says about an unknown outcome, without any client. */
   async recover({ id, record }: Recoverable): Promise<void> {
     const known = toRef(id, record)
-    const startedAt = Date.now()
     // Before anything is awaited: from now on a request joins, and does not recover it as well.
     this.#flights.takeOff(known, OBJECT)
     try {
       const attributes = { 'hapax.operation_id': id, 'hapax.correlation_id': record.correlationId }
-      const outcome = await traced('hapax recover', attributes, () => this.#recover(known, record))
-      recordRecovery(this.#env, { id, record, outcome, startedAt })
+      await traced('hapax recover', attributes, () => this.#recover(known, record))
     } catch (error) {
       logFault('a recovery failed; it will be tried again', error)
       this.giveUp(known)
     }
   }
 
-  async #recover(known: ClaimRef, record: UnknownRecord): Promise<Outcome> {
-    const isProbed = record.recovery.kind === 'probe'
+  async #recover(known: ClaimRef, record: UnknownRecord): Promise<void> {
+    const { recovery } = record
+    const isProbed = recovery.kind === 'probe'
     const stored = await this.#readStored(known.operationId).catch((error: unknown) => {
       // The origin can be asked all the same.
       if (!isProbed) throw error
       return null
     })
     if (isProbed) {
-      const headers = toProbeHeaders(stored?.request.headers ?? [])
-      const resolution = await this.resolve(
-        known,
-        record.recovery,
-        headers,
-        stored?.sealKey ?? null,
-      )
-      if (resolution.kind === 'settled') return resolution.landing.outcome
-      if (resolution.kind === 'undecided') return 'unknown'
+      const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
+      const sealKey = stored?.sealKey ?? null
+      const resolution = await this.resolve(known, record, { recovery, headers, sealKey })
+      if (resolution.kind !== 'not_executed') return
     }
-    if (stored === null) return this.#leave(known)
-    return this.#sendAgain(known, record, stored)
+    // Without the request nobody says who asks, and an origin that hides what a stranger asks for
+    // answers 404 as well; the next request asks with its own credentials.
+    if (stored === null) this.giveUp(known)
+    else await this.#sendAgain(known, record, stored)
   }
 
   async #sendAgain(
     known: ClaimRef,
     record: UnknownRecord,
     { request, sealKey }: StoredRequest,
-  ): Promise<Outcome> {
+  ): Promise<void> {
     const { recovery } = record
     if (recovery.isDurable !== true || (recovery.kind === 'hold' && !isUnexecuted(record))) {
       throw new Error('What is held, or not stored, is not sent again.')
     }
+    const startedAt = Date.now()
     const isResolved = recovery.kind === 'probe'
     const next = { claimId: crypto.randomUUID(), owner: OBJECT, isResolved }
     const claim = this.claimNext(known, (ledger) => ledger.claimAgain(known, next))
-    if (claim === null) return 'unknown'
+    if (claim === null) return
     const { bounds, rules } = recovery
     const keeping = { sealKey, spillBytes: null }
     const answer = await this.run(claim, { request, bounds, rules, keeping, ...ONE_CALL })
     dropBody(answer)
-    return answer.kind === 'lost' ? classifyFault(answer.fault) : answer.outcome
-  }
-
-  /**
-   * Leaves it unknown. Without the request nobody says who asks, and an origin that hides what a
-   * stranger asks for answers 404 as well; the next request asks with its own credentials.
-   */
-  #leave(known: ClaimRef): Outcome {
-    this.giveUp(known)
-    return 'unknown'
+    const outcome = answer.kind === 'lost' ? classifyFault(answer.fault) : answer.outcome
+    const originCalls = answer.work?.originCalls ?? 1
+    recordRecovery(this.#env, { id: known.operationId, record, outcome, startedAt, originCalls })
   }
 
   async #readStored(operationId: string): Promise<StoredRequest | null> {
@@ -338,6 +332,27 @@ export class Runs {
     this.#flights.remove(claim)
     flight?.land({ kind: 'undecided' })
   }
+}
+
+/** What the origin's status resource is asked about, and how. */
+interface Question {
+  readonly recovery: Recovery
+  readonly headers: readonly HeaderField[]
+  /** What seals the result, where the route says so. */
+  readonly sealKey: SealKey | null
+}
+
+/** What ties a question of the alarm's own to the request that it is about. */
+function tiesOf({ correlationId, traceparent }: UnknownRecord): HeaderField[] {
+  return [
+    ['x-correlation-id', correlationId],
+    ['traceparent', traceparent],
+  ]
+}
+
+function outcomeOf(resolution: Resolution): Outcome {
+  if (resolution.kind === 'settled') return resolution.landing.outcome
+  return resolution.kind === 'not_executed' ? 'not_executed' : 'unknown'
 }
 
 /** Until it is stored, or the object goes: then the claim is an orphan and its outcome unknown. */

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 
+import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { KeySource } from '../core/key-source.ts'
@@ -80,6 +81,7 @@ export function recordVerdict(
     outcome: verdict.outcome,
     tenant: subject.tenant,
     correlationId: c.var.hapax.correlation.correlationId,
+    traceId: traceIdOf(c.var.hapax.correlation.traceparent),
     operationId: subject.operationId,
     fence: verdict.fence,
     totalMs: Date.now() - c.var.hapax.startedAt,

@@ -30,6 +30,7 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
       facts.wouldBe ?? '', // blob10
       facts.keySource ?? '', // blob11
       facts.disposition ?? '', // blob12
+      facts.traceId, // blob13
     ],
     doubles: [
       SCHEMA_VERSION, // double1

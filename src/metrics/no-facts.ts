@@ -13,5 +13,6 @@ export const NO_FACTS = {
   requestBytes: 0,
   originCalls: 0,
   disposition: null,
+  traceId: '',
   settle: null,
 } as const satisfies Partial<RequestFacts>

@@ -1,4 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
+import { traceIdOf } from '../core/correlation.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { NO_FACTS } from './no-facts.ts'
 import { recordRequest } from './record-request.ts'
@@ -27,6 +28,7 @@ export function recordDelivery(
     status,
     tenant: event.tenant,
     correlationId: event.correlationid,
+    traceId: traceIdOf(event.traceparent),
     operationId,
     fence: failures + 1,
     totalMs: Date.now() - startedAt,

@@ -30,6 +30,8 @@ export interface RequestFacts {
   /** As the tenant resolver names it: for a credential, its digest. */
   readonly tenant: string | null
   readonly correlationId: string
+  /** Of W3C Trace Context: the client's, or the one that was made for it. */
+  readonly traceId: string
   readonly operationId: string | null
   /** Attempt number of the operation's last claim. */
   readonly fence: number

@@ -181,6 +181,7 @@ export function requestFactsOf(over: Partial<RequestFacts> = {}): RequestFacts {
     requestBytes: 64,
     originCalls: 3,
     disposition: null,
+    traceId: 'trace-1',
     settle: 'taken',
     ...over,
   }

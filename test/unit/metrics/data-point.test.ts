@@ -29,6 +29,7 @@ describe('toDataPoint', () => {
         '',
         'header',
         'ack',
+        'trace-1',
       ],
       doubles: [1, 201, 2, 70, 20, 40, 10, 5, 64, 3],
     })
@@ -51,6 +52,7 @@ describe('toDataPoint', () => {
       '',
       'header',
       '',
+      'trace-1',
     ])
   })
 
