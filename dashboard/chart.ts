@@ -11,6 +11,9 @@ export interface Series {
 
 const HEIGHT = 240
 
+/** Steps of an axis that counts: there is no half a request. */
+const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat()
+
 /** A chart over time that fits its place and follows the colours of the page. */
 export class TimeChart {
   readonly #place: HTMLElement
@@ -21,53 +24,65 @@ export class TimeChart {
   constructor(place: HTMLElement) {
     this.#place = place
     new ResizeObserver(() => this.#plot?.setSize(this.#size())).observe(place)
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw())
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.redraw())
   }
 
   /** @param times Epoch seconds. */
   show(times: readonly number[], series: readonly Series[]): void {
+    const isFew = (all: readonly number[]) => all.length < 3
+    const isNew = this.#plot === null || isFew(times) !== isFew(this.#times)
     this.#times = times
     this.#series = series
-    this.#draw()
+    if (isNew) this.redraw()
+    else this.#plot?.setData(this.#figures())
   }
 
   /** Draws anew, as when the colours have changed. */
   redraw(): void {
-    this.#draw()
-  }
-
-  #draw(): void {
+    const size = this.#size()
     this.#plot?.destroy()
-    const style = getComputedStyle(this.#place)
-    const colour = (name: string) => style.getPropertyValue(name).trim()
     const axis = {
-      stroke: colour('--muted'),
-      grid: { stroke: colour('--line'), width: 1 },
-      ticks: { stroke: colour('--line'), width: 1 },
+      stroke: this.#colour('--muted'),
+      grid: { stroke: this.#colour('--line'), width: 1 },
+      ticks: { stroke: this.#colour('--line'), width: 1 },
       font: '12px system-ui',
     }
-    const series = this.#series.map(({ label, colour: name, dash }) => ({
+    const series = this.#series.map(({ label, colour, dash }) => ({
       label,
-      stroke: colour(name),
+      stroke: this.#colour(colour),
       width: 2,
       points: { show: this.#times.length < 3 },
       ...(dash && { dash: [...dash] }),
     }))
     this.#plot = new UPlot(
       {
-        ...this.#size(),
+        ...size,
         series: [{}, ...series],
-        axes: [axis, { ...axis, size: 56 }],
+        axes: [axis, { ...axis, size: 56, incrs: WHOLE }],
         scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.05)] } },
         cursor: { drag: { x: false, y: false } },
         legend: { live: true },
       },
-      [[...this.#times], ...this.#series.map(({ values }) => [...values])],
+      this.#figures(),
       this.#place,
     )
   }
 
+  #figures(): UPlot.AlignedData {
+    return [[...this.#times], ...this.#series.map(({ values }) => [...values])]
+  }
+
+  /** As the page has it now: a canvas knows neither custom properties nor `light-dark()`. */
+  #colour(name: string): string {
+    const probe = document.createElement('span')
+    probe.style.color = `var(${name})`
+    this.#place.append(probe)
+    const { color } = getComputedStyle(probe)
+    probe.remove()
+    return color
+  }
+
   #size() {
-    return { width: Math.max(280, this.#place.clientWidth), height: HEIGHT }
+    return { width: Math.max(240, this.#place.clientWidth), height: HEIGHT }
   }
 }

@@ -1,60 +1,77 @@
-import type { Filters } from './api.ts'
+import { countBar, rangeBar, shareBar } from './bars.ts'
+import { formatCount, formatMs } from './format.ts'
 import { element } from './page.ts'
-import { type Column, fillTable, formatAge, formatCount, formatMs, share, short } from './table.ts'
+import { type Column, fillTable, say, tenantName } from './table.ts'
 
-interface Conflict {
+/** A row of the query `conflicts`. */
+export interface Conflict {
   readonly route: string
   readonly tenant: string
   readonly mismatches: number
+  readonly observed: number
   readonly mismatch_share: number
 }
 
-/** Keys that named another request. */
+/** Keys that named another request: refused, or only observed where a route asks for that. */
 export function showConflicts(rows: readonly Conflict[]): void {
+  const largest = Math.max(...rows.flatMap(({ mismatches, observed }) => [mismatches, observed]))
+  const bar = (title: string, name: 'mismatches' | 'observed', tone: string): Column<Conflict> => {
+    return { title, cell: (row) => countBar(row[name], largest, tone), kind: 'number' }
+  }
   fillTable(
     element('conflicts', HTMLTableElement),
     [
-      { title: 'Route', cell: ({ route }) => route },
-      { title: 'Tenant', cell: ({ tenant }) => short(tenant) },
-      {
-        title: 'Mismatches',
-        cell: ({ mismatches }) => formatCount(mismatches),
-        isNumber: true,
-      },
+      { title: 'Route', cell: ({ route }) => route, kind: 'name' },
+      { title: 'Tenant', cell: ({ tenant }) => tenantName(tenant), kind: 'name' },
+      bar('Mismatches', 'mismatches', '--mismatch'),
+      ...(isObserved(rows) ? [bar('Only observed', 'observed', '--muted')] : []),
       {
         title: 'Of its requests',
-        cell: ({ mismatch_share: part }) => share(part),
-        isNumber: true,
+        cell: ({ mismatch_share: part }) => shareBar(part),
+        kind: 'number',
       },
     ],
     rows,
-    'No key was used for two requests.',
+    {
+      none: 'No key was used for two requests.',
+      keyOf: ({ route, tenant }) => JSON.stringify([route, tenant]),
+    },
   )
 }
 
-interface Keyless {
+/** A row of the query `keyless`. */
+export interface Keyless {
   readonly route: string
   readonly requests: number
   readonly keyless: number
   readonly keyless_share: number
+  readonly observed: number
 }
 
 /** Requests without a key, per route. */
 export function showKeyless(rows: readonly Keyless[]): void {
+  const count = (title: string, name: 'requests' | 'keyless' | 'observed'): Column<Keyless> => {
+    return { title, cell: (row) => formatCount(row[name]), kind: 'number' }
+  }
   fillTable(
     element('keyless', HTMLTableElement),
     [
-      { title: 'Route', cell: ({ route }) => route },
-      { title: 'Requests', cell: ({ requests }) => formatCount(requests), isNumber: true },
-      { title: 'Without a key', cell: ({ keyless }) => formatCount(keyless), isNumber: true },
-      { title: 'Share', cell: ({ keyless_share: part }) => share(part), isNumber: true },
+      { title: 'Route', cell: ({ route }) => route, kind: 'name' },
+      count('Requests', 'requests'),
+      count('Without a key', 'keyless'),
+      ...(isObserved(rows) ? [count('Of them observed', 'observed')] : []),
+      { title: 'Share', cell: ({ keyless_share: part }) => shareBar(part), kind: 'number' },
     ],
     rows,
-    'No requests in this time.',
+    { none: 'No requests in this time.', keyOf: ({ route }) => route },
   )
 }
 
-interface Latency {
+const isObserved = (rows: readonly { readonly observed?: number }[]) =>
+  rows.some(({ observed = 0 }) => observed > 0)
+
+/** A row of the query `latency`. */
+export interface Latency {
   readonly route: string
   readonly attempts: number
   readonly in_progress_p50_ms: number
@@ -65,130 +82,26 @@ interface Latency {
 
 /** Time in progress, and time to the claim. */
 export function showLatency(rows: readonly Latency[]): void {
-  const ms = (title: string, name: keyof Latency): Column<Latency> => {
-    return { title, cell: (row) => formatMs(Number(row[name])), isNumber: true }
+  const largest = Math.max(...rows.map((row) => row.in_progress_p99_ms), 0)
+  const ms = (title: string, name: Exclude<keyof Latency, 'route'>): Column<Latency> => {
+    return { title, cell: (row) => formatMs(row[name]), kind: 'number' }
   }
+  const rangeOf = (row: Latency) =>
+    rangeBar([row.in_progress_p50_ms, row.in_progress_p95_ms, row.in_progress_p99_ms], largest)
   fillTable(
     element('latency', HTMLTableElement),
     [
-      { title: 'Route', cell: ({ route }) => route },
-      { title: 'Calls', cell: ({ attempts }) => formatCount(attempts), isNumber: true },
+      { title: 'Route', cell: ({ route }) => route, kind: 'name' },
+      { title: 'Calls', cell: ({ attempts }) => formatCount(attempts), kind: 'number' },
       ms('p50', 'in_progress_p50_ms'),
       ms('p95', 'in_progress_p95_ms'),
       ms('p99', 'in_progress_p99_ms'),
+      { title: `0 to ${formatMs(largest)}`, cell: rangeOf, kind: 'picture' },
       ms('Claim p95', 'claim_p95_ms'),
     ],
     rows,
-    'Nothing was executed in this time.',
+    { none: 'Nothing was executed in this time.', keyOf: ({ route }) => route },
   )
-}
-
-interface Unknown {
-  readonly operation_id: string
-  readonly route: string
-  readonly tenant: string
-  readonly attempts: number
-  readonly age_seconds: number
-}
-
-interface Stuck {
-  readonly entries: readonly {
-    readonly id: string
-    readonly operation: string
-    readonly tenant: string
-    readonly reason: string
-    readonly ageSeconds: number
-    readonly nextAttemptAt: string | null
-  }[]
-}
-
-interface Doubtful {
-  readonly id: string
-  readonly route: string
-  readonly tenant: string
-  readonly reason: string
-  readonly ageSeconds: number
-  readonly next: string
-}
-
-/** Operations of which nobody knows whether they were executed: from the operator's list, and from the points. */
-export function showUnknown(
-  points: readonly Unknown[],
-  { entries }: Stuck,
-  { route, tenant }: Filters,
-): void {
-  const listed = entries
-    .filter(
-      (entry) =>
-        (route === '' || entry.operation === route) && (tenant === '' || entry.tenant === tenant),
-    )
-    .map((entry): Doubtful => ({
-      ...entry,
-      route: entry.operation,
-      next: entry.nextAttemptAt === null ? 'needs you' : `by itself, ${clock(entry.nextAttemptAt)}`,
-    }))
-  const known = new Set(entries.map(({ id }) => id))
-  const seen = points
-    .filter((row) => !known.has(row.operation_id))
-    .map((row): Doubtful => ({
-      id: row.operation_id,
-      route: row.route,
-      tenant: row.tenant,
-      reason: 'seen in requests',
-      ageSeconds: row.age_seconds,
-      next: 'look',
-    }))
-  fillTable(
-    element('unknown', HTMLTableElement),
-    [
-      { title: 'Operation', cell: ({ id }) => operationLink(id) },
-      { title: 'Route', cell: (row) => row.route },
-      { title: 'Tenant', cell: (row) => short(row.tenant) },
-      { title: 'Why', cell: ({ reason }) => reason },
-      { title: 'Age', cell: ({ ageSeconds }) => formatAge(ageSeconds), isNumber: true },
-      { title: 'Next', cell: ({ next }) => next },
-    ],
-    [...listed, ...seen].toSorted((a, b) => b.ageSeconds - a.ageSeconds),
-    'Every outcome is known.',
-  )
-}
-
-const clock = (time: string) => new Date(time).toLocaleTimeString()
-
-interface Letters {
-  readonly entries: readonly {
-    readonly id: string
-    readonly from: string
-    readonly type: string
-    readonly reason: string
-    readonly attempts: number
-    readonly at: number | string
-    readonly operationId: string | null
-  }[]
-}
-
-/** What could not be delivered, or not be done. */
-export function showLetters({ entries }: Letters): void {
-  fillTable(
-    element('letters', HTMLTableElement),
-    [
-      { title: 'Letter', cell: ({ id }) => short(id) },
-      { title: 'From', cell: ({ from, type }) => `${from}, ${type}` },
-      { title: 'Why', cell: ({ reason }) => reason },
-      {
-        title: 'Operation',
-        cell: ({ operationId }) => (operationId === null ? '—' : operationLink(operationId)),
-      },
-      { title: 'Since', cell: ({ at }) => new Date(at).toLocaleString() },
-    ],
-    entries,
-    'Nothing is waiting.',
-  )
-}
-
-function operationLink(id: string): HTMLAnchorElement {
-  const link = document.createElement('a')
-  link.href = `#operation=${id}`
-  link.append(short(id))
-  return link
+  const legend = 'The tick is p50, the box reaches to p95, the line to p99; one scale for all.'
+  say('latency-hint', rows.length > 0 ? legend : '')
 }

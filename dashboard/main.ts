@@ -1,60 +1,57 @@
-import { ask, type Filters, isSignedIn, query, signIn, SignInNeeded, signOut } from './api.ts'
-import { showConflicts, showKeyless, showLatency, showLetters, showUnknown } from './lists.ts'
+import { type Filters, query, SignInNeeded } from './api.ts'
+import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
+import {
+  type Conflict,
+  type Keyless,
+  type Latency,
+  showConflicts,
+  showKeyless,
+  showLatency,
+} from './lists.ts'
 import { showOperation } from './operation.ts'
 import { element } from './page.ts'
+import { askToSignIn, isAsking, showSignedIn, startSession } from './session.ts'
+import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
+import { type Letter, showLetters, showUnknown, type Stuck, type Unknown } from './waiting.ts'
+import { WholeList } from './whole-list.ts'
 
-const filters = element('filters', HTMLFormElement)
-const status = element('status', HTMLParagraphElement)
 const main = element('main', HTMLElement)
-const dialog = element('sign-in', HTMLDialogElement)
-const dialogError = element('sign-in-error', HTMLParagraphElement)
+const stuckList = new WholeList<Stuck>('/stuck')
+const letterList = new WholeList<Letter>('/dead-letters')
 
 let timer = 0
 let turn = 0
 
-restore()
+restoreFilters()
 applyTheme()
-void refresh()
+startSession(() => void refresh('reader'))
+void refresh('reader')
 
-filters.addEventListener('change', () => {
-  keep()
+onChoice(() => {
   applyTheme()
-  void refresh()
-})
-filters.addEventListener('submit', (event) => {
-  event.preventDefault()
-  void refresh()
+  void refresh('reader')
 })
 window.addEventListener('hashchange', () => void showFromHash())
 document.addEventListener('visibilitychange', () => {
-  if (document.visibilityState === 'visible') void refresh()
-})
-dialog.addEventListener('close', () => {
-  const token = dialog.querySelector('input')
-  if (!token?.value) return
-  signIn(token.value)
-  token.value = ''
-  void refresh()
+  if (document.visibilityState === 'visible' && !isAsking()) void refresh('clock')
 })
 
 /** Loads everything anew. What a newer turn has begun, an older one does not show. */
-async function refresh(): Promise<void> {
+async function refresh(asker: Asker): Promise<void> {
   clearTimeout(timer)
   const own = (turn += 1)
-  main.setAttribute('aria-busy', 'true')
+  if (asker === 'reader') main.setAttribute('aria-busy', 'true')
   try {
-    const shown = readFilters()
-    const loaded = await load(shown)
+    const loaded = await load(readFilters())
     if (own !== turn) return
-    loaded.forEach((show) => show())
-    say(`Updated ${new Date().toLocaleTimeString()}.`, 'ok')
+    loaded.show()
+    showSignedIn()
+    sayUpdated(asker, loaded.waiting)
     await showFromHash()
   } catch (error) {
-    if (own !== turn) return
-    if (error instanceof SignInNeeded) return askToSignIn()
-    say(error instanceof Error ? error.message : 'The figures could not be read.', 'failed')
+    if (own === turn) fail(error)
   } finally {
     if (own === turn) {
       main.removeAttribute('aria-busy')
@@ -63,100 +60,64 @@ async function refresh(): Promise<void> {
   }
 }
 
+function fail(error: unknown): void {
+  if (error instanceof SignInNeeded) {
+    sayFailed('Sign in to see the figures.')
+    askToSignIn()
+  } else {
+    sayFailed(error instanceof Error ? error.message : 'The figures could not be read.')
+  }
+}
+
 /** Everything is there before anything is shown, so that the figures of one moment stand together. */
-async function load(shown: Filters): Promise<readonly (() => void)[]> {
-  const [summary, traffic, conflicts, keyless, latency, unknown, stuck, letters] =
+async function load(shown: Filters) {
+  const isNarrowed = shown.route !== '' || shown.tenant !== ''
+  const keylessRows = query<Keyless>('keyless', shown)
+  const everywhere = isNarrowed
+    ? query<Keyless>('keyless', { ...shown, route: '', tenant: '' })
+    : keylessRows
+  const [summary, traffic, conflicts, keyless, all, latency, unknown, stuck, letters] =
     await Promise.all([
       query<Summary>('summary', shown),
       query<Traffic>('traffic', shown),
-      query<Parameters<typeof showConflicts>[0][number]>('conflicts', shown),
-      query<Parameters<typeof showKeyless>[0][number]>('keyless', shown),
-      query<Parameters<typeof showLatency>[0][number]>('latency', shown),
-      query<Parameters<typeof showUnknown>[0][number]>('unknown', shown),
-      ask<Parameters<typeof showUnknown>[1]>('/stuck?limit=100'),
-      ask<Parameters<typeof showLetters>[0]>('/dead-letters?limit=100'),
+      query<Conflict>('conflicts', shown),
+      keylessRows,
+      everywhere,
+      query<Latency>('latency', shown),
+      query<Unknown>('unknown', shown),
+      stuckList.load(),
+      letterList.load(),
     ])
-  return [
-    () => showSummary(summary.rows[0], stuck.entries.length, letters.entries.length),
-    () => showTraffic(traffic),
-    () => showConflicts(conflicts.rows),
-    () => showKeyless(keyless.rows),
-    () => offerRoutes(keyless.rows.map(({ route }) => route)),
-    () => showLatency(latency.rows),
-    () => showUnknown(unknown.rows, stuck, shown),
-    () => showLetters(letters),
-  ]
-}
-
-function readFilters(): Filters {
-  const data = new FormData(filters)
-  const text = (name: string) => ((data.get(name) as string | null) ?? '').trim()
-  return { since: text('since'), route: text('route'), tenant: text('tenant') }
-}
-
-/** Routes that have had requests can be chosen; the chosen one stays, even without any. */
-function offerRoutes(routes: readonly string[]): void {
-  const select = field('route')
-  const known = new Set([...select.options].map(({ value }) => value))
-  for (const route of routes) if (!known.has(route)) select.add(new Option(route, route))
-}
-
-function field(name: string): HTMLSelectElement {
-  return filters.elements.namedItem(name) as HTMLSelectElement
+  const show = () => {
+    showSummary(summary.rows[0], { stuck, letters, isNarrowed })
+    showTraffic(traffic)
+    showConflicts(conflicts.rows)
+    showKeyless(keyless.rows)
+    offerRoutes(all.rows.map(({ route }) => route))
+    showLatency(latency.rows)
+    showUnknown(unknown.rows, stuck, shown)
+    showLetters(letters, shown)
+  }
+  return { show, waiting: { stuck: stuck.total, letters: letters.total } }
 }
 
 function schedule(): void {
-  const seconds = Number(field('refresh').value)
-  if (seconds === 0 || document.visibilityState === 'hidden' || dialog.open) return
-  timer = window.setTimeout(() => void refresh(), seconds * 1_000)
-}
-
-function askToSignIn(): void {
-  dialogError.textContent = isSignedIn() ? 'This token is not accepted.' : ''
-  signOut()
-  say('Sign in to see the figures.', 'failed')
-  if (!dialog.open) dialog.showModal()
-}
-
-function say(text: string, state: 'ok' | 'failed'): void {
-  status.textContent = text
-  status.dataset['state'] = state
+  const seconds = Number(readChoice('refresh'))
+  if (seconds === 0 || document.visibilityState === 'hidden' || isAsking()) return
+  timer = window.setTimeout(() => void refresh('clock'), seconds * 1_000)
 }
 
 function applyTheme(): void {
-  const theme = field('theme').value
-  if (theme === '') delete document.documentElement.dataset['theme']
-  else document.documentElement.dataset['theme'] = theme
+  const theme = readChoice('theme')
+  const { dataset } = document.documentElement
+  if ((dataset['theme'] ?? '') === theme) return
+  if (theme === '') delete dataset['theme']
+  else dataset['theme'] = theme
   redrawTraffic()
-}
-
-/** What was chosen is in the address, so that a view can be shared; colours and refresh are the reader's own. */
-function keep(): void {
-  const url = new URL(location.href)
-  for (const [name, value] of Object.entries(readFilters())) {
-    if (value === '') url.searchParams.delete(name)
-    else url.searchParams.set(name, value)
-  }
-  history.replaceState(null, '', url)
-  for (const name of ['refresh', 'theme']) localStorage.setItem(`hapax-${name}`, field(name).value)
-}
-
-function restore(): void {
-  for (const [name, value] of new URL(location.href).searchParams) {
-    if (name === 'route' && value !== '') offerRoutes([value])
-    const control = field(name)
-    if (control !== null && ['since', 'route', 'tenant'].includes(name)) control.value = value
-  }
-  for (const name of ['refresh', 'theme']) {
-    const value = localStorage.getItem(`hapax-${name}`)
-    if (value !== null) field(name).value = value
-  }
 }
 
 async function showFromHash(): Promise<void> {
   const [, id] = /^#operation=([\w-]+)$/.exec(location.hash) ?? []
   if (id === undefined) return
-  await showOperation(id).catch((error: unknown) => {
-    say(error instanceof Error ? error.message : 'The operation could not be read.', 'failed')
-  })
+  await showOperation(id).catch(fail)
 }

@@ -1,4 +1,6 @@
 import { ask } from './api.ts'
+import { formatTime } from './format.ts'
+import { morph } from './morph.ts'
 import { element, fillTerms } from './page.ts'
 
 interface Operation {
@@ -44,19 +46,21 @@ export async function showOperation(id: string): Promise<void> {
     ['Next attempt', time(operation.nextAttemptAt)],
     ['Events waiting', String(operation.pendingEvents)],
   ])
-  element('operation-timeline', HTMLOListElement).replaceChildren(
-    ...operation.timeline.map(({ at, what, detail = {} }) => {
+  morph(
+    element('operation-timeline', HTMLOListElement),
+    operation.timeline.map(({ at, what, detail = {} }) => {
       const item = document.createElement('li')
       const facts = Object.entries(detail).map(([name, value]) => `${name} ${value}`)
       item.textContent = [`${time(at)}  ${what}`, ...facts].join(' · ')
       return item
     }),
   )
-  element('operation-commands', HTMLPreElement).textContent = commandsOf(operation).join('\n')
+  const commands = document.createTextNode(commandsOf(operation).join('\n'))
+  morph(element('operation-commands', HTMLPreElement), [commands])
   if (!dialog.open) dialog.showModal()
 }
 
-const time = (at: string | undefined) => (at === undefined ? '—' : new Date(at).toLocaleString())
+const time = (at: string | undefined) => (at === undefined ? '—' : formatTime(at))
 
 function commandsOf({ id, state }: Operation): readonly string[] {
   const command = 'npm run --silent hapax -- admin'

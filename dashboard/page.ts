@@ -1,3 +1,5 @@
+import { morph } from './morph.ts'
+
 /** An element of the page, by its id. @throws {Error} When the page has none of this kind. */
 export function element<kind extends HTMLElement>(id: string, kind: new () => kind): kind {
   const found = document.getElementById(id)
@@ -10,8 +12,9 @@ export function fillTerms(
   list: HTMLElement,
   terms: readonly (readonly [string, string | Node])[],
 ): void {
-  list.replaceChildren(
-    ...terms.flatMap(([term, description]) => {
+  morph(
+    list,
+    terms.flatMap(([term, description]) => {
       const dt = document.createElement('dt')
       dt.textContent = term
       const dd = document.createElement('dd')

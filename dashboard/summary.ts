@@ -1,5 +1,8 @@
+import { formatAge, formatCount, formatShare } from './format.ts'
+import { morph } from './morph.ts'
 import { element } from './page.ts'
-import { formatCount, formatShare } from './table.ts'
+import type { Letter, Stuck } from './waiting.ts'
+import type { Listed } from './whole-list.ts'
 
 /** The row of the query `summary`. */
 export interface Summary {
@@ -16,6 +19,14 @@ export interface Summary {
   readonly rejected: number
   readonly store_errors: number
   readonly recoveries: number
+  readonly observed: number
+}
+
+/** What waits for an operator now, whatever the filters. */
+export interface Waiting {
+  readonly stuck: Listed<Stuck>
+  readonly letters: Listed<Letter>
+  readonly isNarrowed: boolean
 }
 
 interface Tile {
@@ -28,58 +39,70 @@ interface Tile {
 }
 
 /** Shows the figures that tell whether all is well. */
-export function showSummary(row: Summary | undefined, stuck: number, letters: number): void {
+export function showSummary(row: Summary | undefined, waiting: Waiting): void {
+  const tiles = [...tilesOf(row), ...tilesOfNow(waiting)]
+  morph(element('summary', HTMLDListElement), tiles.map(toTile))
+}
+
+function tilesOf(row: Summary | undefined): readonly Tile[] {
   const of = (name: keyof Summary) => row?.[name] ?? 0
-  const tiles: Tile[] = [
-    { name: 'requests', label: 'Requests', value: of('requests') },
-    { name: 'executed', label: 'Executed', value: of('executed'), tone: '--executed' },
-    { name: 'replayed', label: 'Replayed', value: of('replayed'), tone: '--replayed' },
-    { name: 'joined', label: 'Joined', value: of('joined'), tone: '--joined' },
-    {
-      name: 'blocked',
-      label: 'Duplicates blocked',
-      value: of('blocked'),
-      note: 'kept from the origin',
-      tone: '--blocked',
-    },
-    {
-      name: 'mismatches',
-      label: 'Mismatches',
-      value: of('mismatches'),
-      note: `${formatShare(of('mismatch_share'))} of requests`,
-      tone: '--mismatch',
-    },
-    {
-      name: 'keyless',
-      label: 'Without a key',
-      value: of('keyless'),
-      note: `${formatShare(of('keyless_share'))} of requests`,
-    },
-    { name: 'rejected', label: 'Rejected', value: of('rejected') },
-    { name: 'unknown', label: 'Met unknown', value: of('unknown'), isAlarm: of('unknown') > 0 },
-    { name: 'recoveries', label: 'Recovered', value: of('recoveries') },
-    {
-      name: 'store_errors',
-      label: 'Store errors',
-      value: of('store_errors'),
+  const shareOf = (name: 'mismatch_share' | 'keyless_share') =>
+    `${formatShare(of(name))} of requests`
+  const tile = (name: keyof Summary, label: string, more: Partial<Tile> = {}): Tile => {
+    return { name, label, value: of(name), ...more }
+  }
+  return [
+    tile('requests', 'Requests'),
+    tile('executed', 'Executed', { tone: '--executed' }),
+    tile('replayed', 'Replayed', { tone: '--replayed' }),
+    tile('joined', 'Joined', { tone: '--joined' }),
+    tile('blocked', 'Duplicates blocked', { note: 'kept from the origin', tone: '--blocked' }),
+    tile('mismatches', 'Mismatches', { note: shareOf('mismatch_share'), tone: '--mismatch' }),
+    tile('keyless', 'Without a key', { note: shareOf('keyless_share'), tone: '--keyless' }),
+    tile('rejected', 'Rejected'),
+    tile('unknown', 'Met unknown', { tone: '--unknown', isAlarm: of('unknown') > 0 }),
+    tile('recoveries', 'Recovered'),
+    tile('store_errors', 'Store errors', {
+      tone: '--store',
       isAlarm: of('store_errors') > 0,
-    },
-    { name: 'stuck', label: 'Unknown now', value: stuck, isAlarm: stuck > 0 },
-    { name: 'letters', label: 'Dead letters', value: letters, isAlarm: letters > 0 },
+    }),
+    ...(of('observed') > 0 ? [tile('observed', 'Only observed')] : []),
   ]
-  element('summary', HTMLDListElement).replaceChildren(...tiles.map(toTile))
+}
+
+function tilesOfNow({ stuck, letters, isNarrowed }: Waiting): readonly Tile[] {
+  const oldest = Math.max(0, ...stuck.entries.map(({ ageSeconds }) => ageSeconds))
+  const all = 'all routes and tenants'
+  const age = oldest > 0 && stuck.isWhole ? `oldest: ${formatAge(oldest)}` : ''
+  return [
+    {
+      name: 'stuck',
+      label: 'Unknown now',
+      value: stuck.total,
+      note: isNarrowed ? all : age,
+      isAlarm: stuck.total > 0,
+    },
+    {
+      name: 'letters',
+      label: 'Dead letters',
+      value: letters.total,
+      note: isNarrowed ? all : '',
+      isAlarm: letters.total > 0,
+    },
+  ]
 }
 
 function toTile({ name, label, value, note, tone, isAlarm }: Tile): HTMLElement {
   const tile = document.createElement('div')
   tile.dataset['figure'] = name
+  tile.dataset['key'] = name
   if (isAlarm === true) tile.dataset['alarm'] = ''
   if (tone !== undefined) tile.style.setProperty('--tone', `var(${tone})`)
   const term = document.createElement('dt')
   term.textContent = label
   const figure = document.createElement('dd')
   figure.textContent = formatCount(value)
-  if (note !== undefined) {
+  if (note !== undefined && note !== '') {
     const small = document.createElement('small')
     small.textContent = note
     figure.append(small)

@@ -1,90 +1,102 @@
+import { morph } from './morph.ts'
+import { element } from './page.ts'
+
 /** One column of a table: its heading, and what a cell of it holds. */
 export interface Column<row> {
   readonly title: string
   readonly cell: (row: row) => string | Node
-  readonly isNumber?: boolean
+  /** A `name` may be long and breaks anywhere, a `number` never; a `picture` takes what room there is. */
+  readonly kind?: 'name' | 'number' | 'picture'
 }
 
-/** Fills a table with rows, or with a word about there being none. */
+/** What a table says besides its rows. */
+export interface TableWords<row> {
+  /** Where there are no rows. */
+  readonly none: string
+  /** What is the same for a row now and after a refresh. */
+  readonly keyOf: (row: row) => string
+}
+
+/**
+ * Fills a table with rows, or with a word about there being none. Roles are said, since a narrow
+ * place shows rows as cards, which makes a browser forget that it is a table.
+ */
 export function fillTable<row>(
   table: HTMLTableElement,
   columns: readonly Column<row>[],
   rows: readonly row[],
-  none: string,
+  { none, keyOf }: TableWords<row>,
 ): void {
-  const head = document.createElement('thead')
-  const headings = head.insertRow()
-  for (const { title, isNumber } of columns) {
-    const heading = document.createElement('th')
-    heading.scope = 'col'
-    heading.textContent = title
-    heading.classList.toggle('number', isNumber === true)
-    headings.append(heading)
-  }
-  const body = document.createElement('tbody')
-  for (const row of rows) {
-    const line = body.insertRow()
-    for (const { cell, isNumber } of columns) {
-      const field = line.insertCell()
-      field.append(cell(row))
-      field.classList.toggle('number', isNumber === true)
-    }
-  }
-  if (rows.length === 0) {
-    const field = body.insertRow().insertCell()
-    field.colSpan = columns.length
-    field.className = 'none'
-    field.textContent = none
-  }
-  table.replaceChildren(head, body)
-}
-
-/** A share as a bar with its percentage. */
-export function share(part: number): HTMLElement {
-  const meter = document.createElement('span')
-  meter.className = 'share'
-  const bar = document.createElement('span')
-  bar.className = 'bar'
-  bar.style.setProperty('--part', String(Math.min(1, part)))
-  bar.setAttribute('aria-hidden', 'true')
-  meter.append(bar, formatShare(part))
-  return meter
-}
-
-const COUNT = new Intl.NumberFormat('en')
-const SHARE = new Intl.NumberFormat('en', { style: 'percent', maximumFractionDigits: 1 })
-
-export const formatCount = (value: number): string => COUNT.format(value)
-export const formatShare = (value: number): string => SHARE.format(value)
-
-/** Milliseconds for people. */
-export function formatMs(value: number): string {
-  if (value < 1_000) return `${Math.round(value)} ms`
-  return value < 60_000 ? `${(value / 1_000).toFixed(1)} s` : formatAge(value / 1_000)
-}
-
-/** Seconds for people: the two largest units. */
-export function formatAge(seconds: number): string {
-  const units = [
-    ['d', 86_400],
-    ['h', 3_600],
-    ['min', 60],
-    ['s', 1],
-  ] as const
-  let rest = Math.floor(seconds)
-  const parts = units.flatMap(([unit, size]) => {
-    const count = Math.floor(rest / size)
-    rest -= count * size
-    return count > 0 ? [`${count} ${unit}`] : []
+  const lines = rows.map((row) => {
+    const line = toRow(columns.map((column) => toCell(column, row)))
+    line.dataset['key'] = keyOf(row)
+    return line
   })
-  return parts.slice(0, 2).join(' ') || '0 s'
+  if (lines.length === 0) lines.push(toRow([toWord(none, columns.length)]))
+  table.setAttribute('role', 'table')
+  morph(table, [toGroup('thead', [toRow(columns.map(toHeading))]), toGroup('tbody', lines)])
 }
 
-/** A long name, shortened for the eye only. */
+/** Says something below a heading, or nothing. */
+export function say(id: string, text: string): void {
+  const hint = element(id, HTMLParagraphElement)
+  if (hint.textContent !== text) hint.textContent = text
+  hint.hidden = text === ''
+}
+
+function toGroup(name: 'thead' | 'tbody', rows: readonly HTMLElement[]): HTMLElement {
+  const group = document.createElement(name)
+  group.setAttribute('role', 'rowgroup')
+  group.append(...rows)
+  return group
+}
+
+function toRow(cells: readonly HTMLElement[]): HTMLElement {
+  const row = document.createElement('tr')
+  row.setAttribute('role', 'row')
+  row.append(...cells)
+  return row
+}
+
+function toHeading<row>({ title, kind }: Column<row>): HTMLElement {
+  const heading = document.createElement('th')
+  heading.scope = 'col'
+  heading.setAttribute('role', 'columnheader')
+  if (kind !== undefined) heading.className = kind
+  heading.textContent = title
+  return heading
+}
+
+function toCell<row>({ title, kind, cell }: Column<row>, row: row): HTMLElement {
+  const field = document.createElement('td')
+  field.setAttribute('role', 'cell')
+  field.dataset['label'] = title
+  if (kind !== undefined) field.className = kind
+  field.append(cell(row))
+  return field
+}
+
+function toWord(word: string, span: number): HTMLElement {
+  const field = document.createElement('td')
+  field.setAttribute('role', 'cell')
+  field.colSpan = span
+  field.className = 'none'
+  field.textContent = word
+  return field
+}
+
+/** An identifier, shortened for the eye only. */
 export function short(name: string): HTMLElement {
   const code = document.createElement('code')
   code.textContent = name.length > 14 ? `${name.slice(0, 12)}…` : name || '—'
   code.title = name
   if (name.length > 14) code.setAttribute('aria-label', name)
+  return code
+}
+
+/** The name of a tenant, whole: two may differ in their last letter. */
+export function tenantName(tenant: string): HTMLElement {
+  const code = document.createElement('code')
+  code.textContent = tenant || '—'
   return code
 }

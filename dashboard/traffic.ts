@@ -1,51 +1,99 @@
 import type { Found } from './api.ts'
 import { TimeChart } from './chart.ts'
+import { formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
-import { type Column, fillTable, formatCount } from './table.ts'
+import { type Column, fillTable } from './table.ts'
 
-/** A row of the query `traffic`. */
-export interface Traffic {
-  readonly bucket: string
-  readonly requests: number
-  readonly executed: number
-  readonly replayed: number
-  readonly joined: number
-  readonly blocked: number
-  readonly mismatches: number
-}
-
-const SERIES = [
-  { name: 'executed', label: 'Executed', colour: '--executed' },
-  { name: 'replayed', label: 'Replayed', colour: '--replayed', dash: [8, 3] },
-  { name: 'joined', label: 'Joined', colour: '--joined', dash: [2, 3] },
-  { name: 'blocked', label: 'Blocked', colour: '--blocked', dash: [12, 3, 2, 3] },
-  { name: 'mismatches', label: 'Mismatches', colour: '--mismatch', dash: [5, 5] },
+const COUNTS = [
+  'requests',
+  'executed',
+  'replayed',
+  'joined',
+  'blocked',
+  'mismatches',
+  'unknown',
+  'store_errors',
 ] as const
 
-const place = element('traffic', HTMLDivElement)
-const chart = new TimeChart(place)
+/** A row of the query `traffic`. */
+export type Traffic = { readonly bucket: string } & Readonly<
+  Record<(typeof COUNTS)[number], number>
+>
 
-/** Shows what became of requests over time, as a chart and as a table. */
+interface Line {
+  readonly name: (typeof COUNTS)[number]
+  readonly label: string
+  readonly colour: string
+  readonly dash?: readonly number[]
+}
+
+const MISMATCHES: Line = {
+  name: 'mismatches',
+  label: 'Mismatches',
+  colour: '--mismatch',
+  dash: [5, 5],
+}
+
+const charts = [
+  {
+    ...chartIn('traffic'),
+    what: 'requests',
+    lines: [
+      { name: 'executed', label: 'Executed', colour: '--executed' },
+      { name: 'replayed', label: 'Replayed', colour: '--replayed', dash: [8, 3] },
+      { name: 'joined', label: 'Joined', colour: '--joined', dash: [2, 3] },
+      { name: 'blocked', label: 'Blocked', colour: '--blocked', dash: [12, 3, 2, 3] },
+      MISMATCHES,
+    ] satisfies Line[] as readonly Line[],
+  },
+  {
+    ...chartIn('trouble'),
+    what: 'conflicts, unknown outcomes and store errors',
+    lines: [
+      MISMATCHES,
+      { name: 'unknown', label: 'Met unknown', colour: '--unknown' },
+      { name: 'store_errors', label: 'Store errors', colour: '--store', dash: [2, 3] },
+    ] satisfies Line[] as readonly Line[],
+  },
+]
+
+function chartIn(id: string) {
+  const place = element(id, HTMLDivElement)
+  return { place, chart: new TimeChart(place), table: element(`${id}-table`, HTMLTableElement) }
+}
+
+/** Shows what became of requests over time, as charts and as tables. */
 export function showTraffic(found: Found<Traffic>): void {
   const rows = fillGaps(found)
   const times = rows.map(({ bucket }) => Date.parse(bucket) / 1_000)
-  const series = SERIES.map(({ name, label, colour, ...more }) => {
-    return { label, colour, values: rows.map((row) => row[name]), ...more }
-  })
-  chart.show(times, series)
-  const columns: Column<Traffic>[] = [
-    { title: 'From', cell: ({ bucket }) => new Date(bucket).toLocaleString() },
-    { title: 'Requests', cell: ({ requests }) => formatCount(requests), isNumber: true },
-    ...SERIES.map(({ name, label }) => ({
-      title: label,
-      cell: (row: Traffic) => formatCount(row[name]),
-      isNumber: true,
-    })),
+  for (const { place, chart, table, what, lines } of charts) {
+    const series = lines.map(({ name, ...line }) => {
+      return { ...line, values: rows.map((row) => row[name]) }
+    })
+    chart.show(times, series)
+    place.setAttribute('aria-label', describe(what, lines, rows))
+    fillTable(table, columnsOf(lines), rows.filter(isBusy), {
+      none: 'No requests in this time.',
+      keyOf: ({ bucket }) => bucket,
+    })
+  }
+}
+
+/** Draws the charts in the colours that the page has now. */
+export function redrawTraffic(): void {
+  for (const { chart } of charts) chart.redraw()
+}
+
+const isBusy = ({ requests }: Traffic) => requests > 0
+
+function columnsOf(lines: readonly Line[]): readonly Column<Traffic>[] {
+  const all = [{ name: 'requests', label: 'Requests' } as const, ...lines]
+  return [
+    { title: 'From', cell: ({ bucket }) => formatTime(bucket) },
+    ...all.map(({ name, label }): Column<Traffic> => {
+      return { title: label, cell: (row) => formatCount(row[name]), kind: 'number' }
+    }),
   ]
-  const none = 'No requests in this time.'
-  const busy = rows.filter(({ requests }) => requests > 0)
-  fillTable(element('traffic-table', HTMLTableElement), columns, busy, none)
-  place.setAttribute('aria-label', describe(rows))
 }
 
 /** A bucket without requests has no row; in a chart it is a zero, not a slope between its neighbours. */
@@ -62,17 +110,12 @@ function fillGaps({ rows, since, bucketSeconds }: Found<Traffic>): readonly Traf
   })
 }
 
-const NO_TRAFFIC = { requests: 0, executed: 0, replayed: 0, joined: 0, blocked: 0, mismatches: 0 }
+const NO_TRAFFIC = Object.fromEntries(COUNTS.map((name) => [name, 0])) as Omit<Traffic, 'bucket'>
 
-/** Draws the chart in the colours that the page has now. */
-export function redrawTraffic(): void {
-  chart.redraw()
-}
-
-function describe(rows: readonly Traffic[]): string {
-  if (rows.length === 0) return 'No requests in this time.'
-  const sums = SERIES.map(({ name, label }) => {
+function describe(what: string, lines: readonly Line[], rows: readonly Traffic[]): string {
+  if (!rows.some(isBusy)) return 'No requests in this time.'
+  const sums = lines.map(({ name, label }) => {
     return `${label} ${formatCount(rows.reduce((sum, row) => sum + row[name], 0))}`
   })
-  return `Chart of requests over time. In all: ${sums.join(', ')}.`
+  return `Chart of ${what} over time. In all: ${sums.join(', ')}.`
 }

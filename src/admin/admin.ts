@@ -51,8 +51,12 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.get('/dead-letters', async (c) => {
     const page = readPage(c)
     if (page === null) return refusal(c, 400, PAGE_ADVICE)
-    const { entries, next } = await directoryOf(c.env).listLetters(page)
-    return c.json({ entries: entries.map(withTime), next })
+    const directory = directoryOf(c.env)
+    const [{ entries, next }, { letters: total }] = await Promise.all([
+      directory.listLetters(page),
+      directory.count(),
+    ])
+    return c.json({ entries: entries.map(withTime), next, total })
   })
   admin.get('/dead-letters/:id', (c) =>
     withLetter(c, async (letter) => c.json(withTime(await openLetter(c.env, letter)))),

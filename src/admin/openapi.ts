@@ -65,6 +65,10 @@ const pageOf = (items: object) =>
       type: ['integer', 'null'],
       description: 'What `after` of the next page is; null at the end.',
     },
+    total: {
+      ...COUNT,
+      description: 'Entries of the whole list, among them those that are still to be struck off.',
+    },
   })
 
 const REASON = {

@@ -19,7 +19,8 @@ export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
     await directoryOf(c.env).strike(resolved.map(({ entry }) => entry))
   }
   const entries = looked.filter((one) => !resolved.includes(one)).map(toStuck)
-  return c.json({ entries, next: page.next })
+  const { stuck: total } = await directoryOf(c.env).count()
+  return c.json({ entries, next: page.next, total })
 }
 
 interface Looked {

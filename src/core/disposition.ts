@@ -10,6 +10,7 @@ export interface VerdictFacts {
   readonly work: Work | null
   readonly problem: Problem | null
   readonly operationId: string | null
+  readonly correlationId: string
 }
 
 /** What becomes of a message, and why. `again`: it is asked about once more, at once. */

@@ -69,7 +69,7 @@ export interface CloudEvent {
   /** Extension attributes: what ties the event to the request that it comes from. */
   readonly correlationid: string
   /** Distributed Tracing extension. */
-  readonly traceparent: string
+  readonly traceparent?: string
   readonly tenant: string
 }
 
@@ -143,7 +143,7 @@ export function toEmitted(
     ...(subject !== undefined && { subject }),
     ...(data !== undefined && { datacontenttype: 'application/json', data }),
     correlationid: correlationId,
-    traceparent,
+    ...(traceparent !== '' && { traceparent }),
     tenant,
   }
 }

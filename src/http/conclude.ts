@@ -8,6 +8,7 @@ import type { Preset } from '../core/preset.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
+import type { RequestFacts } from '../metrics/request-facts.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { problemResponse } from './problem-response.ts'
 import { isProblem, type Verdict } from './verdict.ts'
@@ -67,36 +68,52 @@ export function recordVerdict(
   verdict: Marked,
   answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
 ): void {
-  const { reply } = verdict
   const message = c.env[MESSAGE]
-  recordRequest(c.env, {
-    ...verdict.timing,
-    operation: subject.operation,
-    method: message === undefined ? c.req.method : 'QUEUE',
-    status: verdict.status,
-    httpStatus: answered.status,
-    wouldBe: answered.wouldBe,
-    keySource: subject.source,
-    problem: reply !== undefined && isProblem(reply) ? reply.slug : null,
-    outcome: verdict.outcome,
-    tenant: subject.tenant,
-    correlationId: c.var.hapax.correlation.correlationId,
-    traceId: traceIdOf(c.var.hapax.correlation.traceparent),
-    operationId: subject.operationId,
-    fence: verdict.fence,
-    totalMs: Date.now() - c.var.hapax.startedAt,
-    claimMs: Math.max(0, subject.guardMs - verdict.timing.originMs - verdict.timing.waitedMs),
-    ageMs: verdict.ageMs,
-    requestBytes: subject.requestBytes,
-    originCalls: verdict.work?.originCalls ?? 0,
-    disposition: message?.conclude(toFacts(subject, verdict)) ?? null,
-    settle: verdict.work?.settle ?? null,
-  })
+  const facts = toRequestFacts(c, subject, verdict, answered)
+  if (message === undefined) return recordRequest(c.env, facts)
+  const disposition = message.conclude(toFacts(facts, verdict))
+  const recorded = message.toRecord({ ...facts, method: 'QUEUE', disposition })
+  if (recorded !== null) recordRequest(c.env, recorded)
 }
 
-function toFacts({ operationId }: Subject, { status, outcome, work, reply }: Marked): VerdictFacts {
+function toRequestFacts(
+  c: Context<GatewayEnv>,
+  { operation, source, tenant, operationId, requestBytes, guardMs }: Subject,
+  { reply, timing, work, status, outcome, fence, ageMs }: Marked,
+  answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
+): RequestFacts {
+  const { startedAt, correlation } = c.var.hapax
+  return {
+    ...timing,
+    operation,
+    method: c.req.method,
+    status,
+    httpStatus: answered.status,
+    wouldBe: answered.wouldBe,
+    keySource: source,
+    problem: reply !== undefined && isProblem(reply) ? reply.slug : null,
+    outcome,
+    tenant,
+    correlationId: correlation.correlationId,
+    traceId: traceIdOf(correlation.traceparent),
+    operationId,
+    fence,
+    totalMs: Date.now() - startedAt,
+    claimMs: Math.max(0, guardMs - timing.originMs - timing.waitedMs),
+    ageMs,
+    requestBytes,
+    originCalls: work?.originCalls ?? 0,
+    disposition: null,
+    settle: work?.settle ?? null,
+  }
+}
+
+function toFacts(
+  { operationId, correlationId }: RequestFacts,
+  { status, outcome, work, reply }: Marked,
+): VerdictFacts {
   const problem = reply !== undefined && isProblem(reply) ? reply : null
-  return { status, outcome, work, problem, operationId }
+  return { status, outcome, work, problem, operationId, correlationId }
 }
 
 /**

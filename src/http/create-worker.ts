@@ -1,15 +1,15 @@
 import type { Hono } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import type { QueueConsumer } from '../queue/consume.ts'
+import type { QueueHandler } from '../queue/consume.ts'
 import { attachConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { checkPolicies } from './route-policy.ts'
 
 /** What a Worker does besides answering requests. */
 export interface WorkerOptions {
-  /** Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
-  readonly queue?: QueueConsumer | Readonly<Record<string, QueueConsumer>>
+  /** `consume(…)`, or any `queue()` handler. Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
+  readonly queue?: QueueHandler | Readonly<Record<string, QueueHandler>>
 }
 
 /**

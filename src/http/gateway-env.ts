@@ -4,7 +4,7 @@ import type { HapaxEnv } from '../config/env.ts'
 import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
-import type { Disposition } from '../metrics/request-facts.ts'
+import type { Disposition, RequestFacts } from '../metrics/request-facts.ts'
 import type { HandledMessage, MessageContext } from '../queue/handler.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
@@ -23,6 +23,8 @@ export interface MessageScope {
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext
   /** Told of the one verdict; says what becomes of the message. */
   readonly conclude: (facts: VerdictFacts) => Disposition | null
+  /** A message is counted once, however often it is asked about. @returns `null`: not yet. */
+  readonly toRecord: (facts: RequestFacts) => RequestFacts | null
 }
 
 /** Under this name the scope stands beside the bindings: nothing from outside can be named so. */

@@ -28,7 +28,7 @@ export function recordDelivery(
     status,
     tenant: event.tenant,
     correlationId: event.correlationid,
-    traceId: traceIdOf(event.traceparent),
+    traceId: traceIdOf(event.traceparent ?? ''),
     operationId,
     fence: failures + 1,
     totalMs: Date.now() - startedAt,

@@ -4,25 +4,30 @@ import type { HapaxEnv } from '../config/env.ts'
 import { toStoredBytes } from '../durable/at-rest.ts'
 import { directoryOf } from '../durable/directory-guard.ts'
 import type { HandledFate } from './handle.ts'
-import { attributeOf, type ReceivedMessage } from './message-source.ts'
+import type { ReceivedMessage } from './message-source.ts'
 
 /** Keeps a message that is not done where an operator finds it, with the reason. */
 export async function bury(
   env: HapaxEnv,
   message: ReceivedMessage,
-  { reason, operationId, tenant }: Extract<HandledFate, { kind: 'dead-letter' }>,
+  {
+    reason,
+    operationId,
+    tenant,
+    type,
+    correlationId,
+  }: Extract<HandledFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
   const id = `${message.queue}:${message.id}`
-  const correlationId = attributeOf(message, 'correlationid')
   const bytes = new TextEncoder().encode(stringify(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
     destination: null,
-    type: message.queue,
+    type: type ?? message.queue,
     tenant,
     operationId,
-    correlationId: typeof correlationId === 'string' ? correlationId : null,
+    correlationId,
     reason,
     attempts: message.attempts,
     at: Date.now(),

@@ -6,8 +6,10 @@ import { type Consumer, type ConsumeOptions, type Handlers, readConsumer } from 
 import { handle, type HandledFate } from './handle.ts'
 import type { ReceivedMessage } from './message-source.ts'
 
+type AnyQueueHandler = ExportedHandlerQueueHandler<HapaxEnv>
+
 /** A `queue()` handler whose messages are done once. */
-export type QueueConsumer = ExportedHandlerQueueHandler<HapaxEnv> & {
+export type QueueConsumer = AnyQueueHandler & {
   /**
    * Does again what was a dead letter. Where its operation has come to a result since, that counts.
    *
@@ -19,6 +21,9 @@ export type QueueConsumer = ExportedHandlerQueueHandler<HapaxEnv> & {
     ctx: ExecutionContext,
   ) => Promise<HandledFate>
 }
+
+/** What takes the messages of a queue: a consumer, or a handler of the deployer's own. */
+export type QueueHandler = QueueConsumer | AnyQueueHandler
 
 /**
  * Makes a consumer of Cloudflare Queues: every message is an operation in the same ledger as those

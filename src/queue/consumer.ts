@@ -2,7 +2,7 @@ import type { Handler, Hono } from 'hono'
 import * as z from 'zod/mini'
 
 import { duration, parsePolicy, type PolicyOptions, toLine, wholeNumber } from '../config/policy.ts'
-import type { Duration } from '../core/duration.ts'
+import { type Duration, parseDuration } from '../core/duration.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { header, type KeySource } from '../core/key-source.ts'
 import type { RetryPolicy } from '../core/retry.ts'
@@ -84,6 +84,8 @@ export interface MessageRoute {
   readonly app: Hono<GatewayEnv>
   readonly isHeld: boolean
   readonly leaseMs: number
+  /** How long a delivery waits for its handler, in milliseconds; `null`: the object bounds the call. */
+  readonly timeoutMs: number | null
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -135,7 +137,11 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   if (!parsed.success || faults.length > 0) {
     throw new Error(['The options of consume() are not valid:', ...faults].join('\n  '))
   }
-  const routes = new Map(entries.map(([name, entry]) => [name, toRoute(name, entry)]))
+  // Types with one handler are one kind of operation: what it does for one, it has done for all.
+  const nameOf = (handle: unknown) => entries.find(([, entry]) => entry.handle === handle)?.[0]
+  const routes = new Map(
+    entries.map(([name, entry]) => [name, toRoute(nameOf(entry.handle) ?? name, entry)]),
+  )
   const { tenant, type, retry, concurrency } = parsed.data
   return {
     tenant,
@@ -148,6 +154,9 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
 
 /** A message comes back when the lease of whoever had it has ended, so it is a short one. */
 const LEASE = '30s'
+
+/** How long a delivery waits for a handler in the Worker. */
+const PATIENCE = '2m'
 
 /** As long as a queue keeps messages by default: one that came after it would be done again. */
 const RETENTION = '4d'
@@ -221,10 +230,11 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))
   const { unknown, lease } = read.value
+  const timeoutMs = isForwarding(handle) ? null : parseDuration(policy.timeout ?? PATIENCE)
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
-  return { app, isHeld: unknown === 'hold', leaseMs: lease, method, path, payload, keys }
+  return { app, isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, method, path, payload, keys }
 }
 
 /** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */

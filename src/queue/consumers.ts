@@ -1,6 +1,6 @@
-import type { QueueConsumer } from './consume.ts'
+import type { QueueConsumer, QueueHandler } from './consume.ts'
 
-type ConsumerOf = (queue: string) => QueueConsumer | undefined
+type ConsumerOf = (queue: string) => QueueHandler | undefined
 
 const attached = new WeakMap<object, ConsumerOf>()
 
@@ -11,5 +11,6 @@ export function attachConsumers(app: object, lookUp: ConsumerOf): void {
 
 /** The consumer of a queue, where the app's Worker has one. */
 export function consumerOf(app: object, queue: string): QueueConsumer | undefined {
-  return attached.get(app)?.(queue)
+  const handler = attached.get(app)?.(queue)
+  return handler !== undefined && 'redo' in handler ? handler : undefined
 }

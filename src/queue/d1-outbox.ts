@@ -39,7 +39,9 @@ export interface D1OutboxOptions {
 }
 
 /** What the events of one `insert` have in common. */
-export interface OutboxOrigin extends EventOrigin {
+export interface OutboxOrigin extends Omit<EventOrigin, 'traceparent'> {
+  /** W3C Trace Context; empty where it is not known. */
+  readonly traceparent?: string
   /**
    * Names the business operation, once: its events get `{operationId}:1`, `{operationId}:2`, … as
    * ids, so that a batch that is repeated adds none twice. Without it ids are random. At most 200
@@ -180,7 +182,7 @@ export class D1Outbox {
       const id = operationId === undefined ? crypto.randomUUID() : `${operationId}:${index + 1}`
       const sent = toSendable(event)
       const destination = JSON.stringify(sent.to)
-      const delivered = JSON.stringify(toEmitted(sent, id, origin, now))
+      const delivered = JSON.stringify(toEmitted(sent, id, { traceparent: '', ...origin }, now))
       return this.#db.prepare(this.#sql.insert).bind(id, stream, destination, delivered, now)
     })
   }

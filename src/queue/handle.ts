@@ -11,7 +11,7 @@ import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env
 import { logFault } from '../metrics/log.ts'
 import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { Disposition } from '../metrics/request-facts.ts'
+import type { Disposition, RequestFacts } from '../metrics/request-facts.ts'
 import { type Consumer, type MessageRoute, PLACEHOLDER } from './consumer.ts'
 import type { MessageContext } from './handler.ts'
 import {
@@ -27,6 +27,9 @@ import { type MessagePayload, toPayload } from './payload.ts'
 export type HandledFate = MessageFate & {
   readonly tenant: string | null
   readonly operationId: string | null
+  /** CloudEvents `type`, where the message has one. */
+  readonly type: string | null
+  readonly correlationId: string | null
   /** For how long somebody else may still have the operation, in milliseconds. */
   readonly waitMs: number
 }
@@ -39,6 +42,14 @@ interface Delivery {
 }
 
 const NOBODY = { tenant: null, operationId: null, waitMs: 0 } as const
+
+const text = (value: unknown) => (typeof value === 'string' && value !== '' ? value : null)
+
+/** What a message says of itself, where no route has looked at it. */
+function ownNames(message: ReceivedMessage) {
+  const type = text(attributeOf(message, 'type'))
+  return { ...NOBODY, type, correlationId: text(attributeOf(message, 'correlationid')) }
+}
 
 /** A message whose fate is asked for once more is asked about so often. */
 const MAX_TURNS = 3
@@ -58,12 +69,12 @@ export async function handle(
       return await handleRead(consumer, { ...delivery, ...read }, env, ctx)
     }
     recordUnclaimed(env, message, startedAt, 'dead-letter')
-    return { kind: 'dead-letter', reason: read, ...NOBODY }
+    return { kind: 'dead-letter', reason: read, ...ownNames(message) }
   } catch (error) {
     logFault('a message could not be handled', error)
     const fate = exhaust(consumer, message, { kind: 'retry', reason: 'fault' })
     recordUnclaimed(env, message, startedAt, fate.kind)
-    return { ...fate, ...NOBODY }
+    return { ...fate, ...ownNames(message) }
   }
 }
 
@@ -74,15 +85,39 @@ async function handleRead(
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
   let { isFirst } = read
+  const turns = new Turns()
   for (let turn = 1; ; turn++) {
     // oxlint-disable-next-line no-await-in-loop -- the next one after this one's end
-    const fate = await handleOnce(consumer, { ...read, isFirst }, env, ctx)
+    const fate = await handleOnce(consumer, { ...read, isFirst, turns }, env, ctx)
     if (fate.kind !== 'again') return fate
     if (turn === MAX_TURNS) {
       const { leaseMs: waitMs } = read.route
-      return { ...fate, waitMs, ...exhaust(consumer, read.message, UNSETTLED) }
+      const last = exhaust(consumer, read.message, UNSETTLED)
+      turns.end(env, last.kind)
+      return { ...fate, waitMs, ...last }
     }
     if (fate.isOwn) isFirst = false
+  }
+}
+
+/** What the first turn of a message has left to be counted, once its fate is known. */
+class Turns {
+  #first: RequestFacts | null = null
+
+  /** @returns What is counted of a turn, or `null` where another one follows. */
+  toRecord(facts: RequestFacts, isAgain: boolean): RequestFacts | null {
+    if (isAgain) {
+      this.#first ??= facts
+      return null
+    }
+    if (this.#first === null) return facts
+    const { disposition, status } = facts
+    const settle = status === 'replayed' ? 'taken' : this.#first.settle
+    return { ...this.#first, disposition, settle }
+  }
+
+  end(env: HapaxEnv, disposition: Disposition): void {
+    if (this.#first !== null) recordRequest(env, { ...this.#first, disposition })
   }
 }
 
@@ -137,7 +172,7 @@ function isPathValue(value: unknown): value is string | number {
 
 async function handleOnce(
   consumer: Consumer,
-  read: Read & Delivery,
+  read: Read & Delivery & { readonly turns: Turns },
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
@@ -149,16 +184,43 @@ async function handleOnce(
     contextOf: (c) => contextOf(c, env, tenant),
     conclude(facts) {
       const waitMs = facts.status === 'in-progress' ? route.leaseMs : 0
-      fate = { ...decide(consumer, read, facts), tenant, operationId: facts.operationId, waitMs }
+      const { operationId, correlationId } = facts
+      const known = { tenant, operationId, correlationId, waitMs, type: type || null }
+      fate = { ...decide(consumer, read, facts), ...known }
       return fate.kind === 'again' ? null : fate.kind
     },
+    toRecord: (facts) => read.turns.toRecord(facts, fate?.kind === 'again'),
   }
   const request = await toRequest(read)
-  const response = await route.app.fetch(request, { ...env, [MESSAGE]: scope }, ctx)
-  // Nobody reads it; but what streams is settled at its end.
-  await response.body?.pipeTo(new WritableStream()).catch(() => {})
+  const work = (async () => {
+    const response = await route.app.fetch(request, { ...env, [MESSAGE]: scope }, ctx)
+    // Nobody reads it; but what streams is settled at its end.
+    await response.body?.pipeTo(new WritableStream()).catch(() => {})
+  })()
+  if (!(await isOverWithin(work, route.timeoutMs, ctx))) {
+    // Its handler goes on under its lease; the message comes back to see what became of it.
+    const known = { tenant, type: type || null, operationId: null, correlationId: null }
+    return { kind: 'retry', reason: 'in-progress', ...known, waitMs: route.leaseMs }
+  }
   if (fate === null) throw new Error('A message was not concluded.')
   return fate
+}
+
+/** Waits for work only so long: one that hangs must not hold up the messages behind it. */
+async function isOverWithin(
+  work: Promise<void>,
+  timeoutMs: number | null,
+  ctx: ExecutionContext,
+): Promise<boolean> {
+  if (timeoutMs === null) return work.then(() => true)
+  const timeUp = Promise.withResolvers<boolean>()
+  const timer = setTimeout(() => timeUp.resolve(false), timeoutMs)
+  try {
+    return await Promise.race([work.then(() => true), timeUp.promise])
+  } finally {
+    clearTimeout(timer)
+    ctx.waitUntil(work.catch(() => {}))
+  }
 }
 
 function decide(
@@ -172,13 +234,16 @@ function decide(
 
 type RetryFate = Extract<MessageFate, { kind: 'retry' }>
 
-/** After the last delivery that the policy allows, a message is a dead letter. */
+/**
+ * After the last delivery that the policy allows, a message is a dead letter; but not while somebody
+ * is doing it, which only the queue's own `max_retries` ends.
+ */
 function exhaust(
   { retry }: Consumer,
   { attempts }: ReceivedMessage,
   fate: RetryFate,
 ): RetryFate | Extract<MessageFate, { kind: 'dead-letter' }> {
-  if (attempts < retry.attempts) return fate
+  if (attempts < retry.attempts || fate.reason === 'in-progress') return fate
   return { kind: 'dead-letter', reason: `retries-exhausted: ${fate.reason}` }
 }
 
@@ -186,7 +251,7 @@ function contextOf(c: Context<GatewayEnv>, env: HapaxEnv, tenant: string): Messa
   return {
     env,
     tenant,
-    correlationId: c.var.hapax.correlation.correlationId,
+    ...c.var.hapax.correlation,
     emit: (event) => emit(c, event),
     waitUntil: (work) => c.executionCtx.waitUntil(work),
   }

@@ -6,10 +6,12 @@ import type { ReceivedMessage } from './message-source.ts'
 export interface MessageContext {
   readonly env: HapaxEnv
   readonly correlationId: string
+  /** W3C Trace Context. */
+  readonly traceparent: string
   readonly tenant: string
   /** Adds an event to what the operation leaves, stored in one transaction with its result. */
-  emit(event: EmittedEvent): void
-  waitUntil(work: Promise<unknown>): void
+  readonly emit: (event: EmittedEvent) => void
+  readonly waitUntil: (work: Promise<unknown>) => void
 }
 
 /** A message and what it is about. */

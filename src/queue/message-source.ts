@@ -6,13 +6,14 @@ export interface ReceivedMessage {
   /** The platform's id: the same in every delivery of one message. */
   readonly id: string
   readonly queue: string
-  readonly body: unknown
+  // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
+  readonly body: any
   /** Deliveries so far, this one counted. */
   readonly attempts: number
   readonly timestamp: Date
 }
 
-/** Reads a name out of a message; `null` or `undefined` where it has none. */
+/** Reads a name out of a message; `null` or `undefined` where it has none. A `body` of text or bytes that is JSON comes parsed. */
 type MessageReader = (message: ReceivedMessage) => string | null | undefined
 
 /** Where something stands in a message. */
@@ -130,7 +131,7 @@ export function readSource(source: MessageSource, message: ReceivedMessage): str
 /** What a reader throws may quote the message: only its kind is told. */
 function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   try {
-    return read(message)
+    return read({ ...message, body: contentOf(message.body) })
   } catch (error) {
     const kind = error instanceof Error ? error.name : typeof error
     throw new Error(`A function that reads messages threw: ${kind}.`, { cause: error })
@@ -142,13 +143,25 @@ export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
   return memberOf(contentOf(body), name)
 }
 
-/** What a message says: a text that is JSON was written by somebody who has no other type. */
+/** What a message says: text or bytes that are JSON were written by somebody who has no other type. */
 export function contentOf(body: unknown): unknown {
-  if (typeof body !== 'string' || !/^\s*[[{]/.test(body)) return body
+  const text = jsonTextOf(body)
+  return text === null ? body : (JSON.parse(text) as unknown)
+}
+
+/** The text of a body that is a JSON object or list, sent as text or as bytes in UTF-8; else `null`. */
+export function jsonTextOf(body: unknown): string | null {
+  const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
+  if (typeof body !== 'string' && !isBytes) return null
   try {
-    return JSON.parse(body) as unknown
+    const text = isBytes
+      ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
+      : body
+    if (!/^\s*[[{]/.test(text)) return null
+    JSON.parse(text)
+    return text
   } catch {
-    return body
+    return null
   }
 }
 

@@ -2,7 +2,8 @@ import { stringify } from 'devalue'
 
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { findValue } from '../core/json-spans.ts'
-import { contentOf, isCloudEvent, memberOf } from './message-source.ts'
+import { logFault } from '../metrics/log.ts'
+import { contentOf, isCloudEvent, jsonTextOf, memberOf } from './message-source.ts'
 
 /** What a message is about, as a body that has a fingerprint and can be forwarded. */
 export interface MessagePayload {
@@ -11,8 +12,9 @@ export interface MessagePayload {
   readonly type: string
 }
 
-/** Where the payload stands in a message, or how it is made of it. */
-export type PayloadSource = string | ((body: unknown) => unknown)
+/** Where the payload stands in a message, or how it is made of what the message says. */
+// oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
+export type PayloadSource = string | ((content: any) => unknown)
 
 /**
  * Takes the payload out of a message: of a CloudEvent its data, else all of it, unless the policy
@@ -22,8 +24,11 @@ export type PayloadSource = string | ((body: unknown) => unknown)
  */
 export function toPayload(body: unknown, source: PayloadSource | undefined): MessagePayload | null {
   try {
-    return typeof source === 'function' ? encode(source(body)) : ofContent(body, source)
-  } catch {
+    return typeof source === 'function' ? encode(source(contentOf(body))) : ofContent(body, source)
+  } catch (error) {
+    // Its message may quote the payload: only its kind is told.
+    const kind = error instanceof Error ? error.name : typeof error
+    if (typeof source === 'function') logFault('a payload function threw', new Error(kind))
     return null
   }
 }
@@ -35,9 +40,10 @@ function ofContent(body: unknown, source: string | undefined): MessagePayload | 
     return encode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
   }
   const tokens = tokensOf(content, source)
-  if (tokens.length === 0) return encode(body)
-  const isText = typeof body === 'string'
-  const payload = isText ? cut(body, tokens) : encode(tokens.reduce<unknown>(memberOf, content))
+  const text = jsonTextOf(body)
+  if (tokens.length === 0) return encode(text ?? body)
+  const payload =
+    text === null ? encode(tokens.reduce<unknown>(memberOf, content)) : cut(text, tokens)
   // An event without data is one all the same.
   return payload === null && source === undefined ? encode(null) : payload
 }

@@ -1088,7 +1088,9 @@ describe('a dead letter of the inbox', () => {
     await before.deliver('m1')
     const handler = vi.fn(async () => ({ ok: true }))
     const { ask } = consumerWith({ 'order.paid': handler })
-    expect(await lettersOf(ask)).toMatchObject([{ id: 'work:m1', from: 'inbox', type: QUEUE }])
+    expect(await lettersOf(ask)).toMatchObject([
+      { id: 'work:m1', from: 'inbox', type: 'order.paid' },
+    ])
     const { body } = await ask('/dead-letters/work:m1')
     expectSchema('DeadLetter', body)
     expect(body['content']).toEqual(HELD_MESSAGE)

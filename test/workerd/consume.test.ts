@@ -537,7 +537,7 @@ describe('a message that can never be done', () => {
       id: 'work:differs',
       from: 'inbox',
       destination: null,
-      type: QUEUE,
+      type: 'order.paid',
       tenant: 'acme',
       operationId: expect.any(String),
       correlationId: 'corr-m',
@@ -1323,5 +1323,69 @@ describe('a result that could not be stored', () => {
     const { acked, retried } = await deliver({ id, body: eventOf(id, { a: 1 }) })
     expect({ acked, retried }).toEqual({ acked: [], retried: [id] })
     expect(handler).toHaveBeenCalledTimes(1)
+  })
+})
+
+describe('what a new user meets first', () => {
+  it('does once what two types with one handler and one business key ask for', async () => {
+    const handler = vi.fn(async () => ({ ok: true }))
+    const payload = (content: { ref: string }) => ({ order: content.ref })
+    const deliver = consumerWith(
+      { 'shop.paid': { handle: handler }, 'bank.paid': { handle: handler, payload } },
+      { key: business('/order') },
+    )
+    const order = fresh('order')
+    const shop = eventOf(fresh('shop'), { order }, { type: 'shop.paid' })
+    const bank = { type: 'bank.paid', tenant: 'acme', ref: order }
+    const { acked } = await deliver({ id: 's', body: shop }, { id: 'b', body: bank })
+    expect(acked.toSorted()).toEqual(['b', 's'])
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('does two things with one business key, where two handlers do them', async () => {
+    const [pay, ship] = [vi.fn(async () => {}), vi.fn(async () => {})]
+    const deliver = consumerWith({ pay, ship }, { key: business('/order') })
+    const data = { order: fresh('order') }
+    await deliver(
+      { body: eventOf(fresh('e'), data, { type: 'pay' }) },
+      { body: eventOf(fresh('e'), data, { type: 'ship' }) },
+    )
+    expect([pay.mock.calls.length, ship.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it('takes an event as json, text and bytes for one', async () => {
+    const handler = vi.fn(async () => {})
+    const deliver = consumerWith({ 'order.paid': handler })
+    const body = eventOf(fresh('forms'), { amount: 1 })
+    const text = JSON.stringify(body)
+    const bytes = new TextEncoder().encode(text).buffer
+    await deliver({ body }, { body: text }, { body: bytes })
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('gives a message back whose handler hangs, and lets the handler go on', async () => {
+    const gate = Promise.withResolvers<void>()
+    const handler = vi.fn(async ({ body }: { body: { id: string } }) => {
+      if (body.id.startsWith('hangs')) await gate.promise
+    })
+    const options = { timeout: '50ms', concurrency: 1, wait: 0 } as const
+    const consumer = consume({ 'order.paid': handler }, { tenant: attribute('tenant'), ...options })
+    const [hangs, fine] = [fresh('hangs'), fresh('fine')]
+    const batch = createMessageBatch(QUEUE, [
+      { id: hangs, timestamp: new Date(), attempts: 1, body: eventOf(hangs, {}) },
+      { id: fine, timestamp: new Date(), attempts: 1, body: eventOf(fine, {}) },
+    ])
+    const ctx = createExecutionContext()
+    await consumer(batch, env as never, ctx)
+    gate.resolve()
+    await waitOnExecutionContext(ctx)
+    const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
+    expect(explicitAcks).toEqual([fine])
+    expect(retryMessages.map(({ msgId }) => msgId)).toEqual([hangs])
+    const deliver = consumerWith({ 'order.paid': handler })
+    expect((await deliver({ id: hangs, attempts: 2, body: eventOf(hangs, {}) })).acked).toEqual([
+      hangs,
+    ])
+    expect(handler).toHaveBeenCalledTimes(2)
   })
 })

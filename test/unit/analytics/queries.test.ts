@@ -38,12 +38,12 @@ describe('toSql', () => {
 })
 
 describe.each([
-  { toPointsSql: toCorrelationSql, column: 'blob7' },
-  { toPointsSql: toOperationSql, column: 'blob8' },
-])('$toPointsSql.name', ({ toPointsSql, column }) => {
+  { toPointsSql: toCorrelationSql, where: `(blob7 = ${LITERAL} OR blob13 = ${LITERAL})` },
+  { toPointsSql: toOperationSql, where: `blob8 = ${LITERAL}` },
+])('$toPointsSql.name', ({ toPointsSql, where }) => {
   it('reads all points of an id, in order', () => {
     const sql = toPointsSql(HOSTILE, { since: 0 })
-    expect(sql).toContain(`AND ${column} = ${LITERAL}\nORDER BY seen_at`)
+    expect(sql).toContain(`AND ${where}\nORDER BY seen_at`)
     expect(parseStatement(sql).ok).toBe(true)
   })
 })

@@ -11,6 +11,7 @@ const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
   outcome: null,
   work: null,
   problem: null,
+  correlationId: 'correlation-1',
   operationId: 'op',
   ...over,
 })

@@ -76,7 +76,7 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
 }
 
 function fateOf({ isHeld = true, ...facts }: Facts, isFirst: boolean) {
-  const nothing = { outcome: null, work: null, problem: null, operationId: null }
+  const nothing = { outcome: null, work: null, problem: null, correlationId: '', operationId: null }
   const { kind } = decideFate({ status: 'executed', ...nothing, ...facts }, { isFirst, isHeld })
   return WORDS[kind]
 }

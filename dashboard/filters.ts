@@ -1,0 +1,85 @@
+import { parseDuration } from '../src/core/duration.ts'
+import type { Filters } from './api.ts'
+import { formatDuration } from './format.ts'
+import { element } from './page.ts'
+
+const form = element('filters', HTMLFormElement)
+
+/** The reader's own choices, which are no part of a view. */
+const OWN = ['refresh', 'theme']
+
+/** What the page is narrowed to. */
+export function readFilters(): Filters {
+  const text = (name: string) => field(name).value.trim()
+  return { since: text('since'), route: text('route'), tenant: text('tenant') }
+}
+
+/** A choice of the reader, by its name. */
+export function readChoice(name: 'refresh' | 'theme'): string {
+  return field(name).value
+}
+
+/** Calls back when something else is chosen, or asked for again. */
+export function onChoice(chosen: () => void): void {
+  form.addEventListener('change', () => {
+    keep()
+    chosen()
+  })
+  form.addEventListener('submit', (event) => {
+    event.preventDefault()
+    keep()
+    chosen()
+  })
+}
+
+/** Takes from the address what is to be shown, and from the browser what its reader likes. */
+export function restoreFilters(): void {
+  const asked = new URL(location.href).searchParams
+  offerSince(asked.get('since') ?? '')
+  const route = asked.get('route') ?? ''
+  if (route !== '') select('route').add(new Option(route, route, false, true))
+  field('tenant').value = asked.get('tenant') ?? ''
+  for (const name of OWN) {
+    const value = localStorage.getItem(`hapax-${name}`) ?? ''
+    if ([...select(name).options].some((option) => option.value === value))
+      field(name).value = value
+  }
+}
+
+/** Routes that have had requests can be chosen; the chosen one stays, even without any. */
+export function offerRoutes(routes: readonly string[]): void {
+  const list = select('route')
+  const wanted = new Set(routes)
+  for (const option of [...list.options]) {
+    if (!wanted.delete(option.value) && option.value !== '' && !option.selected) option.remove()
+  }
+  for (const route of wanted) list.add(new Option(route, route))
+}
+
+/** Any duration may stand in the address, also one that the list does not have. */
+function offerSince(since: string): void {
+  if ((parseDuration(since) ?? 0) === 0) return
+  const list = select('since')
+  const isOffered = [...list.options].some(({ value }) => value === since)
+  if (!isOffered) list.add(new Option(formatDuration(since), since))
+  list.value = since
+}
+
+/** What was chosen is in the address, so that a view can be shared; colours and refresh are the reader's own. */
+function keep(): void {
+  const url = new URL(location.href)
+  for (const [name, value] of Object.entries(readFilters())) {
+    if (value === '') url.searchParams.delete(name)
+    else url.searchParams.set(name, value)
+  }
+  history.replaceState(null, '', url)
+  for (const name of OWN) localStorage.setItem(`hapax-${name}`, field(name).value)
+}
+
+function field(name: string): HTMLSelectElement | HTMLInputElement {
+  return form.elements.namedItem(name) as HTMLSelectElement | HTMLInputElement
+}
+
+function select(name: string): HTMLSelectElement {
+  return field(name) as HTMLSelectElement
+}

@@ -1,0 +1,40 @@
+import { element } from './page.ts'
+
+const status = element('status', HTMLParagraphElement)
+const announcer = element('announcer', HTMLParagraphElement)
+
+/** Who wanted the figures: the reader, who hears of them, or the clock, who is silent about what is as it was. */
+export type Asker = 'reader' | 'clock'
+
+interface Waiting {
+  readonly stuck: number
+  readonly letters: number
+}
+
+let last: Waiting = { stuck: 0, letters: 0 }
+
+/** Says that the figures are those of now, aloud where they need somebody or somebody asked. */
+export function sayUpdated(asker: Asker, now: Waiting): void {
+  const isWorse = now.stuck > last.stuck || now.letters > last.letters
+  const isBack = status.dataset['state'] === 'failed'
+  last = now
+  show(`Updated ${new Date().toLocaleTimeString()}.`, 'ok')
+  if (asker === 'clock' && !isWorse && !isBack) return
+  announce(`Updated. Unknown now: ${now.stuck}. Dead letters: ${now.letters}.`)
+}
+
+/** Says why there are no figures of now; aloud, but once. */
+export function sayFailed(text: string): void {
+  const isNews = status.textContent !== text
+  show(text, 'failed')
+  if (isNews) announce(text)
+}
+
+function show(text: string, state: 'ok' | 'failed'): void {
+  status.textContent = text
+  status.dataset['state'] = state
+}
+
+function announce(text: string): void {
+  announcer.textContent = text
+}

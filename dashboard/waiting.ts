@@ -1,0 +1,170 @@
+import type { Filters } from './api.ts'
+import { formatAge, formatCount, formatTime } from './format.ts'
+import { element } from './page.ts'
+import { type Column, fillTable, say, short, tenantName } from './table.ts'
+import type { Listed } from './whole-list.ts'
+
+/** Rows of a table at first, and how many more a press of its button shows. */
+const STEP = 100
+
+/** An operation of the operator's list. */
+export interface Stuck {
+  readonly id: string
+  readonly operation: string
+  readonly tenant: string
+  readonly reason: string
+  readonly since: string
+  readonly ageSeconds: number
+  readonly nextAttemptAt: string | null
+}
+
+/** A row of the query `unknown`. */
+export interface Unknown {
+  readonly operation_id: string
+  readonly route: string
+  readonly tenant: string
+  readonly age_seconds: number
+}
+
+interface Doubtful {
+  readonly id: string
+  readonly route: string
+  readonly tenant: string
+  readonly reason: string
+  readonly ageSeconds: number
+  readonly next: string
+}
+
+const DOUBTFUL: readonly Column<Doubtful>[] = [
+  { title: 'Operation', cell: ({ id }) => operationLink(id) },
+  { title: 'Age', cell: ({ ageSeconds }) => formatAge(ageSeconds), kind: 'number' },
+  { title: 'Next', cell: ({ next }) => next },
+  { title: 'Why', cell: ({ reason }) => reason },
+  { title: 'Route', cell: ({ route }) => route, kind: 'name' },
+  { title: 'Tenant', cell: ({ tenant }) => tenantName(tenant), kind: 'name' },
+]
+
+/**
+ * Operations of which nobody knows whether they were executed, the oldest first: from the operator's
+ * list, which is of now, and from the points, which are of the time range.
+ */
+export function showUnknown(
+  points: readonly Unknown[],
+  list: Listed<Stuck>,
+  { route, tenant }: Filters,
+): void {
+  const listed = list.entries.filter(
+    (entry) =>
+      (route === '' || entry.operation === route) && (tenant === '' || entry.tenant === tenant),
+  )
+  const known = new Set(list.entries.map(({ id }) => id))
+  const seen = points.filter((row) => !known.has(row.operation_id))
+  const rows = [...listed.map(toListed), ...seen.map(toSeen)]
+  showStepwise(
+    'unknown',
+    DOUBTFUL,
+    rows.toSorted((a, b) => b.ageSeconds - a.ageSeconds),
+    'Every outcome is known.',
+  )
+  const narrowed = `${formatCount(listed.length)} of ${formatCount(list.total)} on the list match the filters.`
+  const isNarrowed = route !== '' || tenant !== ''
+  say('unknown-hint', [isNarrowed ? narrowed : '', wordOf(list)].join(' ').trim())
+}
+
+function toListed({ nextAttemptAt, ...entry }: Stuck): Doubtful {
+  return {
+    id: entry.id,
+    route: entry.operation,
+    tenant: entry.tenant,
+    reason: entry.reason,
+    ageSeconds: entry.ageSeconds,
+    next: nextAttemptAt === null ? 'needs you' : `by itself, ${clock(nextAttemptAt)}`,
+  }
+}
+
+function toSeen(row: Unknown): Doubtful {
+  return {
+    id: row.operation_id,
+    route: row.route,
+    tenant: row.tenant,
+    reason: 'seen in requests',
+    ageSeconds: row.age_seconds,
+    next: 'look',
+  }
+}
+
+const clock = (time: string) => new Date(time).toLocaleTimeString()
+
+/** An event or a message that nobody took. */
+export interface Letter {
+  readonly id: string
+  readonly from: string
+  readonly type: string
+  readonly reason: string
+  readonly at: string
+  readonly operationId: string | null
+}
+
+const LETTER: readonly Column<Letter>[] = [
+  { title: 'Letter', cell: ({ id }) => short(id) },
+  { title: 'Since', cell: ({ at }) => formatTime(at) },
+  { title: 'From', cell: ({ from, type }) => `${from}, ${type}`, kind: 'name' },
+  { title: 'Why', cell: ({ reason }) => reason, kind: 'name' },
+  {
+    title: 'Operation',
+    cell: ({ operationId }) => (operationId === null ? '—' : operationLink(operationId)),
+  },
+]
+
+/** What could not be delivered, or not be done: all of it, whatever the page is narrowed to. */
+export function showLetters(list: Listed<Letter>, { route, tenant }: Filters): void {
+  showStepwise('letters', LETTER, list.entries, 'Nothing is waiting.')
+  const isNarrowed = route !== '' || tenant !== ''
+  const all = isNarrowed ? 'Of all routes and tenants: the filters do not reach this list.' : ''
+  say('letters-hint', [all, wordOf(list)].join(' ').trim())
+}
+
+function wordOf({ entries, total, isWhole }: Listed<unknown>): string {
+  if (isWhole) return ''
+  return `Only the newest ${formatCount(entries.length)} of ${formatCount(total)} were looked through.`
+}
+
+function operationLink(id: string): HTMLAnchorElement {
+  const link = document.createElement('a')
+  link.href = `#operation=${id}`
+  link.append(short(id))
+  return link
+}
+
+const showMore = new Map<string, () => void>()
+const limits = new Map<string, number>()
+
+for (const id of ['unknown', 'letters']) {
+  element(`${id}-more`, HTMLButtonElement).addEventListener('click', () => {
+    limits.set(id, (limits.get(id) ?? STEP) + STEP)
+    showMore.get(id)?.()
+  })
+}
+
+/** Shows the first rows, and a button for more of them. */
+function showStepwise<row extends { readonly id: string }>(
+  id: 'unknown' | 'letters',
+  columns: readonly Column<row>[],
+  rows: readonly row[],
+  none: string,
+): void {
+  const show = () => {
+    const limit = limits.get(id) ?? STEP
+    const shown = rows.slice(0, limit)
+    const table = element(id, HTMLTableElement)
+    fillTable(table, columns, shown, { none, keyOf: (row) => row.id })
+    const button = element(`${id}-more`, HTMLButtonElement)
+    const isFocused = document.activeElement === button
+    button.hidden = shown.length === rows.length
+    if (isFocused && button.hidden) table.closest<HTMLElement>('[tabindex]')?.focus()
+    const [count, all] = [formatCount(shown.length), formatCount(rows.length)]
+    say(`${id}-count`, button.hidden ? '' : `The first ${count} of ${all} are shown.`)
+  }
+  showMore.set(id, show)
+  show()
+}
