@@ -19,7 +19,7 @@ import { type Gateway, startGateway } from './server.ts'
  * `wrangler dev` starts anew when a source is changed, and its broker forgets every message: leave
  * `src` alone while this runs.
  */
-const MESSAGES = Number(process.env['HAPAX_QUEUE_MESSAGES'] ?? 2_000)
+const MESSAGES = Number(process.env['HAPAX_QUEUE_MESSAGES'] ?? 600)
 const DUPLICATES = Math.round(MESSAGES * 0.3)
 /** Of each kind. */
 const POISON = Math.ceil(MESSAGES / 200)
