@@ -299,15 +299,15 @@ describe.concurrent('an origin that is silent', () => {
     const one = conformance.operation('short-timeout')
     one.on(async (response) => {
       response.writeHead(200)
-      // Four silences of 200 ms: longer than the timeout of 500 ms, none of them on its own.
-      for (let nth = 0; nth < 4; nth += 1) {
+      // Ten silences of 80 ms: longer than the timeout of 500 ms, none of them on its own.
+      for (let nth = 0; nth < 10; nth += 1) {
         response.write('x')
-        await new Promise((resolve) => setTimeout(resolve, 200))
+        await new Promise((resolve) => setTimeout(resolve, 80))
       }
       response.end('y')
     })
     const startedAt = performance.now()
-    expect(essence(await one.send())).toEqual([200, 'executed', 'xxxxy'])
+    expect(essence(await one.send())).toEqual([200, 'executed', `${'x'.repeat(10)}y`])
     expect(performance.now() - startedAt).toBeGreaterThan(700)
   })
 })

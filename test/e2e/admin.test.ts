@@ -173,6 +173,7 @@ describe('hapax admin', () => {
     expect(JSON.parse((await admin(['dead-letters', '--json'])).out)).toEqual({
       entries: [],
       next: null,
+      total: 0,
     })
     for (const args of [
       ['dead-letters', 'a/b?c'],
