@@ -1356,17 +1356,17 @@ describe('what a new user meets first', () => {
   it('takes an event as json, text and bytes for one', async () => {
     const handler = vi.fn(async () => {})
     const deliver = consumerWith({ 'order.paid': handler })
-    const body = eventOf(fresh('forms'), { amount: 1 })
-    const text = JSON.stringify(body)
+    const json = eventOf(fresh('forms'), { amount: 1 })
+    const text = JSON.stringify(json)
     const bytes = new TextEncoder().encode(text).buffer
-    await deliver({ body }, { body: text }, { body: bytes })
+    await deliver({ body: json }, { body: text }, { body: bytes })
     expect(handler).toHaveBeenCalledTimes(1)
   })
 
   it('gives a message back whose handler hangs, and lets the handler go on', async () => {
     const gate = Promise.withResolvers<void>()
-    const handler = vi.fn(async ({ body }: { body: { id: string } }) => {
-      if (body.id.startsWith('hangs')) await gate.promise
+    const handler = vi.fn(async (message: { body: { id: string } }) => {
+      if (message.body.id.startsWith('hangs')) await gate.promise
     })
     const options = { timeout: '50ms', concurrency: 1, wait: 0 } as const
     const consumer = consume({ 'order.paid': handler }, { tenant: attribute('tenant'), ...options })
