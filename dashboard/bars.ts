@@ -13,7 +13,9 @@ export function countBar(count: number, largest: number, colour: string): HTMLEl
 function labelled(picture: Element, text: string): HTMLElement {
   const figure = document.createElement('span')
   figure.className = 'figure'
-  figure.append(picture, text)
+  const label = document.createElement('span')
+  label.textContent = text
+  figure.append(picture, label)
   return figure
 }
 

@@ -14,6 +14,9 @@ const HEIGHT = 240
 /** Steps of an axis that counts: there is no half a request. */
 const WHOLE = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((n) => n * 10 ** power)).flat()
 
+/** Too few for a line: they are points. */
+const isFew = (times: readonly number[]) => times.length < 3
+
 /** A chart over time that fits its place and follows the colours of the page. */
 export class TimeChart {
   readonly #place: HTMLElement
@@ -29,7 +32,6 @@ export class TimeChart {
 
   /** @param times Epoch seconds. */
   show(times: readonly number[], series: readonly Series[]): void {
-    const isFew = (all: readonly number[]) => all.length < 3
     const isNew = this.#plot === null || isFew(times) !== isFew(this.#times)
     this.#times = times
     this.#series = series
@@ -51,7 +53,7 @@ export class TimeChart {
       label,
       stroke: this.#colour(colour),
       width: 2,
-      points: { show: this.#times.length < 3 },
+      points: { show: isFew(this.#times) },
       ...(dash && { dash: [...dash] }),
     }))
     this.#plot = new UPlot(
@@ -66,6 +68,8 @@ export class TimeChart {
       this.#figures(),
       this.#place,
     )
+    // The place has a name that says it all; the legend would be read as a table of dashes.
+    this.#plot.root.setAttribute('aria-hidden', 'true')
   }
 
   #figures(): UPlot.AlignedData {

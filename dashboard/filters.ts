@@ -10,8 +10,7 @@ const OWN = ['refresh', 'theme']
 
 /** What the page is narrowed to. */
 export function readFilters(): Filters {
-  const text = (name: string) => field(name).value.trim()
-  return { since: text('since'), route: text('route'), tenant: text('tenant') }
+  return { since: valueOf('since'), route: valueOf('route'), tenant: valueOf('tenant') }
 }
 
 /** A choice of the reader, by its name. */
@@ -49,11 +48,13 @@ export function restoreFilters(): void {
 /** Routes that have had requests can be chosen; the chosen one stays, even without any. */
 export function offerRoutes(routes: readonly string[]): void {
   const list = select('route')
-  const wanted = new Set(routes)
-  for (const option of [...list.options]) {
-    if (!wanted.delete(option.value) && option.value !== '' && !option.selected) option.remove()
-  }
-  for (const route of wanted) list.add(new Option(route, route))
+  const options = [...list.options]
+  const offered = new Set(options.map(({ value }) => value))
+  const gone = options.filter(
+    ({ value, selected }) => value !== '' && !selected && !routes.includes(value),
+  )
+  for (const option of gone) option.remove()
+  for (const route of routes) if (!offered.has(route)) list.add(new Option(route, route))
 }
 
 /** Any duration may stand in the address, also one that the list does not have. */
@@ -79,6 +80,8 @@ function keep(): void {
 function field(name: string): HTMLSelectElement | HTMLInputElement {
   return form.elements.namedItem(name) as HTMLSelectElement | HTMLInputElement
 }
+
+const valueOf = (name: string) => field(name).value.trim()
 
 function select(name: string): HTMLSelectElement {
   return field(name) as HTMLSelectElement

@@ -50,9 +50,6 @@ export interface Keyless {
 
 /** Requests without a key, per route. */
 export function showKeyless(rows: readonly Keyless[]): void {
-  const count = (title: string, name: 'requests' | 'keyless' | 'observed'): Column<Keyless> => {
-    return { title, cell: (row) => formatCount(row[name]), kind: 'number' }
-  }
   fillTable(
     element('keyless', HTMLTableElement),
     [
@@ -65,6 +62,10 @@ export function showKeyless(rows: readonly Keyless[]): void {
     rows,
     { none: 'No requests in this time.', keyOf: ({ route }) => route },
   )
+}
+
+function count(title: string, name: 'requests' | 'keyless' | 'observed'): Column<Keyless> {
+  return { title, cell: (row) => formatCount(row[name]), kind: 'number' }
 }
 
 const isObserved = (rows: readonly { readonly observed?: number }[]) =>

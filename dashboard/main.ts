@@ -14,7 +14,14 @@ import { askToSignIn, isAsking, showSignedIn, startSession } from './session.ts'
 import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
-import { type Letter, showLetters, showUnknown, type Stuck, type Unknown } from './waiting.ts'
+import {
+  type Letter,
+  showLetters,
+  showUnknown,
+  type Stuck,
+  type Unknown,
+  withAges,
+} from './waiting.ts'
 import { WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
@@ -85,7 +92,7 @@ async function load(shown: Filters) {
       everywhere,
       query<Latency>('latency', shown),
       query<Unknown>('unknown', shown),
-      stuckList.load(),
+      stuckList.load().then(withAges),
       letterList.load(),
     ])
   const show = () => {

@@ -49,7 +49,7 @@ function adapt<node extends Node>(old: node, wanted: node): node {
 }
 
 function copyAttributes(old: Element, wanted: Element): void {
-  for (const { name } of [...old.attributes]) {
+  for (const name of old.getAttributeNames()) {
     if (!wanted.hasAttribute(name)) old.removeAttribute(name)
   }
   for (const { name, value } of wanted.attributes) {

@@ -18,6 +18,19 @@ export interface Stuck {
   readonly nextAttemptAt: string | null
 }
 
+/**
+ * The ages that stuck operations have now. A page that was read a while ago says how old they were
+ * then; what the gateway's clock says now is known from the page that was read just now.
+ */
+export function withAges(list: Listed<Stuck>): Listed<Stuck> {
+  const now = Math.max(
+    ...list.entries.map(({ since, ageSeconds }) => Date.parse(since) + ageSeconds * 1_000),
+  )
+  const ageOf = ({ since }: Stuck) => Math.floor((now - Date.parse(since)) / 1_000)
+  const entries = list.entries.map((entry) => ({ ...entry, ageSeconds: ageOf(entry) }))
+  return { ...list, entries: entries.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since)) }
+}
+
 /** A row of the query `unknown`. */
 export interface Unknown {
   readonly operation_id: string

@@ -1376,7 +1376,7 @@ describe('what a new user meets first', () => {
       { id: fine, timestamp: new Date(), attempts: 1, body: eventOf(fine, {}) },
     ])
     const ctx = createExecutionContext()
-    await consumer(batch, env as never, ctx)
+    await consumer(batch, env, ctx)
     gate.resolve()
     await waitOnExecutionContext(ctx)
     const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
