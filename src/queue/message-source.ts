@@ -145,21 +145,23 @@ export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
 
 /** What a message says: text or bytes that are JSON were written by somebody who has no other type. */
 export function contentOf(body: unknown): unknown {
-  const text = jsonTextOf(body)
-  return text === null ? body : (JSON.parse(text) as unknown)
+  const json = parseBody(body)
+  return json === null ? body : json.value
 }
 
 /** The text of a body that is a JSON object or list, sent as text or as bytes in UTF-8; else `null`. */
 export function jsonTextOf(body: unknown): string | null {
+  return parseBody(body)?.text ?? null
+}
+
+function parseBody(body: unknown): { readonly text: string; readonly value: unknown } | null {
   const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
   if (typeof body !== 'string' && !isBytes) return null
   try {
     const text = isBytes
       ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
       : body
-    if (!/^\s*[[{]/.test(text)) return null
-    JSON.parse(text)
-    return text
+    return /^\s*[[{]/.test(text) ? { text, value: JSON.parse(text) as unknown } : null
   } catch {
     return null
   }
