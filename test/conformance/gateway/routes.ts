@@ -22,11 +22,11 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
   'second-route': {},
   off: { mode: 'off' },
   optional: { required: false },
-  'optional-timeout': { required: false, timeout: '500ms' },
+  'optional-timeout': { required: false, timeout: '2s' },
   'no-wait': { wait: 0 },
   'short-wait': { wait: '300ms' },
-  'short-timeout': { timeout: '500ms' },
-  'short-timeout-resend': { timeout: '500ms', unknown: 'resend' },
+  'short-timeout': { timeout: '2s' },
+  'short-timeout-resend': { timeout: '2s', unknown: 'resend' },
   'small-limits': { limits: { request: 64, response: 1024 } },
   'mismatch-422': { mismatchStatus: 422 },
   'mismatch-400': { mismatchStatus: 400 },
@@ -46,9 +46,9 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
   'no-query': { fingerprint: { query: false } },
   resend: { unknown: 'resend' },
   probe: { unknown: probe('/status/{key}') },
-  'probe-timeout': { unknown: probe('/status/{key}'), timeout: '500ms' },
+  'probe-timeout': { unknown: probe('/status/{key}'), timeout: '2s' },
   'probe-names': { unknown: probe('/names/{id}?tenant={tenant}&key={key}') },
-  'probe-retention-1s': { unknown: probe('/status/{key}'), retention: '1s' },
+  'probe-short-retention': { unknown: probe('/status/{key}'), retention: '3s' },
   durable: { unknown: 'resend', durable: true },
   'durable-hold': { durable: true },
   'durable-refused': { durable: true },
@@ -74,12 +74,11 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
   'rate-unbound': { limits: { rate: 'NO_SUCH_LIMITER' } },
   'spill-unbound': { snapshot: { spill: 1024 * 1024 } },
   cors: {},
-  circuit: { retry: { breaker: { failures: 2, cooldown: '1s' } } },
-  'retention-1s': { retention: '1s' },
-  'retention-2s': { retention: '2s' },
-  'resend-retention-1s': { unknown: 'resend', retention: '1s' },
-  tombstone: { retention: '1s', tombstone: '1h' },
-  'short-tombstone': { retention: '1s', tombstone: '2s' },
+  circuit: { retry: { breaker: { failures: 2, cooldown: '3s' } } },
+  'short-retention': { retention: '3s' },
+  'resend-short-retention': { unknown: 'resend', retention: '3s' },
+  tombstone: { retention: '3s', tombstone: '1h' },
+  'short-tombstone': { retention: '3s', tombstone: '3s' },
 }
 
 const tenantOf = credential('Authorization')
@@ -160,7 +159,7 @@ app.post(
     return c.json({ run }, 201)
   },
 )
-app.post('/handler-retention/:case', idempotent({ retention: '1s' }), async (c) =>
+app.post('/handler-retention/:case', idempotent({ retention: '3s' }), async (c) =>
   c.json({ run: await tellOrigin(c) }, 201),
 )
 app.post('/handler-exception/:status', idempotent(), async (c) => {

@@ -23,7 +23,7 @@ app.post('/small/:case', protect({ limits: { response: 1_000 } }))
 app.post('/large', protect({ limits: { response: 26_214_400 } }))
 app.post('/chunked-large', protect({ limits: { response: 26_214_400 } }))
 app.post('/vast', protect({ limits: { response: 67_108_864 } }))
-app.post('/silent', protect({ timeout: '300ms' }))
+app.post('/silent', protect({ timeout: '2s' }))
 
 // What of an answer reaches the wire. HEAD comes to the handlers of `all`.
 app.all('/wire/:case', protect())
