@@ -899,7 +899,8 @@ describe.concurrent('the circuit of an origin', () => {
       const one = conformance.operation('circuit')
       const refused = await one.send()
       expectProblem(refused, 'circuit-open')
-      expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(4)
+      // The cooldown, and up to as much again by chance.
+      expect(Number(refused.headers['retry-after'])).toBeLessThanOrEqual(6)
       expectProblem(await one.send(OTHER_BODY), 'circuit-open')
       expect(one.calls()).toHaveLength(0)
 
