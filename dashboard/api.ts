@@ -43,6 +43,11 @@ export interface Filters {
   readonly tenant: string
 }
 
+/** Whether a route or a tenant was chosen: what the page shows is then not of all of them. */
+export function isNarrowed({ route, tenant }: Filters): boolean {
+  return route !== '' || tenant !== ''
+}
+
 /** What a named query has found. */
 export interface Found<row> {
   readonly rows: readonly row[]

@@ -1,4 +1,4 @@
-import { type Filters, query, SignInNeeded } from './api.ts'
+import { type Filters, isNarrowed, query, SignInNeeded } from './api.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
 import {
   type Conflict,
@@ -78,9 +78,8 @@ function fail(error: unknown): void {
 
 /** Everything is there before anything is shown, so that the figures of one moment stand together. */
 async function load(shown: Filters) {
-  const isNarrowed = shown.route !== '' || shown.tenant !== ''
   const keylessRows = query<Keyless>('keyless', shown)
-  const everywhere = isNarrowed
+  const everywhere = isNarrowed(shown)
     ? query<Keyless>('keyless', { ...shown, route: '', tenant: '' })
     : keylessRows
   const [summary, traffic, conflicts, keyless, all, latency, unknown, stuck, letters] =
@@ -96,7 +95,7 @@ async function load(shown: Filters) {
       letterList.load(),
     ])
   const show = () => {
-    showSummary(summary.rows[0], { stuck, letters, isNarrowed })
+    showSummary(summary.rows[0], { stuck, letters, isNarrowed: isNarrowed(shown) })
     showTraffic(traffic)
     showConflicts(conflicts.rows)
     showKeyless(keyless.rows)

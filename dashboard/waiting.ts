@@ -1,4 +1,4 @@
-import type { Filters } from './api.ts'
+import { type Filters, isNarrowed } from './api.ts'
 import { formatAge, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable, say, short, tenantName } from './table.ts'
@@ -64,8 +64,9 @@ const DOUBTFUL: readonly Column<Doubtful>[] = [
 export function showUnknown(
   points: readonly Unknown[],
   list: Listed<Stuck>,
-  { route, tenant }: Filters,
+  filters: Filters,
 ): void {
+  const { route, tenant } = filters
   const listed = list.entries.filter(
     (entry) =>
       (route === '' || entry.operation === route) && (tenant === '' || entry.tenant === tenant),
@@ -80,8 +81,7 @@ export function showUnknown(
     'Every outcome is known.',
   )
   const narrowed = `${formatCount(listed.length)} of ${formatCount(list.total)} on the list match the filters.`
-  const isNarrowed = route !== '' || tenant !== ''
-  say('unknown-hint', [isNarrowed ? narrowed : '', wordOf(list)].join(' ').trim())
+  say('unknown-hint', [isNarrowed(filters) ? narrowed : '', wordOf(list)].join(' ').trim())
 }
 
 function toListed({ nextAttemptAt, ...entry }: Stuck): Doubtful {
@@ -130,10 +130,11 @@ const LETTER: readonly Column<Letter>[] = [
 ]
 
 /** What could not be delivered, or not be done: all of it, whatever the page is narrowed to. */
-export function showLetters(list: Listed<Letter>, { route, tenant }: Filters): void {
+export function showLetters(list: Listed<Letter>, filters: Filters): void {
   showStepwise('letters', LETTER, list.entries, 'Nothing is waiting.')
-  const isNarrowed = route !== '' || tenant !== ''
-  const all = isNarrowed ? 'Of all routes and tenants: the filters do not reach this list.' : ''
+  const all = isNarrowed(filters)
+    ? 'Of all routes and tenants: the filters do not reach this list.'
+    : ''
   say('letters-hint', [all, wordOf(list)].join(' ').trim())
 }
 

@@ -4,6 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, continueBody } from '../core/body.ts'
+import { errorName } from '../core/error-name.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
 import { toClientHeaders, toOriginHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
@@ -56,7 +57,7 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
           if (body !== null) restoreBody(c, body)
           handled.add(c.req)
           await callUnrecorded().catch((error: unknown) => {
-            logFault('a handler threw', new Error(nameOf(error)))
+            logFault('a handler threw', new Error(errorName(error)))
             c.res = new Response('Internal Server Error', { status: 500 })
           })
           return mark(c, new Response(c.res.body, c.res), subject, UNPROTECTED)
@@ -214,7 +215,7 @@ async function callHandler(
     return await readHandlerReply(c, policy)
   } catch (error) {
     // Its message is not ours: it may hold what must not be logged.
-    logFault('a handler threw, or its body broke off', new Error(nameOf(error)))
+    logFault('a handler threw, or its body broke off', new Error(errorName(error)))
     return { kind: 'threw', response: { status: 500, headers: [], body: null } }
   }
 }
@@ -234,10 +235,6 @@ async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise
   const { status, headers } = head
   const response = { status, headers, body }
   return hasThrown ? { kind: 'threw', response } : { kind: 'answer', ...head, body, response }
-}
-
-function nameOf(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error
 }
 
 function isExecuted({ status, directives }: AnswerHead, { outcomes }: Policy): boolean {

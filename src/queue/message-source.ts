@@ -1,4 +1,5 @@
 import type { Digest } from '../core/digest.ts'
+import { errorName } from '../core/error-name.ts'
 import type { KeySource } from '../core/key-source.ts'
 
 /** A message as a queue delivers it, and what it says. */
@@ -128,13 +129,11 @@ export function readSource(source: MessageSource, message: ReceivedMessage): str
   }
 }
 
-/** What a reader throws may quote the message: only its kind is told. */
 function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   try {
     return read({ ...message, body: contentOf(message.body) })
   } catch (error) {
-    const kind = error instanceof Error ? error.name : typeof error
-    throw new Error(`A function that reads messages threw: ${kind}.`, { cause: error })
+    throw new Error(`A function that reads messages threw: ${errorName(error)}.`, { cause: error })
   }
 }
 
@@ -145,25 +144,28 @@ export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
 
 /** What a message says: text or bytes that are JSON were written by somebody who has no other type. */
 export function contentOf(body: unknown): unknown {
-  const json = parseBody(body)
-  return json === null ? body : json.value
+  return readBody(body).content
 }
 
-/** The text of a body that is a JSON object or list, sent as text or as bytes in UTF-8; else `null`. */
-export function jsonTextOf(body: unknown): string | null {
-  return parseBody(body)?.text ?? null
+/** What a message says. */
+interface BodyContent {
+  readonly content: unknown
+  /** Of a JSON object or list that was sent as text or as bytes in UTF-8; else `null`. */
+  readonly text: string | null
 }
 
-function parseBody(body: unknown): { readonly text: string; readonly value: unknown } | null {
+/** What a message says, and how it was written where that is JSON. */
+export function readBody(body: unknown): BodyContent {
+  const unread = { content: body, text: null }
   const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
-  if (typeof body !== 'string' && !isBytes) return null
+  if (typeof body !== 'string' && !isBytes) return unread
   try {
     const text = isBytes
       ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
       : body
-    return /^\s*[[{]/.test(text) ? { text, value: JSON.parse(text) as unknown } : null
+    return /^\s*[[{]/.test(text) ? { content: JSON.parse(text) as unknown, text } : unread
   } catch {
-    return null
+    return unread
   }
 }
 

@@ -1,9 +1,10 @@
 import { stringify } from 'devalue'
 
+import { errorName } from '../core/error-name.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { findValue } from '../core/json-spans.ts'
 import { logFault } from '../metrics/log.ts'
-import { contentOf, isCloudEvent, jsonTextOf, memberOf } from './message-source.ts'
+import { contentOf, isCloudEvent, memberOf, readBody } from './message-source.ts'
 
 /** What a message is about, as a body that has a fingerprint and can be forwarded. */
 export interface MessagePayload {
@@ -26,21 +27,20 @@ export function toPayload(body: unknown, source: PayloadSource | undefined): Mes
   try {
     return typeof source === 'function' ? encode(source(contentOf(body))) : ofContent(body, source)
   } catch (error) {
-    // Its message may quote the payload: only its kind is told.
-    const kind = error instanceof Error ? error.name : typeof error
-    if (typeof source === 'function') logFault('a payload function threw', new Error(kind))
+    if (typeof source === 'function') {
+      logFault('a payload function threw', new Error(errorName(error)))
+    }
     return null
   }
 }
 
 function ofContent(body: unknown, source: string | undefined): MessagePayload | null {
-  const content = contentOf(body)
+  const { content, text } = readBody(body)
   const base64 = source === undefined && isCloudEvent(content) && memberOf(content, 'data_base64')
   if (typeof base64 === 'string') {
     return encode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
   }
   const tokens = tokensOf(content, source)
-  const text = jsonTextOf(body)
   if (tokens.length === 0) return encode(text ?? body)
   const payload =
     text === null ? encode(tokens.reduce<unknown>(memberOf, content)) : cut(text, tokens)
