@@ -30,7 +30,15 @@ export default defineConfig({
             },
           }),
         ],
-        test: { name: 'workerd', include: ['test/workerd/**/*.test.ts'], testTimeout: 20_000 },
+        test: {
+          name: 'workerd',
+          include: ['test/workerd/**/*.test.ts'],
+          setupFiles: ['test/workerd/quiet.ts'],
+          testTimeout: 20_000,
+          // What an object logs as the last thing of a file would keep the run waiting for ever:
+          // https://github.com/cloudflare/workers-sdk/issues/15719
+          disableConsoleIntercept: true,
+        },
       },
       {
         test: {
@@ -38,6 +46,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 60_000,
+          expect: { poll: { timeout: 10_000 } },
           fileParallelism: false,
         },
       },

@@ -34,6 +34,7 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 const TOKEN = 'operator-token-of-this-test'
 
@@ -122,7 +123,7 @@ function handlerWith(policy: PolicyOptions = {}) {
     async begin(key: string) {
       const count = gates.length
       const answer = grant(key)
-      await vi.waitUntil(() => gates.length > count)
+      await until(() => gates.length > count)
       return { answer, finish: (text: string) => gates[count]?.resolve(text) }
     },
   }
@@ -513,7 +514,7 @@ describe('release', () => {
     const { payAndLeave, pay, ask } = gatewayWith({ unknown: 'resend', durable: true })
     await payAndLeave('away', { headers: { Prefer: 'respond-async, wait=1' } })
     const id = await idOf('away')
-    await vi.waitUntil(async () => {
+    await until(async () => {
       const { body } = await ask(`/operations/${id}`)
       return body['state'] === 'in_progress' && body['isRunning'] === false
     })
@@ -534,7 +535,7 @@ describe('resolve', () => {
     const { pay, ask } = gatewayWith()
     await pay('held')
     const id = await idOf('held')
-    await vi.waitUntil(async () => {
+    await until(async () => {
       const { entries } = (await ask('/stuck')).body as { entries: { id: string }[] }
       return entries.some((entry) => entry.id === id)
     })
@@ -573,7 +574,7 @@ describe('resolve', () => {
     await pay('freed')
     const id = await idOf('freed')
     expect((await ask(`/operations/${id}/resolve`, 'POST', NOT_EXECUTED)).status).toBe(204)
-    await vi.waitUntil(() => isNothingStored('freed'))
+    await until(() => isNothingStored('freed'))
     isUp = true
     expect(word(await pay('freed', { body: '{"amount":2}' }))).toBe('executed')
     expect((await ask(`/operations/${id}`)).body['fence']).toBe(1)
@@ -793,7 +794,7 @@ describe('erase', () => {
       const key = `erased-${state}`
       const { ask } = await STATES[state](key)
       await ask(`/operations/${await idOf(key)}`, 'DELETE')
-      await vi.waitUntil(() => isNothingStored(key), { timeout: 5_000 })
+      await until(() => isNothingStored(key))
       playOrigin(status(201))
       const { pay } = gatewayWith()
       expect(word(await pay(key, { body: '{"amount":99}' }))).toBe('executed')
@@ -808,11 +809,11 @@ describe('erase', () => {
       events: [{ on: 'succeeded', to: webhook('https://shop.test/hook') }],
     })
     await pay('erased-events')
-    await vi.waitUntil(() => origin.requests.length === 2)
+    await until(() => origin.requests.length === 2)
     const id = await idOf('erased-events')
-    await vi.waitUntil(async () => (await ask(`/operations/${id}`)).body['pendingEvents'] === 1)
+    await until(async () => (await ask(`/operations/${id}`)).body['pendingEvents'] === 1)
     expect((await ask(`/operations/${id}`, 'DELETE')).status).toBe(204)
-    await vi.waitUntil(() => isNothingStored('erased-events'))
+    await until(() => isNothingStored('erased-events'))
   })
 
   it('is not undone by a late owner, nor by its events', async () => {
@@ -866,7 +867,7 @@ describe('the list of what is stuck', () => {
     for (const [index, key] of keys.entries()) {
       await pay(key)
       ids.unshift(await idOf(key))
-      await vi.waitUntil(async () => (await list()).entries.length === index + 1)
+      await until(async () => (await list()).entries.length === index + 1)
     }
     const read: string[] = []
     let query = '?limit=2'
@@ -883,7 +884,7 @@ describe('the list of what is stuck', () => {
     const left = [ids[0], ids[4]]
     expect((await list()).entries.map(({ id }) => id)).toEqual(left)
     // Not only hidden: whoever counts them counts two.
-    await vi.waitUntil(async () => (await directoryOf(env).count()).stuck === 2)
+    await until(async () => (await directoryOf(env).count()).stuck === 2)
   })
 
   it('says since when, and when something is done about it', async () => {
@@ -891,9 +892,7 @@ describe('the list of what is stuck', () => {
     playOrigin(status(500))
     const { pay, ask } = gatewayWith()
     await pay('aged', { headers: { 'X-Correlation-Id': 'corr-9' } })
-    await vi.waitUntil(
-      async () => ((await ask('/stuck')).body as unknown as StuckPage).entries.length > 0,
-    )
+    await until(async () => ((await ask('/stuck')).body as unknown as StuckPage).entries.length > 0)
     advance(90_000)
     const { entries } = (await ask('/stuck')).body
     expect(entries).toEqual([
@@ -970,7 +969,7 @@ describe('a dead letter of the outbox', () => {
     })
     const { pay, ask } = gatewayWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
     await pay(key)
-    await vi.waitUntil(async () => (await lettersOf(ask)).length === 1)
+    await until(async () => (await lettersOf(ask)).length === 1)
     const [letter] = await lettersOf(ask)
     log.mockClear()
     vi.mocked(env.METRICS.writeDataPoint).mockClear()

@@ -16,6 +16,7 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -132,7 +133,7 @@ describe('Prefer: respond-async', () => {
     const { send, get } = gatewayWith({ durable: true })
     const refused = await send('stranger', ASYNC)
     expect([401, 202]).toContain(refused.status)
-    await vi.waitUntil(
+    await until(
       async () => (await get(`/_hapax/operations/${await idOf('stranger')}`)).status === 404,
     )
     expect(await runDurableObjectAlarm(await objectOf('stranger'))).toBe(false)
@@ -172,7 +173,7 @@ describe('Prefer: respond-async', () => {
 
     const refused = await send('refused', ASYNC)
     const other = refused.headers.get('Location') ?? ''
-    await vi.waitUntil(() => origin.requests.length === 2)
+    await until(() => origin.requests.length === 2)
     isAway = false
     vi.useFakeTimers({ toFake: ['Date'] })
     vi.setSystemTime(Date.now() + 6_000)

@@ -41,6 +41,7 @@ import {
 } from '../../src/hapax.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -148,7 +149,7 @@ function slowHandler() {
   const handler = vi.fn<MessageHandler>(async () => released.promise)
   return {
     handler,
-    begun: () => vi.waitUntil(() => handler.mock.calls.length > 0),
+    begun: () => until(() => handler.mock.calls.length > 0),
     release: () => released.resolve(),
   }
 }
@@ -831,7 +832,7 @@ describe('the end of a handler', () => {
     for (const data of ['good', 'bad', 'later']) await deliver({ body: eventOf(fresh('e'), data) })
     for (const { operationId } of points())
       await runDurableObjectAlarm(env.OPERATIONS.getByName(operationId))
-    await vi.waitUntil(() => outbox.mock.calls.length > 0)
+    await until(() => outbox.mock.calls.length > 0)
     expect(outbox.mock.calls.map(([sent]) => sent)).toEqual([
       expect.objectContaining({ type: 'report.made', data: 'good', tenant: 'acme' }),
     ])
@@ -991,7 +992,7 @@ describe('a message that is forwarded', () => {
     const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
     let fate: string | null = null
     const done = fateOf(sent).then((end) => (fate = end))
-    await vi.waitUntil(() => origin.requests.length > 0)
+    await until(() => origin.requests.length > 0)
     await scheduler.wait(100)
     expect(fate).toBeNull()
     origin.end('closed')
@@ -1005,7 +1006,7 @@ describe('a message that is forwarded', () => {
     const { fateOf } = consumerWith(forward('/payments'))
     const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
     const done = fateOf(sent)
-    await vi.waitUntil(() => origin.requests.length > 0)
+    await until(() => origin.requests.length > 0)
     origin.end('broken')
     expect(await done).toBe('outcome-unknown')
     expect(await fateOf({ ...sent, attempts: 2 })).toBe('outcome-unknown')

@@ -12,6 +12,7 @@ import {
   type OutboxOrigin,
 } from '../../src/queue/d1-outbox.ts'
 import { playOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 const { DB: db } = env as unknown as { DB: D1Database }
 const SECRET = `whsec_${btoa('a secret of at least 24 bytes')}`
@@ -309,7 +310,7 @@ describe('relay', () => {
     const inOne = { ...ORIGIN, stream: 'one' }
     await db.batch(outbox.insert(placed(1), inOne))
     const first = outbox.relay(HAPAX)
-    await vi.waitUntil(() => sent.length === 1)
+    await until(() => sent.length === 1)
     await db.batch(outbox.insert(placed(2), inOne))
     expect(await outboxWith().relay(HAPAX)).toMatchObject({ delivered: 0 })
     expect(sent).toEqual([1])
@@ -363,7 +364,7 @@ describe('relay', () => {
     const outbox = outboxWith()
     await db.batch(outbox.insert(placed(1), ORIGIN))
     const slow = outbox.relay(HAPAX)
-    await vi.waitUntil(() => sent === 1)
+    await until(() => sent === 1)
     pass(60_000)
     await outboxWith().relay(HAPAX)
     going.resolve()
@@ -383,10 +384,10 @@ describe('relay', () => {
     const outbox = outboxWith()
     await db.batch(outbox.insert(placed(1), ORIGIN))
     const slow = outbox.relay(HAPAX)
-    await vi.waitUntil(() => sent === 1)
+    await until(() => sent === 1)
     pass(60_000)
     const later = outbox.relay(HAPAX)
-    await vi.waitUntil(() => sent === 2)
+    await until(() => sent === 2)
     going[0]?.resolve()
     await slow
     pass(10_000)

@@ -8,6 +8,7 @@ import { createGateway, credential, idempotent, type PolicyOptions } from '../..
 import type { GatewayEnv } from '../../src/hapax.ts'
 import { objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
+import { until } from './until.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -53,7 +54,7 @@ describe('idempotent', () => {
       return c.text('done')
     })
     const first = grant('waits')
-    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    await until(() => calls.mock.calls.length === 1)
     await evictDurableObject(await objectOf('waits'))
     const second = grant('waits')
     gate.resolve()
@@ -69,7 +70,7 @@ describe('idempotent', () => {
       wait: 0,
     })
     const first = grant('no-wait')
-    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    await until(() => calls.mock.calls.length === 1)
     const second = await grant('no-wait')
     gate.resolve()
     expect(second.headers.get('Hapax-Error')).toBe('in-progress')
@@ -116,7 +117,7 @@ describe('idempotent', () => {
       { unknown: 'resend', lease: '10m' },
     )
     const first = grant('late-owner')
-    await vi.waitUntil(() => runs === 1)
+    await until(() => runs === 1)
     vi.useFakeTimers({ toFake: ['Date'] })
     vi.setSystemTime(Date.now() + 600_001)
     const second = await grant('late-owner')
@@ -132,7 +133,7 @@ describe('idempotent', () => {
     const point = vi.spyOn(env.METRICS, 'writeDataPoint')
     const { calls, grant } = gatewayWith(async (c) => (await gate.promise, c.text('done')))
     const first = grant('late-alone')
-    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    await until(() => calls.mock.calls.length === 1)
     vi.useFakeTimers({ toFake: ['Date'] })
     vi.setSystemTime(Date.now() + 60_001)
     expect(word(await grant('late-alone'))).toBe('unknown')
@@ -150,9 +151,9 @@ describe('idempotent', () => {
       wait: 0,
     })
     const first = grant('long')
-    await vi.waitUntil(() => calls.mock.calls.length === 1)
+    await until(() => calls.mock.calls.length === 1)
     const startedAt = Date.now()
-    await vi.waitUntil(() => Date.now() > startedAt + 1_500, { timeout: 5_000 })
+    await until(() => Date.now() > startedAt + 1_500)
     expect(word(await grant('long'))).toBe('in-progress')
     gate.resolve()
     expect(word(await first)).toBe('executed')

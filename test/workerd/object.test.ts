@@ -9,6 +9,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import type { IdempotencyObject } from '../../src/hapax.ts'
 import { objectOf, send } from './client.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -79,7 +80,7 @@ describe('IdempotencyObject', () => {
     const origin = playSlowOrigin(created)
     const answers = Array.from({ length: 300 }, () => send({ key: 'crowd' }))
     await origin.asked()
-    await vi.waitUntil(async () => {
+    await until(async () => {
       const words = await Promise.all(
         answers.map((answer) => Promise.race([answer, Promise.resolve(null)])),
       )
@@ -245,9 +246,7 @@ describe('IdempotencyObject', () => {
     const retry = await send({ key: 'full-disk' })
     expect(retry.status).toBe(201)
     expect(origin.requests).toHaveLength(1)
-    await vi.waitUntil(async () =>
-      (await readStorage('full-disk'))['operation']?.includes('succeeded'),
-    )
+    await until(async () => (await readStorage('full-disk'))['operation']?.includes('succeeded'))
   })
 
   it('forwards nothing when the claim cannot be stored', async () => {

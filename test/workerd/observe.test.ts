@@ -18,6 +18,7 @@ import {
 import { type Asked, askerOf, refusal } from './ask.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 let log: MockInstance<typeof console.log>
 beforeEach(() => {
@@ -189,7 +190,7 @@ describe("a route with mode: 'observe'", () => {
     const origin = playSlowOrigin(() => new Response(`${origin.requests.length}`))
     const pay = payerOf(gatewayWith({ mode: 'observe' }))
     const both = [pay('twins'), pay('twins')]
-    await vi.waitUntil(() => origin.requests.length === 2)
+    await until(() => origin.requests.length === 2)
     origin.release()
     expect((await Promise.all(both)).map(({ status }) => status)).toEqual([200, 200])
     const foreseen = new Set(points().map((point) => point?.blobs?.[9]))
@@ -513,7 +514,7 @@ describe('sunset', () => {
     const origin = playSlowOrigin(() => new Response('ok'))
     const pay = payerOf(gatewayWith({ mode: 'observe', sunset }))
     const both = [pay('good'), pay('good')]
-    await vi.waitUntil(() => origin.requests.length === 2)
+    await until(() => origin.requests.length === 2)
     origin.release()
     const answers = [...(await Promise.all(both)), await pay('good')]
     expect(answers.map(toldBy)).toEqual([NOTHING, NOTHING, NOTHING])

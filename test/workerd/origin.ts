@@ -1,5 +1,7 @@
 import { vi } from 'vitest'
 
+import { until } from './until.ts'
+
 type Answer = (request: Request) => Response | Promise<Response>
 
 /** The origin is not ours, so it is played: every outbound `fetch` of Worker and objects comes here. */
@@ -27,7 +29,7 @@ export function playSlowOrigin(answer: Answer) {
   })
   return {
     ...origin,
-    asked: () => vi.waitUntil(() => origin.requests.length > 0),
+    asked: () => until(() => origin.requests.length > 0),
     release: () => released.resolve(),
   }
 }

@@ -26,6 +26,7 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 const HOOK = 'https://shop.test/hooks'
 const OTHER_HOOK = 'https://bank.test/hooks'
@@ -311,7 +312,7 @@ describe('events of an operation', () => {
     expect((await response).status).toBe(201)
     expect(await stored('no-event')).toMatchObject({ states: ['in_progress'], events: [] })
     await allowWrites('no-event')
-    await vi.waitUntil(async () => (await countOf('no-event')) > 0, { timeout: 5_000 })
+    await until(async () => (await countOf('no-event')) > 0)
     expect(await stored('no-event')).toMatchObject({ states: ['succeeded'], events: [{}] })
   })
 
@@ -325,7 +326,7 @@ describe('events of an operation', () => {
     expect((await response).status).toBe(201)
     expect(await stored('no-result')).toMatchObject({ states: ['in_progress'], events: [] })
     await allowWrites('no-result')
-    await vi.waitUntil(async () => (await countOf('no-result')) > 0, { timeout: 5_000 })
+    await until(async () => (await countOf('no-result')) > 0)
     expect(await stored('no-result')).toMatchObject({ states: ['succeeded'], events: [{}] })
   })
 })
@@ -344,7 +345,7 @@ describe('an unknown outcome', () => {
       { events: [{ on: ['unknown', 'succeeded'], to: webhook(HOOK) }] },
     )
     const response = send('lease')
-    await vi.waitUntil(() => runs === 1)
+    await until(() => runs === 1)
     pass(59_000)
     await ring('lease')
     expect(received).toHaveLength(0)
@@ -665,7 +666,7 @@ describe('a delivery that fails', () => {
     })
     await clientWith({ events: [onEnd(HOOK)] })('unmarked')
     const cut = ring('unmarked').catch(() => {})
-    await vi.waitUntil(() => received.length === 1)
+    await until(() => received.length === 1)
     await abortAllDurableObjects()
     await cut
     isStanding = false
@@ -868,7 +869,7 @@ describe('emit', () => {
     })
     const response = await send('breaks')
     await response.text().catch(() => {})
-    await vi.waitUntil(async () => (await stored('breaks')).states[0] === 'unknown')
+    await until(async () => (await stored('breaks')).states[0] === 'unknown')
     await ring('breaks')
     expect(received).toHaveLength(0)
   })
@@ -886,13 +887,13 @@ describe('emit', () => {
       { events: [{ on: 'succeeded', to: queue('OUTBOX') }] },
     )
     const response = send('emit-refused')
-    await vi.waitUntil(() => runs === 1)
+    await until(() => runs === 1)
     await refuseWrites('emit-refused', 'event', `instr(NEW.bytes, CAST('report.refused' AS BLOB))`)
     gate.resolve()
     expect((await response).status).toBe(200)
     expect(await stored('emit-refused')).toMatchObject({ states: ['in_progress'], events: [] })
     await allowWrites('emit-refused')
-    await vi.waitUntil(async () => (await countOf('emit-refused')) > 0, { timeout: 5_000 })
+    await until(async () => (await countOf('emit-refused')) > 0)
     expect(await stored('emit-refused')).toMatchObject({ states: ['succeeded'], events: [{}, {}] })
     expect(runs).toBe(1)
   })
@@ -1174,13 +1175,13 @@ describe('an operation that is erased while its event is on its way', () => {
     const send = clientWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
     await send('erased')
     const rung = ring('erased')
-    await vi.waitUntil(() => received.length === 1)
+    await until(() => received.length === 1)
     await (await objectOf('erased')).operate(await idOf('erased'), { kind: 'erase' })
     pass(1)
     await send('erased')
     gate.resolve()
     await rung
-    await vi.waitUntil(async () => {
+    await until(async () => {
       await ring('erased')
       return received.length === 2
     })
@@ -1199,7 +1200,7 @@ describe('an operation that is erased while its event is on its way', () => {
     const send = clientWith({ events: [{ on: 'succeeded', to: webhook(HOOK) }] })
     await send('erased-for-good')
     const rung = ring('erased-for-good')
-    await vi.waitUntil(() => received.length === 1)
+    await until(() => received.length === 1)
     await (
       await objectOf('erased-for-good')
     ).operate(await idOf('erased-for-good'), { kind: 'erase' })

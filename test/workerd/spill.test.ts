@@ -6,6 +6,7 @@ import { createGateway, credential, type PolicyOptions, protect } from '../../sr
 import { objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 afterEach(() => {
   vi.useRealTimers()
@@ -44,7 +45,7 @@ describe('snapshot.spill', () => {
       const send = clientWith(policy)
       const key = `spilled-${name.length}`
       const first = await textOf(await send(key, { env: secrets }))
-      await vi.waitUntil(async () => (await listKeys()).length === 3)
+      await until(async () => (await listKeys()).length === 3)
       const again = await send(key, { env: secrets })
       expect(word(again)).toBe('replayed')
       expect(await textOf(again)).toEqual(first)
@@ -54,7 +55,7 @@ describe('snapshot.spill', () => {
       vi.useFakeTimers({ toFake: ['Date'] })
       vi.setSystemTime(now + 25 * 3_600_000)
       await runDurableObjectAlarm(await objectOf(key))
-      await vi.waitUntil(async () => (await listKeys()).length === 0)
+      await until(async () => (await listKeys()).length === 0)
       expect(origin.requests).toHaveLength(1)
     },
   )
@@ -64,7 +65,7 @@ describe('snapshot.spill', () => {
     const send = clientWith({ limits: { response: 2.5 * MIB }, snapshot: { spill: MIB } })
     expect((await textOf(await send('over')))[0]).toBe(large.byteLength)
     expect((await send('over')).headers.get('Hapax-Error')).toBe('snapshot-too-large')
-    await vi.waitUntil(async () => (await listKeys()).length === 0)
+    await until(async () => (await listKeys()).length === 0)
   })
 
   it('is refused where the deployment has no bucket', async () => {

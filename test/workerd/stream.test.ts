@@ -4,6 +4,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { createGateway, credential, idempotent, type PolicyOptions } from '../../src/hapax.ts'
 import { objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
+import { until } from './until.ts'
 
 /**
  * A handler that answers with what the test writes, while it writes. What the origin streams is
@@ -73,7 +74,7 @@ describe('an answer that streams', () => {
     await first.body?.cancel()
     await write('whole')
     await end()
-    await vi.waitUntil(async () => word(await send('gone')) === 'replayed')
+    await until(async () => word(await send('gone')) === 'replayed')
     expect(await (await send('gone')).text()).toBe('half, whole')
   })
 
@@ -130,11 +131,11 @@ describe('an answer that streams', () => {
     })
     const send = clientOf(app, '/chat', { isWaiting: false })
     const first = send('late-stream')
-    await vi.waitUntil(() => runs === 1)
+    await until(() => runs === 1)
     vi.useFakeTimers({ toFake: ['Date'] })
     vi.setSystemTime(Date.now() + 600_001)
     const second = send('late-stream')
-    await vi.waitUntil(() => runs === 2)
+    await until(() => runs === 2)
     const waiting = send('late-stream')
     gates[0]?.resolve()
     expect(await (await first).text()).toBe('run 1')
