@@ -8,6 +8,8 @@ const inNode = (name: string) => ({
 export default defineConfig({
   test: {
     silent: 'passed-only',
+    // Vitest leaves one core to itself, which is half of a small machine.
+    maxWorkers: '100%',
     projects: [
       inNode('unit'),
       inNode('model'),
