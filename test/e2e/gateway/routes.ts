@@ -7,7 +7,11 @@ app.post('/hold/:point', protect({ unknown: 'hold' }))
 app.post('/probe/:point', protect({ unknown: probe('/status?key={key}') }))
 app.post('/resend/:point', protect({ unknown: 'resend' }))
 app.post('/durable/:point', protect({ unknown: 'resend', durable: true, snapshot: { seal: true } }))
-app.post('/asked/:point', protect({ unknown: probe('/status?key={key}') }))
+// Sealed, so that no alarm asks beside the retry: it would have to come with the client's key.
+app.post(
+  '/asked/:point',
+  protect({ unknown: probe('/status?key={key}'), snapshot: { seal: true } }),
+)
 
 // Between two calls: the first was not executed, the second is an hour away.
 const pausing = { attempts: 2, base: '60s', cap: '60s', deadline: '10m' } as const
