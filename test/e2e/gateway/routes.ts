@@ -7,7 +7,7 @@ app.post('/hold/:point', protect({ unknown: 'hold' }))
 app.post('/probe/:point', protect({ unknown: probe('/status?key={key}') }))
 app.post('/resend/:point', protect({ unknown: 'resend' }))
 app.post('/durable/:point', protect({ unknown: 'resend', durable: true, snapshot: { seal: true } }))
-// Sealed, so that no alarm asks beside the retry: it would have to come with the client's key.
+// Sealed, so that no alarm asks beside the retry: without the client's key it could not keep a result.
 app.post(
   '/asked/:point',
   protect({ unknown: probe('/status?key={key}'), snapshot: { seal: true } }),
