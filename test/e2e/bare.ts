@@ -1,0 +1,235 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+
+import workerd from 'workerd'
+import { unstable_readConfig as readConfig } from 'wrangler'
+
+import { send } from '../../demo/client.ts'
+import { freePort } from '../../demo/dev-server.ts'
+import type { Gateway, Origin } from './server.ts'
+
+const projectRoot = path.resolve(import.meta.dirname, '../..')
+const START_LIMIT_MS = 30_000
+const LOOK_MS = 20
+
+/** What a gateway's `wrangler.toml` says, as far as it matters here. */
+interface Project {
+  readonly compatibility_date: string
+  readonly compatibility_flags: readonly string[]
+  readonly vars: Readonly<Record<string, string>>
+  readonly durable_objects: {
+    readonly bindings: readonly { readonly name: string; readonly class_name: string }[]
+  }
+  readonly analytics_engine_datasets: readonly { readonly binding: string }[]
+  readonly ratelimits: readonly { readonly name: string; readonly simple: object }[]
+}
+
+/** What `startBareGateway` needs to know. */
+export interface BareOptions {
+  /** Sets `ORIGIN_URL`; not needed where `services` has `ORIGIN`. */
+  readonly origin?: Pick<Origin, 'url'>
+  readonly vars?: Readonly<Record<string, string>>
+  /** Workers behind service bindings, by the binding's name: the source of an ES module. */
+  readonly services?: Readonly<Record<string, string>>
+  /** Default: `wrangler.toml` of `test/e2e/gateway`. */
+  readonly config?: string
+}
+
+/**
+ * Starts the bundle that would be deployed in `workerd serve`, with nothing in front: what
+ * `wrangler dev` puts there tidies URLs and hosts, and translates encodings. State is on disk and
+ * survives `kill` and `restart`.
+ */
+export async function startBareGateway(options: BareOptions): Promise<Gateway> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'hapax-bare-'))
+  const port = await freePort()
+  const configuration = path.join(directory, 'workerd.capnp')
+  await writeProject(directory, configuration, port, options)
+  const url = `http://127.0.0.1:${port}`
+  let server = await serve(configuration, port)
+  return {
+    url,
+    send: (request) => send(url, request),
+    kill: () => server.kill(),
+    async restart() {
+      await server.kill()
+      server = await serve(configuration, port)
+    },
+    async stop() {
+      await server.kill()
+      rmSync(directory, { recursive: true, force: true })
+    },
+    log: () => server.log(),
+  }
+}
+
+interface Server {
+  readonly log: () => string
+  /** `kill -9`; resolves when it is gone. */
+  readonly kill: () => Promise<void>
+}
+
+async function serve(configuration: string, port: number): Promise<Server> {
+  // The binary itself and no launcher: what is killed is workerd.
+  const args = ['serve', '--experimental', configuration]
+  const child = spawn(workerd, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const output: string[] = []
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.setEncoding('utf8').on('data', (text: string) => output.push(text))
+  }
+  const log = () => output.join('')
+  const kill = () => killed(child)
+  // Whatever ends this process ends it as well.
+  const onExit = () => child.kill('SIGKILL')
+  process.once('exit', onExit)
+  child.once('close', () => process.off('exit', onExit))
+  try {
+    await answering(child, port)
+  } catch (cause) {
+    await kill()
+    throw new Error(`workerd did not start on ${port}. Its log:\n${log()}`, { cause })
+  }
+  return { log, kill }
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return
+  const closed = once(child, 'close')
+  child.kill('SIGKILL')
+  await closed
+}
+
+/** Waits until the gateway answers by itself, which leaves no trace at the origin. */
+async function answering(child: ChildProcess, port: number): Promise<void> {
+  const deadline = Date.now() + START_LIMIT_MS
+  for (;;) {
+    if (child.exitCode !== null) throw new Error(`workerd ended with ${child.exitCode}`)
+    try {
+      const answer = await fetch(`http://127.0.0.1:${port}/_hapax/problems`)
+      await answer.body?.cancel()
+      return
+    } catch (cause) {
+      if (Date.now() > deadline) throw new Error('workerd does not answer', { cause })
+      await sleep(LOOK_MS)
+    }
+  }
+}
+
+async function writeProject(
+  directory: string,
+  configuration: string,
+  port: number,
+  options: BareOptions,
+): Promise<void> {
+  const config = options.config ?? path.join(import.meta.dirname, 'gateway/wrangler.toml')
+  const project = readConfig({ config }) as Project
+  cpSync(await bundleOf(config), path.join(directory, 'worker.js'))
+  writeFileSync(path.join(directory, 'platform.js'), PLATFORM)
+  mkdirSync(path.join(directory, 'state'))
+  const services = Object.entries(options.services ?? {})
+  for (const [name, source] of services) writeFileSync(path.join(directory, `${name}.js`), source)
+  const { ORIGIN_URL: _, ...vars } = project.vars
+  const texts = {
+    ...vars,
+    ...(options.origin === undefined ? {} : { ORIGIN_URL: options.origin.url }),
+    ...options.vars,
+  }
+  const bindings = [
+    ...Object.entries(texts).map(([name, text]) => binding(name, `text = ${quote(text)}`)),
+    ...project.durable_objects.bindings.map(({ name, class_name }) =>
+      binding(name, `durableObjectNamespace = ${quote(class_name)}`),
+    ),
+    ...project.analytics_engine_datasets.map(({ binding: name }) => platform(name, 'Dataset')),
+    ...project.ratelimits.map(({ name, simple }) => platform(name, 'RateLimiter', simple)),
+    ...services.map(([name]) => binding(name, `service = ${quote(name)}`)),
+  ]
+  const namespaces = project.durable_objects.bindings.map(
+    ({ class_name }) =>
+      `(className = ${quote(class_name)}, uniqueKey = ${quote(class_name)}, enableSql = true)`,
+  )
+  writeFileSync(
+    configuration,
+    `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    (name = "gateway", worker = .gateway),
+    (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${quote(project.compatibility_date)})),
+    ${services.map(([name]) => `(name = ${quote(name)}, worker = (modules = [(name = "${name}.js", esModule = embed "${name}.js")], compatibilityDate = ${quote(project.compatibility_date)})),`).join('\n    ')}
+    (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
+    (name = "state", disk = (path = ${quote(path.join(directory, 'state'))}, writable = true)),
+  ],
+  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
+);
+const gateway :Workerd.Worker = (
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = ${quote(project.compatibility_date)},
+  compatibilityFlags = [${project.compatibility_flags.map(quote).join(', ')}],
+  bindings = [
+    ${bindings.join(',\n    ')}
+  ],
+  durableObjectNamespaces = [${namespaces.join(', ')}],
+  durableObjectStorage = (localDisk = "state"),
+);
+`,
+  )
+}
+
+const quote = (text: string) => JSON.stringify(text)
+const binding = (name: string, what: string) => `(name = ${quote(name)}, ${what})`
+const platform = (name: string, entrypoint: string, props: unknown = {}) =>
+  binding(
+    name,
+    `service = (name = "platform", entrypoint = ${quote(entrypoint)}, props = (json = ${quote(JSON.stringify(props))}))`,
+  )
+
+/** Stands for the two bindings that workerd alone does not have. */
+const PLATFORM = `
+import { WorkerEntrypoint } from 'cloudflare:workers'
+const counts = new Map()
+export class Dataset extends WorkerEntrypoint {
+  writeDataPoint() {}
+}
+export class RateLimiter extends WorkerEntrypoint {
+  limit({ key }) {
+    const { limit, period } = this.ctx.props
+    const now = Date.now()
+    const known = counts.get(key) ?? { count: 0, until: 0 }
+    const { count, until } = known.until > now ? known : { count: 0, until: now + period * 1000 }
+    counts.set(key, { count: count + 1, until })
+    return { success: count < limit }
+  }
+}
+export default { fetch: () => new Response(null, { status: 404 }) }
+`
+
+const bundles = new Map<string, Promise<string>>()
+
+/** The bundle that \`wrangler deploy\` would upload, made once. */
+function bundleOf(config: string): Promise<string> {
+  const made = bundles.get(config) ?? bundle(config)
+  bundles.set(config, made)
+  return made
+}
+
+async function bundle(config: string): Promise<string> {
+  const outdir = mkdtempSync(path.join(tmpdir(), 'hapax-bundle-'))
+  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
+  const wrangler = path.join(projectRoot, 'node_modules/wrangler/bin/wrangler.js')
+  const args = [wrangler, 'deploy', '--dry-run', `--config=${config}`, `--outdir=${outdir}`]
+  await promisify(execFile)(process.execPath, args, {
+    cwd: projectRoot,
+    env: {
+      ...process.env,
+      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
+      WRANGLER_HIDE_BANNER: 'true',
+      WRANGLER_LOG_PATH: path.join(outdir, 'logs'),
+      WRANGLER_SEND_METRICS: 'false',
+    },
+  })
+  return path.join(outdir, 'index.js')
+}
