@@ -44,6 +44,7 @@ export type Answer =
     }
   | {
       readonly kind: 'replayed'
+      readonly operation: string
       readonly response: WireResponse
       readonly outcome: 'succeeded' | 'failed'
       readonly fence: number

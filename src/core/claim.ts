@@ -50,7 +50,12 @@ export type ClaimDecision =
   | { readonly kind: 'in_flight'; readonly running: InProgressRecord | UnknownRecord }
   | { readonly kind: 'mismatch'; readonly known: OperationRecord }
   | { readonly kind: 'hold'; readonly record: UnknownRecord }
-  | { readonly kind: 'probe'; readonly record: UnknownRecord }
+  /** `recovery`: how the status resource is asked. */
+  | {
+      readonly kind: 'probe'
+      readonly record: UnknownRecord
+      readonly recovery: Extract<Recovery, { kind: 'probe' }>
+    }
   | { readonly kind: 'expired'; readonly known: OperationRecord }
 
 const FIRST_FENCE = 1
@@ -70,10 +75,11 @@ const MAX_ATTEMPTS_KEPT = 20
  * as a mismatch even while the first request is still running.
  */
 export function decideClaim(
-  record: OperationRecord | null,
+  known: OperationRecord | null,
   request: ClaimRequest,
   facts: ClaimFacts,
 ): ClaimDecision {
+  const record = known === null ? null : tighten(known, request.recovery)
   if (record === null || isForgotten(record, facts)) return execute(request, null, facts.now)
   if (record.state === 'expired' || isExpired(record, facts)) {
     return { kind: 'expired', known: record }
@@ -151,9 +157,33 @@ function toDoubtful(attempt: Attempt, now: number): Attempt {
 
 const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
+/** Does what the safer of two policies says: the record's own, or that of the request's route. */
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {
-  const { kind } = request.recovery
-  return kind === 'resend' ? execute(request, record, now) : { kind, record }
+  const { recovery: own } = record
+  const { recovery: asked } = request
+  // What is held may be asked about: nothing is executed on anybody's word but the origin's.
+  if (asked.kind === 'probe') return { kind: 'probe', record, recovery: asked }
+  if (asked.kind === 'hold' || own.kind === 'hold') return { kind: 'hold', record }
+  return own.kind === 'probe'
+    ? { kind: 'probe', record, recovery: own }
+    : execute(request, record, now)
+}
+
+/**
+ * Makes the recovery of an operation as safe as its route is by now, and never less safe than it
+ * was: what is no longer sent again is remembered until its outcome is known.
+ */
+export function tighten<record extends OperationRecord>(record: record, asked: Recovery): record {
+  const { recovery: own, state } = record
+  const isOpen = state === 'in_progress' || state === 'unknown'
+  const isLooser = own.kind === 'resend' || (own.kind === 'probe' && asked.kind === 'hold')
+  if (!isOpen || !isLooser || asked.kind === 'resend') return record
+  // Whether the request is stored was settled with its claim.
+  const { bounds, rules, isDurable } = own
+  const kept = { bounds, rules, isDurable }
+  const recovery: Recovery =
+    asked.kind === 'probe' ? { ...asked, ...kept } : { kind: 'hold', ...kept }
+  return state === 'unknown' ? { ...record, recovery, expiresAt: null } : { ...record, recovery }
 }
 
 function execute(

@@ -25,14 +25,14 @@ export function answerResolution(
   record: UnknownRecord,
   caller: Caller,
 ): Answer {
-  const { fence, reason, reauthorizePath } = record
+  const { operation, fence, reason, reauthorizePath } = record
   if (resolution.kind !== 'settled') return { kind: 'held', fence, reason, policy: 'probe' }
   const { landing } = resolution
   const joined = answerJoined(landing.end, record, NO_TIME, caller)
   if (joined.kind !== 'joined') return joined
   const outcome = landing.outcome === 'failed' ? 'failed' : 'succeeded'
   const { response } = joined
-  return { kind: 'replayed', response, outcome, fence, reauthorizePath, ageMs: 0 }
+  return { kind: 'replayed', operation, response, outcome, fence, reauthorizePath, ageMs: 0 }
 }
 
 /** Answers a request that has waited for the call of another. */

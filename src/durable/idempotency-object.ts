@@ -83,7 +83,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       return this.#orAccept(this.#keepAlive(this.#runs.run(claim, plan)), request, caller)
     }
     if (decision.kind === 'probe') {
-      const work = this.#keepAlive(this.#executeUnlessDone(call, stored, decision.record))
+      const work = this.#keepAlive(this.#executeUnlessDone(call, stored, decision))
       return this.#orAccept(work, request, caller)
     }
     return this.#answer(decision, request.operationId, caller)
@@ -98,7 +98,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       return this.#grant(toRef(request.operationId, decision.record), decision.record)
     }
     if (decision.kind === 'probe') {
-      return this.#keepAlive(this.#grantUnlessDone(request, caller, decision.record))
+      return this.#keepAlive(this.#grantUnlessDone(request, caller, decision))
     }
     return this.#answer(decision, request.operationId, caller)
   }
@@ -200,20 +200,20 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   async #executeUnlessDone(
     { claim: request, caller, plan }: ExecuteCall,
     stored: Uint8Array | null,
-    record: UnknownRecord,
+    doubt: Doubt,
   ): Promise<Answer> {
     const refuse = () => this.#refuseCall(caller, plan.retry)
-    const claim = await this.#claimUnlessDone({ request, stored, caller, refuse }, record)
+    const claim = await this.#claimUnlessDone({ request, stored, caller, refuse }, doubt)
     return 'kind' in claim ? claim : this.#runs.run(claim, plan)
   }
 
   async #grantUnlessDone(
     request: ClaimRequest,
     caller: Caller,
-    record: UnknownRecord,
+    doubt: Doubt,
   ): Promise<ClaimAnswer> {
     const refuse = () => (isTooLate(caller) ? TOO_LATE : null)
-    const claim = await this.#claimUnlessDone({ request, stored: null, caller, refuse }, record)
+    const claim = await this.#claimUnlessDone({ request, stored: null, caller, refuse }, doubt)
     if ('kind' in claim) return claim
     this.#flights.takeOff(claim, toOwner(request, Date.now()))
     return { kind: 'granted', claim }
@@ -222,11 +222,11 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   /** Asks the origin first, and claims the operation when it was not executed. */
   async #claimUnlessDone(
     { request, stored, caller, refuse }: Reclaim,
-    record: UnknownRecord,
+    { record, recovery }: Doubt,
   ): Promise<ClaimRef | Answer> {
     const known = toRef(request.operationId, record)
     const resolution = await this.#runs.resolve(known, record, {
-      recovery: request.recovery,
+      recovery,
       headers: caller.probeHeaders,
       sealKey: caller.sealKeys[0] ?? null,
     })
@@ -359,7 +359,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   async #replay(operationId: string, settled: SettledRecord, caller: Caller): Promise<Answer> {
-    const { snapshot: stored, fence, state, settledAt, reauthorizePath } = settled
+    const { snapshot: stored, operation, fence, state, settledAt, reauthorizePath } = settled
     if (stored.body === 'omitted') {
       const originStatus = isSealed(stored) ? {} : { originStatus: stored.status }
       return { kind: 'too_large', fence, timing: NO_TIME, ...originStatus }
@@ -375,7 +375,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const body = head.body === 'none' ? null : await toWireBody(head.bodyBytes, read)
     const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
     const ageMs = Date.now() - settledAt
-    return { kind: 'replayed', response, outcome: state, fence, reauthorizePath, ageMs }
+    const replayed = { kind: 'replayed', operation, response, outcome: state, fence } as const
+    return { ...replayed, reauthorizePath, ageMs }
   }
 
   async #join(operationId: string, running: OperationRecord, caller: Caller): Promise<Answer> {
@@ -394,6 +395,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return answerJoined(end, running, timing, caller)
   }
 }
+
+/** An unknown outcome, and how the origin is asked about it. */
+type Doubt = Extract<ClaimDecision, { readonly kind: 'probe' }>
 
 /** A claim that is made again where nothing was executed, unless something speaks against the call. */
 interface Reclaim {

@@ -1,3 +1,4 @@
+import { deployedPolicies } from '../config/deployed-policies.ts'
 import type { SettleResult } from '../core/answer.ts'
 import { concat } from '../core/body.ts'
 import {
@@ -9,6 +10,7 @@ import {
   decideClaim,
   isUnexecuted,
   type NextClaim,
+  tighten,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
 import { DELIVERY_RETRY, rulesFor, toStateEvent } from '../core/event.ts'
@@ -296,7 +298,8 @@ export class Ledger {
     return decideClaim(this.#store.read(id), request, { now, isRunning: this.#isRunning(id) })
   }
 
-  #tidyOne(id: string, record: OperationRecord, now: number): Recoverable | null {
+  #tidyOne(id: string, known: OperationRecord, now: number): Recoverable | null {
+    const record = asDeployed(known)
     const decision = decideAlarm(record, { now, isRunning: this.#isRunning(id) })
     switch (decision.kind) {
       case 'keep':
@@ -459,6 +462,21 @@ export class Ledger {
     this.#alarmAt = null
     void this.#store.deleteAll()
   }
+}
+
+/**
+ * A record under the policy that its route has by now, where that is the stricter one: without a
+ * request nothing is sent again, or forgotten, that the route would hold.
+ */
+function asDeployed(record: OperationRecord): OperationRecord {
+  const words = deployedPolicies(record.operation).map(({ unknown }) => unknown)
+  // Of an operation with several routes the loosest counts here: the record may be of that one.
+  const isResent = words.length === 0 || words.includes('resend')
+  // What was only observed is never sent to anybody.
+  if (isResent || record.events === null) return record
+  // Where the route asks by now, the next request does.
+  const isAsked = record.recovery.kind === 'probe' && words.some((word) => word !== 'hold')
+  return isAsked ? record : tighten(record, { kind: 'hold' })
 }
 
 /** Whether a claim was granted before and its answer was lost on the way: all of it is stored. */

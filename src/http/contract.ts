@@ -1,5 +1,4 @@
-import type { Context, Handler } from 'hono'
-import { findTargetHandler } from 'hono/utils/handler'
+import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import type { Contract, ContractOperation } from '../core/contract.ts'
@@ -7,20 +6,14 @@ import { FINGERPRINT_VERSION } from '../core/fingerprint/fingerprint.ts'
 import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
 import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { guardingOf } from './route-policy.ts'
-
-interface Route {
-  readonly method: string
-  readonly path: string
-  readonly handler: object
-}
+import { type GuardedRoute, guardedRoutes, type Route } from './route-policy.ts'
 
 /** How long a machine may remember the contract: about as long as a deploy takes to reach everybody. */
 const CACHE_SECONDS = 60
 
 /** Says what a deployment promises about its routes, as far as they are guarded. */
 export function contractOf(routes: readonly Route[]): Contract {
-  return { version: 1, operations: routes.flatMap(toOperation) }
+  return { version: 1, operations: guardedRoutes(routes).flatMap(toOperation) }
 }
 
 /** Answers with the contract, or with what is made of it; it is public. */
@@ -30,11 +23,7 @@ export function serveContract(c: Context<GatewayEnv>, document: object): Respons
   return c.json(document)
 }
 
-function toOperation({ method, path, handler }: Route): readonly ContractOperation[] {
-  // An app inside the app that handles its own errors wraps its handlers.
-  const guarding = guardingOf(findTargetHandler(handler as Handler))
-  if (guarding === undefined) return []
-  const { policy, place } = guarding
+function toOperation({ method, path, policy, place }: GuardedRoute): readonly ContractOperation[] {
   const { preset, mode, key, keyFormat, fingerprint, limits, unknown } = policy
   if (mode === 'off') return []
   const { ignore, dates, headers, query } = fingerprint

@@ -1,10 +1,11 @@
 import type { Hono } from 'hono'
 
+import { deployPolicies } from '../config/deployed-policies.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import type { QueueHandler } from '../queue/consume.ts'
 import { attachConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { checkPolicies } from './route-policy.ts'
+import { checkPolicies, guardedRoutes } from './route-policy.ts'
 
 /** What a Worker does besides answering requests. */
 export interface WorkerOptions {
@@ -23,6 +24,7 @@ export function createWorker(
   { queue }: WorkerOptions = {},
 ): ExportedHandler<HapaxEnv> {
   checkPolicies(app.routes)
+  deployPolicies(guardedRoutes(app.routes))
   const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
   attachConsumers(app, consumerOf)
   return {

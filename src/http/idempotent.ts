@@ -131,7 +131,8 @@ async function run(
   const request = { ...claim, recovery, reauthorizePath, isAccepted: false, leaseMs: policy.lease }
   const answer = await ask((object) => object.claim(request, caller))
   if (answer.kind !== 'granted') {
-    return explain(c, policy, admitted, await reauthorize(c, answer, headers))
+    const allowed = await reauthorize(c, answer, headers, reauthorizePath)
+    return explain(c, policy, admitted, allowed)
   }
 
   const startedAt = Date.now()

@@ -1,7 +1,9 @@
 import { type Context, Hono } from 'hono'
 import { streamSSE } from 'hono/streaming'
 
+import { deployedPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy } from '../config/policy.ts'
+import type { Answer } from '../core/answer.ts'
 import { toOriginHeaders } from '../core/headers.ts'
 import { parseKey } from '../core/key.ts'
 import type { OperationView } from '../core/operation-view.ts'
@@ -13,6 +15,7 @@ import { expose, respond } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
 import { askObject } from './object.ts'
+import { reauthorizePathOf } from './plan.ts'
 import { problemResponse } from './problem-response.ts'
 import { reauthorize } from './reauthorize.ts'
 import { misconfigured, operationPath, tenantMissing, toVerdict } from './verdict.ts'
@@ -104,8 +107,17 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
   }
   const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
   if (answer === null) return notFound(c)
+  const policy = policyOf(answer)
   const headers = toOriginHeaders(c.req.raw.headers)
-  return respond(c, toVerdict(await reauthorize(c, answer, headers), defaultPolicy()))
+  const allowed = await reauthorize(c, answer, headers, reauthorizePathOf(policy, asked))
+  return respond(c, toVerdict(allowed, policy))
+}
+
+/** The policy that the operation has by now, where it is still there; problems are told in its words. */
+function policyOf(answer: Answer): Policy {
+  const known = answer.kind === 'replayed' ? deployedPolicies(answer.operation) : []
+  const asking = known.find(({ reauthorize: path }) => path !== undefined)
+  return asking ?? known[0] ?? defaultPolicy()
 }
 
 /** The client's key, where it brings it: it opens a sealed response. */
@@ -158,7 +170,6 @@ function acceptedTypes(c: Context<GatewayEnv>): string[] {
   return ranges.map((range) => range.split(';', 1)[0]?.trim() ?? '')
 }
 
-/** The route of an operation is not known here; its problems are told in the words of the default. */
 function defaultPolicy(): Policy {
   const parsed = parsePolicy({})
   if (!parsed.ok) throw new Error('The default policy is valid.')

@@ -48,7 +48,7 @@ export function recoveryOf(
 /** Path at the origin that is asked before a result of the operation is given out, if any. */
 export function reauthorizePathOf(
   { reauthorize }: Policy,
-  { operationId: id, tenant }: Admitted['claim'],
+  { operationId: id, tenant }: Pick<Admitted['claim'], 'operationId' | 'tenant'>,
 ): string | null {
   return reauthorize === undefined ? null : expandPath(reauthorize, { key: id, tenant, id })
 }

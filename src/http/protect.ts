@@ -41,7 +41,8 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
           const call = await toExecuteCall(c, policy, admitted)
           const { operationId } = admitted.claim
           const answer = await askObject(c, operationId, (object) => object.execute(call))
-          const allowed = await reauthorize(c, answer, call.plan.request.headers)
+          const { headers } = call.plan.request
+          const allowed = await reauthorize(c, answer, headers, call.claim.reauthorizePath)
           return explain(c, policy, admitted, allowed)
         },
       })

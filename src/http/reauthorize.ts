@@ -14,14 +14,17 @@ const BOUNDS = { timeoutMs: 10_000, limitBytes: 1_048_576 }
  * request has made. Only 2xx lets it pass; a refusal is passed on instead of the result.
  *
  * @param headers What the origin gets of the caller's headers.
+ * @param routePath Path that the route has it asked at by now, or `null`: then the record's own counts.
  */
 export async function reauthorize(
   c: Context<GatewayEnv>,
   answer: Answer,
   headers: readonly HeaderField[],
+  routePath: string | null,
 ): Promise<Answer> {
   if (answer.kind !== 'replayed' && answer.kind !== 'joined') return answer
-  const { reauthorizePath: path, fence } = answer
+  const { fence } = answer
+  const path = routePath ?? answer.reauthorizePath
   if (path === null) return answer
   const request = { method: 'GET', path, headers: toProbeHeaders(headers), body: null }
   const reply = await callOrigin(requireOrigin(c.env), request, BOUNDS)

@@ -1,5 +1,6 @@
-import type { Context } from 'hono'
+import type { Context, Handler } from 'hono'
 import { routePath } from 'hono/route'
+import { findTargetHandler } from 'hono/utils/handler'
 
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -14,11 +15,6 @@ interface Guarding {
 }
 
 const guardings = new WeakMap<object, Guarding>()
-
-/** What a handler guards its route with, if it does. */
-export function guardingOf(handler: object): Guarding | undefined {
-  return guardings.get(handler)
-}
 
 /** Wrong fields of policies, by the handler that was made with them. */
 const faultsByHandler = new Map<object, readonly string[]>()
@@ -45,10 +41,30 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   return faulty
 }
 
+/** A route of an app. */
+export interface Route {
+  readonly method: string
+  readonly path: string
+  readonly handler: object
+}
+
+/** A route that is guarded, and with what. */
+export interface GuardedRoute extends Guarding {
+  readonly method: string
+  readonly path: string
+}
+
+/** Every route of an app that is guarded. */
+export function guardedRoutes(routes: readonly Route[]): GuardedRoute[] {
+  return routes.flatMap(({ method, path, handler }) => {
+    // An app inside the app that handles its own errors wraps its handlers.
+    const guarding = guardings.get(findTargetHandler(handler as Handler))
+    return guarding === undefined ? [] : [{ method, path, ...guarding }]
+  })
+}
+
 /** @throws {Error} Naming every route with a bad policy, and every wrong field of it. */
-export function checkPolicies(
-  routes: readonly { readonly method: string; readonly path: string; readonly handler: object }[],
-): void {
+export function checkPolicies(routes: readonly Route[]): void {
   const faults = routes.flatMap(({ method, path, handler }) => {
     const wrong = faultsByHandler.get(handler)
     if (wrong !== undefined) return [toMessage(`${method} ${path}`, wrong)]

@@ -1,6 +1,7 @@
 import type { Handler, Hono } from 'hono'
 import * as z from 'zod/mini'
 
+import { deployPolicies } from '../config/deployed-policies.ts'
 import { duration, parsePolicy, type PolicyOptions, toLine, wholeNumber } from '../config/policy.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
@@ -10,6 +11,7 @@ import { type GatewayEnv, MESSAGE } from '../http/gateway-env.ts'
 import { createGateway } from '../http/gateway.ts'
 import { idempotent } from '../http/idempotent.ts'
 import { protect } from '../http/protect.ts'
+import { guardedRoutes } from '../http/route-policy.ts'
 import type { Forwarding, MessageHandler } from './handler.ts'
 import {
   attribute,
@@ -234,6 +236,7 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
+  deployPolicies(guardedRoutes(app.routes))
   return { app, isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, method, path, payload, keys }
 }
 

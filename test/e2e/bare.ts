@@ -40,12 +40,18 @@ export interface BareOptions {
   readonly config?: string
 }
 
+/** A gateway in bare workerd. */
+export interface BareGateway extends Gateway {
+  /** Kills it and starts it again on the same state, with other variables. */
+  redeploy(vars: Readonly<Record<string, string>>): Promise<void>
+}
+
 /**
  * Starts the bundle that would be deployed in `workerd serve`, with nothing in front: what
  * `wrangler dev` puts there tidies URLs and hosts, and translates encodings. State is on disk and
  * survives `kill` and `restart`.
  */
-export async function startBareGateway(options: BareOptions): Promise<Gateway> {
+export async function startBareGateway(options: BareOptions): Promise<BareGateway> {
   const directory = mkdtempSync(path.join(tmpdir(), 'hapax-bare-'))
   const port = await freePort()
   const configuration = path.join(directory, 'workerd.capnp')
@@ -58,6 +64,12 @@ export async function startBareGateway(options: BareOptions): Promise<Gateway> {
     kill: () => server.kill(),
     async restart() {
       await server.kill()
+      server = await serve(configuration, port)
+    },
+    async redeploy(vars) {
+      await server.kill()
+      const deployed = { ...options, vars: { ...options.vars, ...vars } }
+      await writeProject(directory, configuration, port, deployed)
       server = await serve(configuration, port)
     },
     async stop() {
@@ -130,7 +142,7 @@ async function writeProject(
   const project = readConfig({ config }) as Project
   cpSync(await bundleOf(config), path.join(directory, 'worker.js'))
   writeFileSync(path.join(directory, 'platform.js'), PLATFORM)
-  mkdirSync(path.join(directory, 'state'))
+  mkdirSync(path.join(directory, 'state'), { recursive: true })
   const services = Object.entries(options.services ?? {})
   for (const [name, source] of services) writeFileSync(path.join(directory, `${name}.js`), source)
   const { ORIGIN_URL: _, ...vars } = project.vars

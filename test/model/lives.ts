@@ -11,10 +11,14 @@ import { type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
  */
 type Standing = 'new' | 'running' | 'lost' | 'unexecuted' | 'unknown' | 'settled' | 'expired'
 
+type Policy = Asking['unknown']
+
 /** A key from its first claim until it is freed or forgotten. */
 export interface Life {
-  /** The request whose claim it was last, and with it the policy. */
+  /** The request whose claim it was last. */
   asking: Asking
+  /** Its policy, or a safer one under which the operation was asked for since. */
+  policy: Policy
   /** Calls in the order in which they were made, with what their makers were told. */
   readonly told: Map<string, Outcome | 'nothing'>
   /** When each of them ended: when that was told, or it was found out that nobody will tell. */
@@ -37,8 +41,10 @@ export interface Moment {
   readonly standing: Standing
   /** `null` where the key has never been claimed. */
   readonly life: Life | null
-  /** The policy of that life's last claim, as it was then. */
+  /** The request of that life's last claim, as it was then. */
   readonly asking: Asking | null
+  /** The policy that counted for that life then. */
+  readonly policy: Policy | null
   /** What the maker of the last call was told by then. */
   readonly lastTold: Outcome | 'nothing'
   /** Whether the happening is about the last call of that life. */
@@ -83,9 +89,9 @@ class Reader {
     const [last = null, lastTold = 'nothing'] = told.at(-1) ?? []
     const moment: Moment = {
       happening,
-      standing: this.#standingAt(happening.at),
+      standing: this.#standingAt(happening),
       life,
-      asking: life?.asking ?? null,
+      ...asIs(life),
       lastTold,
       isOfLastClaim: 'call' in happening && happening.call === last,
       isAsked: this.#askedAbout !== null,
@@ -96,17 +102,21 @@ class Reader {
     return moment
   }
 
-  #standingAt(now: number): Standing {
+  #standingAt(happening: Happening): Standing {
     const life = this.lives.at(-1)
+    const { at: now } = happening
     if (life === undefined || this.#phase === 'new') return 'new'
-    if (this.#phase !== 'claimed') return this.#memoryAt(now, life, this.#phase)
+    // What a stricter route asks for is as it would have been under that route.
+    const isAsked = happening.kind === 'asked'
+    const policy = isAsked ? saferOf(life.policy, happening.asking.unknown) : life.policy
+    if (this.#phase !== 'claimed') return this.#memoryAt(now, { ...life, policy }, this.#phase)
     if (now < this.#leaseUntil) return 'running'
     return isUnexecuted(life) ? 'unexecuted' : 'lost'
   }
 
   #memoryAt(now: number, life: Life, phase: 'unknown' | 'settled'): Standing {
     const { asking } = life
-    const isKept = asking.unknown !== 'resend' || this.#askedAbout !== null
+    const isKept = life.policy !== 'resend' || this.#askedAbout !== null
     const expiresAt = this.#since + this.#retentionMs
     if (now < expiresAt || (phase === 'unknown' && isKept)) {
       const isFree = phase === 'unknown' && this.#askedAbout === null && isUnexecuted(life)
@@ -149,12 +159,19 @@ class Reader {
     }
   }
 
-  #asked({ at, decision }: HappeningOf<'asked'>, moment: Moment): void {
-    const { standing, isOfLastClaim } = moment
+  #asked({ at, decision, asking }: HappeningOf<'asked'>, moment: Moment): void {
+    const { standing, isOfLastClaim, life } = moment
     const isNoticed = decision === 'hold' || decision === 'probe'
+    if (isNoticed && life !== null) this.#tighten(life, asking.unknown)
     if (standing === 'lost' && isNoticed) this.#becomeUnknown(at)
     // It is sent again, which a Worker that asks for the claim that it holds does not do.
     if (standing === 'lost' && decision === 'execute' && !isOfLastClaim) this.#endLost(at)
+  }
+
+  #tighten(life: Life, policy: Policy): void {
+    life.policy = saferOf(life.policy, policy)
+    // What is held is not sent again, whatever turns out later.
+    if (life.policy === 'hold' && !isUnexecuted(life)) life.isStored = false
   }
 
   /** The flight that others wait for is that of the claim, whoever ends it. */
@@ -184,6 +201,7 @@ class Reader {
     const nothing = { executions: [], resendCount: 0, result: null }
     this.lives.push({
       asking,
+      policy: asking.unknown,
       isStored: isDurable(asking),
       told: new Map(),
       endedAt: new Map(),
@@ -195,6 +213,7 @@ class Reader {
   #sendAgain(life: Life, { reason, asking }: HappeningOf<'sent'>): void {
     if (reason === 'request' || reason === 'probe') {
       life.asking = asking
+      life.policy = asking.unknown
       life.isStored = isDurable(asking)
     }
     if (reason === 'probe' || reason === 'alarm-probe') {
@@ -230,6 +249,9 @@ class Reader {
   }
 
   #alarmed({ at, after }: HappeningOf<'alarmed'>, standing: Standing): void {
+    // What an alarm has forgotten or buried, no stricter route brings back.
+    if (standing === 'new') this.#phase = 'new'
+    if (after === 'expired') this.#phase = 'settled'
     if (standing !== 'lost' && standing !== 'unexecuted') return
     if (after === 'unknown') this.#becomeUnknown(at)
     if (after === 'nothing') this.#phase = 'new'
@@ -242,8 +264,7 @@ class Reader {
     if (life === undefined) return
     const doubt = [...life.told].find(([, outcome]) => outcome !== 'not_executed')
     this.#phase = 'unknown'
-    // What is held is not sent again, whatever turns out later.
-    if (life.asking.unknown === 'hold' && doubt !== undefined) life.isStored = false
+    this.#tighten(life, life.policy)
     this.#since = (doubt && life.endedAt.get(doubt[0])) ?? at
     this.#retentionMs = life.asking.retentionMs
   }
@@ -276,6 +297,19 @@ function tell(life: Life | undefined, { at, call, outcome }: Telling): void {
 const isUnexecuted = ({ told }: Life) =>
   [...told.values()].every((outcome) => outcome === 'not_executed')
 
+/** What the next happening may change. */
+const asIs = (life: Life | null) => ({
+  asking: life?.asking ?? null,
+  policy: life?.policy ?? null,
+})
+
 const isDriven = (life: Life | null) => life !== null && life.isAccepted && life.isStored
+
+/** Nobody executes, before the origin is asked, before it is sent again. */
+const BY_SAFETY: readonly Policy[] = ['hold', 'probe', 'resend']
+
+/** Of an operation's policy and that of a later request the safer one. */
+const saferOf = (known: Policy, asked: Policy): Policy =>
+  BY_SAFETY.indexOf(asked) < BY_SAFETY.indexOf(known) ? asked : known
 
 const claimOf = (call: string) => call.slice(0, call.indexOf('/'))

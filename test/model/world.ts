@@ -315,8 +315,8 @@ export class World {
         )
         break
       case 'probe': {
-        const { record } = decision
-        this.#probe(toRef(OPERATION_ID, record), request.recovery, { asking, claimId })
+        const { record, recovery } = decision
+        this.#probe(toRef(OPERATION_ID, record), recovery, { asking, claimId })
         break
       }
       case 'replay':

@@ -1,3 +1,5 @@
+import { env } from 'cloudflare:workers'
+
 import { createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
 
 export const app = createGateway({ tenant: credential('Authorization') })
@@ -39,3 +41,12 @@ app.post('/impatient/chat/completions', protect({ wait: 0 }))
 // MCP servers: one whose tools may be called without a key, one whose tools may not.
 app.post('/mcp', protect({ key: mcp(), required: false }))
 app.post('/mcp/keyed', protect({ key: mcp() }))
+
+// A deployment that has become stricter than the one before it.
+const isStrict = Reflect.has(env, 'STRICT')
+const looser = { unknown: 'resend', durable: true } as const
+app.post('/redeployed/:case', protect(isStrict ? {} : looser))
+app.post(
+  '/redeployed-short/:case',
+  protect({ retention: '4s', unknown: isStrict ? 'hold' : 'resend' }),
+)

@@ -11,6 +11,7 @@ import {
   isForgotten,
   isNew,
   isUnexecuted,
+  tighten,
   toTombstone,
   toUnknown,
 } from '../../../src/core/claim.ts'
@@ -133,10 +134,16 @@ describe('decideClaim', () => {
       expected: { kind: 'hold', record: unknownOf() },
     },
     {
-      when: 'it was to be sent again for as long as its retention',
+      when: 'it was to be sent again for as long as its retention, and is held by now',
       record: unknownOf({ recovery: resendOf(), expiresAt: 1_000 }),
       facts: factsOf({ now: 1_000 }),
-      expected: { kind: 'execute', record: { fence: 1, createdAt: 1_000 } },
+      expected: { kind: 'hold', record: { fence: 1, recovery: { kind: 'hold' }, expiresAt: null } },
+    },
+    {
+      when: 'it was to be refused after its retention, and is held by now',
+      record: unknownOf({ recovery: resendOf(), expiresAt: 400, tombstoneMs: 2_000 }),
+      facts: factsOf(),
+      expected: { kind: 'hold', record: { expiresAt: null } },
     },
     {
       when: 'the origin is asked about it right now',
@@ -211,9 +218,10 @@ describe('decideClaim', () => {
   })
 
   it.each([
-    { name: 'an unknown outcome', record: unknownOf({ fence: 3, createdAt: 7 }) },
-    { name: 'a claim whose owner is lost', record: runningOf({ fence: 3, createdAt: 7 }) },
-  ])('executes $name again under resend, as the next attempt', ({ record }) => {
+    { name: 'an unknown outcome', known: unknownOf({ fence: 3, createdAt: 7 }) },
+    { name: 'a claim whose owner is lost', known: runningOf({ fence: 3, createdAt: 7 }) },
+  ])('executes $name again under resend, as the next attempt', ({ known }) => {
+    const record = { ...known, recovery: resendOf() }
     const decision = decideClaim(record, requestOf({ recovery: resendOf() }), factsOf())
     expect(decision).toMatchObject({
       kind: 'execute',
@@ -319,13 +327,66 @@ describe('decideClaim', () => {
   })
 
   it.each([
+    { was: 'held', now: 'held', before: HOLD, recovery: HOLD, kind: 'hold' },
     { was: 'held', now: 'asked about', before: HOLD, recovery: probeOf(), kind: 'probe' },
+    { was: 'held', now: 'sent again', before: HOLD, recovery: resendOf(), kind: 'hold' },
     { was: 'asked about', now: 'held', before: probeOf(), recovery: HOLD, kind: 'hold' },
-    { was: 'held', now: 'sent again', before: HOLD, recovery: resendOf(), kind: 'execute' },
-  ])('obeys the policy of the request, where it was $was and is $now', (policy) => {
+    {
+      was: 'asked about',
+      now: 'sent again',
+      before: probeOf(),
+      recovery: resendOf(),
+      kind: 'probe',
+    },
+    { was: 'sent again', now: 'held', before: resendOf(), recovery: HOLD, kind: 'hold' },
+    {
+      was: 'sent again',
+      now: 'asked about',
+      before: resendOf(),
+      recovery: probeOf(),
+      kind: 'probe',
+    },
+    {
+      was: 'sent again',
+      now: 'sent again',
+      before: resendOf(),
+      recovery: resendOf(),
+      kind: 'execute',
+    },
+  ])('obeys the safer policy, where it was $was and is $now', (policy) => {
     const request = requestOf({ recovery: policy.recovery })
-    const decision = decideClaim(unknownOf({ recovery: policy.before }), request, factsOf())
-    expect(decision.kind).toBe(policy.kind)
+    for (const known of [unknownOf(), runningOf()]) {
+      const decision = decideClaim({ ...known, recovery: policy.before }, request, factsOf())
+      expect(decision.kind).toBe(policy.kind)
+    }
+  })
+
+  it.each([
+    {
+      name: 'the route',
+      before: resendOf(),
+      recovery: { ...probeOf(), path: '/now' },
+      path: '/now',
+    },
+    {
+      name: 'the route, though the operation has one',
+      before: { ...probeOf(), path: '/then' },
+      recovery: { ...probeOf(), path: '/now' },
+      path: '/now',
+    },
+    {
+      name: 'the operation',
+      before: { ...probeOf(), path: '/then' },
+      recovery: resendOf(),
+      path: '/then',
+    },
+  ])('asks the status resource of $name', ({ before, recovery, path }) => {
+    const decision = decideClaim(
+      unknownOf({ recovery: before }),
+      requestOf({ recovery }),
+      factsOf(),
+    )
+    expect(decision).toMatchObject({ kind: 'probe', recovery: { path } })
   })
 })
 
@@ -752,5 +813,61 @@ describe('toTombstone', () => {
     { name: 'an unknown outcome', record: unknownOf({ tombstoneMs: 2_000, expiresAt: 1_000 }) },
   ])('leaves of $name what refuses a late retry, and no snapshot', ({ record }) => {
     expect(toTombstone(record)).toEqual(tombstoneOf())
+  })
+})
+
+describe('tighten', () => {
+  const durable = resendOf({ isDurable: true })
+
+  it.each([
+    { name: 'holds what was sent again', own: resendOf(), asked: HOLD, expected: 'hold' },
+    { name: 'holds what was asked about', own: probeOf(), asked: HOLD, expected: 'hold' },
+    {
+      name: 'asks about what was sent again',
+      own: resendOf(),
+      asked: probeOf(),
+      expected: 'probe',
+    },
+    {
+      name: 'leaves held what could be asked about',
+      own: HOLD,
+      asked: probeOf(),
+      expected: 'hold',
+    },
+    {
+      name: 'leaves held what could be sent again',
+      own: HOLD,
+      asked: resendOf(),
+      expected: 'hold',
+    },
+    {
+      name: 'still asks about what could be sent again',
+      own: probeOf(),
+      asked: resendOf(),
+      expected: 'probe',
+    },
+  ])('$name', ({ own, asked, expected }) => {
+    expect(tighten(unknownOf({ recovery: own }), asked).recovery.kind).toBe(expected)
+    expect(tighten(runningOf({ recovery: own }), asked).recovery.kind).toBe(expected)
+  })
+
+  it.each([
+    { name: 'held', asked: HOLD },
+    { name: 'asked about', asked: probeOf() },
+  ])('remembers until it is resolved what is $name by now', ({ asked }) => {
+    const record = unknownOf({ recovery: resendOf(), expiresAt: 1_000 })
+    expect(tighten(record, asked).expiresAt).toBeNull()
+  })
+
+  it('keeps whether the request is stored, as its claim has it', () => {
+    expect(tighten(unknownOf({ recovery: durable }), HOLD).recovery.isDurable).toBe(true)
+    expect(tighten(unknownOf({ recovery: durable }), probeOf()).recovery.isDurable).toBe(true)
+  })
+
+  it.each([
+    { name: 'a result', record: settledOf({ recovery: resendOf() }) },
+    { name: 'a tombstone', record: tombstoneOf({ recovery: resendOf() }) },
+  ])('leaves $name as it is', ({ record }) => {
+    expect(tighten(record, HOLD)).toBe(record)
   })
 })

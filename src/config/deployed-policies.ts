@@ -1,0 +1,30 @@
+import type { Policy } from './policy.ts'
+
+/** Policies of the deployment that runs, by operation; those of a route for every method stand under `ALL`. */
+const deployed = new Map<string, Policy[]>()
+
+/** A route that is guarded. */
+interface GuardedRoute {
+  readonly method: string
+  readonly path: string
+  readonly policy: Policy
+}
+
+/** Makes policies known to the objects of this deployment. */
+export function deployPolicies(routes: readonly GuardedRoute[]): void {
+  for (const { method, path, policy } of routes) {
+    const operation = policy.operation ?? `${method} ${path}`
+    deployed.set(operation, [...(deployed.get(operation) ?? []), policy])
+  }
+}
+
+/**
+ * The policies that an operation has by now. An object, and whoever asks for an operation by its
+ * id, has only a record, which an earlier deployment may have made.
+ *
+ * @returns Several where a route and a consumer, or two routes, have one operation; none where no
+ *   route has it any more.
+ */
+export function deployedPolicies(operation: string): readonly Policy[] {
+  return deployed.get(operation) ?? deployed.get(operation.replace(/^\S+/, 'ALL')) ?? []
+}

@@ -1,0 +1,87 @@
+import { createExecutionContext } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { afterEach, describe, expect, it, vi } from 'vitest'
+
+import {
+  createGateway,
+  createWorker,
+  credential,
+  type PolicyOptions,
+  protect,
+} from '../../src/hapax.ts'
+import { idOf } from './client.ts'
+import { clientOf, word } from './gateway.ts'
+import { playOrigin, playSlowOrigin } from './origin.ts'
+
+afterEach(() => vi.restoreAllMocks())
+
+/** A deployment with this policy for `/orders`, on the objects of those before it. */
+function deploy(policy: PolicyOptions, path = '/orders') {
+  const app = createGateway({ tenant: credential('Authorization') })
+  app.post(path, protect(policy))
+  const worker = createWorker(app)
+  return {
+    send: clientOf(app, path, { isWaiting: false }),
+    async result(key: string): Promise<Response> {
+      const url = `https://gateway.test/_hapax/operations/${await idOf(key)}/result`
+      const headers = { Authorization: 'Bearer tenant-a' }
+      const request = new Request<unknown, IncomingRequestCfProperties>(url, { headers })
+      const response = await worker.fetch?.(request, env, createExecutionContext())
+      if (response === undefined) throw new Error('A worker of a gateway has a fetch handler.')
+      return response
+    },
+  }
+}
+
+const secret = () => new Response('secret', { status: 201 })
+const mayNotRead = (request: Request) =>
+  request.method === 'GET' ? new Response('not yours', { status: 403 }) : secret()
+
+describe('reauthorize, on a route that did not ask before', () => {
+  it('is asked before a replay', async () => {
+    const origin = playOrigin(mayNotRead)
+    await deploy({}).send('replayed-later')
+    const again = await deploy({ reauthorize: '/may-read/{id}' }).send('replayed-later')
+    expect([again.status, word(again), await again.text()]).toEqual([403, 'rejected', 'not yours'])
+    const id = await idOf('replayed-later')
+    expect(origin.requests.map(({ url }) => new URL(url).pathname)).toContain(`/may-read/${id}`)
+  })
+
+  it('is asked before a duplicate joins', async () => {
+    const origin = playSlowOrigin(mayNotRead)
+    const first = deploy({}).send('joined-later')
+    await origin.asked()
+    const second = deploy({ reauthorize: '/may-read/{id}' }).send('joined-later')
+    origin.release()
+    expect([(await first).status, (await second).status]).toEqual([201, 403])
+  })
+
+  it('is asked before the result is read by its id', async () => {
+    playOrigin(mayNotRead)
+    await deploy({}, '/read').send('read-later')
+    const { result } = deploy({ reauthorize: '/may-read/{id}' }, '/read')
+    const read = await result('read-later')
+    expect([read.status, await read.text()]).toEqual([403, 'not yours'])
+  })
+
+  it('is still asked for what was stored while the route asked', async () => {
+    playOrigin(mayNotRead)
+    await deploy({ reauthorize: '/may-read/{id}' }).send('asked-before')
+    const again = await deploy({}).send('asked-before')
+    expect([again.status, word(again)]).toEqual([403, 'rejected'])
+  })
+})
+
+it.each([
+  { name: 'cookies', header: 'Set-Cookie', before: { setCookie: true }, now: { setCookie: false } },
+  { name: 'a header', header: 'X-Secret', before: {}, now: { omit: ['x-secret'] } },
+])('a replay has no longer $name that the route does not keep by now', async (kept) => {
+  const { header, before, now } = kept
+  const headers = { [header]: 'a=1' }
+  playOrigin(() => new Response('done', { status: 201, headers }))
+  await deploy({ snapshot: before }).send(`kept-${header}`)
+  const then = await deploy({ snapshot: before }).send(`kept-${header}`)
+  const again = await deploy({ snapshot: now }).send(`kept-${header}`)
+  expect([word(then), then.headers.get(header)]).toEqual(['replayed', 'a=1'])
+  expect([word(again), again.headers.get(header)]).toEqual(['replayed', null])
+})
