@@ -118,7 +118,11 @@ function toNamed(
 }
 
 function toFree(sql: string, options: Options): Ask {
-  if (/\bFORMAT\s+\w+\s*;?\s*$/i.test(sql)) return (client) => client.text(sql)
+  if (/\bFORMAT\s+\w+\s*;?\s*$/i.test(sql)) {
+    if (options.json || options.csv)
+      throw usage('A FORMAT and --json or --csv are one or the other.')
+    return (client) => client.text(sql)
+  }
   return async (client) => {
     const rows = await client.query(sql)
     return print(rows, options) ?? toTable(rows)

@@ -1,6 +1,9 @@
 import type { Row, Value } from '../../src/analytics/client.ts'
 
-/** Rows as RFC 4180 has them, with a header; nothing where there are no rows. */
+/**
+ * Rows as RFC 4180 has them, with a header; nothing where there are no rows. Text that a spreadsheet
+ * would take for a formula is marked as text, since names come from clients.
+ */
 export function toCsv(rows: readonly Row[]): string {
   const [first] = rows
   if (first === undefined) return ''
@@ -8,7 +11,16 @@ export function toCsv(rows: readonly Row[]): string {
   return lines.map((values) => `${values.map(toField).join(',')}\r\n`).join('')
 }
 
+/** What begins a formula, also in full width and behind blanks (OWASP, CSV Injection). */
+const FORMULA = /^(?:[\t\r\n]|\s*[=+\-@＝＋－＠])/u
+
+/** Besides RFC 4180's own: what separates columns in some countries, or in TSV. */
+const SPECIAL = /[",;\t\r\n]/
+
 function toField(value: Value): string {
-  const text = String(value ?? '')
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
+  if (typeof value !== 'string') return String(value ?? '')
+  if (FORMULA.test(value)) return quote(`'${value}`)
+  return SPECIAL.test(value) ? quote(value) : value
 }
+
+const quote = (text: string) => `"${text.replaceAll('"', '""')}"`

@@ -52,7 +52,15 @@ export function findReport(env: Bindings, report: Report): Promise<R2ObjectBody 
 }
 
 function render(figures: readonly Figure[]): string {
-  return ['item,cents', ...figures.map(({ item, cents }) => `${item},${cents}`), ''].join('\n')
+  return ['item,cents', ...figures.map(({ item, cents }) => `${toText(item)},${cents}`), ''].join(
+    '\n',
+  )
+}
+
+/** A name in CSV. A spreadsheet must not take it for a formula. */
+function toText(name: string): string {
+  const text = /^\s*[=+\-@\t\r\n＝＋－＠]/u.test(name) ? `'${name}` : name
+  return /^'|[",;\t\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text
 }
 
 const nameOf = ({ account, month }: Report) => `${encodeURIComponent(account)}/${month}.csv`

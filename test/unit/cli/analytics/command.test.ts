@@ -17,6 +17,10 @@ describe('analytics', () => {
     { args: ['summary', '--since', '0s'], says: '--since 0s is not a duration' },
     { args: ['summary', '--dataset', 'a;b'], says: '--dataset a;b is not the name' },
     { args: ['summary', '--json', '--csv'], says: 'one or the other' },
+    {
+      args: ['sql', 'SELECT 1 FORMAT TabSeparated', '--csv'],
+      says: 'A FORMAT and --json or --csv are one or the other',
+    },
     { args: ['summary', '--nonsense'], says: "Unknown option '--nonsense'" },
   ])('says what is wrong with $args, and how it is right', async ({ args, says }) => {
     await expect(analytics(args)).rejects.toMatchObject({

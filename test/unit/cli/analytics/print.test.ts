@@ -103,6 +103,42 @@ describe('toCsv', () => {
   ])('writes $rows', ({ rows, expected }) => {
     expect(toCsv(rows)).toBe(expected)
   })
+
+  it.each([
+    {
+      text: '=HYPERLINK("http://evil.test","x")',
+      field: `"'=HYPERLINK(""http://evil.test"",""x"")"`,
+    },
+    { text: '=1+1', field: `"'=1+1"` },
+    { text: '+1', field: `"'+1"` },
+    { text: '-1', field: `"'-1"` },
+    { text: '@SUM(A1)', field: `"'@SUM(A1)"` },
+    { text: '\t=1', field: `"'\t=1"` },
+    { text: '\r=1', field: `"'\r=1"` },
+    { text: '\n=1', field: `"'\n=1"` },
+    { text: '  =1', field: `"'  =1"` },
+    { text: '＝1', field: `"'＝1"` },
+    { text: '＋1', field: `"'＋1"` },
+    { text: '－1', field: `"'－1"` },
+    { text: '＠SUM(A1)', field: `"'＠SUM(A1)"` },
+    { text: '-', field: `"'-"` },
+  ])('makes no formula of $text', ({ text, field }) => {
+    expect(toCsv([{ route: text }])).toBe(`route\r\n${field}\r\n`)
+    expect(toCsv([{ [text]: 'x' }])).toBe(`${field}\r\nx\r\n`)
+  })
+
+  it.each([
+    { value: -1.5, field: '-1.5' },
+    { value: 0, field: '0' },
+    { value: true, field: 'true' },
+    { value: 'POST /a=b', field: 'POST /a=b' },
+    { value: 'a-b@c', field: 'a-b@c' },
+    { value: "'=1", field: "'=1" },
+    { value: 'a;=1', field: '"a;=1"' },
+    { value: 'a\t=1', field: '"a\t=1"' },
+  ])('leaves $value what it is', ({ value, field }) => {
+    expect(toCsv([{ a: value }])).toBe(`a\r\n${field}\r\n`)
+  })
 })
 
 describe('toJson', () => {
