@@ -101,7 +101,10 @@ const LimitsSchema = z.strictObject({
   request: z._default(wholeNumber(0, 25 * MIB), MIB),
   /** Largest response body that is kept, in bytes; of a larger one only status and headers are. */
   response: z._default(wholeNumber(0, 100 * MIB), 8 * MIB),
-  /** Whether new operations are counted per tenant: by the binding of this name, or by `RATE_LIMITER`. */
+  /**
+   * Whether new operations are counted per tenant, and per address of who is not verified: by the
+   * binding of this name, or by `RATE_LIMITER`.
+   */
   rate: z._default(
     z.union(
       [z.boolean(), z.string().check(z.minLength(1))],

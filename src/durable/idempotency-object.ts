@@ -142,15 +142,22 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     }
   }
 
-  /** Counts a new operation of its tenant, where the route says so. Nothing is stored for one too many. */
-  async #refuseNew(request: ClaimRequest, { rateLimiter }: Caller): Promise<Answer | null> {
+  /**
+   * Counts a new operation of its tenant, where the route says so, and of where it comes from: who
+   * is not verified could be another tenant with every request. Nothing is stored for one too many.
+   */
+  async #refuseNew(
+    request: ClaimRequest,
+    { rateLimiter, address }: Caller,
+  ): Promise<Answer | null> {
     if (rateLimiter === null) return null
     const ahead = this.#look(request)
     if (ahead === null || !isNew(ahead)) return null
     const binding = Reflect.get(this.env, rateLimiter) as RateLimit | undefined
     if (binding === undefined) throw new Error(`There is no rate-limiting binding ${rateLimiter}.`)
-    const { success } = await binding.limit({ key: request.tenant })
-    return success ? null : { kind: 'rate_limited' }
+    const keys = address === null ? [request.tenant] : [request.tenant, address]
+    const counted = await Promise.all(keys.map(async (key) => binding.limit({ key })))
+    return counted.every(({ success }) => success) ? null : { kind: 'rate_limited' }
   }
 
   /** Asks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */

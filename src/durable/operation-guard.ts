@@ -28,6 +28,11 @@ export interface Caller {
   readonly deadlineAt: number | null
   /** Name of the rate-limiting binding that new operations are counted with, if any. */
   readonly rateLimiter: string | null
+  /**
+   * Digest of where it comes from, which its new operations are counted by as well; `null` where
+   * somebody has verified whose it is.
+   */
+  readonly address: string | null
 }
 
 /** How a snapshot is kept. */

@@ -21,6 +21,8 @@ export interface Admitted {
   readonly source: KeySource['in']
   /** The JSON-RPC call that it makes, where the route is an MCP server. */
   readonly call: JsonRpcCall | null
+  /** Whether somebody has verified whose it is, or only the request says so. */
+  readonly isVerified: boolean
   readonly body: Uint8Array<ArrayBuffer>
   /** The request, as it is compared with another of the same key. */
   readonly compared: ComparedRequest
@@ -32,6 +34,7 @@ export interface Admitted {
 export interface Introduced {
   readonly operation: string
   readonly tenant: string
+  readonly isVerified: boolean
   readonly found: Extract<FoundKey, { kind: 'key' }>
 }
 
@@ -42,7 +45,7 @@ export interface Introduced {
 export async function admit(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { operation, tenant, found }: Introduced,
+  { operation, tenant, isVerified, found }: Introduced,
   payload: Payload,
 ): Promise<Result<Admitted, Problem>> {
   const read = await payload.read()
@@ -67,7 +70,7 @@ export async function admit(
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
   }
-  return ok({ key, source, call, body, compared, claim })
+  return ok({ key, source, call, isVerified, body, compared, claim })
 }
 
 function headOf({ method, url, headers }: Request) {

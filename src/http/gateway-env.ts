@@ -13,7 +13,7 @@ interface RequestScope {
   readonly startedAt: number
   readonly correlation: Correlation
   readonly digest: Digest
-  readonly tenant: TenantResolver
+  readonly identify: Identify
 }
 
 /** A queue message that is handled as a request. */
@@ -49,3 +49,18 @@ export interface GatewayEnv {
 export type TenantResolver = (
   c: Context<GatewayEnv>,
 ) => string | null | undefined | Promise<string | null | undefined>
+
+/** Whose a request is, as far as it says so. */
+export type Identity =
+  | {
+      readonly kind: 'known'
+      readonly tenant: string
+      /** Whether somebody has verified that, or only the request says so. */
+      readonly isVerified: boolean
+    }
+  /** It brings credentials that no tenant can be made of; the text says what to do instead. */
+  | { readonly kind: 'refused'; readonly detail: string }
+  | { readonly kind: 'nobody' }
+
+/** Tells whose a request is. */
+export type Identify = (c: Context<GatewayEnv>) => Promise<Identity>

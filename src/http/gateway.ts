@@ -10,7 +10,8 @@ import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
 import { logFault } from '../metrics/log.ts'
 import { contractOf, serveContract } from './contract.ts'
-import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
+import type { GatewayEnv, Identify, TenantResolver } from './gateway-env.ts'
+import { NOBODY } from './identity.ts'
 import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
@@ -49,7 +50,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   if (resolvers.length === 0 || resolvers.some((resolver) => typeof resolver !== 'function')) {
     throw new TypeError("createGateway needs a tenant, such as credential('Authorization').")
   }
-  const tenant = authenticated(options.authenticate, firstOf(resolvers))
+  const identify = authenticated(options.authenticate, firstOf(resolvers))
   const digestOf = createDigests()
   // A path with a slash at its end, or with two of them in a row, is the same route for many
   // origins; it must not slip past its protection.
@@ -64,7 +65,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
       startedAt: Date.now(),
       correlation: readCorrelation(c.req.raw.headers, () => crypto.randomUUID()),
       digest: digestOf(c.env.HAPAX_DIGEST_KEY),
-      tenant,
+      identify,
     })
     await next()
   })
@@ -96,17 +97,19 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
 }
 
 /** Asks who the caller is only after that was verified. */
-function authenticated(
-  authenticate: MiddlewareHandler | undefined,
-  tenant: TenantResolver,
-): TenantResolver {
-  if (authenticate === undefined) return tenant
+function authenticated(authenticate: MiddlewareHandler | undefined, identify: Identify): Identify {
+  if (authenticate === undefined) return identify
   return async function authenticated(c) {
     try {
-      const refusal = await authenticate(c, async () => {})
-      return refusal instanceof Response ? null : await tenant(c)
+      let isLetIn = false
+      const refusal = await authenticate(c, async () => {
+        isLetIn = true
+      })
+      if (!isLetIn || refusal instanceof Response) return NOBODY
+      const identity = await identify(c)
+      return identity.kind === 'known' ? { ...identity, isVerified: true } : identity
     } catch (error) {
-      if (error instanceof HTTPException && error.status < 500) return null
+      if (error instanceof HTTPException && error.status < 500) return NOBODY
       throw error
     }
   }

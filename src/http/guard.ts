@@ -99,9 +99,10 @@ async function guardOperation(
   work: GuardedWork,
   { payload, subject, found }: Read & { readonly found: Extract<FoundKey, { kind: 'key' }> },
 ): Promise<Response> {
-  const tenant = await c.var.hapax.tenant(c)
-  if (!tenant) return conclude(c, subject, rejected(tenantMissing()))
-  const introduced = { operation: subject.operation, tenant, found }
+  const identity = await c.var.hapax.identify(c)
+  if (identity.kind !== 'known') return conclude(c, subject, rejected(tenantMissing(identity)))
+  const { tenant, isVerified } = identity
+  const introduced = { operation: subject.operation, tenant, isVerified, found }
   const admission = await admit(c, policy, introduced, payload)
   if (!admission.ok) return conclude(c, { ...subject, tenant }, rejected(admission.error))
 

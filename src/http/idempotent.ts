@@ -87,7 +87,8 @@ async function nextUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void>
 /** Whose the request is, where that can be told; nobody is turned away for it here. */
 async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
   try {
-    return (await c.var.hapax.tenant(c)) ?? ''
+    const identity = await c.var.hapax.identify(c)
+    return identity.kind === 'known' ? identity.tenant : ''
   } catch {
     return ''
   }
@@ -120,11 +121,11 @@ async function run(
   policy: Policy,
   admitted: Admitted,
 ): Promise<Verdict> {
-  const { claim, body, key } = admitted
+  const { claim, body } = admitted
   const { operationId } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
   const headers = toOriginHeaders(c.req.raw.headers)
-  const caller = await callerOf(c, policy, { claim, key }, headers)
+  const caller = await callerOf(c, policy, admitted, headers)
   const keeping = keepingOf(c, policy, caller.sealKeys)
   const recovery = recoveryOf(c, { ...policy, durable: false }, claim)
   const reauthorizePath = reauthorizePathOf(policy, claim)

@@ -12,8 +12,9 @@ import { admit, type Admitted } from './admit.ts'
 import { announce } from './announce.ts'
 import { expose, recordVerdict, type Subject } from './conclude.ts'
 import { findKey } from './find-key.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import type { GatewayEnv, Identity } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
+import { NOBODY } from './identity.ts'
 import { askObject } from './object.ts'
 import { Payload } from './payload.ts'
 import { landingRulesOf, recoveryOf } from './plan.ts'
@@ -34,18 +35,19 @@ import {
 export async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
   const { percent, tenants } = enforce
   if (percent === 0 && tenants.length === 0) return false
-  const tenant = await tenantOf(c)
-  if (!tenant) return false
+  const identity = await identify(c)
+  if (identity.kind !== 'known') return false
+  const { tenant } = identity
   return tenants.includes(tenant) || (await shareOf(c, tenant)) < percent
 }
 
 /** Who cannot be told is observed, whatever the reason. */
-async function tenantOf(c: Context<GatewayEnv>): Promise<string | null> {
+async function identify(c: Context<GatewayEnv>): Promise<Identity> {
   try {
-    return (await c.var.hapax.tenant(c)) ?? null
+    return await c.var.hapax.identify(c)
   } catch (error) {
     logFault('a tenant could not be resolved', error)
-    return null
+    return NOBODY
   }
 }
 
@@ -130,9 +132,10 @@ async function foresee(
     case 'key':
   }
   const { source } = found
-  const tenant = await tenantOf(c)
-  if (!tenant) return refused(rejected(tenantMissing()), { source })
-  const introduced = { operation: operationOf(c, policy), tenant, found }
+  const identity = await identify(c)
+  if (identity.kind !== 'known') return refused(rejected(tenantMissing(identity)), { source })
+  const { tenant, isVerified } = identity
+  const introduced = { operation: operationOf(c, policy), tenant, isVerified, found }
   // No event is sent, so nothing is asked for that would deliver it.
   const admission = await admit(c, { ...policy, events: [] }, introduced, payload)
   if (!admission.ok) return refused(rejected(admission.error), { source })
@@ -157,7 +160,7 @@ function ofRepeat(
 
 const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 
-const NOBODY: Caller = {
+const NO_CALLER: Caller = {
   isAsync: false,
   waitMs: 0,
   corsOrigin: null,
@@ -165,6 +168,7 @@ const NOBODY: Caller = {
   sealKeys: [],
   deadlineAt: null,
   rateLimiter: null,
+  address: null,
 }
 
 /** @returns `null` where the store fails. */
@@ -184,7 +188,7 @@ async function claim(
     events: null,
     leaseMs: policy.lease,
   }
-  return askObject(c, operationId, (object) => object.claim(request, NOBODY)).catch(() => null)
+  return askObject(c, operationId, (object) => object.claim(request, NO_CALLER)).catch(() => null)
 }
 
 async function record(

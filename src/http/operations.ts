@@ -12,7 +12,7 @@ import { problem } from '../core/problem.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { expose, respond } from './conclude.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
 import { askObject } from './object.ts'
 import { reauthorizePathOf } from './plan.ts'
@@ -39,7 +39,7 @@ export const operations = new Hono<GatewayEnv>()
   })
   .get('/:id', async (c) => {
     const asked = await toQuestion(c)
-    if (asked === null) return problemResponse(c, tenantMissing())
+    if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
     const view = await inspect(c, asked)
     if (view === null) return notFound(c)
     if (prefersEvents(c)) return sendEvents(c, asked, view)
@@ -48,7 +48,7 @@ export const operations = new Hono<GatewayEnv>()
   })
   .get('/:id/result', async (c) => {
     const asked = await toQuestion(c)
-    return asked === null ? problemResponse(c, tenantMissing()) : sendResult(c, asked)
+    return 'kind' in asked ? problemResponse(c, tenantMissing(asked)) : sendResult(c, asked)
   })
 
 operations.onError((error, c) => {
@@ -56,12 +56,14 @@ operations.onError((error, c) => {
   return respond(c, misconfigured())
 })
 
-async function toQuestion(c: Context<GatewayEnv>): Promise<OperationQuestion | null> {
-  const tenant = await c.var.hapax.tenant(c)
-  const operationId = c.req.param('id')
-  if (!tenant || operationId === undefined) return null
+async function toQuestion(
+  c: Context<GatewayEnv>,
+): Promise<OperationQuestion | Exclude<Identity, { kind: 'known' }>> {
+  const identity = await c.var.hapax.identify(c)
+  if (identity.kind !== 'known') return identity
   const { waitMs } = readPreference(c.req.raw.headers)
-  return { operationId, tenant, waitMs: waitMs ?? 0, knownState: null }
+  const operationId = c.req.param('id') ?? ''
+  return { operationId, tenant: identity.tenant, waitMs: waitMs ?? 0, knownState: null }
 }
 
 function inspect(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<OperationView | null> {
@@ -104,6 +106,7 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
     sealKeys: await sealKeysOf(c, asked.operationId, clientKeyOf(c)),
     deadlineAt: null,
     rateLimiter: null,
+    address: null,
   }
   const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
   if (answer === null) return notFound(c)

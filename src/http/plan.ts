@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
+import { toNetwork } from '../core/network.ts'
 import { toProbeHeaders } from '../core/origin-request.ts'
 import { readPreference } from '../core/prefer.ts'
 import { type CallBounds, expandPath, type Recovery } from '../core/recovery.ts'
@@ -57,12 +58,13 @@ export function reauthorizePathOf(
 export async function callerOf(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { claim, key }: Pick<Admitted, 'claim' | 'key'>,
+  { claim, key, isVerified }: Pick<Admitted, 'claim' | 'key' | 'isVerified'>,
   headers: readonly HeaderField[],
 ): Promise<Caller> {
   const { deadlineAt } = readOuterRetry(c.req.raw.headers)
   const prefer = readPreference(c.req.raw.headers)
   const waitMs = prefer.waitMs ?? (prefer.isAsync ? 0 : policy.wait)
+  const rateLimiter = rateLimiterOf(c, policy)
   return {
     isAsync: prefer.isAsync,
     waitMs: Math.max(0, Math.min(waitMs, (deadlineAt ?? Infinity) - Date.now())),
@@ -70,8 +72,18 @@ export async function callerOf(
     probeHeaders: typeof policy.unknown === 'object' ? toProbeHeaders(headers) : [],
     sealKeys: await sealKeysOf(c, claim.operationId, key),
     deadlineAt,
-    rateLimiter: rateLimiterOf(c, policy),
+    rateLimiter,
+    address: rateLimiter === null || isVerified ? null : await addressOf(c),
   }
+}
+
+/**
+ * Where a request comes from, as a digest. The platform writes the header, whatever a client sends
+ * there; without the platform there is none, and all requests come from one place.
+ */
+function addressOf(c: Context<GatewayEnv>): Promise<string> {
+  const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
+  return c.var.hapax.digest('address', network)
 }
 
 /**

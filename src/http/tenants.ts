@@ -1,24 +1,70 @@
 import type { Context } from 'hono'
 
-import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
+import { explainHeader, readCookie, readCredential } from '../core/credential.ts'
+import { logFault } from '../metrics/log.ts'
+import type { GatewayEnv, Identify, Identity, TenantResolver } from './gateway-env.ts'
+import { createResolver, identifyBy, known, NOBODY } from './identity.ts'
 
 /** What Hono's jwt and jwk middlewares, and Cloudflare Access, have verified. */
 const VERIFIED = ['jwtPayload', 'accessPayload'] as const
 
+/** How seldom the log repeats that callers cannot be told apart, in milliseconds. */
+const TELL_AGAIN_MS = 60_000
+
 /**
- * Tells callers apart by the credential in a header: each value is a tenant of its own, named by
- * its digest. The credential itself is stored and logged nowhere.
+ * Tells callers apart by the credential in a header: each is a tenant of its own, named by a
+ * digest. The credential itself is stored and logged nowhere, and nobody verifies it here.
  *
- * Whoever gets a new credential gets a new tenant; where those are rotated, resolve the tenant
- * from a claim that stays.
+ * It knows schemes: of one that signs each request (Digest, AWS, HTTP signatures) the part counts
+ * that names the owner of the key, and one of which nothing stays (Negotiate) is refused. Whoever
+ * gets a new credential gets a new tenant; where those are rotated, resolve the tenant from a claim
+ * that stays.
  *
+ * @throws {TypeError} For a header whose value never stays, and for `Cookie`.
  * @example createGateway({ tenant: credential('Authorization') })
  */
 export function credential(header: string): TenantResolver {
-  return async function credential(c) {
+  requireName(header)
+  const objection = explainHeader(header)
+  if (objection !== null) throw new TypeError(objection)
+  let toldAt = 0
+  return createResolver(async function credential(c) {
     const value = c.req.header(header)
-    return value ? c.var.hapax.digest('credential', header.toLowerCase(), value) : null
-  }
+    const read = readCredential(header, value ?? '')
+    if (read.ok) {
+      const { value: parts } = read
+      if (parts === null) return NOBODY
+      const tenant = await c.var.hapax.digest('credential', header.toLowerCase(), ...parts)
+      return known(tenant, { isVerified: false })
+    }
+    if (Date.now() - toldAt >= TELL_AGAIN_MS) {
+      toldAt = Date.now()
+      logFault(`callers cannot be told apart by ${header}`, new Error(read.error))
+    }
+    return { kind: 'refused', detail: read.error }
+  })
+}
+
+/**
+ * Tells callers apart by one cookie, such as that of their session. Nobody verifies it here. Two
+ * cookies of that name with different values are no tenant.
+ *
+ * @throws {TypeError} When that is no name of a cookie.
+ * @example createGateway({ tenant: cookie('session') })
+ */
+export function cookie(name: string): TenantResolver {
+  requireName(name)
+  return createResolver(async function cookie(c) {
+    const value = readCookie(c.req.header('Cookie') ?? '', name)
+    if (value === null) return NOBODY
+    return known(await c.var.hapax.digest('cookie', name, value), { isVerified: false })
+  })
+}
+
+/** Headers and cookies are named by tokens (RFC 9110 §5.6.2). */
+function requireName(name: string): void {
+  if (typeof name === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(name)) return
+  throw new TypeError("A header or cookie has a name, such as credential('Authorization').")
 }
 
 /**
@@ -32,12 +78,13 @@ export function credential(header: string): TenantResolver {
  * @example createGateway({ authenticate: jwk({ jwks_uri, alg: ['RS256'] }), tenant: claim('sub') })
  */
 export function claim(name: string): TenantResolver {
-  return async function claim(c) {
+  return createResolver(async function claim(c) {
     const payload = verifiedOf(c)
     const value = toText(payload?.[name])
-    if (!value) return null
-    return c.var.hapax.digest('claim', toText(payload?.['iss']) ?? '', name, value)
-  }
+    if (!value) return NOBODY
+    const tenant = await c.var.hapax.digest('claim', toText(payload?.['iss']) ?? '', name, value)
+    return known(tenant, { isVerified: true })
+  })
 }
 
 /**
@@ -47,10 +94,12 @@ export function claim(name: string): TenantResolver {
  * @example createGateway({ tenant: fromHeader('X-Account-Id') })
  */
 export function fromHeader(name: string): TenantResolver {
-  return async function fromHeader(c) {
+  return createResolver(async function fromHeader(c) {
     const value = c.req.header(name)
-    return value ? c.var.hapax.digest('header', name.toLowerCase(), value) : null
-  }
+    if (!value) return NOBODY
+    const tenant = await c.var.hapax.digest('header', name.toLowerCase(), value)
+    return known(tenant, { isVerified: true })
+  })
 }
 
 /**
@@ -60,34 +109,46 @@ export function fromHeader(name: string): TenantResolver {
  * @example createGateway({ tenant: [credential('Authorization'), anonymous()] })
  */
 export function anonymous(): TenantResolver {
-  return function anonymous() {
-    return 'anonymous'
-  }
+  return createResolver(async function anonymous() {
+    return known(ANYBODY, { isVerified: false })
+  })
 }
 
+const ANYBODY = 'anonymous'
+
 /**
- * Tells callers apart by several things at once, such as account and user; all must be there.
+ * Tells callers apart by several things at once, such as account and user; all must be there. One
+ * that is verified vouches for the others.
  *
  * @example createGateway({ tenant: combine(claim('org'), claim('sub')) })
  */
 export function combine(...resolvers: readonly TenantResolver[]): TenantResolver {
-  return async function combine(c) {
-    const parts = await Promise.all(resolvers.map(async (resolve) => resolve(c)))
-    const known = parts.filter((part) => !!part)
-    if (known.length < resolvers.length) return null
-    return c.var.hapax.digest('combined', ...known.map(String))
-  }
+  return createResolver(async function combine(c) {
+    const parts = await Promise.all(resolvers.map(async (resolve) => identifyBy(resolve, c)))
+    const refused = parts.find(({ kind }) => kind === 'refused')
+    if (refused !== undefined) return refused
+    const told = parts.filter((part) => part.kind === 'known')
+    if (told.length < resolvers.length) return NOBODY
+    const tenant = await c.var.hapax.digest('combined', ...told.map((part) => part.tenant))
+    return known(tenant, { isVerified: told.some(({ isVerified }) => isVerified) })
+  })
 }
 
-/** The first of several that can tell. */
-export function firstOf(resolvers: readonly TenantResolver[]): TenantResolver {
+/**
+ * Asks several resolvers: the first that can tell counts. Whose credentials one of them has refused
+ * is not taken for anybody.
+ */
+export function firstOf(resolvers: readonly TenantResolver[]): Identify {
   return async function firstOf(c) {
+    let last: Identity = NOBODY
     for (const resolve of resolvers) {
       // oxlint-disable-next-line no-await-in-loop -- one after the other
-      const tenant = await resolve(c)
-      if (tenant) return tenant
+      const identity = await identifyBy(resolve, c)
+      const isAnybody = identity.kind === 'known' && identity.tenant === ANYBODY
+      if (identity.kind === 'known' && !(isAnybody && last.kind === 'refused')) return identity
+      if (identity.kind === 'refused') last = identity
     }
-    return null
+    return last
   }
 }
 

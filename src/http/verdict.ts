@@ -11,6 +11,7 @@ import type { Recovery } from '../core/recovery.ts'
 import { retryAfterMs } from '../core/retry-after.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
+import type { Identity } from './gateway-env.ts'
 
 /** How a request is answered: with a response, or with a problem. */
 export interface Verdict {
@@ -44,9 +45,13 @@ export function keyMissing(policy: Policy): Problem {
   return problem('key-missing', detail)
 }
 
-/** A request that does not say whose it is. */
-export function tenantMissing(): Problem {
-  return problem('tenant-missing', 'The request does not say whose it is. Send credentials.')
+/** A request that does not say whose it is, or says it by credentials that no tenant can be made of. */
+export function tenantMissing(identity: Exclude<Identity, { kind: 'known' }>): Problem {
+  const detail =
+    identity.kind === 'refused'
+      ? identity.detail
+      : 'The request does not say whose it is. Send credentials.'
+  return problem('tenant-missing', detail)
 }
 
 /** A request whose deadline had passed before anything was sent. */

@@ -6,6 +6,7 @@ import {
   anonymous,
   claim,
   combine,
+  cookie,
   createGateway,
   credential,
   fromHeader,
@@ -13,7 +14,7 @@ import {
   protect,
   type TenantResolver,
 } from '../../src/hapax.ts'
-import { askerOf, refusal } from './ask.ts'
+import { askerOf, type ProblemBody, refusal } from './ask.ts'
 import { word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
@@ -110,6 +111,91 @@ describe('credential', () => {
     expect(origin.requests).toHaveLength(2)
   })
 
+  it.each([
+    { name: 'blanks', other: 'Bearer \t  abc' },
+    { name: 'the case of the scheme', other: 'bEARER abc' },
+  ])('does not care about $name', async ({ name, other }) => {
+    const { origin, pay } = gatewayOf({ tenant: credential('Authorization') })
+    const key = name.replaceAll(' ', '-')
+    await pay(key, { Authorization: 'Bearer abc' })
+    expect(word(await pay(key, { Authorization: other }))).toBe('replayed')
+    expect(word(await pay(key, { Authorization: 'Bearer ABC' }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it.each<{ scheme: string; header?: string; of: (n: number, owner: string) => string }>([
+    {
+      scheme: 'Digest',
+      of: (n, owner) =>
+        `Digest username="${owner}", realm="api", nonce="n", uri="/payments", nc=0000000${n}, cnonce="c${n}", response="r${n}"`,
+    },
+    {
+      scheme: 'AWS4-HMAC-SHA256',
+      of: (n, owner) =>
+        `AWS4-HMAC-SHA256 Credential=${owner}/2026112${n}/eu-central-1/execute-api/aws4_request, SignedHeaders=host;x-amz-date, Signature=ab${n}`,
+    },
+    {
+      scheme: 'Signature',
+      of: (n, owner) =>
+        `Signature keyId="${owner}",created=170000000${n},headers="(created)",signature="c2ln${n}"`,
+    },
+    {
+      scheme: 'HTTP message signatures',
+      header: 'Signature-Input',
+      of: (n, owner) => `sig1=("@method" "@path");created=170000000${n};keyid="${owner}"`,
+    },
+    {
+      scheme: 'OAuth 1.0',
+      of: (n, owner) =>
+        `OAuth oauth_consumer_key="${owner}", oauth_token="t", oauth_timestamp="1${n}", oauth_nonce="n${n}", oauth_signature="s${n}"`,
+    },
+    { scheme: 'Hawk', of: (n, owner) => `Hawk id="${owner}", ts="1${n}", nonce="n", mac="m${n}"` },
+    { scheme: 'SharedKey', of: (n, owner) => `SharedKey ${owner}:c2ln${n}=` },
+  ])('replays to who signs each request: $scheme', async ({ scheme, header, of }) => {
+    const name = header ?? 'Authorization'
+    const { origin, pay } = gatewayOf({ tenant: credential(name) })
+    const key = `signed-${scheme.replaceAll(' ', '-')}`
+    const first = await pay(key, { [name]: of(1, 'owner-1') })
+    const again = await pay(key, { [name]: of(2, 'owner-1') })
+    const other = await pay(key, { [name]: of(2, 'owner-2') })
+    expect([word(first), word(again), word(other)]).toEqual(['executed', 'replayed', 'executed'])
+    expect(origin.requests).toHaveLength(2)
+    expect(origin.requests[0]?.headers.get(name)).toBe(of(1, 'owner-1'))
+  })
+
+  it.each([
+    { name: 'Negotiate', value: 'Negotiate bWFya2Vk' },
+    { name: 'NTLM', value: 'NTLM bWFya2Vk' },
+    { name: 'a list that names nobody', value: 'Marked nonce="bWFya2Vk", mac="bWFya2Vk"' },
+  ])('refuses what is made anew for each request, with the remedy: $name', async ({ value }) => {
+    const fault = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { origin, pay, ask } = gatewayOf({ tenant: credential('Authorization') })
+    const refused = await pay('anew', { Authorization: value })
+    const { detail } = await refused.clone().json<ProblemBody>()
+    expect(refusal(refused)).toEqual([401, 'tenant-missing'])
+    expect(detail).toMatch(/made anew for each request.*authenticate with claim.*fromHeader/)
+    await pay('anew', { Authorization: value })
+    const asked = await ask('/_hapax/operations/x', {
+      method: 'GET',
+      headers: { Authorization: value },
+    })
+    expect(await asked.json<ProblemBody>()).toMatchObject({ detail })
+    expect(origin.requests).toHaveLength(0)
+    expect(fault).toHaveBeenCalledTimes(1)
+    const said = JSON.stringify([detail, fault.mock.calls, log.mock.calls, points()])
+    expect(said).not.toMatch(/bWFya2Vk|marked/i)
+  })
+
+  it.each([
+    { header: 'Cookie', says: "cookie('session')" },
+    { header: 'Signature', says: "credential('Signature-Input')" },
+    { header: 'DPoP', says: "credential('Authorization')" },
+    { header: 'Date', says: 'its value never stays' },
+    { header: '', says: 'has a name' },
+  ])('does not start with $header', ({ header, says }) => {
+    expect(() => credential(header)).toThrow(says)
+  })
+
   it('names the tenant without the credential', async () => {
     const { pay } = gatewayOf({ tenant: credential('Authorization') })
     await pay('credential-named', bearer('marked-credential'))
@@ -117,6 +203,31 @@ describe('credential', () => {
     expect(points()).toHaveLength(2)
     expect(lastTenant()).toMatch(/^[\w-]{43}$/)
     expect(written()).not.toMatch(/marked/)
+  })
+})
+
+describe('cookie', () => {
+  it('tells callers apart by that cookie alone', async () => {
+    const { origin, pay } = gatewayOf({ tenant: cookie('session') })
+    await pay('cookie', { Cookie: 'theme=dark; session=a' })
+    expect(word(await pay('cookie', { Cookie: 'session=a; theme=light' }))).toBe('replayed')
+    expect(word(await pay('cookie', { Cookie: 'theme=dark; session=b' }))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it.each([
+    { name: 'no cookie', headers: {} },
+    { name: 'another cookie', headers: { Cookie: 'theme=dark' } },
+    { name: 'an empty one', headers: { Cookie: 'session=' } },
+    { name: 'two that differ', headers: { Cookie: 'session=a; session=b' } },
+  ])('knows nobody by $name', async ({ headers }) => {
+    const { origin, pay } = gatewayOf({ tenant: cookie('session') })
+    expect(refusal(await pay('cookie-none', headers))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('does not start without a name', () => {
+    expect(() => cookie('a b')).toThrow(/has a name/)
   })
 })
 
@@ -238,6 +349,18 @@ describe('claim', () => {
       authenticate: async (c) => c.text('not you', 403),
     })
     expect(refusal(await pay('answered', {}))).toEqual([401, 'tenant-missing'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('takes for refused whom the verification does not let on', async () => {
+    const { origin, pay } = gatewayOf({
+      tenant: anonymous(),
+      authenticate: async (c) => {
+        c.res = c.text('not you', 403)
+      },
+    })
+    const refused = await pay('not-let-on', {})
+    expect([refused.status, await refused.text()]).toEqual([403, 'not you'])
     expect(origin.requests).toHaveLength(0)
   })
 
@@ -385,6 +508,18 @@ describe('a list of resolvers', () => {
     expect(origin.requests).toHaveLength(2)
   })
 
+  it('takes nobody for anonymous who has credentials, and asks the others', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { origin, pay } = gatewayOf({
+      tenant: [credential('Authorization'), fromHeader('X-Account-Id'), anonymous()],
+    })
+    const headers = { Authorization: 'Negotiate YII=' }
+    expect(refusal(await pay('negotiated', headers))).toEqual([401, 'tenant-missing'])
+    expect(word(await pay('negotiated', { ...headers, 'X-Account-Id': 'a' }))).toBe('executed')
+    expect(word(await pay('negotiated', {}))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
   it('does not take whom `authenticate` has refused for anonymous', async () => {
     const { origin, pay } = gatewayOf({
       tenant: [claim('sub'), anonymous()],
@@ -422,5 +557,122 @@ describe('createGateway', () => {
     expect(() => createGateway(options as unknown as GatewayOptions)).toThrow(
       /needs a tenant, such as credential\('Authorization'\)/,
     )
+  })
+})
+
+describe('limits.rate', () => {
+  /**
+   * A gateway whose binding has the objects count here.
+   *
+   * @returns Keys that were counted, without the tenant of each request.
+   */
+  function limitedOf(options: GatewayOptions) {
+    const origin = playOrigin(() => new Response('ok', { status: 201 }))
+    const counted: string[] = []
+    const app = createGateway(options)
+    app.post('/payments', protect({ limits: { rate: true } }))
+    const ask = askerOf(app)
+    async function pay(key: string, headers: Record<string, string>) {
+      const limit = vi.spyOn(env.RATE_LIMITER, 'limit')
+      limit.mockImplementation(async (asked: RateLimitOptions) => {
+        counted.push(asked.key)
+        return { success: true }
+      })
+      await ask('/payments', { headers: { 'Idempotency-Key': key, ...headers } })
+      return lastTenant() as string
+    }
+    return { origin, counted, pay }
+  }
+
+  const VERIFIED = jwt({ secret: SECRET, alg: 'HS256' })
+  it.each<{
+    name: string
+    options: GatewayOptions
+    headers: () => Promise<Record<string, string>>
+  }>([
+    {
+      name: 'claim',
+      options: { tenant: claim('sub'), authenticate: VERIFIED },
+      headers: async () => bearer(await tokenOf({ sub: 'ann' })),
+    },
+    {
+      name: 'credential behind authenticate',
+      options: { tenant: credential('Authorization'), authenticate: VERIFIED },
+      headers: async () => bearer(await tokenOf({ sub: 'ann' })),
+    },
+    {
+      name: 'fromHeader',
+      options: { tenant: fromHeader('X-Account-Id') },
+      headers: async () => ({ 'X-Account-Id': 'a' }),
+    },
+    {
+      name: 'a resolver of one’s own',
+      options: { tenant: (c) => c.req.header('X-Own') },
+      headers: async () => ({ 'X-Own': 'a' }),
+    },
+    {
+      name: 'a pair of which one is verified',
+      options: { tenant: combine(credential('Authorization'), fromHeader('X-Account-Id')) },
+      headers: async () => ({ ...bearer('a'), 'X-Account-Id': 'a' }),
+    },
+  ])('counts who is verified by the tenant alone: $name', async ({ name, options, headers }) => {
+    const { counted, pay } = limitedOf(options)
+    const tenant = await pay(`verified-${name.length}`, await headers())
+    expect(counted).toEqual([tenant])
+  })
+
+  it.each<{ name: string; tenant: GatewayOptions['tenant']; headers: Record<string, string> }>([
+    { name: 'credential', tenant: credential('Authorization'), headers: bearer('a') },
+    { name: 'cookie', tenant: cookie('session'), headers: { Cookie: 'session=a' } },
+    { name: 'anonymous', tenant: anonymous(), headers: {} },
+    {
+      name: 'a list whose first cannot tell',
+      tenant: [fromHeader('X-Account-Id'), anonymous()],
+      headers: {},
+    },
+    {
+      name: 'a pair that nobody has verified',
+      tenant: combine(credential('Authorization'), cookie('session')),
+      headers: { ...bearer('a'), Cookie: 'session=a' },
+    },
+  ])('counts by where it comes from as well: $name', async ({ name, tenant, headers }) => {
+    const { counted, pay } = limitedOf({ tenant })
+    const payFrom = (address: string | null, nth: number) =>
+      pay(`unverified-${name.length}-${nth}`, {
+        ...headers,
+        ...(address === null ? {} : { 'CF-Connecting-IP': address }),
+      })
+    const addresses = ['2001:db8:1:2::1', '2001:db8:1:2:3::', '2001:db8:1:3::1', null, null]
+    for (const [nth, address] of addresses.entries()) {
+      const named = await payFrom(address, nth)
+      expect(counted.splice(counted.indexOf(named), 1)).toEqual([named])
+    }
+    const [first, same, other, none, noneAgain, ...more] = counted
+    expect([same, noneAgain, more]).toEqual([first, none, []])
+    expect(new Set([first, other, none]).size).toBe(3)
+    for (const key of counted) expect(key).toMatch(/^[\w-]{43}$/)
+  })
+
+  it.each(['tenant', 'address'])('refuses where one of the two is over: the %s', async (over) => {
+    const origin = playOrigin(() => new Response('ok', { status: 201 }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/payments', protect({ limits: { rate: true } }))
+    const ask = askerOf(app)
+    const pay = () =>
+      ask('/payments', { headers: { 'Idempotency-Key': `over-${over}`, ...bearer('over') } })
+    let calls = 0
+    const limit = vi.spyOn(env.RATE_LIMITER, 'limit')
+    limit.mockImplementation(async () => {
+      calls += 1
+      return { success: (calls === 1) !== (over === 'tenant') }
+    })
+    const refused = await pay()
+    expect(refusal(refused)).toEqual([429, 'rate-limited'])
+    expect(calls).toBe(2)
+    limit.mockImplementation(async () => ({ success: true }))
+    expect(word(await pay())).toBe('executed')
+    limit.mockImplementation(async () => ({ success: false }))
+    expect(word(await pay())).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
   })
 })
