@@ -19,7 +19,10 @@ export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<Ope
   const { bytes: _, ...shown } = letter
   const text = await open(env, letter)
   if (text === null) return { ...shown, content: null }
-  if (letter.from === 'outbox') return { ...shown, content: JSON.parse(text) as CloudEvent }
+  if (letter.from === 'outbox') {
+    const content = JSON.parse(text) as CloudEvent
+    return { ...shown, type: content.type, content }
+  }
   const { body } = parse(text) as ReceivedMessage
   return { ...shown, content: toShown(body) }
 }
@@ -35,7 +38,7 @@ export async function replayLetter(
   letter: DeadLetter,
 ): Promise<string | null> {
   const text = await open(c.env, letter)
-  if (text === null) return 'It was sealed under a secret that this deployment no longer has.'
+  if (text === null) return letter.isUnopened === true ? `${SHUT} ${PUT_BACK}` : SHUT
   if (letter.destination !== null) {
     const end = await deliver(c.env, letter.destination, JSON.parse(text) as CloudEvent)
     return end.kind === 'delivered' ? null : `It was not delivered: ${end.reason}.`
@@ -53,9 +56,15 @@ export async function replayLetter(
     : `It is not done: ${'reason' in fate ? fate.reason : fate.kind}.`
 }
 
-async function open(env: HapaxEnv, { id, bytes }: DeadLetter): Promise<string | null> {
+const SHUT = 'It was sealed under a secret that this deployment no longer has.'
+const PUT_BACK = 'Set that secret as HAPAX_SEAL_KEY_PREVIOUS, then replay the letter again.'
+
+async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
+  const { id, bytes, isUnopened = false, operationId } = letter
   try {
-    const opened = await openStoredBytes(env, 'dead letter', id, bytes)
+    const opened = isUnopened
+      ? await openStoredBytes(env, 'event', operationId ?? '', bytes)
+      : await openStoredBytes(env, 'dead letter', id, bytes)
     return new TextDecoder().decode(opened)
   } catch {
     return null

@@ -170,13 +170,24 @@ const LETTER = {
   id: TEXT,
   from: { type: 'string', enum: ['outbox', 'inbox'] },
   destination: { ...DESTINATION, description: 'Where an event should have gone.' },
-  type: { ...TEXT, description: "CloudEvents `type`, or the queue's name." },
+  type: {
+    ...TEXT,
+    description: "CloudEvents `type`, or the queue's name; `sealed` of an event that is unopened.",
+  },
   tenant: NULLABLE_TEXT,
   operationId: NULLABLE_TEXT,
   correlationId: NULLABLE_TEXT,
   reason: TEXT,
   attempts: COUNT,
   at: TIME,
+}
+
+const UNOPENED = {
+  isUnopened: {
+    ...FLAG,
+    description:
+      'The event could not be opened when it became a letter: it can be shown and replayed when the secret is back that it was sealed under.',
+  },
 }
 
 const FOUND = objectOf({
@@ -198,14 +209,17 @@ const SCHEMAS = {
   LookUp: strictOf({ tenant: TEXT, key: TEXT }),
   Resolution: RESOLUTION,
   StuckPage: pageOf(STUCK),
-  DeadLetterPage: pageOf(objectOf(LETTER)),
-  DeadLetter: objectOf({
-    ...LETTER,
-    content: {
-      description:
-        'The event, or the body of the message; null where it was sealed under a secret that is gone.',
+  DeadLetterPage: pageOf(objectOf(LETTER, UNOPENED)),
+  DeadLetter: objectOf(
+    {
+      ...LETTER,
+      content: {
+        description:
+          'The event, or the body of the message; null where it was sealed under a secret that is gone.',
+      },
     },
-  }),
+    UNOPENED,
+  ),
   Problem: objectOf({
     type: { type: 'string', format: 'uri-reference' },
     title: TEXT,

@@ -30,6 +30,15 @@ export async function signWebhook(
   }
 }
 
+/** Whether a secret is written as `signWebhook` needs it. */
+export function isWebhookSecret(secret: string): boolean {
+  try {
+    return toBytes(secret).byteLength > 0
+  } catch {
+    return false
+  }
+}
+
 function importSecret(secret: string): Promise<CryptoKey> {
   const parameters = { name: 'HMAC', hash: 'SHA-256' }
   return crypto.subtle.importKey('raw', toBytes(secret), parameters, false, ['sign'])

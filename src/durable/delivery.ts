@@ -1,7 +1,8 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
 import { parseRetryAfter } from '../core/retry-after.ts'
-import { signWebhook } from '../core/webhook.ts'
+import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
+import { inTime } from './in-time.ts'
 
 /** How one delivery has ended. `reason` names no content of the event. */
 export type DeliveryEnd =
@@ -11,7 +12,7 @@ export type DeliveryEnd =
   /** It is of no use to try it again. */
   | { readonly kind: 'refused'; readonly reason: string }
 
-const WEBHOOK_TIMEOUT_MS = 15_000
+const DELIVERY_TIMEOUT_MS = 15_000
 
 /** Delivers an event. It may arrive more than once: whoever takes it knows it by its id. */
 export async function deliver(
@@ -35,26 +36,28 @@ export async function deliver(
 async function send(env: HapaxEnv, binding: string, event: CloudEvent): Promise<DeliveryEnd> {
   const producer = Reflect.get(env, binding) as Queue | undefined
   if (producer === undefined) return failed(`there is no queue binding ${binding}`)
-  await producer.send(event, { contentType: 'json' })
+  await inTime(producer.send(event, { contentType: 'json' }), DELIVERY_TIMEOUT_MS)
   return { kind: 'delivered' }
 }
 
 async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<DeliveryEnd> {
   const { HAPAX_WEBHOOK_SECRET, HAPAX_WEBHOOK_SECRET_PREVIOUS } = env
-  const secrets = [HAPAX_WEBHOOK_SECRET, HAPAX_WEBHOOK_SECRET_PREVIOUS].filter((one) => !!one)
-  if (secrets.length === 0) return failed('there is no secret HAPAX_WEBHOOK_SECRET')
+  if (!HAPAX_WEBHOOK_SECRET) return failed('there is no secret HAPAX_WEBHOOK_SECRET')
+  if (!isWebhookSecret(HAPAX_WEBHOOK_SECRET)) {
+    return failed('HAPAX_WEBHOOK_SECRET is not whsec_ and Base64')
+  }
+  // No receiver can verify by a malformed secret, and the present one must not fail with it.
+  const previous = [HAPAX_WEBHOOK_SECRET_PREVIOUS ?? ''].filter(isWebhookSecret)
+  const secrets = [HAPAX_WEBHOOK_SECRET, ...previous]
   const body = JSON.stringify(event)
-  const signature = await signWebhook(secrets as string[], event.id, Date.now(), body).catch(
-    () => null,
-  )
-  if (signature === null) return failed('HAPAX_WEBHOOK_SECRET is not whsec_ and Base64')
+  const signature = await signWebhook(secrets, event.id, Date.now(), body)
   const response = await fetch(url, {
     method: 'POST',
     headers: { ...signature, 'content-type': 'application/cloudevents+json; charset=utf-8' },
     body,
     // A receiver that has moved says so to its operator; events do not follow to where nobody sent them.
     redirect: 'manual',
-    signal: AbortSignal.timeout(WEBHOOK_TIMEOUT_MS),
+    signal: AbortSignal.timeout(DELIVERY_TIMEOUT_MS),
   })
   await response.body?.cancel()
   const { status, ok } = response

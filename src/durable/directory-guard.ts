@@ -19,7 +19,7 @@ export interface DeadLetter {
   readonly from: 'outbox' | 'inbox'
   /** Where an event should have gone; `null` for a message. */
   readonly destination: Destination | null
-  /** CloudEvents `type`, or the queue's name. */
+  /** CloudEvents `type`, or the queue's name; `sealed` where the event could not be opened. */
   readonly type: string
   readonly tenant: string | null
   readonly operationId: string | null
@@ -30,6 +30,11 @@ export interface DeadLetter {
   readonly at: number
   /** The event or message, as `toStoredBytes` writes it for the purpose `dead letter`. */
   readonly bytes: Uint8Array<ArrayBuffer>
+  /**
+   * The event could not be opened: its bytes are those of the outbox, written for the purpose
+   * `event` and its operation, and open once the secret is back. Until then its type is not known.
+   */
+  readonly isUnopened?: boolean
 }
 
 /** Part of a list, the newest entries first. */

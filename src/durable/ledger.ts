@@ -410,9 +410,14 @@ export class Ledger {
     this.#change(Date.now(), () => this.#store.deleteEvent(event))
   }
 
-  /** Notes that a delivery has failed. @param until Epoch milliseconds of the next one. */
+  /**
+   * Notes that a delivery has failed, or that a dead event could not be put elsewhere.
+   *
+   * @param until Epoch milliseconds of the next try.
+   */
   postponeEvent(event: PendingEvent, until: number): void {
-    this.#change(Date.now(), () => this.#store.postponeEvent(event, event.failures + 1, until))
+    const postponed = { ...event, failures: event.failures + 1, dueAt: until }
+    this.#change(Date.now(), () => this.#store.postponeEvent(postponed))
   }
 
   /** One transaction, then the alarm for whatever is due next, or an empty storage given back. */

@@ -7,13 +7,27 @@ import { recordDelivery } from '../metrics/record-delivery.ts'
 import { traced } from '../metrics/trace.ts'
 import { openStoredBytes, toStoredBytes } from './at-rest.ts'
 import { deliver, type DeliveryEnd } from './delivery.ts'
-import { directoryOf } from './directory-guard.ts'
+import { type DeadLetter, directoryOf } from './directory-guard.ts'
+import { inTime } from './in-time.ts'
 import type { Ledger } from './ledger.ts'
 import type { Outgoing } from './operation-guard.ts'
-import type { NewEvent, PendingEvent } from './record-store.ts'
+import type { Death, NewEvent, PendingEvent } from './record-store.ts'
 
 /** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
 const MAX_PAUSE_MS = 86_400_000
+
+/** How long the directory may take to answer, in milliseconds. */
+const DIRECTORY_LIMIT_MS = 15_000
+
+/** A delivery that could not be made: it may still be, once the secret is back. */
+const UNOPENED: DeliveryEnd = {
+  kind: 'failed',
+  reason: 'it cannot be opened: the secret that it was sealed under is gone',
+  afterMs: 0,
+}
+
+/** An event that goes out of the deployment. */
+type PendingDelivery = PendingEvent & { readonly recipient: Destination }
 
 /** Makes what is stored of the events that a handler has emitted. */
 export function toNewEvents(
@@ -63,23 +77,25 @@ export class Outbox {
     }
   }
 
-  async #deliverOne(pending: PendingEvent): Promise<void> {
-    const { operationId, recipient, failures } = pending
-    const startedAt = Date.now()
+  async #deliverOne({ recipient, ...rest }: PendingEvent): Promise<void> {
+    if (recipient.to === 'directory') return this.#notify({ recipient, ...rest })
+    const pending = { recipient, ...rest }
     const event = await this.#open(pending)
-    if (event === null) return this.#postpone(pending, 'it could not be opened', 0)
-    if (recipient.to === 'directory') return this.#notify(pending, event)
+    if (pending.death !== undefined) return this.#bury(pending, event, pending.death)
+    const startedAt = Date.now()
+    const end = event === null ? UNOPENED : await this.#deliver(recipient, event)
+    const death = deathOf(pending, end)
+    const status = death === null ? STATUSES[end.kind] : 'dead'
+    const counted = event ?? this.#namesOf(pending)
+    recordDelivery(this.#env, { ...pending, event: counted, status, startedAt })
+    if (death !== null) return this.#bury(pending, event, death)
+    if (end.kind === 'delivered') return this.#ledger.deleteEvent(pending)
+    this.#postpone(pending, end.reason, end.kind === 'failed' ? end.afterMs : 0)
+  }
+
+  #deliver(recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
     const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
-    const end = await traced('hapax deliver', attributes, () =>
-      deliver(this.#env, recipient, event),
-    )
-    const isLast = failures + 1 >= pending.retry.attempts
-    const isDead = end.kind === 'refused' || (end.kind === 'failed' && isLast)
-    const status = isDead ? 'dead' : end.kind === 'delivered' ? 'delivered' : 'retried'
-    recordDelivery(this.#env, { event, operationId, status, failures, startedAt })
-    if (end.kind === 'delivered') this.#ledger.deleteEvent(pending)
-    else if (isDead) await this.#bury(pending, event, end)
-    else if (end.kind === 'failed') this.#postpone(pending, end.reason, end.afterMs)
+    return traced('hapax deliver', attributes, () => deliver(this.#env, recipient, event))
   }
 
   async #open({ operationId, bytes }: PendingEvent): Promise<CloudEvent | null> {
@@ -91,6 +107,13 @@ export class Outbox {
     }
   }
 
+  /** What an event that cannot be opened is called: its operation tells whose it is. */
+  #namesOf({ operationId }: PendingEvent): Pick<CloudEvent, 'type' | 'tenant' | 'correlationid'> {
+    const record = this.#ledger.find(operationId)
+    const { tenant = '', correlationId: correlationid = '' } = record ?? {}
+    return { type: 'sealed', tenant, correlationid }
+  }
+
   #postpone(pending: PendingEvent, reason: string, afterMs: number): void {
     logFault('an event was not delivered; it will be tried again', new Error(reason))
     const backoff = backoffMs(pending.retry, pending.failures + 1, Math.random())
@@ -98,60 +121,88 @@ export class Outbox {
     this.#ledger.postponeEvent(pending, Date.now() + delayMs)
   }
 
-  /** What nobody takes is kept where an operator finds it. */
-  async #bury(
-    pending: PendingEvent,
-    event: CloudEvent,
-    { reason }: Extract<DeliveryEnd, { kind: 'failed' | 'refused' }>,
-  ): Promise<void> {
-    const { operationId, recipient, failures } = pending
-    if (recipient.to === 'directory') return
+  /** What nobody takes is kept where an operator finds it; where that fails, it is not sent again. */
+  async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<void> {
     try {
-      const id = await toLetterId(this.#env, event, recipient)
-      await directoryOf(this.#env).bury({
-        id,
-        from: 'outbox',
-        destination: recipient,
-        type: event.type,
-        tenant: event.tenant,
-        operationId,
-        correlationId: event.correlationid,
-        reason,
-        attempts: failures + 1,
-        at: Date.now(),
-        bytes: await toStoredBytes(this.#env, 'dead letter', id, encode(event)),
-      })
+      const letter = await this.#toLetter(pending, event, death)
+      await inTime(directoryOf(this.#env).bury(letter), DIRECTORY_LIMIT_MS)
       this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault('a dead letter could not be kept', error)
-      this.#postpone(pending, reason, 0)
+      this.#postpone({ ...pending, death }, death.reason, 0)
     }
   }
 
-  /** Puts an operation whose outcome is unknown onto the operator's list, or strikes it off. */
-  async #notify(pending: PendingEvent, event: CloudEvent): Promise<void> {
-    const { operationId } = pending
+  /** An event that cannot be opened is kept as it is: it opens once its secret is back. */
+  async #toLetter(
+    pending: PendingDelivery,
+    event: CloudEvent | null,
+    { reason, attempts }: Death,
+  ): Promise<DeadLetter> {
+    const { operationId, recipient } = pending
+    const id = await toLetterId(this.#env, pending, event)
+    const { type, tenant, correlationid } = event ?? this.#namesOf(pending)
+    return {
+      id,
+      from: 'outbox',
+      destination: recipient,
+      type,
+      tenant: tenant === '' ? null : tenant,
+      operationId,
+      correlationId: correlationid === '' ? null : correlationid,
+      reason,
+      attempts,
+      at: Date.now(),
+      ...(event === null
+        ? { isUnopened: true, bytes: pending.bytes }
+        : { bytes: await toStoredBytes(this.#env, 'dead letter', id, encode(event)) }),
+    }
+  }
+
+  /**
+   * Puts an operation whose outcome is unknown onto the operator's list, or strikes it off: as its
+   * record says now, whatever the notice said.
+   */
+  async #notify(pending: PendingEvent): Promise<void> {
     try {
-      const record = this.#ledger.find(operationId)
-      const directory = directoryOf(this.#env)
-      if (record?.state === 'unknown') {
-        const { tenant, operation, settledAt: since, reason } = record
-        const entry = { operationId, tenant, operation, since, reason }
-        await directory.list({ ...entry, correlationId: event.correlationid })
-      } else await directory.strike([{ operationId, since: Date.now() }])
+      await inTime(this.#list(pending.operationId), DIRECTORY_LIMIT_MS)
       this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)
       this.#postpone(pending, 'the directory did not answer', 0)
     }
   }
+
+  async #list(operationId: string): Promise<void> {
+    const record = this.#ledger.find(operationId)
+    const directory = directoryOf(this.#env)
+    if (record?.state !== 'unknown') return directory.strike([{ operationId, since: Date.now() }])
+    const { tenant, operation, settledAt: since, reason, correlationId } = record
+    return directory.list({ operationId, tenant, operation, since, reason, correlationId })
+  }
+}
+
+const STATUSES = { delivered: 'delivered', failed: 'retried', refused: 'dead' } as const
+
+/** @returns `null` while it may still be delivered. */
+function deathOf({ failures, retry }: PendingEvent, end: DeliveryEnd): Death | null {
+  const attempts = failures + 1
+  const isOver = end.kind === 'refused' || (end.kind === 'failed' && attempts >= retry.attempts)
+  return isOver ? { reason: end.reason, attempts } : null
 }
 
 const encode = (event: CloudEvent) =>
   new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))
 
 /** Names a dead letter: one event may be one for each of its recipients. */
-function toLetterId(env: HapaxEnv, { id }: CloudEvent, recipient: Destination): Promise<string> {
+function toLetterId(
+  env: HapaxEnv,
+  { operationId, recipient, bytes }: PendingEvent,
+  event: CloudEvent | null,
+): Promise<string> {
   const digest = createDigest(env.HAPAX_DIGEST_KEY)
-  return digest('dead letter', id, JSON.stringify(recipient))
+  const to = JSON.stringify(recipient)
+  return event === null
+    ? digest('dead letter', operationId, to, bytes)
+    : digest('dead letter', event.id, to)
 }

@@ -36,13 +36,22 @@ export interface PendingEvent {
   readonly retry: DeliveryRetry
   /** As `toStoredBytes` writes it. */
   readonly bytes: Uint8Array<ArrayBuffer>
-  /** Deliveries that have failed. */
+  /** Tries that have failed: deliveries, and those to put it where a dead letter is kept. */
   readonly failures: number
   /** Epoch milliseconds before which it is not tried. */
   readonly dueAt: number
+  /** Why it is not delivered any more: it waits to become a dead letter. */
+  readonly death?: Death
 }
 
-export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures'>
+/** How the last delivery of an event has ended. */
+export interface Death {
+  readonly reason: string
+  /** Deliveries that were made. */
+  readonly attempts: number
+}
+
+export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures' | 'death'>
 
 interface EventRow extends Record<string, SqlStorageValue> {
   operation_id: string
@@ -234,7 +243,7 @@ export class RecordStore {
     return Array.from(rows, (row) => ({
       operationId: row.operation_id,
       sequence: row.sequence,
-      ...(JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry'>),
+      ...(JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry' | 'death'>),
       bytes: new Uint8Array(row.bytes),
       failures: row.failures,
       dueAt: row.due_at,
@@ -242,11 +251,12 @@ export class RecordStore {
   }
 
   /** @returns `false` where it is there no more: its operation was erased while it was on its way. */
-  postponeEvent(event: PendingEvent, failures: number, dueAt: number): boolean {
-    const change = `UPDATE event SET failures = ?, due_at = ? ${IS_THIS_EVENT}`
-    return (
-      this.#isThere() && this.#sql.exec(change, failures, dueAt, ...namesOf(event)).rowsWritten > 0
-    )
+  postponeEvent(event: PendingEvent): boolean {
+    const { recipient, retry, death, failures, dueAt } = event
+    const head = JSON.stringify({ recipient, retry, death })
+    const change = `UPDATE event SET head = ?, failures = ?, due_at = ? ${IS_THIS_EVENT}`
+    const values = [head, failures, dueAt, ...namesOf(event)]
+    return this.#isThere() && this.#sql.exec(change, ...values).rowsWritten > 0
   }
 
   /** @returns As for `postponeEvent`. */

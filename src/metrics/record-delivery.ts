@@ -5,9 +5,13 @@ import { NO_FACTS } from './no-facts.ts'
 import { recordRequest } from './record-request.ts'
 import type { DeliveryStatus } from './request-facts.ts'
 
+/** What is counted of an event; without its time, where it could not be opened. */
+type CountedEvent = Pick<CloudEvent, 'type' | 'tenant' | 'correlationid'> &
+  Partial<Pick<CloudEvent, 'time' | 'traceparent'>>
+
 /** One delivery of an event. */
 export interface Delivery {
-  readonly event: CloudEvent
+  readonly event: CountedEvent
   readonly operationId: string | null
   readonly status: DeliveryStatus
   /** Deliveries of it that had failed before. */
@@ -32,6 +36,6 @@ export function recordDelivery(
     operationId,
     fence: failures + 1,
     totalMs: Date.now() - startedAt,
-    ageMs: startedAt - Date.parse(event.time),
+    ageMs: event.time === undefined ? 0 : startedAt - Date.parse(event.time),
   })
 }

@@ -1213,6 +1213,81 @@ describe('a dead letter of the inbox', () => {
     expect((await ask('/dead-letters/work:sealed', 'DELETE')).status).toBe(204)
   })
 
+  it('that is an event no secret opened is shown and replayed once its secret is back', async () => {
+    const GONE = 'a secret that is gone, 32 letters'
+    const event = { specversion: '1.0', id: 'e-1', type: 'report.noted', data: { marked: 1 } }
+    const text = JSON.stringify(event)
+    const received: string[] = []
+    playOrigin(async (request) => {
+      received.push(await request.text())
+      return new Response(null, { status: 204 })
+    })
+    const letter: DeadLetter = {
+      id: 'unopened',
+      from: 'outbox',
+      destination: webhook('https://shop.test/hooks'),
+      type: 'sealed',
+      tenant: 't',
+      operationId: 'operation-1',
+      correlationId: 'c',
+      reason: 'it cannot be opened',
+      attempts: 12,
+      at: 0,
+      isUnopened: true,
+      bytes: await toStoredBytes(
+        { ...env, HAPAX_SEAL_KEY: GONE },
+        'event',
+        'operation-1',
+        new Uint8Array(new TextEncoder().encode(text)),
+      ),
+    }
+    await directoryOf(env).bury(letter)
+    const app = createGateway({ tenant: credential('Authorization') })
+    const without = operatorOf(app, { HAPAX_SEAL_KEY: 'another secret, 32 letters long' })
+    expectSchema('DeadLetterPage', (await without('/dead-letters')).body)
+    const shut = await without('/dead-letters/unopened')
+    expectSchema('DeadLetter', shut.body)
+    expect(shut.body).toMatchObject({ type: 'sealed', isUnopened: true, content: null })
+    const refused = await without('/dead-letters/unopened/replay', 'POST')
+    expect(refused.status).toBe(409)
+    expect(refused.body['detail']).toMatch(
+      /no longer has\. Set that secret as HAPAX_SEAL_KEY_PREVIOUS/,
+    )
+    expect(received).toEqual([])
+
+    const back = operatorOf(app, {
+      HAPAX_SEAL_KEY: 'another secret, 32 letters long',
+      HAPAX_SEAL_KEY_PREVIOUS: GONE,
+    })
+    const shown = await back('/dead-letters/unopened')
+    expectSchema('DeadLetter', shown.body)
+    expect(shown.body).toMatchObject({ type: 'report.noted', content: event })
+    expect((await back('/dead-letters/unopened/replay', 'POST')).status).toBe(204)
+    expect(received).toEqual([text])
+    expect((await back('/dead-letters/unopened')).status).toBe(404)
+  })
+
+  it('that is an event no secret opened can be dropped', async () => {
+    const { ask } = gatewayWith()
+    const bytes = new Uint8Array([1, 2, 3])
+    await directoryOf(env).bury({
+      id: 'unopened-dropped',
+      from: 'outbox',
+      destination: webhook('https://shop.test/hooks'),
+      type: 'sealed',
+      tenant: null,
+      operationId: 'operation-1',
+      correlationId: null,
+      reason: 'it cannot be opened',
+      attempts: 12,
+      at: 0,
+      isUnopened: true,
+      bytes,
+    })
+    expect((await ask('/dead-letters/unopened-dropped', 'DELETE')).status).toBe(204)
+    expect((await ask('/dead-letters/unopened-dropped')).status).toBe(404)
+  })
+
   it.each(['x', 'work:none', '%00', '..', "'; DROP TABLE letter; --"])(
     'is not found under the name %s',
     async (id) => {

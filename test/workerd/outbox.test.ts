@@ -1110,18 +1110,149 @@ describe('at rest', () => {
     expect(await readBytes('clear')).toContain('marked')
   })
 
-  it('what no present secret opens waits for the one that does', async () => {
-    SETTINGS['HAPAX_SEAL_KEY'] = 'a secret of this test, 32 letters'
+  const GONE = 'a secret of this test, 32 letters'
+  const PRESENT = 'another secret, and 32 letters too'
+
+  /** An operation whose handler has emitted under a secret that is gone since. */
+  async function emitUnder(key: string, handler: Handler<GatewayEnv>) {
+    SETTINGS['HAPAX_SEAL_KEY'] = GONE
+    await handlerWith(handler, { retention: '60d' })(key, {
+      headers: { 'X-Correlation-Id': 'corr-8' },
+    })
+    SETTINGS['HAPAX_SEAL_KEY'] = PRESENT
+  }
+  const noted: Handler<GatewayEnv> = (c) => {
+    emit(c, MARKED)
+    return c.text('ok')
+  }
+  /** Makes the alarm come so often, each time when it is due. */
+  async function ringOn(key: string, times: number): Promise<void> {
+    for (let nth = 0; nth < times; nth += 1) {
+      await ring(key)
+      pass(DAY_MS)
+    }
+  }
+
+  it('what no present secret opens is delivered where it comes back in time', async () => {
     const { received } = playWeb()
-    await emitMarked()('unopened')
-    SETTINGS['HAPAX_SEAL_KEY'] = 'another secret, and 32 letters too'
-    await ring('unopened')
+    await emitUnder('unopened', noted)
+    await ringOn('unopened', 11)
     expect(received).toHaveLength(0)
     expect(await countOf('unopened')).toBe(1)
-    SETTINGS['HAPAX_SEAL_KEY'] = 'a secret of this test, 32 letters'
-    pass(DAY_MS / 2)
+    SETTINGS['HAPAX_SEAL_KEY'] = GONE
     await ring('unopened')
     expect(received).toHaveLength(1)
+    expect(await lettersOf('unopened')).toEqual([])
+  })
+
+  it('what no present secret opens is a dead letter after all its attempts, with its reason', async () => {
+    const point = vi.spyOn(env.METRICS, 'writeDataPoint')
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    playWeb()
+    await emitUnder('dead-sealed', noted)
+    const { events } = await stored('dead-sealed')
+    await ringOn('dead-sealed', 12)
+    expect(await countOf('dead-sealed')).toBe(0)
+    const [letter, ...more] = await lettersOf('dead-sealed')
+    expect(more).toEqual([])
+    expect(letter).toMatchObject({
+      from: 'outbox',
+      destination: webhook(HOOK),
+      type: 'sealed',
+      tenant: expect.stringMatching(/^[\w-]{43}$/),
+      correlationId: 'corr-8',
+      reason: 'it cannot be opened: the secret that it was sealed under is gone',
+      attempts: 12,
+      isUnopened: true,
+    })
+    const kept = await directory().letter(letter?.id ?? '')
+    expect(kept?.bytes).toEqual(new Uint8Array(events[0]?.bytes ?? new ArrayBuffer(0)))
+    const counted = point.mock.calls.flatMap(([one]) =>
+      one?.blobs?.[1] === 'EVENT' ? [one.blobs[2]] : [],
+    )
+    expect(counted).toEqual([...Array<string>(11).fill('retried'), 'dead'])
+  })
+
+  it('two events that no secret opens are two letters, and hold back nothing behind them', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { received } = playWeb()
+    await emitUnder('sealed-pair', (c) => {
+      emit(c, MARKED)
+      emit(c, MARKED)
+      return c.text('ok')
+    })
+    const send = handlerWith(noted)
+    await ringOn('sealed-pair', 24)
+    expect(await countOf('sealed-pair')).toBe(0)
+    expect(await lettersOf('sealed-pair')).toHaveLength(2)
+    expect(received).toHaveLength(0)
+    await send('sealed-next')
+    await ring('sealed-next')
+    expect(received).toHaveLength(1)
+  })
+
+  it('what is dead and cannot be kept is not delivered again', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { received } = playWeb({ receiver: down })
+    const retry = { attempts: 2 } as const
+    await clientWith({ retention: '60d', events: [{ ...onEnd(HOOK), retry }] })('kept-back')
+    await runInDurableObject(directory(), (_, { storage: { sql } }) => {
+      sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON letter
+        BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
+    })
+    await ringOn('kept-back', 5)
+    expect(received).toHaveLength(2)
+    expect(await countOf('kept-back')).toBe(1)
+    await abortAllDurableObjects()
+    await runInDurableObject(directory(), (_, { storage: { sql } }) => {
+      sql.exec('DROP TRIGGER refusal')
+    })
+    await ring('kept-back')
+    expect(received).toHaveLength(2)
+    expect(await countOf('kept-back')).toBe(0)
+    expect(await lettersOf('kept-back')).toMatchObject([
+      { reason: 'the receiver answered 503', attempts: 2 },
+    ])
+  })
+
+  it('a queue that never answers holds back nobody else', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { setTimeout: wait } = globalThis
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation((work: () => void, ms?: number) =>
+      wait(work, ms === 15_000 ? 20 : ms),
+    )
+    vi.spyOn(OUTBOX, 'send').mockReturnValue(new Promise(() => {}))
+    const { received } = playWeb()
+    await handlerWith((c) => {
+      emit(c, { type: 'report.noted', to: queue('OUTBOX') })
+      emit(c, { type: 'report.noted', to: webhook(HOOK) })
+      return c.text('ok')
+    })('queue-hangs')
+    await ring('queue-hangs')
+    expect(received).toHaveLength(1)
+    expect(await stored('queue-hangs')).toMatchObject({ events: [{ failures: 1 }] })
+  })
+
+  it('a notice to the operator’s list that cannot be opened is given all the same', async () => {
+    playWeb({ origin: broken })
+    await clientWith({})('spoilt-notice')
+    await runInDurableObject(await objectOf('spoilt-notice'), (_, { storage: { sql } }) => {
+      sql.exec("UPDATE event SET bytes = x'01'")
+    })
+    await ring('spoilt-notice')
+    expect(await isStuck(await idOf('spoilt-notice'))).toBe(true)
+    expect(await countOf('spoilt-notice')).toBe(0)
+  })
+
+  it('a malformed secret of before takes no delivery with it', async () => {
+    SETTINGS['HAPAX_WEBHOOK_SECRET_PREVIOUS'] = 'hush'
+    const { received } = playWeb()
+    await clientWith({ events: [onEnd(HOOK)] })('malformed-previous')
+    await ring('malformed-previous')
+    const [one] = received
+    expect(new Webhook(SECRET).verify(one?.text ?? '', one?.headers ?? {})).toMatchObject({
+      type: 'operation.succeeded',
+    })
   })
 })
 
