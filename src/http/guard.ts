@@ -10,7 +10,6 @@ import { conclude, type Subject } from './conclude.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
-import { isOverloaded } from './object.ts'
 import { isEnforced, observe } from './observe.ts'
 import { Payload } from './payload.ts'
 import { operationOf } from './route-policy.ts'
@@ -19,7 +18,6 @@ import {
   keyMissing,
   misconfigured,
   rejected,
-  storeFault,
   tenantMissing,
   type Verdict,
 } from './verdict.ts'
@@ -125,8 +123,12 @@ async function guardOperation(
   }
 }
 
+/**
+ * Nobody goes around an object that does not answer, not even where the route is open: there is one
+ * for each key, so what it is overloaded with, or lost in, are requests with this very key.
+ */
 function toFault(error: unknown): Verdict {
   if (error instanceof ConfigurationFault) throw error
   logFault('the object of an operation could not be reached, or was reset', error)
-  return isOverloaded(error) ? storeFault() : guardLost()
+  return guardLost()
 }

@@ -14,8 +14,8 @@ const RETRY_MS = 100
  * the first: the record says what was claimed, and an object that was reset knows its orphan. An
  * overloaded object is left alone.
  *
- * @throws {Error} When the object cannot be reached, or fails for a reason of its own. Only where
- *   it was overloaded at the first try is it certain that nothing came of the question.
+ * @throws {Error} When the object cannot be reached, or fails for a reason of its own: something may
+ *   have come of the question.
  */
 export function askObject<answer>(
   c: Context<GatewayEnv>,
@@ -39,8 +39,6 @@ async function askUntilAnswered<answer>(
       // oxlint-disable-next-line no-await-in-loop -- one try after the other
       return await question(object)
     } catch (error) {
-      if (tries > 1 && isOverloaded(error))
-        throw new Error('The object was lost.', { cause: error })
       if (tries === MAX_TRIES || !isLost(error)) throw error
       // oxlint-disable-next-line no-await-in-loop -- one try after the other
       await scheduler.wait(RETRY_MS * tries * Math.random())
@@ -48,13 +46,9 @@ async function askUntilAnswered<answer>(
   }
 }
 
-/** Whether an object turned the question away, so that nothing came of it. */
-export function isOverloaded(error: unknown): boolean {
-  return error instanceof Error && 'overloaded' in error && error.overloaded === true
-}
-
 function isLost(error: unknown): boolean {
-  if (!(error instanceof Error) || isOverloaded(error)) return false
+  if (!(error instanceof Error) || ('overloaded' in error && error.overloaded === true))
+    return false
   const isRetryable = 'retryable' in error && error.retryable === true
   return isRetryable || ('durableObjectReset' in error && error.durableObjectReset === true)
 }

@@ -61,13 +61,14 @@ describe('an overloaded object', () => {
     expect(asked).toHaveBeenCalledTimes(1)
   })
 
-  it('is gone around where the route is open', async () => {
+  it('is not gone around, even where the route is open: its load are requests with this very key', async () => {
     const origin = playOrigin(created)
     const { OPERATIONS } = failingNamespace([OVERLOADED])
     const send = clientWith({ onStoreError: 'open' })
     const response = await send('overloaded-open', { env: { OPERATIONS } })
-    expect([response.status, word(response)]).toEqual([201, 'unprotected'])
-    expect(origin.requests).toHaveLength(1)
+    expect(response.headers.get('Hapax-Error')).toBe('store-unavailable')
+    expect(Number(response.headers.get('Retry-After'))).toBeGreaterThanOrEqual(1)
+    expect(origin.requests).toHaveLength(0)
   })
 })
 
