@@ -73,6 +73,8 @@ export interface SettledRecord extends RecordBase {
   readonly settledAt: number
   readonly expiresAt: number
   readonly snapshot: StoredHead
+  /** Whether the Worker that held the claim has settled it, and not the object, a probe or an operator. */
+  readonly settledBy?: 'worker'
 }
 
 /** Why nobody can say whether the operation was executed. */

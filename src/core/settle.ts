@@ -21,7 +21,11 @@ export interface Evidence {
 }
 
 /** How a claim ends. */
-export type Settlement = { readonly evidence: Evidence } & (
+export type Settlement = {
+  readonly evidence: Evidence
+  /** Whether a Worker says so of its own claim: it may not hear that it was taken, and say it again. */
+  readonly by?: 'worker'
+} & (
   | {
       readonly outcome: 'succeeded' | 'failed'
       readonly snapshot: StoredHead
@@ -44,6 +48,8 @@ export type SettleDecision =
       readonly isLate: boolean
     }
   | { readonly kind: 'release'; readonly isLate: boolean }
+  /** It was taken before, and its Worker has not heard so: nothing changes. */
+  | { readonly kind: 'repeat' }
   | { readonly kind: 'refuse' }
 
 /**
@@ -58,6 +64,7 @@ export function decideSettle(
   settlement: Settlement,
   now: number,
 ): SettleDecision {
+  if (isRepeat(record, claim, settlement)) return { kind: 'repeat' }
   if (!isOpen(record, claim)) return { kind: 'refuse' }
   const isLate = record.state === 'unknown' || hasLostLease(record, now)
   const known = { ...record, attempts: closeAttempt(record, settlement, now) }
@@ -94,10 +101,25 @@ export function isOpen(
   record: OperationRecord | null,
   claim: ClaimRef,
 ): record is InProgressRecord | UnknownRecord {
-  if (record === null || record.fence !== claim.fence || record.claimId !== claim.claimId) {
-    return false
-  }
+  if (record === null || !isSameClaim(record, claim)) return false
   return record.state === 'in_progress' || record.state === 'unknown'
+}
+
+const isSameClaim = (record: OperationRecord, { fence, claimId }: ClaimRef): boolean =>
+  record.fence === fence && record.claimId === claimId
+
+/** Whether a Worker says again what the record has from it already. */
+function isRepeat(
+  record: OperationRecord | null,
+  claim: ClaimRef,
+  settlement: Settlement,
+): boolean {
+  if (settlement.by !== 'worker') return false
+  // The key is free, as it says.
+  if (record === null) return settlement.outcome === 'not_executed'
+  if (!isSameClaim(record, claim) || record.state !== settlement.outcome) return false
+  if (record.state !== 'unknown') return record.settledBy === 'worker'
+  return settlement.outcome === 'unknown' && record.reason === settlement.reason
 }
 
 /** Frees the key, unless the operation was accepted and its request is stored: then the alarm sends it again. */
@@ -148,9 +170,10 @@ function closeAttempt(
 
 function toSettled(
   record: OperationRecord,
-  { outcome, snapshot, retentionMs }: Extract<Settlement, { outcome: 'succeeded' | 'failed' }>,
+  { outcome, snapshot, retentionMs, by }: Extract<Settlement, { outcome: 'succeeded' | 'failed' }>,
   now: number,
 ): SettledRecord {
   const expiresAt = now + (retentionMs ?? record.retentionMs)
-  return { ...toBase(record), state: outcome, settledAt: now, expiresAt, snapshot }
+  const settled = { ...toBase(record), state: outcome, settledAt: now, expiresAt, snapshot }
+  return by === undefined ? settled : { ...settled, settledBy: by }
 }

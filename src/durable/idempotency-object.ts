@@ -74,9 +74,12 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const { claim: request, caller, plan } = call
     const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
-    const refusedCall = this.#isToExecute(request) && this.#refuseCall(caller, plan.retry)
-    if (refusedCall) return refusedCall
     const stored = await this.#toStored(call)
+    // From here to the claim nothing is awaited: what is said of the call holds when it is made.
+    const ahead = this.#look(request)?.kind
+    if (ahead === undefined || ahead === 'execute' || ahead === 'probe') this.#runs.prepare(plan)
+    const refusedCall = ahead === 'execute' && this.#refuseCall(caller, plan.retry)
+    if (refusedCall) return refusedCall
     const decision = this.#claim(request, stored)
     if (decision.kind === 'execute') {
       const claim = toRef(request.operationId, decision.record)
@@ -92,7 +95,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   async claim(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer> {
     const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
-    if (isTooLate(caller) && this.#isToExecute(request)) return TOO_LATE
+    if (isTooLate(caller) && this.#look(request)?.kind === 'execute') return TOO_LATE
     const decision = this.#claim(request, null)
     if (decision.kind === 'execute') {
       return this.#grant(toRef(request.operationId, decision.record), decision.record)
@@ -109,19 +112,49 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   async settle({ claim, settlement, end, sealKey, events }: SettleCall): Promise<SettleResult> {
     const emitted = await toNewEvents(this.env, claim.operationId, events)
-    return this.#runs.land(claim, { settlement, end }, sealKey, emitted)
+    const landing = { settlement: { ...settlement, by: 'worker' }, end } as const
+    const result = await this.#runs.land(claim, landing, sealKey, emitted)
+    // Taken is what is stored. Until then both sides try it, and the one that comes second is told so.
+    if (result === null) throw new Error('A settle could not be stored yet.')
+    return result
   }
 
   async stream(call: StreamCall): Promise<WireResponse> {
     const { claim, limitBytes, rules, body, keeping, events, ...head } = call
+    this.#runs.prepareRecording(keeping)
     const emitted = await toNewEvents(this.env, claim.operationId, events)
+    const adopted = await this.#adopt(claim)
     // A late owner's client gets its answer; nothing of it touches the record or those who wait.
-    if (!this.#ledger.adopt(claim)) return { status: head.status, headers: head.headers, body }
-    // While it records, the object drives the claim: nobody needs to renew a lease.
-    this.#flights.takeOff(claim, { kind: 'object' })
+    if (adopted === null) return { status: head.status, headers: head.headers, body }
     const reply = { kind: 'live', ...head, body: toLiveBody(body), declaredBytes: null } as const
     const bounds = { timeoutMs: 0, limitBytes }
-    return this.#runs.stream(claim, reply, { rules, bounds, keeping, emitted }).response
+    try {
+      return this.#runs.stream(adopted, reply, { rules, bounds, keeping, emitted }).response
+    } catch (error) {
+      this.#runs.giveUp(adopted)
+      throw error
+    }
+  }
+
+  /**
+   * Takes a Worker's claim over, and those who wait for it along: while it records, the object drives
+   * the claim, and nobody needs to renew a lease. The answer must not be lost for a fault of the
+   * store that is over in a moment.
+   */
+  async #adopt(claim: ClaimRef): Promise<ClaimRef | null> {
+    for (let tries = 1; tries <= ADOPT_TRIES; tries++) {
+      try {
+        const adopted = this.#ledger.adopt(claim, crypto.randomUUID())
+        // In the same turn: the record is the object's, and without a flight it would be an orphan.
+        if (adopted !== null) this.#flights.takeOff(adopted, { kind: 'object' })
+        return adopted
+      } catch (error) {
+        logFault('a stream could not be taken over, so it is not recorded yet', error)
+        // oxlint-disable-next-line no-await-in-loop -- one try after the other
+        await scheduler.wait(ADOPT_RETRY_MS * tries)
+      }
+    }
+    return null
   }
 
   /** Tidies up, recovers what no client comes back for, and delivers events. */
@@ -132,9 +165,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   /** Deletes in the bucket what belongs to nothing any more. */
   async #sweep(): Promise<void> {
-    const spillKeys = this.#ledger.listGarbage()
-    if (spillKeys.length === 0) return
     try {
+      const spillKeys = this.#ledger.listGarbage()
+      if (spillKeys.length === 0) return
       await requireSpill(this.env.SNAPSHOTS).delete(spillKeys)
       this.#ledger.dropGarbage(spillKeys)
     } catch (error) {
@@ -174,10 +207,6 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return sealRequest(this.env, claim.operationId, { request, sealKey: keeping.sealKey })
   }
 
-  #isToExecute(request: ClaimRequest): boolean {
-    return this.#look(request)?.kind === 'execute'
-  }
-
   /** Where the store does not answer, the claim will say so. */
   #look(request: ClaimRequest): ClaimDecision | null {
     try {
@@ -194,6 +223,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     try {
       return this.#ledger.claim(request, stored)
     } catch (error) {
+      // It may be running: whoever went around the store would execute it a second time.
+      if (this.#flights.ofOperation(request.operationId) !== null) throw error
       logFault('a claim could not be stored; nothing was forwarded', error)
       return { kind: 'store_fault' }
     }
@@ -237,7 +268,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       headers: caller.probeHeaders,
       sealKey: caller.sealKeys[0] ?? null,
     })
-    if (resolution.kind !== 'not_executed') return answerResolution(resolution, record, caller)
+    if (resolution.kind === 'undecided') return this.#answerUndecided(request, record, caller)
+    if (resolution.kind === 'settled') return answerResolution(resolution, record, caller)
     const refusal = refuse()
     if (refusal !== null) {
       this.#runs.giveUp(known)
@@ -246,7 +278,20 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const claim = this.#runs.claimNext(known, (ledger) =>
       ledger.claimResolved(known, request, stored),
     )
-    return claim ?? answerResolution({ kind: 'undecided' }, record, caller)
+    return claim ?? this.#answerUndecided(request, record, caller)
+  }
+
+  /** While the origin was asked, a late owner may have told what it has come to, or tell it right now. */
+  async #answerUndecided(
+    request: ClaimRequest,
+    record: UnknownRecord,
+    caller: Caller,
+  ): Promise<Answer> {
+    const decision = this.#look(request)
+    if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
+      return this.#answer(decision, request.operationId, caller)
+    }
+    return answerResolution({ kind: 'undecided' }, record, caller)
   }
 
   /** A client that comes back for the result waits only as long as it likes. */
@@ -414,6 +459,10 @@ interface Reclaim {
   readonly caller: Caller
   readonly refuse: () => Answer | null
 }
+
+/** How often a stream is tried to be taken over, and after how long, growing with each. */
+const ADOPT_TRIES = 4
+const ADOPT_RETRY_MS = 50
 
 const TOO_LATE: Answer = { kind: 'too_late' }
 

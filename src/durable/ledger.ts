@@ -14,13 +14,15 @@ import {
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
 import { DELIVERY_RETRY, rulesFor, toStateEvent } from '../core/event.ts'
+import { decideAdoption, decideRenewal } from '../core/lease.ts'
 import type { Outcome } from '../core/outcome.ts'
-import type {
-  ClaimRef,
-  InProgressRecord,
-  OperationRecord,
-  SettledRecord,
-  UnknownRecord,
+import {
+  type ClaimRef,
+  type InProgressRecord,
+  type OperationRecord,
+  type SettledRecord,
+  toRef,
+  type UnknownRecord,
 } from '../core/record.ts'
 import {
   decideSettle,
@@ -29,12 +31,14 @@ import {
   noteAttempt,
   type Settlement,
 } from '../core/settle.ts'
+import { logFault } from '../metrics/log.ts'
 import { inClear } from './at-rest.ts'
 import {
   type NewEvent,
   type PendingEvent,
   RecordStore,
   type SpilledPiece,
+  type StoreSummary,
   toPieces,
   type UnstoredBody,
 } from './record-store.ts'
@@ -64,7 +68,7 @@ export interface Recoverable {
 
 /**
  * The operations of one object and their alarm. Every method is one read-decide-write in one
- * transaction, with the alarm set behind it and nothing awaited in between.
+ * transaction, the alarm included, with nothing awaited in between.
  */
 export class Ledger {
   readonly #storage: DurableObjectStorage
@@ -157,12 +161,7 @@ export class Ledger {
    * @returns `false` when the claim is no longer the last one.
    */
   note(claim: ClaimRef, end: { outcome: Outcome; evidence: Evidence }): boolean {
-    const now = Date.now()
-    return this.#change(now, () => {
-      const noted = noteAttempt(this.#store.read(claim.operationId), claim, end, now)
-      if (noted !== null) this.#write(claim.operationId, noted, now)
-      return noted !== null
-    })
+    return this.#replace(claim, (record, now) => noteAttempt(record, claim, end, now)) !== null
   }
 
   /**
@@ -193,27 +192,31 @@ export class Ledger {
   /**
    * Hands a Worker's claim to the object: from now on it needs no lease.
    *
-   * @returns `false` when the claim has ended or a newer one exists.
+   * @param claimId Names the claim from now on.
+   * @returns `null` when the claim has ended or a newer one exists.
    */
-  adopt(claim: ClaimRef): boolean {
-    const now = Date.now()
-    return this.#change(now, () => {
-      const record = this.#store.read(claim.operationId)
-      if (!isOpen(record, claim) || record.state !== 'in_progress') return false
-      this.#write(claim.operationId, { ...record, owner: { kind: 'object' } }, now)
-      return true
-    })
+  adopt(claim: ClaimRef, claimId: string): ClaimRef | null {
+    const adopted = this.#replace(claim, (record) => decideAdoption(record, claim, claimId))
+    return adopted === null ? null : toRef(claim.operationId, adopted)
   }
 
-  /** Lengthens a Worker's lease. @returns `false` when the claim has ended or a newer one exists. */
+  /** Lengthens a Worker's lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): boolean {
+    const decide = (record: OperationRecord | null, now: number) =>
+      decideRenewal(record, claim, now + leaseMs)
+    return this.#replace(claim, decide) !== null
+  }
+
+  /** Stores what follows from the record, if anything does. */
+  #replace(
+    { operationId }: ClaimRef,
+    decide: (record: OperationRecord | null, now: number) => InProgressRecord | null,
+  ): InProgressRecord | null {
     const now = Date.now()
     return this.#change(now, () => {
-      const record = this.#store.read(claim.operationId)
-      if (!isOpen(record, claim) || record.state !== 'in_progress') return false
-      const owner = { kind: 'worker', leaseUntil: now + leaseMs } as const
-      this.#write(claim.operationId, { ...record, owner }, now)
-      return true
+      const next = decide(this.#store.read(operationId), now)
+      if (next !== null) this.#write(operationId, next, now)
+      return next
     })
   }
 
@@ -234,6 +237,7 @@ export class Ledger {
     return this.#change(now, () => {
       const decision = decideSettle(this.#store.read(id), claim, settlement, now)
       if (decision.kind === 'refuse') return 'refused'
+      if (decision.kind === 'repeat') return 'taken'
       if (decision.kind === 'release') this.#forget(id, now)
       else this.#writeSettled(id, decision.record, body, now)
       if ('snapshot' in settlement) for (const event of emitted) this.#store.addEvent(event)
@@ -420,23 +424,45 @@ export class Ledger {
     this.#change(Date.now(), () => this.#store.postponeEvent(postponed))
   }
 
-  /** One transaction, then the alarm for whatever is due next, or an empty storage given back. */
+  /**
+   * One transaction: the change, and the alarm for whatever is due next. Where anything of it fails
+   * all of it is rolled back, so that what the caller is told is what is stored. Storage is given
+   * back behind it, which changes nothing that was told.
+   */
   #change<result>(now: number, work: () => result): result {
-    const result = this.#store.transaction(work)
-    const { operationCount, garbageCount, eventCount, dueAt: nextDueAt } = this.#store.summary()
-    if (garbageCount > 0) return this.#sweepLater(now, nextDueAt, result)
-    // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
-    if (nextDueAt !== null) this.#setAlarm(Math.max(nextDueAt, now + 1))
-    else if (operationCount + eventCount === 0 && this.#store.hasTables) this.#deleteAll()
-    else this.#deleteAlarm()
+    const { result, summary } = this.#transact(() => {
+      const changed = { result: work(), summary: this.#store.summary() }
+      this.#setAlarmFor(changed.summary, now)
+      return changed
+    })
+    if (summary.garbageCount > 0) this.#onGarbage()
+    else if (this.#isEmpty(summary)) this.#deleteAll()
     return result
   }
 
-  /** What is in the bucket is deleted now, and by the alarm where that fails. */
-  #sweepLater<result>(now: number, nextDueAt: number | null, result: result): result {
-    this.#setAlarm(Math.min(nextDueAt ?? Infinity, now + SWEEP_RETRY_MS))
-    this.#onGarbage()
-    return result
+  #transact<result>(work: () => result): result {
+    try {
+      return this.#store.transaction(work)
+    } catch (error) {
+      // What was rolled back may have been the alarm.
+      this.#alarmAt = null
+      throw error
+    }
+  }
+
+  #setAlarmFor(summary: StoreSummary, now: number): void {
+    const { garbageCount, dueAt: nextDueAt } = summary
+    // What is in the bucket is deleted now, and by the alarm where that fails.
+    const sweepAt = garbageCount > 0 ? now + SWEEP_RETRY_MS : Infinity
+    const at = Math.min(nextDueAt ?? Infinity, sweepAt)
+    // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
+    if (at < Infinity) this.#setAlarm(Math.max(at, now + 1))
+    else if (!this.#isEmpty(summary)) this.#deleteAlarm()
+  }
+
+  /** Whether there is a storage that holds nothing, to be given back with its alarm. */
+  #isEmpty({ operationCount, eventCount, garbageCount }: StoreSummary): boolean {
+    return operationCount + eventCount + garbageCount === 0 && this.#store.hasTables
   }
 
   /** Keys in the bucket that belong to nothing any more. */
@@ -453,19 +479,32 @@ export class Ledger {
   #setAlarm(at: number): void {
     if (this.#alarmAt === at) return
     this.#alarmAt = at
-    void this.#storage.setAlarm(at)
+    void this.#followAlarm(this.#storage.setAlarm(at))
   }
 
   /** Whatever is stored waits for a request, not for a time. */
   #deleteAlarm(): void {
     if (this.#alarmAt === null) return
     this.#alarmAt = null
-    void this.#storage.deleteAlarm()
+    void this.#followAlarm(this.#storage.deleteAlarm())
   }
 
+  /** The platform tells its own faults later, when the transaction is over: the next change sets it again. */
+  async #followAlarm(set: Promise<void>): Promise<void> {
+    try {
+      await set
+    } catch (error) {
+      this.#alarmAt = null
+      logFault('an alarm could not be set; the next change of the object sets it', error)
+    }
+  }
+
+  /** Where that fails the storage is given back later, or stays as it is: empty. */
   #deleteAll(): void {
     this.#alarmAt = null
-    void this.#store.deleteAll()
+    this.#store.deleteAll().catch((error: unknown) => {
+      logFault('an empty storage could not be given back', error)
+    })
   }
 }
 

@@ -110,9 +110,12 @@ export interface OperationGuard {
   execute(call: ExecuteCall): Promise<Answer>
   /** Grants the operation to the Worker under a lease, or answers from what is known about it. */
   claim(claim: ClaimRequest, caller: Caller): Promise<ClaimAnswer>
-  /** Lengthens a lease. @returns `false` when the claim has ended or a newer one exists. */
+  /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
-  /** Ends the Worker's claim; refused when a newer claim exists, or none. */
+  /**
+   * Ends the Worker's claim; refused when a newer claim exists, or none. Asked again, it is told that
+   * it was taken.
+   */
   settle(call: SettleCall): Promise<SettleResult>
   /** Tells its tenant what is known of an operation, after waiting for its end for so long at most. */
   inspect(question: OperationQuestion): Promise<OperationView | null>

@@ -24,7 +24,7 @@ import { dropBody, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
-import type { CallPlan } from './operation-guard.ts'
+import type { CallPlan, Keeping } from './operation-guard.ts'
 import { recordBody } from './record-body.ts'
 import { type NewEvent, toPieces, type UnstoredBody } from './record-store.ts'
 import { Recording } from './recording.ts'
@@ -74,14 +74,46 @@ export class Runs {
     this.#waitUntil = waitUntil
   }
 
+  /**
+   * Makes sure that a call can be made and its answer kept: behind the claim it would be too late.
+   *
+   * @throws {Error} When the deployment lacks what the call needs.
+   */
+  prepare({ keeping }: Pick<CallPlan, 'keeping'>): void {
+    requireOrigin(this.#env)
+    this.prepareRecording(keeping)
+  }
+
+  /** Likewise, for an answer that a Worker sends. */
+  prepareRecording({ spillBytes }: Keeping): void {
+    if (spillBytes !== null) requireSpill(this.#env.SNAPSHOTS)
+  }
+
   /** Calls the origin for a claim and settles it. The output gate holds the call until the claim is on disk. */
   async run(
     first: ClaimRef,
     plan: CallPlan,
   ): Promise<Extract<Answer, { kind: 'executed' | 'lost' }>> {
+    this.#flights.takeOff(first, OBJECT)
+    return this.#orGiveUp(first, () => this.#run(first, plan))
+  }
+
+  /** A flight that nobody lands any more would keep its operation in progress for as long as the object lives. */
+  async #orGiveUp<result>(claim: ClaimRef, work: () => Promise<result>): Promise<result> {
+    try {
+      return await work()
+    } catch (error) {
+      this.giveUp(claim)
+      throw error
+    }
+  }
+
+  async #run(
+    first: ClaimRef,
+    plan: CallPlan,
+  ): Promise<Extract<Answer, { kind: 'executed' | 'lost' }>> {
     const startedAt = Date.now()
     const origin = requireOrigin(this.#env)
-    this.#flights.takeOff(first, OBJECT)
     const { operationId, fence: firstFence } = first
     const { claim, reply, originCalls } = await traced(
       'hapax call',
@@ -175,7 +207,7 @@ export class Runs {
    */
   async resolve(known: ClaimRef, record: UnknownRecord, question: Question): Promise<Resolution> {
     const startedAt = Date.now()
-    const resolution = await this.#ask(known, question)
+    const resolution = await this.#orGiveUp(known, () => this.#ask(known, question))
     const outcome = outcomeOf(resolution)
     const id = known.operationId
     recordRecovery(this.#env, { id, record, outcome, startedAt, originCalls: 1 })
@@ -228,13 +260,15 @@ export class Runs {
    * Settles a claim and lets those go who wait for it. Where the settle cannot be stored, the flight
    * stays: duplicates get its end from memory while the write is tried again, and nobody executes
    * twice.
+   *
+   * @returns `null` where it is not stored yet.
    */
   async land(
     claim: ClaimRef,
     { settlement, end }: Pick<Landing, 'settlement' | 'end'>,
     sealKey: SealKey | null,
     emitted: readonly NewEvent[] = [],
-  ): Promise<SettleResult> {
+  ): Promise<SettleResult | null> {
     const flight = this.#flights.of(claim)
     const sealer = sealerOf(claim, sealKey)
     const stored = await sealSettlement(settlement, sealer)
@@ -248,7 +282,7 @@ export class Runs {
     return this.#settle(claim, settle, () => flight?.land(end))
   }
 
-  #settle(claim: ClaimRef, settle: () => SettleResult, onFault = () => {}): SettleResult {
+  #settle(claim: ClaimRef, settle: () => SettleResult, onFault = () => {}): SettleResult | null {
     const settleAndClose = () => {
       const result = settle()
       this.#flights.remove(claim)
@@ -260,7 +294,7 @@ export class Runs {
       logFault('a settle could not be stored; it will be tried again', error)
       onFault()
       this.#waitUntil(settleLater(settleAndClose))
-      return 'taken'
+      return null
     }
   }
 
@@ -308,6 +342,7 @@ export class Runs {
       throw new Error('What is held, or not stored, is not sent again.')
     }
     const startedAt = Date.now()
+    requireOrigin(this.#env)
     const isResolved = recovery.kind === 'probe'
     const next = { claimId: crypto.randomUUID(), owner: OBJECT, isResolved }
     const claim = this.claimNext(known, (ledger) => ledger.claimAgain(known, next))

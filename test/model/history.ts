@@ -92,6 +92,7 @@ const stepOf = (asking: fc.Arbitrary<Asking>): fc.Arbitrary<Step> =>
     { weight: 2, arbitrary: of('settle-again') },
     { weight: 2, arbitrary: fc.constant({ do: 'settle-unstored' }) },
     { weight: 5, arbitrary: of('renew') },
+    { weight: 5, arbitrary: of('stream') },
     { weight: 2, arbitrary: of('worker-dies') },
     { weight: 5, arbitrary: fc.constant({ do: 'object-dies' }) },
     {

@@ -143,6 +143,8 @@ class Reader {
       case 'renewed':
         if (happening.isTaken) this.#leaseUntil = happening.at + LEASE_MS
         return
+      case 'adopted':
+        return this.#adopted(happening)
       case 'resolving':
         this.#askedAbout = claimOf(happening.call)
         return
@@ -177,6 +179,17 @@ class Reader {
   /** The flight that others wait for is that of the claim, whoever ends it. */
   #stopAsking(call: string): void {
     if (this.#askedAbout === claimOf(call)) this.#askedAbout = null
+  }
+
+  /** The object goes on with the call, under another name, also where it had been given up. */
+  #adopted({ call, as }: HappeningOf<'adopted'>): void {
+    const life = this.#lifeOf(call)
+    if (as === null || life === undefined) return
+    rename(life, call, as)
+    this.#phase = 'claimed'
+    this.#askedAbout = null
+    this.#owner = 'object'
+    this.#leaseUntil = Number.POSITIVE_INFINITY
   }
 
   #died(at: number): void {
@@ -291,6 +304,16 @@ interface Telling {
 function tell(life: Life | undefined, { at, call, outcome }: Telling): void {
   life?.told.set(call, outcome)
   life?.endedAt.set(call, at)
+}
+
+/** Names a call anew: it is under way, and its place among the others stays. */
+function rename(life: Life, call: string, as: string): void {
+  const nameOf = (name: string) => (name === call ? as : name)
+  const told = [...life.told]
+  life.told.clear()
+  for (const [name, outcome] of told) life.told.set(nameOf(name), outcome)
+  life.endedAt.delete(call)
+  life.executions.splice(0, Infinity, ...life.executions.map(nameOf))
 }
 
 /** Whether no call of a life can have been executed, as far as their makers were told. */

@@ -10,6 +10,7 @@ import {
 } from '../../src/core/claim.ts'
 import { decideAlarm, dueAt } from '../../src/core/due.ts'
 import type { Landing } from '../../src/core/landing.ts'
+import { decideAdoption, decideRenewal } from '../../src/core/lease.ts'
 import {
   type ClaimRef,
   type OperationRecord,
@@ -116,11 +117,18 @@ export class MemoryLedger {
   }
 
   renew(claim: ClaimRef, leaseMs: number, now: number): boolean {
-    const record = this.read(claim.operationId)
-    if (!isOpen(record, claim) || record.state !== 'in_progress') return false
-    const owner = { kind: 'worker', leaseUntil: now + leaseMs } as const
-    this.#write(claim.operationId, { ...record, owner }, now)
-    return true
+    const id = claim.operationId
+    const renewed = decideRenewal(this.read(id), claim, now + leaseMs)
+    if (renewed !== null) this.#write(id, renewed, now)
+    return renewed !== null
+  }
+
+  adopt(claim: ClaimRef, claimId: string, now: number): ClaimRef | null {
+    const id = claim.operationId
+    const adopted = decideAdoption(this.read(id), claim, claimId)
+    if (adopted === null) return null
+    this.#write(id, adopted, now)
+    return toRef(id, adopted)
   }
 
   settle(claim: ClaimRef, settlement: Settlement, end: FlightEnd, now: number): SettleKind {
@@ -307,6 +315,13 @@ export class MemoryObject {
 
   renew(claim: ClaimRef, leaseMs: number, now: number): boolean {
     return this.#ledger.renew(claim, leaseMs, now)
+  }
+
+  /** Goes on with a Worker's call; whoever waits for it waits for that from now on. */
+  adopt(claim: ClaimRef, claimId: string, now: number): ClaimRef | null {
+    const adopted = this.#ledger.adopt(claim, claimId, now)
+    if (adopted !== null) this.takeOff(adopted, { kind: 'object' })
+    return adopted
   }
 
   /** @returns What the settle came to, or `null` when the storage failed. */

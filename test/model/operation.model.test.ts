@@ -172,6 +172,28 @@ describe('an operation, whatever happens', { timeout: TIMEOUT_MS }, () => {
     })
   })
 
+  it('goes on with a stream of its last claim, late as well, and of no other', () => {
+    inAnyHistory((steps) => {
+      for (const moment of momentsOf(steps, 'adopted').filter(isRemembered)) {
+        const isOpen = /^(?:running|lost|unknown)$/.test(moment.standing)
+        expect(moment.happening.as !== null).toBe(moment.isOfLastClaim && isOpen)
+      }
+    })
+  })
+
+  it('tells a Worker that its settle was taken, however often that asks', () => {
+    inAnyHistory((steps) => {
+      const taken = new Set<string>()
+      for (const { happening, standing, isOfLastClaim } of momentsOf(steps, 'settled')) {
+        const { call, by, isTaken, isRepeat, outcome } = happening
+        const isResult = outcome === 'succeeded' || outcome === 'failed'
+        const isLast = isOfLastClaim && standing === 'settled' && by === 'worker'
+        expect(isLast && isRepeat).toBe(isLast && taken.has(call))
+        if (isTaken && by === 'worker' && isResult) taken.add(call)
+      }
+    })
+  })
+
   it('is neither sent nor replayed for another payload, but reported, while it is known', () => {
     inAnyHistory((steps) => {
       for (const moment of momentsOf(steps, 'asked')) {
@@ -493,6 +515,10 @@ const WORDS = [
   'settled in vain after another life',
   'renewed',
   'renewed in vain',
+  'adopted',
+  'adopted late',
+  'adopted in vain',
+  'settled again',
   'marked by an alarm',
   'freed by an alarm',
   'buried by an alarm',
@@ -521,6 +547,9 @@ function wordsFor(moment: Moment): readonly string[] {
       return ['joined']
     case 'renewed':
       return [happening.isTaken ? 'renewed' : 'renewed in vain']
+    case 'adopted':
+      if (happening.as === null) return ['adopted in vain']
+      return [standing === 'running' ? 'adopted' : 'adopted late']
     case 'alarmed':
       return wordsForAlarm(happening)
     case 'settled':
@@ -536,11 +565,8 @@ function wordsFor(moment: Moment): readonly string[] {
 }
 
 function wordsForSettled(moment: MomentOf<'settled'>): readonly string[] {
-  const { happening, standing, life, isRestUnexecuted } = moment
-  if (!happening.isTaken) {
-    const isOfLife = life?.told.has(happening.call) ?? false
-    return isOfLife ? ['settled in vain'] : ['settled in vain after another life']
-  }
+  const { happening, standing, isRestUnexecuted } = moment
+  if (!happening.isTaken) return [wordInVain(moment)]
   const isMixed = happening.outcome === 'not_executed' && !isRestUnexecuted
   return [
     standing === 'running' ? 'settled on time' : 'settled late',
@@ -548,6 +574,12 @@ function wordsForSettled(moment: MomentOf<'settled'>): readonly string[] {
     ...(happening.after === 'in_progress' ? ['settled and left for the alarm'] : []),
     ...(isMixed ? ['settled as not executed after an unknown call'] : []),
   ]
+}
+
+function wordInVain({ happening, life }: MomentOf<'settled'>): string {
+  if (happening.isRepeat) return 'settled again'
+  const isOfLife = life?.told.has(happening.call) ?? false
+  return isOfLife ? 'settled in vain' : 'settled in vain after another life'
 }
 
 function wordsForAlarm({ before, after }: Extract<Happening, { kind: 'alarmed' }>): string[] {

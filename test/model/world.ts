@@ -89,7 +89,10 @@ export type Step =
   /** A Worker that did not hear that its settle was taken sends it again. */
   | { readonly do: 'settle-again'; readonly call: number }
   | { readonly do: 'settle-unstored' }
+  /** A Worker lengthens its lease; the message may come late, behind all that the Worker said after it. */
   | { readonly do: 'renew'; readonly call: number }
+  /** A Worker's handler begins to answer bit by bit: from now on the object drives the call. */
+  | { readonly do: 'stream'; readonly call: number }
   | { readonly do: 'worker-dies'; readonly call: number }
   | { readonly do: 'object-dies' }
   | {
@@ -144,6 +147,8 @@ type Sight =
       readonly retentionMs: number | null
       readonly answer: string
       readonly isTaken: boolean
+      /** Whether its maker is told that it was taken before. */
+      readonly isRepeat: boolean
       readonly after: State
     }
   /** Somebody begins to find out what became of the call of this claim, or to send it again. */
@@ -156,6 +161,8 @@ type Sight =
   /** Somebody who waited was answered. */
   | { readonly kind: 'joined'; readonly answer: string }
   | { readonly kind: 'renewed'; readonly call: string; readonly isTaken: boolean }
+  /** What the call is named from now on, where the object has taken it over. */
+  | { readonly kind: 'adopted'; readonly call: string; readonly as: string | null }
   | { readonly kind: 'died' }
   | {
       readonly kind: 'alarmed'
@@ -179,11 +186,13 @@ const RULES: LandingRules = {
 
 /** A claim that was granted, with the call that it allows. */
 interface Call {
-  readonly claim: ClaimRef
+  claim: ClaimRef
+  /** As whoever made the call was granted it: its messages name it so. */
+  readonly granted: ClaimRef
   readonly asking: Asking
-  readonly by: 'object' | 'worker'
+  by: 'object' | 'worker'
   readonly life: number
-  readonly canRetry: boolean
+  canRetry: boolean
   /** Whether the origin may still execute it. */
   isUnderWay: boolean
   isExecuted: boolean
@@ -252,6 +261,7 @@ export class World {
       case 'settle-again':
       case 'settle-unstored':
       case 'renew':
+      case 'stream':
       case 'worker-dies':
       case 'object-dies':
       case 'alarm':
@@ -269,6 +279,7 @@ export class World {
           | 'settle-again'
           | 'settle-unstored'
           | 'renew'
+          | 'stream'
           | 'worker-dies'
           | 'object-dies'
           | 'alarm'
@@ -282,7 +293,9 @@ export class World {
       case 'settle-unstored':
         return this.#object.settleUnstored(this.#now)
       case 'renew':
-        return this.#renew(pick(this.#calls.filter(isLeased), step.call))
+        return this.#renew(pick(this.#calls.filter(wasLeased), step.call))
+      case 'stream':
+        return this.#stream(pick(this.#calls.filter(isStreamed), step.call))
       case 'worker-dies':
         return abandon(pick(this.#calls.filter(isLeased), step.call))
       case 'object-dies':
@@ -365,7 +378,7 @@ export class World {
     const { asking, canRetry, reason } = by
     const isPromised = (reason === 'request' || reason === 'probe') && isAccepted(asking)
     this.#note({ kind: 'sent', call: nameOf(claim), by: by.by, reason, asking, isPromised })
-    const known = { claim, asking, by: by.by, canRetry, life: this.#life }
+    const known = { claim, granted: claim, asking, by: by.by, canRetry, life: this.#life }
     this.#calls.push({ ...known, ...state, settling: null })
   }
 
@@ -437,8 +450,10 @@ export class World {
       answer: answerOf(ending, call),
     } as const
     const onStored = (kind: string) =>
-      this.#note({ ...sight, isTaken: kind !== 'refuse', after: this.#state() })
-    const kind = this.#object.land(claim, landing, { now: this.#now, fails, onStored })
+      this.#note({ ...sight, ...takenAs(kind), after: this.#state() })
+    const said = { ...landing.settlement, ...(by === 'worker' && { by }) }
+    const ended = { settlement: said, end: landing.end }
+    const kind = this.#object.land(claim, ended, { now: this.#now, fails, onStored })
     if (kind !== null) onStored(kind)
   }
 
@@ -489,7 +504,7 @@ export class World {
       outcome: 'succeeded',
     } as const
     const rest = { isOfAll: false, retentionMs: null, answer }
-    this.#note({ ...sight, ...rest, isTaken: kind !== 'refuse', after: this.#state() })
+    this.#note({ ...sight, ...rest, ...takenAs(kind), after: this.#state() })
   }
 
   #claimUnexecuted(known: ClaimRef, { asking, claimId }: NonNullable<Question['asked']>): void {
@@ -511,8 +526,21 @@ export class World {
 
   #renew(call: Call | undefined): void {
     if (call === undefined) return
-    const isTaken = this.#object.renew(call.claim, LEASE_MS, this.#now)
-    this.#note({ kind: 'renewed', call: nameOf(call.claim), isTaken })
+    const isTaken = this.#object.renew(call.granted, LEASE_MS, this.#now)
+    this.#note({ kind: 'renewed', call: nameOf(call.granted), isTaken })
+  }
+
+  #stream(call: Call | undefined): void {
+    if (call === undefined) return
+    const isFirst = call.by === 'worker'
+    const adopted = this.#object.adopt(call.granted, this.#nextClaimId(), this.#now)
+    const as = adopted === null ? null : nameOf(adopted)
+    this.#note({ kind: 'adopted', call: nameOf(call.granted), as })
+    // A late owner's own client gets its answer, and nobody else hears of it.
+    if (adopted === null) return isFirst ? abandon(call) : undefined
+    call.claim = adopted
+    call.by = 'object'
+    call.canRetry = false
   }
 
   #objectDies(): void {
@@ -587,6 +615,9 @@ const isOnItsWay = (call: Call) => call.isUnderWay && !call.isExecuted
 const isAwaited = (call: Call) => call.isAwaited
 const isPaused = (call: Call) => call.isPaused
 const isLeased = (call: Call) => call.isAwaited && call.by === 'worker'
+const wasLeased = (call: Call) => call.by === 'worker' || call.granted !== call.claim
+/** One that streams already may be told so twice. */
+const isStreamed = (call: Call) => call.isAwaited && wasLeased(call)
 const isUnbegun = (call: Call) => isLeased(call) && isOnItsWay(call)
 const isSettledByWorker = (call: Call) => call.settling !== null && call.by === 'worker'
 
@@ -599,6 +630,12 @@ const isAccepted = ({ by, isAccepted: isAsync }: Asking) => by === 'object' && i
 /** Whether the policy has a call made again that ended so. */
 const isRepeated = (outcome: Outcome, { unknown }: Asking) =>
   outcome === 'not_executed' || (outcome === 'unknown' && unknown === 'resend')
+
+/** What whoever settles is told. */
+const takenAs = (kind: string | null) => ({
+  isTaken: kind !== 'refuse' && kind !== 'repeat',
+  isRepeat: kind === 'repeat',
+})
 
 /** Names one call: a claim makes one for each fence. */
 const nameOf = ({ claimId, fence }: ClaimRef) => `${claimId}/${fence}`

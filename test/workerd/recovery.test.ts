@@ -407,6 +407,20 @@ describe('onStoreError', () => {
     expect(origin.requests).toHaveLength(1)
   })
 
+  it('goes around nothing while the call runs whose repeat it is', async () => {
+    const origin = playSlowOrigin(created)
+    const send = clientWith({ onStoreError: 'open' })
+    const first = send('open-running')
+    await origin.asked()
+    const spy = await failStore('open-running')
+    const repeat = await send('open-running')
+    spy.mockRestore()
+    origin.release()
+    expect([repeat.status, repeat.headers.get('Hapax-Error')]).toEqual([503, 'store-unavailable'])
+    expect(word(await first)).toBe('executed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
   it('is closed unless the route says otherwise', async () => {
     const origin = playOrigin(created)
     const send = clientWith({})

@@ -226,6 +226,41 @@ describe('decideSettle', () => {
   })
 })
 
+describe('decideSettle of what a Worker says again', () => {
+  const again = { by: 'worker' } as const
+  const unknown = unknownOf({ reason: 'origin-answered' })
+
+  it.each([
+    { what: 'a result', settlement: SUCCEEDED, record: settledOf({ settledBy: 'worker' }) },
+    { what: 'that nothing was executed, its key free', settlement: NOT_EXECUTED, record: null },
+    { what: 'that it does not know', settlement: UNKNOWN, record: unknown },
+  ])('changes nothing, and is not refused: $what', ({ settlement, record }) => {
+    const said = { ...settlement, ...again }
+    expect(decideSettle(record, claimRefOf(), said, 500)).toEqual({ kind: 'repeat' })
+    expect(decideSettle(record, claimRefOf(), settlement, 500)).toEqual({ kind: 'refuse' })
+  })
+
+  it.each([
+    { when: 'somebody else has settled its claim', record: settledOf() },
+    {
+      when: 'it said another thing before',
+      record: settledOf({ settledBy: 'worker', state: 'failed' }),
+    },
+    { when: 'a newer attempt was settled', record: settledOf({ settledBy: 'worker', fence: 2 }) },
+    { when: 'its claim was adopted', record: runningOf({ claimId: 'claim-3' }) },
+    { when: 'nothing is known of it any more', record: null },
+  ])('is refused when $when', ({ record }) => {
+    const said = { ...SUCCEEDED, ...again }
+    expect(decideSettle(record, claimRefOf(), said, 500)).toEqual({ kind: 'refuse' })
+  })
+
+  it('leaves in the record that its Worker has settled it', () => {
+    expect(decideSettle(runningOf(), claimRefOf(), { ...SUCCEEDED, ...again }, 500)).toMatchObject({
+      record: { state: 'succeeded', settledBy: 'worker' },
+    })
+  })
+})
+
 describe('decideSettle of an operation whose client was told to come back', () => {
   const accepted = { isAccepted: true, recovery: durableHoldOf() }
 
