@@ -27,6 +27,7 @@ import { toTime } from '../core/time.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { Alarm, allOf } from './alarm.ts'
 import { answerJoined, answerResolution, dropBody } from './answers.ts'
 import { Flights } from './flights.ts'
 import { Ledger } from './ledger.ts'
@@ -69,6 +70,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   )
   readonly #outbox = new Outbox(this.env, this.#ledger)
   readonly #operator = new Operator(this.#ledger, this.#flights, this.#runs)
+  readonly #alarm = new Alarm((at) => this.#ledger.postponeAlarm(at))
 
   async execute(call: ExecuteCall): Promise<Answer> {
     const { claim: request, caller, plan } = call
@@ -158,9 +160,15 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   /** Tidies up, recovers what no client comes back for, and delivers events. */
-  override async alarm(): Promise<void> {
-    const recoveries = this.#ledger.tidy().map((due) => this.#runs.recover(due))
-    await Promise.all([...recoveries, this.#outbox.deliverDue()])
+  override alarm(): Promise<void> {
+    return this.#alarm.ring(async () => {
+      const recoveries = this.#ledger.tidy().map((due) => this.#runs.recover(due))
+      await allOf([...recoveries, this.#outbox.deliverDue()])
+    })
+  }
+
+  async rearm(): Promise<void> {
+    this.#ledger.setAlarmAgain()
   }
 
   /** Deletes in the bucket what belongs to nothing any more. */

@@ -465,6 +465,18 @@ export class Ledger {
     return operationCount + eventCount + garbageCount === 0 && this.#store.hasTables
   }
 
+  /** Sets the alarm for whatever is due, also where this instance believes that it is set. */
+  setAlarmAgain(): void {
+    this.#alarmAt = null
+    this.#change(Date.now(), () => {})
+  }
+
+  /** Lets the alarm come at this time, whatever is due. @param at Epoch milliseconds. */
+  async postponeAlarm(at: number): Promise<void> {
+    this.#alarmAt = at
+    await this.#storage.setAlarm(at)
+  }
+
   /** Keys in the bucket that belong to nothing any more. */
   listGarbage(): string[] {
     return this.#store.listGarbage(SWEEP_BATCH)

@@ -130,4 +130,6 @@ export interface OperationGuard {
   examine(operationId: string): Promise<OperatorView | null>
   /** Does to an operation what an operator says. */
   operate(operationId: string, action: OperatorAction): Promise<OperatorResult>
+  /** Sets the object's alarm again, where something is due and the platform has given it up. */
+  rearm(): Promise<void>
 }
