@@ -86,6 +86,7 @@ const NOBODY: Caller = {
   sealKeys: [],
   deadlineAt: null,
   rateLimiter: null,
+  address: null,
 }
 
 const encode = (text: string) => new Uint8Array(new TextEncoder().encode(text))
