@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 
+import { isOperationId } from '../core/operation.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import type { OperationGuard } from '../durable/operation-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
@@ -9,12 +10,9 @@ import type { AdminAction } from '../metrics/request-facts.ts'
 import { audit, auditUnconfirmed } from './audit.ts'
 import { notFound, refusal } from './refusal.ts'
 
-/** What `operationId` makes; an object of any other name is not woken up. */
-const OPERATION_ID = /^[\w-]{43}$/
-
 /** Shows an operation to an operator; `null` where there is none. */
 export async function examine(c: Context<GatewayEnv>, id: string): Promise<OperatorView | null> {
-  if (!OPERATION_ID.test(id)) return null
+  if (!isOperationId(id)) return null
   return askObject(c, id, (object) => object.examine(id))
 }
 
@@ -25,7 +23,7 @@ export async function operate(
   name: Extract<AdminAction, 'released' | 'resolved' | 'erased'>,
 ): Promise<Response> {
   const id = c.req.param('id') ?? ''
-  if (!OPERATION_ID.test(id)) return notFound(c)
+  if (!isOperationId(id)) return notFound(c)
   let result: OperatorResult
   try {
     // Asked once: a second try would be told that there is nothing to do, and nobody of the first.

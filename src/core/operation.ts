@@ -10,3 +10,8 @@ import type { Digest } from './digest.ts'
 export function operationId(digest: Digest, tenant: string, key: string): Promise<string> {
   return digest('operation', tenant, key)
 }
+
+/** Whether a text can be the id of an operation, which is a digest; no object is asked for any other. */
+export function isOperationId(text: string): boolean {
+  return /^[\w-]{43}$/.test(text)
+}

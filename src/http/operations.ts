@@ -7,6 +7,7 @@ import type { Answer } from '../core/answer.ts'
 import { toOriginHeaders } from '../core/headers.ts'
 import { parseKey } from '../core/key.ts'
 import type { OperationView } from '../core/operation-view.ts'
+import { isOperationId } from '../core/operation.ts'
 import { readPreference } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
@@ -66,7 +67,11 @@ async function toQuestion(
   return { operationId, tenant: identity.tenant, waitMs: waitMs ?? 0, knownState: null }
 }
 
-function inspect(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<OperationView | null> {
+async function inspect(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+): Promise<OperationView | null> {
+  if (!isOperationId(asked.operationId)) return null
   return askObject(c, asked.operationId, (object) => object.inspect(asked))
 }
 
@@ -98,6 +103,7 @@ function askAgainSeconds({ nextAttemptAt }: OperationView): number {
 
 /** The stored response as a retry would get it, or the problem that says why there is none. */
 async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<Response> {
+  if (!isOperationId(asked.operationId)) return notFound(c)
   const caller: Caller = {
     isAsync: false,
     waitMs: asked.waitMs,

@@ -114,6 +114,32 @@ describe('Prefer: respond-async', () => {
     }
   })
 
+  it.each([
+    'x',
+    'A'.repeat(42),
+    'A'.repeat(44),
+    `${'A'.repeat(42)}.`,
+    `${'A'.repeat(42)}\u00E9`,
+    '%00',
+    `${'A'.repeat(43)}%0A`,
+  ])('asks no object for an id that none can have: %s', async (id) => {
+    const reached = vi.fn(() => {
+      throw new Error('An object was reached.')
+    })
+    vi.spyOn(env.OPERATIONS, 'getByName').mockImplementation(reached)
+    const { get } = gatewayWith()
+    for (const suffix of ['', '/result']) {
+      const answer = await get(`/_hapax/operations/${id}${suffix}`)
+      expect([answer.status, answer.headers.get('Hapax-Error')]).toEqual([
+        404,
+        'operation-not-found',
+      ])
+      const nobody = await get(`/_hapax/operations/${id}${suffix}`, { Authorization: '' })
+      expect(nobody.headers.get('Hapax-Error')).toBe('tenant-missing')
+    }
+    expect(reached).not.toHaveBeenCalled()
+  })
+
   it('sends the changes of state as server-sent events', async () => {
     const origin = playSlowOrigin(report)
     const { send, get } = gatewayWith()

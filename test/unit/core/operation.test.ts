@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { createDigest } from '../../../src/core/digest.ts'
-import { operationId } from '../../../src/core/operation.ts'
+import { isOperationId, operationId } from '../../../src/core/operation.ts'
 
 const digest = createDigest()
 
@@ -53,5 +53,21 @@ describe('operationId', () => {
     expect(await operationId(digest, 'acme', 'k')).not.toBe(
       await digest('fingerprint', 'acme', 'k'),
     )
+  })
+})
+
+describe('isOperationId', () => {
+  it('knows what operationId makes', async () => {
+    expect(isOperationId(await operationId(digest, 'acme', 'k'))).toBe(true)
+  })
+
+  it.each([
+    { name: 'too short', text: 'A'.repeat(42) },
+    { name: 'too long', text: 'A'.repeat(44) },
+    { name: 'empty', text: '' },
+    { name: 'with a letter that base64url does not have', text: `${'A'.repeat(42)}+` },
+    { name: 'with a line break behind it', text: `${'A'.repeat(43)}\n` },
+  ])('knows what it never makes: $name', ({ text }) => {
+    expect(isOperationId(text)).toBe(false)
   })
 })
