@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { GatewayEnv } from '../http/gateway-env.ts'
+import { requestUrlOf } from '../http/request-url.ts'
 import { hasOperators } from './authenticate.ts'
 
 const PAGE = '/_hapax/dashboard'
@@ -25,9 +26,9 @@ const POLICY = [
 export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> {
   const { ASSETS: assets } = c.env
   if (assets === undefined || !hasOperators(c.env)) return c.text('Not found', 404)
-  const url = new URL(c.req.url)
-  const path = c.req.path === PAGE ? `${PAGE}/` : c.req.path
-  const found = await assets.fetch(new Request(new URL(path, url.origin)))
+  const { origin, path: asked } = requestUrlOf(c)
+  const path = asked === PAGE ? `${PAGE}/` : asked
+  const found = await assets.fetch(new Request(origin + path))
   if (found.status !== 200) return c.text('Not found', 404)
   const response = new Response(found.body, found)
   const { headers } = response

@@ -15,6 +15,14 @@ interface ProblemKind {
 
 /** Every problem that is answered with. A slug is public API: add freely, never rename. */
 export const PROBLEMS = {
+  'request-invalid': {
+    status: 400,
+    title: 'The URL or the Host of the request is not valid',
+    retry: 'never',
+    errorType: 'invalid_request_error',
+    about:
+      'The Host names no host, the URL cannot be read, or its path may lead out of what is served here. Nothing was forwarded, executed or remembered.',
+  },
   'key-missing': {
     status: 400,
     title: 'Idempotency-Key is missing',

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { Policy } from '../config/policy.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
-import { fingerprint } from '../core/fingerprint/fingerprint.ts'
+import { fingerprint, type RequestHead } from '../core/fingerprint/fingerprint.ts'
 import type { JsonRpcCall } from '../core/json-rpc.ts'
 import type { KeySource } from '../core/key-source.ts'
 import { operationId } from '../core/operation.ts'
@@ -14,6 +14,7 @@ import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import type { Payload } from './payload.ts'
+import { requestUrlOf } from './request-url.ts'
 
 /** A request that may be claimed. */
 export interface Admitted {
@@ -55,7 +56,7 @@ export async function admit(
 
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
-  const compared = { head: headOf(c.req.raw), body: read.value, rules: policy.fingerprint }
+  const compared = { head: headOf(c), body: read.value, rules: policy.fingerprint }
   const id = await operationId(digest, tenant, key)
   const claim = {
     operationId: id,
@@ -73,7 +74,8 @@ export async function admit(
   return ok({ key, source, call, isVerified, body, compared, claim })
 }
 
-function headOf({ method, url, headers }: Request) {
-  const { pathname: path, search } = new URL(url)
+function headOf(c: Context<GatewayEnv>): RequestHead {
+  const { method, headers } = c.req.raw
+  const { path, search } = requestUrlOf(c)
   return { method, path, search, headers }
 }

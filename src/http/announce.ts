@@ -4,6 +4,7 @@ import type { Policy } from '../config/policy.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
+import { requestUrlOf } from './request-url.ts'
 
 /**
  * Tells a client, where the route says so, that a request as this one will be refused one day:
@@ -22,7 +23,7 @@ export function announce(
   if (deprecatedAt !== null) told.headers.set('Deprecation', `@${deprecatedAt}`)
   told.headers.set('Sunset', new Date(at).toUTCString())
   told.headers.set('Hapax-Warning', slug)
-  const about = link ?? new URL(problemPath(slug), c.req.url).href
+  const about = link ?? requestUrlOf(c).origin + problemPath(slug)
   told.headers.append('Link', `<${about}>; rel="sunset"; type="text/html"`)
   return told
 }

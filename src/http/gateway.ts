@@ -1,6 +1,5 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
-import { getPath } from 'hono/utils/url'
 
 import { createAdmin } from '../admin/admin.ts'
 import { serveDashboard } from '../admin/dashboard.ts'
@@ -9,12 +8,15 @@ import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
 import { logFault } from '../metrics/log.ts'
+import { collapsePatterns } from './collapse-patterns.ts'
 import { contractOf, serveContract } from './contract.ts'
 import type { GatewayEnv, Identify, TenantResolver } from './gateway-env.ts'
 import { NOBODY } from './identity.ts'
 import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
+import { refuseUrl } from './refuse-url.ts'
+import { matchedPathOf } from './request-url.ts'
 import { firstOf } from './tenants.ts'
 
 /** What a gateway needs to be told. */
@@ -52,14 +54,9 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   }
   const identify = authenticated(options.authenticate, firstOf(resolvers))
   const digestOf = createDigests()
-  // A path with a slash at its end, or with two of them in a row, is the same route for many
-  // origins; it must not slip past its protection.
-  const app = new Hono<GatewayEnv>({
-    getPath: (request) =>
-      getPath(request)
-        .replaceAll(/\/{2,}/g, '/')
-        .replace(/(?!^)\/$/, ''),
-  })
+  const app = new Hono<GatewayEnv>({ getPath: matchedPathOf })
+  collapsePatterns(app.router)
+  const cors = options.cors ?? ((_, next) => next())
   app.use(async function scope(c, next) {
     c.set('hapax', {
       startedAt: Date.now(),
@@ -69,7 +66,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     })
     await next()
   })
-  const cors = options.cors ?? ((_, next) => next())
+  app.use(refuseUrl(cors))
   app.use('/_hapax/problems/*', cors)
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)

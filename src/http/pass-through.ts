@@ -1,7 +1,8 @@
 import type { Context } from 'hono'
 
-import { originOf, pathOf } from '../origin/target.ts'
+import { originOf } from '../origin/target.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './request-url.ts'
 
 /**
  * Hands a request to the origin untouched and its answer back as it comes: streams, upgrades to
@@ -10,6 +11,6 @@ import type { GatewayEnv } from './gateway-env.ts'
 export function passThrough(c: Context<GatewayEnv>): Response | Promise<Response> {
   const origin = originOf(c.env)
   if (origin === null) return new Response('Not found', { status: 404 })
-  const request = new Request(origin.urlOf(pathOf(c.req.raw.url)), c.req.raw)
+  const request = new Request(origin.urlOf(requestUrlOf(c).untouched), c.req.raw)
   return origin.fetch(new Request(request, { redirect: 'manual' }))
 }

@@ -5,6 +5,7 @@ import type { Differences } from '../core/differences.ts'
 import { type Preset, toStripeError } from '../core/preset.ts'
 import { type Problem, PROBLEMS, type ProblemSlug } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './request-url.ts'
 
 const JSON_TYPE = 'application/problem+json'
 const MARKDOWN_TYPE = 'text/markdown'
@@ -76,13 +77,13 @@ function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
   const { slug, title, status, retryable, retry, differences } = problem
   const detail = toSentence(problem.detail)
   const { correlationId } = c.var.hapax.correlation
-  const url = new URL(c.req.url)
+  const { origin, path } = requestUrlOf(c)
   return {
-    type: url.origin + problemPath(slug),
+    type: origin + problemPath(slug),
     title,
     status,
     detail,
-    instance: `${url.pathname}#${correlationId}`,
+    instance: `${path}#${correlationId}`,
     retryable,
     retry,
     correlationId,
@@ -98,7 +99,7 @@ function toMembers({ parts, pointers, queryPointers }: Differences) {
 /** The body of Stripe's errors, which has nothing beside `error`. */
 function toStripe(c: Context<GatewayEnv>, problem: Problem) {
   const { slug, status, detail } = problem
-  const doc_url = new URL(problemPath(slug), c.req.url).href
+  const doc_url = requestUrlOf(c).origin + problemPath(slug)
   return { error: { ...toStripeError(slug, status), message: toSentence(detail), doc_url } }
 }
 

@@ -1,4 +1,5 @@
 import type { Context, Handler } from 'hono'
+import { routePath } from 'hono/route'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders, toOriginHeaders } from '../core/headers.ts'
@@ -7,7 +8,7 @@ import type { OriginRequest } from '../core/origin-request.ts'
 import { boundRetry } from '../core/retry.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
-import { pathOf, requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
 import { explain } from './compare.ts'
 import { conclude, mark, type Subject } from './conclude.ts'
@@ -19,6 +20,7 @@ import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
+import { requestUrlOf } from './request-url.ts'
 import { withPolicy } from './route-policy.ts'
 import { UNPROTECTED, unprotectedLost } from './verdict.ts'
 
@@ -62,7 +64,7 @@ async function toExecuteCall(
   ]
   const request: OriginRequest = {
     method: c.req.method,
-    path: pathOf(c.req.raw.url),
+    path: forwardedPathOf(c),
     headers: originHeadersOf(c, policy, forwardedKey),
     body: c.req.raw.body === null ? null : body,
   }
@@ -89,6 +91,12 @@ async function toExecuteCall(
     },
     isStored: policy.durable,
   }
+}
+
+/** Path and query for the origin. What a pattern leaves open may hold a URL: its slashes stay. */
+function forwardedPathOf(c: Context<GatewayEnv>): string {
+  const { forwarded, untouched } = requestUrlOf(c)
+  return /[*{]/.test(routePath(c)) ? untouched : forwarded
 }
 
 /**
@@ -126,13 +134,13 @@ async function forwardUnprotected(
   body: Admitted['body'] | null,
 ): Promise<Response> {
   const origin = requireOrigin(c.env)
-  const { method, url, body: stream } = c.req.raw
+  const { method, body: stream } = c.req.raw
   // Where the store failed, an origin that knows repeats by their key is still protected.
   const key = policy.forwardKey === 'derived' ? subject.operationId : null
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(), policy.timeout)
   try {
-    const fromOrigin = await origin.fetch(origin.urlOf(pathOf(url)), {
+    const fromOrigin = await origin.fetch(origin.urlOf(requestUrlOf(c).untouched), {
       method,
       headers: toHeaders(originHeadersOf(c, policy, key)),
       body: stream === null ? null : (body ?? stream),

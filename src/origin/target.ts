@@ -31,6 +31,13 @@ export function originOf(env: HapaxEnv): OriginTarget | null {
   return { base, fetch: (input, init) => fetch(input, init), urlOf: (path) => base + path }
 }
 
+/** Whether requests go below a path at the origin, out of which none may lead. */
+export function hasBasePath({ ORIGIN, ORIGIN_URL }: HapaxEnv): boolean {
+  if (ORIGIN !== undefined || !ORIGIN_URL) return false
+  const url = URL.parse(ORIGIN_URL)
+  return url !== null && withoutSlash(url.pathname) !== ''
+}
+
 function readBase(originUrl: string): string {
   const url = URL.parse(originUrl)
   if (url === null || !/^https?:$/.test(url.protocol)) {
@@ -38,8 +45,10 @@ function readBase(originUrl: string): string {
       'ORIGIN_URL must be an http or https URL, such as https://api.example.com',
     )
   }
-  return url.origin + url.pathname.replace(/\/$/, '')
+  return url.origin + withoutSlash(url.pathname)
 }
+
+const withoutSlash = (path: string) => path.replace(/\/+$/, '')
 
 /** What a deployer is told who protects a route without saying where its origin is. */
 const NO_ORIGIN =
@@ -54,10 +63,4 @@ export function requireOrigin(env: HapaxEnv): OriginTarget {
   const origin = originOf(env)
   if (origin === null) throw new ConfigurationFault(NO_ORIGIN)
   return origin
-}
-
-/** Path and query of a request's URL, to the letter: also a `?` with nothing behind it. */
-export function pathOf(requestUrl: string): string {
-  const [withoutFragment = requestUrl] = requestUrl.split('#', 1)
-  return withoutFragment.slice(new URL(requestUrl).origin.length)
 }

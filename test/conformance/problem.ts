@@ -16,6 +16,7 @@ const API = 'api_error'
 
 /** The table of section 3, and of "Retry word" and "Lost answer" below it. */
 export const PROBLEMS = {
+  'request-invalid': { status: 400, retry: 'never', errorType: REQUEST, word: 'rejected' },
   'key-missing': { status: 400, retry: 'never', errorType: KEY, word: 'rejected' },
   'key-invalid': { status: 400, retry: 'never', errorType: KEY, word: 'rejected' },
   'tenant-missing': {

@@ -1,7 +1,7 @@
-import { connect } from 'node:net'
-
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { startBareGateway } from './bare.ts'
+import { bytesOf, type Outcome, sendBytes as sendBytesTo } from './send-bytes.ts'
 import { type Gateway, type Origin, startGateway, startOrigin } from './server.ts'
 
 let origin: Origin
@@ -19,61 +19,11 @@ afterAll(async () => {
 
 const BODY = '{"amount":1}'
 
-/** What came back for some bytes, and what of it reached the origin. */
-interface Outcome {
-  /** Of every answer on the connection, in order. */
-  readonly statuses: readonly number[]
-  readonly words: readonly string[]
-  readonly text: string
-  /** Method and path. */
-  readonly effects: readonly string[]
-}
+/** The routes of this project, with nothing in front. */
+const startBareProject = (options: { origin: Origin }) =>
+  startBareGateway({ ...options, config: 'wrangler.toml' })
 
-/**
- * Sends bytes to the gateway as they are and half-closes, so that the server, which would read on,
- * answers everything that it takes for a request and then hangs up.
- */
-async function sendBytes(bytes: string): Promise<Outcome> {
-  const before = origin.requests.length
-  const { hostname, port } = new URL(gateway.url)
-  const { promise: closed, resolve } = Promise.withResolvers<void>()
-  let text = ''
-  const socket = connect(Number(port), hostname)
-  socket.setEncoding('latin1')
-  socket.on('data', (chunk) => (text += String(chunk)))
-  // The server may hang up while we write.
-  socket.on('error', () => {})
-  socket.once('close', () => resolve())
-  socket.end(bytes, 'latin1')
-  await closed
-  return {
-    statuses: Array.from(text.matchAll(/^HTTP\/1\.1 (\d{3}) /gm), ([, status]) => Number(status)),
-    words: Array.from(text.matchAll(/^idempotency-status: (\S+)\r$/gim), ([, word = '']) => word),
-    text,
-    effects: origin.requests.slice(before).map(({ method, path }) => `${method} ${path}`),
-  }
-}
-
-interface Sent {
-  readonly line?: string
-  readonly host?: string
-  /** Further lines of the head, to the letter. */
-  readonly lines?: readonly string[]
-  /** Everything behind the head, to the letter. */
-  readonly rest?: string
-}
-
-/** A request with credentials; what frames its body is in `lines`. */
-function bytesOf({ line = 'POST /payments HTTP/1.1', host, lines = [], rest = '' }: Sent): string {
-  const head = [
-    line,
-    `Host: ${host ?? new URL(gateway.url).host}`,
-    'Authorization: Bearer demo',
-    'Content-Type: text/plain',
-    ...lines,
-  ]
-  return [...head, '', rest].join('\r\n')
-}
+const sendBytes = (bytes: string) => sendBytesTo({ gateway, origin }, bytes)
 
 const keyed = (key: string, ...lines: string[]) => [`Idempotency-Key: ${key}`, ...lines]
 const framed = (body: string) => [`Content-Length: ${body.length}`]
@@ -279,19 +229,27 @@ describe('a request in the body of another', () => {
   })
 })
 
-/** Sends a payment without a key, which its route refuses. */
-function payWithoutKey(line: string, host?: string): Promise<Outcome> {
-  return sendBytes(
-    bytesOf({ line, lines: framed(BODY), rest: BODY, ...(host === undefined ? {} : { host }) }),
-  )
-}
-
 const REFUSED = { statuses: [400], words: ['rejected'], effects: [] }
 
 /** How an origin may read a path: `nginx` merges slashes, and so do many frameworks. */
 const merged = (path: string) => path.replaceAll(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '')
 
-describe('another spelling of a protected path', () => {
+describe.each([
+  { front: 'wrangler dev', start: startGateway },
+  { front: 'bare workerd', start: startBareProject },
+])('another spelling of a protected path, through $front', ({ start }) => {
+  let fronted: Gateway
+  beforeAll(async () => {
+    fronted = await start({ origin })
+  })
+  afterAll(() => fronted.stop())
+
+  /** Sends a payment without a key, which its route refuses. */
+  function payWithoutKey(line: string, host = new URL(fronted.url).host): Promise<Outcome> {
+    const bytes = bytesOf({ line, host, lines: framed(BODY), rest: BODY })
+    return sendBytesTo({ gateway: fronted, origin }, bytes)
+  }
+
   it.each([
     '/payments/',
     '//payments',
@@ -360,18 +318,20 @@ describe('another spelling of a protected path', () => {
     },
   )
 
-  it('has no second effect with the same key: the path is a part of what the request is', async () => {
-    const effects: string[] = []
-    const words: string[] = []
-    for (const target of ['/payments', '/%70ayments', '//payments', '/payments/', '/payments']) {
+  it('is the same request under the same key: it is executed once, and replayed', async () => {
+    const spellings = ['/payments', '/%70ayments', '//payments', '/payments/', '/payments/.']
+    const more = ['/./payments', '/x/../payments', String.raw`/\payments`, '/payments#x']
+    const outcomes: Outcome[] = []
+    for (const target of [...spellings, ...more]) {
       const line = `POST ${target} HTTP/1.1`
-      const lines = keyed('spelling', ...framed(BODY))
-      const outcome = await sendBytes(bytesOf({ line, lines, rest: BODY }))
-      effects.push(...outcome.effects)
-      words.push(...outcome.words)
+      const lines = keyed(`spelling-${new URL(fronted.url).port}`, ...framed(BODY))
+      outcomes.push(
+        await sendBytesTo({ gateway: fronted, origin }, bytesOf({ line, lines, rest: BODY })),
+      )
     }
-    expect(effects).toEqual(['POST /payments'])
-    expect(words).toEqual(['executed', 'mismatch', 'mismatch', 'mismatch', 'replayed'])
+    expect(outcomes.flatMap(({ effects }) => effects)).toEqual(['POST /payments'])
+    const words = outcomes.flatMap((outcome) => outcome.words)
+    expect(words).toEqual(['executed', ...outcomes.slice(1).map(() => 'replayed')])
   })
 
   it.each(['post /payments HTTP/1.1', 'Post /payments HTTP/1.1', 'POST payments HTTP/1.1'])(

@@ -73,6 +73,13 @@ const SAME: readonly Pair[] = [
     one: json('{"a":1,"b":2}', 'application/vnd.api+json'),
     other: json('{"b":2.0,"a":1}', 'application/vnd.api+json'),
   },
+  { name: 'a slash at the end', one: { path: '/default/p1' }, other: { path: '/default/p1/' } },
+  { name: 'two slashes', one: { path: '/default/p2' }, other: { path: '//default//p2' } },
+  {
+    name: 'escapes in the path',
+    one: { path: '/default/p3~' },
+    other: { path: '/default/%703%7e' },
+  },
   { name: 'form pairs in another order', one: form('a=1&b=2'), other: form('b=2&a=1') },
   { name: 'form escapes', one: form('a=x+y&b=%41'), other: form('a=x%20y&b=A') },
   {
@@ -174,7 +181,6 @@ const DIFFERENT: readonly Pair[] = [
     other: withQuery('?a=2&a=1'),
   },
   { name: 'another path', one: { path: '/default/p1' }, other: { path: '/default/p2' } },
-  { name: 'a slash at the end', one: { path: '/default/p1' }, other: { path: '/default/p1/' } },
   { name: 'another method', one: { method: 'POST' }, other: { method: 'PUT' } },
   { name: 'a body and none', one: json('x', 'text/plain'), other: json('', 'text/plain') },
   {

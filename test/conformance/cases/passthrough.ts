@@ -121,6 +121,37 @@ describe.concurrent('what no route matches', () => {
   })
 })
 
+describe.concurrent('any request', () => {
+  it.each(['default', 'optional', 'handler', 'untouched', '_hapax/problems'])(
+    'is refused where its path hides a dot segment: /%s',
+    async (route) => {
+      const line = `POST /${route}/..%2Fx HTTP/1.1`
+      const fields = ['Authorization: Bearer alice', 'Idempotency-Key: hidden']
+      const reply = await sendRaw(conformance.gateway.url, [line, ...fields])
+      const correlationId = String(reply.headers['x-correlation-id'])
+      expect(reply.json()).toEqual({
+        type: expect.stringMatching(
+          /^http:\/\/[^/]+\/_hapax\/problems\/request-invalid$/,
+        ) as string,
+        title: 'The URL or the Host of the request is not valid',
+        status: 400,
+        detail: 'The path of the request hides a dot segment.',
+        instance: `#${correlationId}`,
+        retryable: false,
+        retry: 'never',
+        correlationId,
+        error: {
+          type: 'invalid_request_error',
+          code: 'request-invalid',
+          message: 'The path of the request hides a dot segment.',
+        },
+      })
+      expect([reply.status, statusOf(reply)]).toEqual([400, 'rejected'])
+      expect(conformance.origin.callsTo(`/${route}/..%2Fx`)).toEqual([])
+    },
+  )
+})
+
 describe.concurrent('a path of the gateway itself', () => {
   it.each([
     '/_hapax',

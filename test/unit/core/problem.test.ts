@@ -4,6 +4,7 @@ import { isProblemSlug, problem, PROBLEMS, type ProblemSlug } from '../../../src
 
 describe('problem', () => {
   it.each([
+    { slug: 'request-invalid', status: 400, retry: 'never', retryable: false },
     { slug: 'key-missing', status: 400, retry: 'never', retryable: false },
     { slug: 'key-invalid', status: 400, retry: 'never', retryable: false },
     { slug: 'tenant-missing', status: 401, retry: 'never', retryable: false },
@@ -53,7 +54,7 @@ describe('problem', () => {
 
 describe('PROBLEMS', () => {
   it('has every problem in the table above', () => {
-    expect(Object.keys(PROBLEMS)).toHaveLength(18)
+    expect(Object.keys(PROBLEMS)).toHaveLength(19)
   })
 
   it('has a name fit for a URL, a title and a paragraph for every problem', () => {

@@ -1,0 +1,41 @@
+import type { Context, MiddlewareHandler } from 'hono'
+
+import { problem } from '../core/problem.ts'
+import { hasBasePath } from '../origin/target.ts'
+import { expose } from './conclude.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { problemResponse } from './problem-response.ts'
+import { readRequestUrl } from './request-url.ts'
+
+/**
+ * Refuses a request whose URL is not taken, or leads out of the origin's base path. It goes to no
+ * route, and nowhere else.
+ *
+ * @param cors Lets a script of another origin read why.
+ */
+export function refuseUrl(cors: MiddlewareHandler<GatewayEnv>): MiddlewareHandler<GatewayEnv> {
+  return async function refuseUrl(c, next) {
+    const because = whyRefused(c)
+    if (because === null) return next()
+    const answer = await cors(c, async () => {
+      c.res = refusal(c, because)
+    })
+    return answer ?? c.res
+  }
+}
+
+function whyRefused(c: Context<GatewayEnv>): string | null {
+  const read = readRequestUrl(c)
+  if (!read.ok) return read.error.because
+  if (!read.value.isAboveRoot || !hasBasePath(c.env)) return null
+  return 'The path of the request leads out of what is served here.'
+}
+
+function refusal(c: Context<GatewayEnv>, because: string): Response {
+  const response = problemResponse(c, problem('request-invalid', because))
+  const { headers } = response
+  headers.set('Idempotency-Status', 'rejected')
+  headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  expose(c, headers)
+  return response
+}
