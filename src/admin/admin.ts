@@ -12,6 +12,7 @@ import type { AdminAction } from '../metrics/request-facts.ts'
 import { answerQuery, findByCorrelation, withRequests } from './analytics.ts'
 import { audit } from './audit.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
+import { isFromOtherSite, isLikeForm } from './cross-site.ts'
 import { openLetter, replayLetter } from './dead-letters.ts'
 import { toAdminOpenApi } from './openapi.ts'
 import { examine, operate } from './operate.ts'
@@ -86,10 +87,10 @@ const onlyOperators: MiddlewareHandler<GatewayEnv> = async (c, next) => {
       'Send the admin token as a bearer token, or come through Cloudflare Access.',
     )
   }
-  // A browser that Access lets in must not be used by another site.
-  const isForeign = !['same-origin', 'none', undefined].includes(c.req.header('Sec-Fetch-Site'))
-  if (isForeign && c.req.method !== 'GET' && c.req.method !== 'HEAD')
-    return refusal(c, 403, 'Changes come from no other site.')
+  if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
+    if (isFromOtherSite(c)) return refusal(c, 403, 'Changes come from no other site.')
+    if (isLikeForm(c)) return refusal(c, 415, 'Send the body as application/json.')
+  }
   c.set('actor', actor)
   return next()
 }

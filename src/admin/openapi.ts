@@ -243,6 +243,7 @@ const RESPONSES = {
   NotFound: problemOf('There is nothing of this name.'),
   Conflict: problemOf('It was refused, and nothing has changed. The detail says why.'),
   TooLarge: problemOf(`The request has more than ${MAX_BODY_BYTES} bytes.`),
+  NotJson: problemOf('It comes through Access and is not application/json.'),
   Failed: problemOf('It failed. The log says why.'),
   NoRows: problemOf('The Analytics Engine did not answer with rows.'),
   NoAnalytics: problemOf('This deployment cannot ask its Analytics Engine.'),
@@ -309,7 +310,12 @@ const UNCONFIRMED = { 503: response('Unconfirmed') }
 
 /** What may be answered to everything. */
 const ALWAYS = { 401: response('Unauthorized'), 500: response('Failed') }
-const CHANGING = { ...ALWAYS, 403: response('Forbidden'), 413: response('TooLarge') }
+const CHANGING = {
+  ...ALWAYS,
+  403: response('Forbidden'),
+  413: response('TooLarge'),
+  415: response('NotJson'),
+}
 
 const OPERATION_NOW = json(schema('Operation'), 'The operation as it is now.')
 

@@ -227,6 +227,37 @@ describe('the admin API, attacked', () => {
     expectNothing(gateway)
   })
 
+  it.each([
+    { name: 'another site', origin: 'https://evil.test' },
+    { name: 'a site that would rather not say', origin: 'null' },
+    { name: 'another port of this host', origin: 'https://gateway.test:8443' },
+    { name: 'this host without TLS', origin: 'http://gateway.test' },
+    { name: 'a host that begins like this one', origin: 'https://gateway.test.evil.test' },
+    { name: 'nobody', origin: '' },
+  ])('makes no change for $name in a browser without Sec-Fetch-Site', async ({ origin }) => {
+    const gateway = open()
+    const headers = { Authorization: `Bearer ${TOKEN}`, Origin: origin }
+    for (const { method, path } of REQUESTS) {
+      if (method === 'GET' || method === 'HEAD') continue
+      const { status } = await gateway.send(`/_hapax/admin${path}`, { method, headers })
+      expect({ method, path, status }).toEqual({ method, path, status: 403 })
+    }
+    expectNothing(gateway)
+  })
+
+  it.each([
+    { name: 'a page of its own', headers: { Origin: 'https://gateway.test' } },
+    { name: 'what is no browser', headers: {} },
+    {
+      name: 'what is no browser, and says that it sends a form',
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+    },
+  ])('takes a change from $name without Sec-Fetch-Site', async ({ headers }) => {
+    const path = `/_hapax/admin/operations/${'!'.repeat(43)}`
+    const sent = { method: 'DELETE', headers: { Authorization: `Bearer ${TOKEN}`, ...headers } }
+    expect((await open().send(path, sent)).status).toBe(404)
+  })
+
   it.each(['same-origin', 'none'])('takes a change from a browser that says %s', async (site) => {
     const headers = { Authorization: `Bearer ${TOKEN}`, 'Sec-Fetch-Site': site }
     const path = `/_hapax/admin/operations/${'!'.repeat(43)}`
@@ -497,5 +528,54 @@ describe('the admin API behind Cloudflare Access', () => {
     const assertion = await sign(claimsOf(), secret, 'RS256')
     const { response } = await come(() => '', { headers: { [header]: prefix + assertion } })
     expect(response.status).toBe(401)
+  })
+
+  /** A change of an operator whom Access has let in; the operation is none, so that it ends there. */
+  async function change(headers: Record<string, string>, body: BodyInit | null = null) {
+    const ours = await makeKey('kid-1')
+    playOrigin(() => Response.json({ keys: [ours.public] }))
+    const assertion = await sign(claimsOf(), ours.secret, 'RS256')
+    const app = createGateway({ tenant: credential('Authorization') })
+    const url = `https://gateway.test/_hapax/admin/operations/${'!'.repeat(43)}/release`
+    const fields = { 'Cf-Access-Jwt-Assertion': assertion, ...headers }
+    const request = new Request(url, { method: 'POST', body, headers: fields })
+    return (await app.fetch(request, { ...env, ...ACCESS })).status
+  }
+
+  it.each([
+    { name: 'a form', type: 'application/x-www-form-urlencoded' },
+    { name: 'a form with files', type: 'multipart/form-data; boundary=x' },
+    { name: 'a form of plain text', type: 'text/plain' },
+    { name: 'a form that looks like JSON', type: 'text/plain; x=application/json' },
+    { name: 'two types', type: 'text/plain, application/json' },
+    { name: 'no type that is one', type: 'json' },
+    { name: 'an empty type', type: '' },
+  ])('makes no change for what could be $name', async ({ type }) => {
+    expect(await change({ 'Content-Type': type }, '{}')).toBe(415)
+    expect(await change({ 'Content-Type': type })).toBe(415)
+  })
+
+  it('makes no change for a body of no type', async () => {
+    const body = new Uint8Array(2)
+    expect(await change({ 'Content-Length': '2' }, body)).toBe(415)
+  })
+
+  it.each([
+    { name: 'without a body', headers: {}, body: null },
+    { name: 'with JSON', headers: { 'Content-Type': 'application/json' }, body: '{}' },
+    {
+      name: 'with JSON, its charset and the page of this deployment',
+      headers: {
+        'Content-Type': 'application/json; charset=utf-8',
+        Origin: 'https://gateway.test',
+      },
+      body: '{}',
+    },
+  ])('takes a change $name', async ({ headers, body }) => {
+    expect(await change(headers, body)).toBe(404)
+  })
+
+  it.each(['https://evil.test', 'null'])('makes no change for a page of %s', async (site) => {
+    expect(await change({ 'Content-Type': 'application/json', Origin: site }, '{}')).toBe(403)
   })
 })
