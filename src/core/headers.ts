@@ -30,6 +30,9 @@ const GATEWAY_REQUEST = new Set([
   'x-should-retry',
 ])
 
+/** Fields that the gateway reads as it forwards them: the origin must not read others in their place. */
+const READ_HERE = new Set(['accept-encoding', 'content-encoding', 'content-type'])
+
 /** Fields that only the gateway writes to clients, and directives that end here. */
 const GATEWAY_RESPONSE = new Set([
   'hapax-error',
@@ -42,10 +45,22 @@ const GATEWAY_RESPONSE = new Set([
   'x-correlation-id',
 ])
 
+/** Fields by which frameworks take another method for the request's own. Names as `foldName` writes them. */
+export const OVERRIDES_METHOD: ReadonlySet<string> = new Set([
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+])
+
+/** Likewise, another path. */
+export const OVERRIDES_PATH: ReadonlySet<string> = new Set(['x-original-url', 'x-rewrite-url'])
+
 /** Fields of one delivery: when it was made and how much of a quota it used up. */
 const OF_ONE_DELIVERY = new Set(['age', 'cf-cache-status', 'cf-ray', 'date', 'set-cookie2'])
 const RATE_LIMIT = /^(?:x-)?rate-?limit(?:$|-)/
 const CORS = 'access-control-'
+/** What says for how long an answer may be kept, to every cache or to those of one kind (RFC 9213). */
+const CACHING = /^(?:.*-)?(?:cache|edge|surrogate)-control$|^(?:expires|pragma|x-accel-expires)$/
 
 /** What a policy says of the headers that a snapshot keeps. */
 export interface SnapshotHeaderRules {
@@ -56,16 +71,26 @@ export interface SnapshotHeaderRules {
   readonly seal: boolean
 }
 
-/** The client's end-to-end fields, without any that only the gateway may write. */
+/**
+ * Writes the name of a field as many origins read it: behind CGI (RFC 3875 §4.1.18), WSGI or PHP every
+ * sign in it is one and the same, so that `X_Correlation_Id` is a twin of `X-Correlation-Id`.
+ */
+export function foldName(name: string): string {
+  return name.toLowerCase().replaceAll(/[^a-z\d]/g, '-')
+}
+
+/** The client's end-to-end fields, without any that only the gateway may write, nor twins of those. */
 export function toOriginHeaders(incoming: Headers): HeaderField[] {
-  return endToEnd(incoming).filter(
-    ([name]) => !GATEWAY_REQUEST.has(name) && !name.startsWith('hapax-'),
-  )
+  return endToEnd(incoming).filter(([name]) => {
+    const folded = foldName(name)
+    if (GATEWAY_REQUEST.has(folded) || folded.startsWith('hapax-')) return false
+    return folded === name || !READ_HERE.has(folded)
+  })
 }
 
 /** What the first client gets of the origin's fields. */
 export function toClientHeaders(fromOrigin: Headers): HeaderField[] {
-  return endToEnd(fromOrigin).filter(([name]) => !GATEWAY_RESPONSE.has(name))
+  return endToEnd(fromOrigin).filter(([name]) => !GATEWAY_RESPONSE.has(foldName(name)))
 }
 
 /** What of the first client's fields is kept for every later one. */
@@ -80,13 +105,29 @@ export function toSnapshotHeaders(
   })
 }
 
-/** What a later client gets: CORS fields only where it comes from the `Origin` that they were made for. */
+/**
+ * What a client gets of the answer to another request: CORS fields only where it comes from the
+ * `Origin` that they were made for, and nothing by which a shared cache would keep it.
+ */
 export function toReplayHeaders(
   fields: readonly HeaderField[],
   origins: { readonly stored: string | null; readonly current: string | null },
-): readonly HeaderField[] {
-  if (origins.stored === origins.current) return fields
-  return fields.filter(([name]) => !name.startsWith(CORS))
+): HeaderField[] {
+  const isSameOrigin = origins.stored === origins.current
+  const kept = fields.filter(
+    ([name]) => !CACHING.test(foldName(name)) && (isSameOrigin || !name.startsWith(CORS)),
+  )
+  return [...kept, ['cache-control', toReplayCaching(fields)]]
+}
+
+/** `private` where the origin let the client keep it, else `no-store`; nothing beside it (RFC 9111 §5.2.2). */
+function toReplayCaching(fields: readonly HeaderField[]): string {
+  const said = fields.flatMap(([name, value]) => (name === 'cache-control' ? [value] : []))
+  const unquoted = said.join().replaceAll(/"(?:[^"\\]|\\.)*"?/g, '')
+  const directives = new Set(
+    unquoted.split(',').map((text) => text.split('=', 1)[0]?.trim().toLowerCase()),
+  )
+  return directives.has('private') && !directives.has('no-store') ? 'private' : 'no-store'
 }
 
 /** Makes headers of fields, each one on its own. */
@@ -98,9 +139,9 @@ export function toHeaders(fields: readonly HeaderField[]): Headers {
 
 /** Names are lower-case; each Set-Cookie is a field of its own, other repeated fields come joined. */
 function endToEnd(headers: Headers): HeaderField[] {
-  const named = (headers.get('connection') ?? '').toLowerCase().split(',')
-  const dropped = new Set(named.map((name) => name.trim()))
+  const named = (headers.get('connection') ?? '').split(',')
+  const dropped = new Set(named.map((name) => foldName(name.trim())))
   return Array.from(headers, ([name, value]): HeaderField => [name.toLowerCase(), value]).filter(
-    ([name]) => !HOP_BY_HOP.has(name) && !dropped.has(name),
+    ([name]) => !HOP_BY_HOP.has(foldName(name)) && !dropped.has(foldName(name)),
   )
 }

@@ -1,3 +1,4 @@
+import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from './headers.ts'
 import type { SealKey } from './seal.ts'
 import type { HeaderField } from './snapshot.ts'
 
@@ -53,10 +54,15 @@ export function decodeStoredRequest(bytes: Uint8Array<ArrayBuffer>): StoredReque
 
 /**
  * The headers under which the origin is asked about an operation: those that say who asks, and
- * none that describe the request's body or put conditions on an answer.
+ * none that describe the request's body, put conditions on an answer or make another request of it.
  */
 export function toProbeHeaders(headers: readonly HeaderField[]): HeaderField[] {
-  return headers.filter(([name]) => !NOT_ASKED_WITH.test(name))
+  return headers.filter(([name]) => {
+    const folded = foldName(name)
+    return (
+      !NOT_ASKED_WITH.test(folded) && !OVERRIDES_METHOD.has(folded) && !OVERRIDES_PATH.has(folded)
+    )
+  })
 }
 
 const NOT_ASKED_WITH = /^(?:content-.*|if-.*|range|idempotency-key|prefer)$/

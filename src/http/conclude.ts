@@ -156,13 +156,10 @@ function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
   headers.set('Repeatability-Result', isRejected ? 'rejected' : 'accepted')
 }
 
-/** A replay says so, and is for this client alone. */
+/** A replay says so. */
 function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Idempotent-Replayed', 'true')
   headers.set('Age', String(Math.floor(ageMs / 1_000)))
-  const caching = headers.get('Cache-Control')
-  if (caching === null) headers.set('Cache-Control', 'no-store')
-  else if (!/\b(?:private|no-store)\b/i.test(caching)) headers.append('Cache-Control', 'private')
 }
 
 function toResponse({ status, headers: fields, body, bodyBytes }: WireResponse): Response {

@@ -237,7 +237,7 @@ describe('the head of an answer', () => {
     ])
     expect(replay.headerLines.toSorted()).toEqual([
       'Age: 0',
-      'Cache-Control: max-age=60, private',
+      'Cache-Control: no-store',
       'Connection: close',
       'Content-Length: 2',
       'ETag: "v1"',

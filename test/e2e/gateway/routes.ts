@@ -33,6 +33,8 @@ app.post('/silent', protect({ timeout: '2s' }))
 
 // What of an answer reaches the wire. HEAD comes to the handlers of `all`.
 app.all('/wire/:case', protect())
+app.post('/keyless/:case', protect({ required: false }))
+app.post('/allowed/:case', protect({ reauthorize: '/may-read' }))
 
 // An API as the openai SDK calls it; whoever comes second under `/impatient` does not wait.
 app.post('/v1/chat/completions', protect())

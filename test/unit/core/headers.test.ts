@@ -27,6 +27,8 @@ const HOP_BY_HOP = [
   'Upgrade',
 ]
 
+const NOBODY = { stored: null, current: null }
+
 /** A message with each of these fields, and one that is always passed on. */
 function messageWith(...names: readonly string[]): Headers {
   return new Headers([...names.map((name): [string, string] => [name, 'x']), ['X-Passed', 'x']])
@@ -60,6 +62,44 @@ describe('toOriginHeaders', () => {
     expect(namesOf(toOriginHeaders(messageWith(name)))).toEqual(['x-passed'])
   })
 
+  it.each([
+    { name: 'Idempotency_Key' },
+    { name: 'idempotency.key' },
+    { name: 'Idempotency!Attempt' },
+    { name: 'Idempotency_Status' },
+    { name: 'X_Correlation_Id' },
+    { name: 'X-Correlation_Id' },
+    { name: 'X|Should~Retry' },
+    { name: 'Hapax_Anything' },
+    { name: 'Hapax.Error' },
+    { name: 'Content_Length' },
+    { name: 'Transfer_Encoding' },
+    { name: 'Proxy_Authorization' },
+    { name: 'Accept_Encoding' },
+    { name: 'Content_Type' },
+    { name: 'Content`Encoding' },
+  ])('lets nobody outside write $name, which many origins read as its twin', ({ name }) => {
+    expect(namesOf(toOriginHeaders(messageWith(name)))).toEqual(['x-passed'])
+  })
+
+  it('drops twins of what Connection names', () => {
+    const headers = messageWith('X_Secret', 'X-Secret', 'X.Other')
+    headers.set('Connection', 'X-Secret, x_other')
+    expect(namesOf(toOriginHeaders(headers))).toEqual(['x-passed'])
+  })
+
+  it.each([
+    { name: 'X_Tenant' },
+    { name: 'user_id' },
+    { name: 'Idempotency_Keys' },
+    { name: 'IdempotencyKey' },
+    { name: 'Idempotency__Key' },
+    { name: 'X_Hapax_Error' },
+    { name: 'Accept_Language' },
+  ])('passes $name on, which is nobody’s twin', ({ name }) => {
+    expect(namesOf(toOriginHeaders(messageWith(name)))).toContain(name.toLowerCase())
+  })
+
   it('passes credentials, types and tracing on, with lower-case names', () => {
     const names = [
       'Accept',
@@ -87,6 +127,16 @@ describe('toClientHeaders', () => {
     { name: 'Content-Length' },
   ])('drops what an origin sends as $name', ({ name }) => {
     expect(namesOf(toClientHeaders(messageWith(name)))).toEqual(['x-passed'])
+  })
+
+  it.each([
+    { name: 'Hapax_Error' },
+    { name: 'Idempotency_Status' },
+    { name: 'Idempotent.Replayed' },
+    { name: 'X_Correlation_Id' },
+    { name: 'Transfer_Encoding' },
+  ])('drops $name of an origin, a twin', ({ name }) => {
+    expect(namesOf(toClientHeaders(messageWith(name, 'X_Other')))).toEqual(['x-passed', 'x_other'])
   })
 
   it('gives the first client everything else, each Set-Cookie on its own', () => {
@@ -149,6 +199,7 @@ describe('toSnapshotHeaders', () => {
 
 describe('toReplayHeaders', () => {
   const fields = fieldsOf('Access-Control-Allow-Origin', 'Access-Control-Expose-Headers', 'ETag')
+  const replayed = (...kept: readonly HeaderField[]) => toReplayHeaders(kept, NOBODY)
 
   it.each([
     { who: 'the same Origin', stored: 'https://a.test', current: 'https://a.test', expected: 3 },
@@ -157,8 +208,53 @@ describe('toReplayHeaders', () => {
     { who: 'an Origin, unlike before', stored: null, current: 'https://a.test', expected: 1 },
     { who: 'no Origin, unlike before', stored: 'https://a.test', current: null, expected: 1 },
   ])('gives $expected of three fields to $who', ({ stored, current, expected }) => {
-    const replayed = toReplayHeaders(fields, { stored, current })
-    expect(replayed).toHaveLength(expected)
-    expect(namesOf(replayed)).toContain('etag')
+    const given = toReplayHeaders(fields, { stored, current })
+    expect(namesOf(given)).toEqual([...namesOf(fields).slice(-expected), 'cache-control'])
+  })
+
+  it.each([
+    { name: 'Akamai-Cache-Control' },
+    { name: 'CDN-Cache-Control' },
+    { name: 'CDN_Cache_Control' },
+    { name: 'Cloudflare-CDN-Cache-Control' },
+    { name: 'Edge-Control' },
+    { name: 'Expires' },
+    { name: 'Netlify-CDN-Cache-Control' },
+    { name: 'Pragma' },
+    { name: 'Surrogate-Control' },
+    { name: 'Vercel-CDN-Cache-Control' },
+    { name: 'X-Accel-Expires' },
+  ])('has no $name, which would beat Cache-Control', ({ name }) => {
+    expect(replayed(...fieldsOf(name, 'X-Passed'))).toEqual([
+      ['x-passed', 'x'],
+      ['cache-control', 'no-store'],
+    ])
+  })
+
+  it.each([
+    { name: 'Last-Modified' },
+    { name: 'Vary' },
+    { name: 'X-Access-Control' },
+    { name: 'X-Expires' },
+  ])('has $name', ({ name }) => {
+    expect(namesOf(replayed(...fieldsOf(name)))).toEqual([name.toLowerCase(), 'cache-control'])
+  })
+
+  it.each([
+    { said: [], expected: 'no-store' },
+    { said: [''], expected: 'no-store' },
+    { said: ['public, max-age=60, immutable'], expected: 'no-store' },
+    { said: ['s-maxage=60, stale-while-revalidate=5'], expected: 'no-store' },
+    { said: ['max-age=60'], expected: 'no-store' },
+    { said: ['no-cache'], expected: 'no-store' },
+    { said: ['private'], expected: 'private' },
+    { said: ['public', 'Private , max-age=60'], expected: 'private' },
+    { said: ['private="set-cookie, x", max-age=60'], expected: 'private' },
+    { said: ['private, no-store'], expected: 'no-store' },
+    { said: ['no-cache="x, private"'], expected: 'no-store' },
+    { said: ['not-private'], expected: 'no-store' },
+  ])('says $expected alone for $said', ({ said, expected }) => {
+    const stored = said.map((value): HeaderField => ['cache-control', value])
+    expect(replayed(...stored)).toEqual([['cache-control', expected]])
   })
 })

@@ -59,6 +59,13 @@ describe('toProbeHeaders', () => {
     { name: 'if-range' },
     { name: 'range' },
     { name: 'prefer' },
+    { name: 'if_none_match' },
+    { name: 'content.type' },
+    { name: 'x-http-method-override' },
+    { name: 'x_http_method' },
+    { name: 'x-method-override' },
+    { name: 'x-original-url' },
+    { name: 'x-rewrite-url' },
   ])('does not ask with $name, which is of the request itself', ({ name }) => {
     expect(toProbeHeaders([[name, 'x']])).toEqual([])
   })
