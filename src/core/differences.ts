@@ -4,7 +4,7 @@ import {
   type FingerprintRules,
   type ReadBody,
   type RequestHead,
-  toFieldText,
+  toCountedHeaders,
   toTypeText,
 } from './fingerprint/fingerprint.ts'
 import { toCanonicalText } from './fingerprint/json.ts'
@@ -98,7 +98,10 @@ export async function findDifferences(
     ...withPrefix('body:', new Map([...CLOSED, ...body.shared])),
   ])
   const own = await digestAll(comparable, digest, key)
-  const changed = [...known.keys()].filter((place) => own.get(place) !== known.get(place))
+  // A header that counts only where it is present has no place in a request without it.
+  const headers = [...own.keys()].filter((place) => place.startsWith('headers:'))
+  const places = new Set([...known.keys(), ...headers])
+  const changed = [...places].filter((place) => own.get(place) !== known.get(place))
   const parts = toOtherParts(new Set(changed))
   const toPointers = (part: 'query' | 'body', { added, isRead }: ReadLike) => {
     if (!isRead || !parts.includes(part)) return []
@@ -160,15 +163,13 @@ function withPrefix(
 
 function toParts(request: ComparedRequest): readonly [string, Content][] {
   const { head, body, rules } = request
-  const headers = rules.headers.map((name): [string, string] => {
-    return [`headers:${name.toLowerCase()}`, toFieldText(head.headers, name)]
-  })
+  const headers = toCountedHeaders(head.headers, rules.headers)
   return [
     ['method', head.method],
     ['path', head.path],
     ['query', toCanonicalPairs(queryOf(head, rules), undefined)],
     ['media-type', `${toTypeText(body.type, head.headers)} ${body.codings.join()}`],
-    ...headers,
+    ...headers.map(([name, text]): [string, string] => [`headers:${name}`, text]),
     ['body', body.canonical.content],
     ['bytes', body.bytes],
   ]

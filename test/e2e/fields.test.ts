@@ -170,3 +170,37 @@ describe('what tells caches to keep an answer', () => {
     }
   })
 })
+
+describe('a field that makes another request of it', () => {
+  it.each([
+    { name: 'X-HTTP-Method-Override', value: 'DELETE' },
+    { name: 'X-HTTP-Method', value: 'DELETE' },
+    { name: 'X-Method-Override', value: 'DELETE' },
+    { name: 'X_HTTP_Method_Override', value: 'DELETE' },
+    { name: 'X-Original-URL', value: '/admin' },
+    { name: 'Range', value: 'bytes=0-1' },
+    { name: 'If-None-Match', value: '"v1"' },
+    { name: 'If-Modified-Since', value: 'Thu, 01 Jan 2026 00:00:00 GMT' },
+  ])('is told from one without it, both ways: $name', async ({ name, value }) => {
+    const fields = { [name]: value }
+    const [plain, marked] = [`/wire/without-${name}`, `/wire/with-${name}`]
+    await send(plain)
+    await send(marked, fields)
+    const replies = [await send(plain, fields), await send(marked), await send(marked, fields)]
+    expect(replies.map(wordOf)).toEqual(['mismatch', 'mismatch', 'replayed'])
+    for (const reply of replies.slice(0, 2)) {
+      expect(JSON.parse(reply.body.toString())).toMatchObject({ differs: ['headers'] })
+    }
+    expect(origin.requestsTo(marked)[0]?.headers[name.toLowerCase()]).toBe(value)
+  })
+
+  it.each([
+    { status: 206, headers: { Range: 'bytes=0-1' } },
+    { status: 304, headers: { 'If-None-Match': '"v1"' } },
+  ])('$status is for the request that asks for it', async ({ status, headers }) => {
+    const where = `/wire/${status}`
+    origin.on(where, { kind: 'respond', status, headers: { ETag: '"v1"' } })
+    const replies = [await send(where, headers), await send(where, headers), await send(where)]
+    expect(replies.map(rawStatus)).toEqual([status, status, 409])
+  })
+})

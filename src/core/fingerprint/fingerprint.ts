@@ -1,5 +1,7 @@
 import type { Digest } from '../digest.ts'
+import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../headers.ts'
 import { ok, type Result } from '../result.ts'
+import { compareText } from './compare-text.ts'
 import { undoContentEncoding } from './content-encoding.ts'
 import type { FingerprintFault } from './fault.ts'
 import { toCanonicalJson } from './json.ts'
@@ -26,7 +28,7 @@ export interface FingerprintRules {
   readonly ignore: readonly string[]
   /** JSON pointers to date-times (RFC 3339) that are compared as instants. */
   readonly dates: readonly string[]
-  /** Names of headers that count, in any case. */
+  /** Names of headers that count, in any case, beside those that always do. */
   readonly headers: readonly string[]
   /** Whether the query counts. */
   readonly query: boolean
@@ -87,8 +89,7 @@ export async function readBody(
 /**
  * Names what a request asks for: two requests have one fingerprint when they mean the same.
  *
- * `v1:` and a digest over method, path, query, media type, the headers that the rules name and the
- * canonical body.
+ * `v1:` and a digest over method, path, query, media type, the headers that count and the canonical body.
  *
  * @throws Error where the rules hold a malformed header name.
  */
@@ -98,7 +99,7 @@ export async function fingerprint(
   rules: FingerprintRules,
   digest: Digest,
 ): Promise<string> {
-  const named = toNamedHeaders(head.headers, rules.headers)
+  const counted = toCountedHeaders(head.headers, rules.headers)
   const digested = await digest(
     'fingerprint',
     head.method,
@@ -107,8 +108,8 @@ export async function fingerprint(
     toTypeText(body.type, head.headers),
     body.codings.join(),
     // The count keeps the list of headers apart from what follows it.
-    String(named.length),
-    ...named,
+    String(counted.length * 2),
+    ...counted.flat(),
     body.canonical.kind,
     body.canonical.content,
   )
@@ -152,14 +153,40 @@ function toCanonicalQuery(search: string): string {
   return toCanonicalPairs(new TextEncoder().encode(search.slice(1)), undefined)
 }
 
-/** Name and value in turn, sorted by name. */
-function toNamedHeaders(headers: Headers, names: readonly string[]): readonly string[] {
-  const sorted = [...new Set(names.map((name) => name.toLowerCase()))].toSorted()
-  return sorted.flatMap((name) => [name, toFieldText(headers, name)])
+/** Fields that ask for a part of an answer, or for none where nothing has changed (RFC 9110 §13, §14). */
+const ASKS_FOR_PART: ReadonlySet<string> = new Set([
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'range',
+])
+
+/**
+ * The header fields that count, sorted by name, with their values as they are compared: those that the
+ * rules name, and those that make another request of it wherever they are present. Their twins (see
+ * `foldName`) count under their own names, since some origins read them and others do not.
+ *
+ * @param names Of the rules: there an absent field differs from an empty one.
+ */
+export function toCountedHeaders(
+  headers: Headers,
+  names: readonly string[],
+): readonly (readonly [name: string, text: string])[] {
+  const counted = new Map<string, string>()
+  for (const [name, value] of headers) {
+    const text = toCountedText(foldName(name), value)
+    if (text !== null) counted.set(name.toLowerCase(), `present ${text}`)
+  }
+  for (const name of names) {
+    const value = headers.get(name)
+    counted.set(name.toLowerCase(), value === null ? 'absent' : `present ${value}`)
+  }
+  return [...counted].toSorted(([one], [other]) => compareText(one, other))
 }
 
-/** Writes a header field as it is compared: an absent one differs from an empty one. */
-export function toFieldText(headers: Headers, name: string): string {
-  const value = headers.get(name)
-  return value === null ? 'absent' : `present ${value}`
+/** The value of a field that counts wherever it is; `null` for any other. */
+function toCountedText(foldedName: string, value: string): string | null {
+  // Methods are case-sensitive, but not for those who override them.
+  if (OVERRIDES_METHOD.has(foldedName)) return value.trim().toLowerCase()
+  return OVERRIDES_PATH.has(foldedName) || ASKS_FOR_PART.has(foldedName) ? value : null
 }

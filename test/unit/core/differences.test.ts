@@ -23,6 +23,7 @@ interface Sent {
   readonly path?: string
   readonly search?: string
   readonly tag?: string
+  readonly override?: string
 }
 
 async function read(sent: Sent, over: Partial<FingerprintRules> = {}): Promise<ComparedRequest> {
@@ -30,6 +31,7 @@ async function read(sent: Sent, over: Partial<FingerprintRules> = {}): Promise<C
   const { body, type = 'application/json', method = 'POST', path = '/', search = '' } = sent
   const headers = new Headers({ 'Content-Type': type })
   if (sent.tag !== undefined) headers.set('X-Tag', sent.tag)
+  if (sent.override !== undefined) headers.set('X-HTTP-Method-Override', sent.override)
   const bytes = new TextEncoder().encode(body)
   const found = await readBody(bytes, headers, rules, MIB)
   if (!found.ok) throw new Error('The body must parse.')
@@ -137,6 +139,19 @@ describe('digestPlaces', () => {
 })
 
 describe('findDifferences', () => {
+  it.each<{ name: string; first: Partial<Sent>; second: Partial<Sent> }>([
+    { name: 'has none any more', first: { override: 'DELETE' }, second: {} },
+    { name: 'has one now', first: {}, second: { override: 'DELETE' } },
+    { name: 'has another', first: { override: 'PUT' }, second: { override: 'DELETE' } },
+  ])(
+    'tells of a header that counts wherever it is, where a request $name',
+    async ({ first, second }) => {
+      const body = '{"a":1}'
+      const differences = await differencesOf({ body, ...first }, { body, ...second })
+      expect(differences).toEqual({ parts: ['headers'], pointers: [], queryPointers: [] })
+    },
+  )
+
   it.each([
     { name: 'a number', first: '{"a":1,"b":2}', second: '{"a":1,"b":3}', at: ['/b'] },
     { name: 'a type', first: '{"a":1}', second: '{"a":"1"}', at: ['/a'] },

@@ -100,6 +100,66 @@ describe('fingerprint', () => {
     expect(await fingerprintOf(other)).not.toBe(await fingerprintOf(base))
   })
 
+  const withField = async (name: string, value: string, rules: Partial<FingerprintRules> = {}) =>
+    await fingerprintOf({ ...base, headers: { ...base.headers, [name]: value } }, rules)
+
+  it.each([
+    { name: 'X-HTTP-Method', value: 'MERGE', other: 'DELETE' },
+    { name: 'X-HTTP-Method-Override', value: 'DELETE', other: 'PUT' },
+    { name: 'X-Method-Override', value: 'DELETE', other: '' },
+    { name: 'X_HTTP_Method_Override', value: 'DELETE', other: 'PUT' },
+    { name: 'X-Original-URL', value: '/a', other: '/A' },
+    { name: 'X-Rewrite-URL', value: '/a', other: '/b' },
+    { name: 'Range', value: 'bytes=0-1', other: 'bytes=0-2' },
+    { name: 'If-Range', value: '"a"', other: '"b"' },
+    { name: 'If-None-Match', value: '"a"', other: '"A"' },
+    { name: 'If-Modified-Since', value: 'Thu, 01 Jan 2026 00:00:00 GMT', other: '' },
+    { name: 'If_None_Match', value: '"a"', other: '"b"' },
+  ])('counts $name wherever it is', async ({ name, value, other }) => {
+    const found = [await fingerprintOf(base), await withField(name, value)]
+    found.push(await withField(name, other))
+    expect(new Set(found).size).toBe(3)
+    expect(await withField(name, value)).toBe(found[1])
+  })
+
+  it('tells a field that counts from its twin, which some origins read and others do not', async () => {
+    const found = await withField('X-HTTP-Method-Override', 'DELETE')
+    expect(await withField('X_HTTP_Method_Override', 'DELETE')).not.toBe(found)
+    expect(await withField('X-Method-Override', 'DELETE')).not.toBe(found)
+  })
+
+  it('compares the method that another one is overridden with in any case', async () => {
+    const found = await withField('X-HTTP-Method-Override', 'DELETE')
+    expect(await withField('x-http-method-override', ' Delete ')).toBe(found)
+  })
+
+  it.each([{ name: 'If-Match' }, { name: 'If-Unmodified-Since' }, { name: 'X-Method' }])(
+    'does not count $name unless the rules name it',
+    async ({ name }) => {
+      expect(await withField(name, 'x')).toBe(await fingerprintOf(base))
+    },
+  )
+
+  it('compares a field that the rules name as they say', async () => {
+    const rules = { headers: ['X-HTTP-Method-Override'] }
+    expect(await withField('X-HTTP-Method-Override', 'put', rules)).not.toBe(
+      await withField('X-HTTP-Method-Override', 'PUT', rules),
+    )
+  })
+
+  it('counts the method that a form or a query names', async () => {
+    const form = (body: string): Sent => ({
+      headers: { 'Content-Type': 'application/x-www-form-urlencoded' },
+      body,
+    })
+    expect(await fingerprintOf(form('_method=DELETE&a=1'))).not.toBe(
+      await fingerprintOf(form('_method=PUT&a=1')),
+    )
+    expect(await fingerprintOf({ ...base, search: '?_method=DELETE' })).not.toBe(
+      await fingerprintOf({ ...base, search: '?_method=PUT' }),
+    )
+  })
+
   it('compares as bytes what is neither JSON nor form nor multipart', async () => {
     expect(await fingerprintOf(text('{"a":1}'))).not.toBe(await fingerprintOf(text('{"a": 1}')))
     expect(await fingerprintOf(text(new Uint8Array([0xff])))).not.toBe(
