@@ -9,9 +9,10 @@ import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import type { RequestFacts } from '../metrics/request-facts.ts'
+import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { problemResponse } from './problem-response.ts'
-import { isProblem, type Verdict } from './verdict.ts'
+import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
 
 /** What the edge knows of the request that a verdict answers. */
 export interface Subject {
@@ -37,7 +38,9 @@ export function respond(
   { reply, status, ageMs }: Pick<Verdict, 'reply' | 'status' | 'ageMs'>,
   preset: Preset = 'default',
 ): Response {
-  const response = isProblem(reply) ? problemResponse(c, reply, preset) : toResponse(reply)
+  const response = isProblem(reply)
+    ? problemResponse(c, reply, preset)
+    : toResponse(toReadable(c, reply, status))
   if (status === 'replayed') markReplay(response.headers, ageMs)
   return response
 }
@@ -160,6 +163,15 @@ function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
 function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Idempotent-Replayed', 'true')
   headers.set('Age', String(Math.floor(ageMs / 1_000)))
+}
+
+/** What another client's request has made comes in a coding that this client reads. */
+function toReadable(
+  c: Context<GatewayEnv>,
+  reply: WireResponse,
+  status: IdempotencyStatus,
+): WireResponse {
+  return isOfAnother(status) ? toAcceptedCoding(reply, acceptedEncodings(c.req.raw)) : reply
 }
 
 function toResponse({ status, headers: fields, body, bodyBytes }: WireResponse): Response {

@@ -6,7 +6,7 @@ import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, continueBody } from '../core/body.ts'
 import { errorName } from '../core/error-name.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
-import { toClientHeaders, toOriginHeaders } from '../core/headers.ts'
+import { toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { classifyStatus } from '../core/outcome.ts'
@@ -25,6 +25,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
 import { keepingOf } from './keeping.ts'
 import { askObject } from './object.ts'
+import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
 import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
@@ -124,7 +125,7 @@ async function run(
   const { claim, body } = admitted
   const { operationId } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
-  const headers = toOriginHeaders(c.req.raw.headers)
+  const headers = originHeadersOf(c)
   const caller = await callerOf(c, policy, admitted, headers)
   const keeping = keepingOf(c, policy, caller.sealKeys)
   const recovery = recoveryOf(c, { ...policy, durable: false }, claim)

@@ -4,7 +4,6 @@ import { streamSSE } from 'hono/streaming'
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy } from '../config/policy.ts'
 import type { Answer } from '../core/answer.ts'
-import { toOriginHeaders } from '../core/headers.ts'
 import { parseKey } from '../core/key.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import { isOperationId } from '../core/operation.ts'
@@ -16,6 +15,7 @@ import { expose, respond } from './conclude.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
 import { askObject } from './object.ts'
+import { originHeadersOf } from './origin-headers.ts'
 import { reauthorizePathOf } from './plan.ts'
 import { problemResponse } from './problem-response.ts'
 import { reauthorize } from './reauthorize.ts'
@@ -117,7 +117,7 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
   const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
   if (answer === null) return notFound(c)
   const policy = policyOf(answer)
-  const headers = toOriginHeaders(c.req.raw.headers)
+  const headers = originHeadersOf(c)
   const allowed = await reauthorize(c, answer, headers, reauthorizePathOf(policy, asked))
   return respond(c, toVerdict(allowed, policy))
 }

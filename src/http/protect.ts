@@ -2,7 +2,7 @@ import type { Context, Handler } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
-import { toClientHeaders, toHeaders, toOriginHeaders } from '../core/headers.ts'
+import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import { hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { boundRetry } from '../core/retry.ts'
@@ -10,12 +10,14 @@ import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
 import { requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
+import { IDENTITY } from './client-coding.ts'
 import { explain } from './compare.ts'
 import { conclude, mark, type Subject } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
 import { keepingOf } from './keeping.ts'
 import { askObject } from './object.ts'
+import { originHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
@@ -65,7 +67,7 @@ async function toExecuteCall(
   const request: OriginRequest = {
     method: c.req.method,
     path: forwardedPathOf(c),
-    headers: originHeadersOf(c, policy, forwardedKey),
+    headers: headersFor(c, policy, forwardedKey),
     body: c.req.raw.body === null ? null : body,
   }
   const recovery = recoveryOf(c, policy, admitted.claim)
@@ -99,27 +101,10 @@ function forwardedPathOf(c: Context<GatewayEnv>): string {
   return /[*{]/.test(routePath(c)) ? untouched : forwarded
 }
 
-/**
- * What the origin gets of the request's headers, with the gateway's own.
- *
- * @param key What it gets as `Idempotency-Key`, if anything.
- */
-function originHeadersOf(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  key: string | null,
-): HeaderField[] {
-  const { correlationId, traceparent } = c.var.hapax.correlation
-  const own: HeaderField[] = [
-    ['x-correlation-id', correlationId],
-    ['traceparent', traceparent],
-  ]
-  if (key !== null) own.push(['idempotency-key', key])
-  // What is compressed could not be made the answer of another JSON-RPC call.
-  const encodings = hasMcp(policy.key) ? 'identity' : clientEncodings(c.req.raw)
-  if (encodings !== null) own.push(['accept-encoding', encodings])
-  const replaced = new Set(own.map(([name]) => name))
-  return [...toOriginHeaders(c.req.raw.headers).filter(([name]) => !replaced.has(name)), ...own]
+/** @param key What the origin gets as `Idempotency-Key`, if anything. */
+function headersFor(c: Context<GatewayEnv>, policy: Policy, key: string | null): HeaderField[] {
+  // The answer to one JSON-RPC call becomes the answer to another, and must be read for that.
+  return originHeadersOf(c, hasMcp(policy.key) ? { key, encodings: IDENTITY } : { key })
 }
 
 /**
@@ -142,7 +127,7 @@ async function forwardUnprotected(
   try {
     const fromOrigin = await origin.fetch(origin.urlOf(requestUrlOf(c).untouched), {
       method,
-      headers: toHeaders(originHeadersOf(c, policy, key)),
+      headers: toHeaders(headersFor(c, policy, key)),
       body: stream === null ? null : (body ?? stream),
       redirect: 'manual',
       encodeResponseBody: 'manual',
@@ -157,13 +142,4 @@ async function forwardUnprotected(
   } finally {
     clearTimeout(timer)
   }
-}
-
-/**
- * The encodings that the client itself accepts. The platform writes its own into the header and
- * translates for the client; a snapshot should hold what this client can read.
- */
-function clientEncodings(request: Request): string | null {
-  const accepted = request.cf?.['clientAcceptEncoding']
-  return typeof accepted === 'string' ? accepted || 'identity' : null
 }

@@ -150,6 +150,11 @@ export function isProblem(reply: WireResponse | Problem): reply is Problem {
   return 'slug' in reply
 }
 
+/** Whether a request is answered with what another request has made. */
+export function isOfAnother(status: IdempotencyStatus): boolean {
+  return status === 'replayed' || status === 'joined'
+}
+
 /** The word for a call that was made for this request. */
 export function toStatus(outcome: Outcome): IdempotencyStatus {
   if (outcome === 'not_executed') return 'not-executed'

@@ -1,3 +1,4 @@
+import { parseCodings } from '../content-coding.ts'
 import { ok, type Result } from '../result.ts'
 import { decompress } from './decompress.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
@@ -63,18 +64,6 @@ async function undoFrom(
     maxDecodedBytes,
   })
   return decoded.ok ? undoFrom({ bytes: decoded.value, codings: rest }, maxDecodedBytes) : decoded
-}
-
-function parseCodings(header: string): readonly string[] {
-  return (
-    header
-      .toLowerCase()
-      .split(',')
-      .map((coding) => coding.trim())
-      .filter((coding) => coding !== '' && coding !== 'identity')
-      // RFC 9110 §8.4.1.3: x-gzip is gzip.
-      .map((coding) => (coding === 'x-gzip' ? 'gzip' : coding))
-  )
 }
 
 /** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
