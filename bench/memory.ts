@@ -8,7 +8,7 @@
  * counts it (VmHWM).
  */
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -18,6 +18,7 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type DevServer, startDevServer } from '../demo/dev-server.ts'
+import { gatewayPidOf, readProc } from './gateway-process.ts'
 
 const MIB = 1_048_576
 const CHUNK_BYTES = 65_536
@@ -61,30 +62,6 @@ async function startOrigin() {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
-}
-
-/** Finds the workerd that runs the gateway in the server's process group; the other one is wrangler's proxy. */
-function gatewayPidOf({ pid, port }: DevServer): number {
-  const found = readdirSync('/proc')
-    .filter((entry) => /^\d+$/.test(entry))
-    .map(Number)
-    .find((candidate) => {
-      const [stat, command] = [readProc(candidate, 'stat'), readProc(candidate, 'cmdline')]
-      const group = Number(stat.slice(stat.lastIndexOf(')')).split(' ')[3])
-      return group === pid && command.includes('workerd\0serve') && !command.includes(`:${port}\0`)
-    })
-  if (found === undefined)
-    throw new Error('There is no workerd in the process group of the server.')
-  return found
-}
-
-function readProc(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
-  } catch {
-    // It has ended meanwhile.
-    return ''
-  }
 }
 
 /** Memory in MiB as `/proc/PID/status` has it: resident now, or at its peak. */

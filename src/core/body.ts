@@ -52,12 +52,13 @@ export function continueBody(
   { head, rest }: OverLimit,
   watch: Watch = UNWATCHED,
 ): ReadableStream<Uint8Array> {
-  const chunks = [...head]
+  // From its end, since taking the first of many off moves all the others.
+  const chunks = head.toReversed()
   /** The next chunk that has bytes: a byte stream takes no others. */
   const next = async () => {
     for (;;) {
       // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
-      const chunk = chunks.shift() ?? (await read()).value
+      const chunk = chunks.pop() ?? (await read()).value
       if (chunk === undefined || chunk.byteLength > 0) return chunk
     }
   }

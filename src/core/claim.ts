@@ -41,6 +41,8 @@ export interface ClaimFacts {
   readonly now: number
   /** Whether this object holds the running call of the record in memory. */
   readonly isRunning: boolean
+  /** Whether the client whose request made the result still reads it. */
+  readonly isBeingRead: boolean
 }
 
 /** The fate of a request. Where it has a `record`, that record is to be stored. */
@@ -286,11 +288,16 @@ export function toOwner({ leaseMs }: Pick<ClaimRequest, 'leaseMs'>, now: number)
 
 /**
  * Whether retention is over and only a late retry is still refused. Never while in progress or
- * held, and not while the origin is called about it.
+ * held, not while the origin is called about it, and not before its own client has the result.
  */
-export function isExpired(record: OperationRecord, { now, isRunning }: ClaimFacts): boolean {
+export function isExpired(record: OperationRecord, facts: ClaimFacts): boolean {
   const endsAt = retentionEndsAt(record)
-  return endsAt !== null && now >= endsAt && !(record.state === 'unknown' && isRunning)
+  return endsAt !== null && facts.now >= endsAt && !isInUse(record, facts)
+}
+
+function isInUse({ state }: OperationRecord, { isRunning, isBeingRead }: ClaimFacts): boolean {
+  if (state === 'unknown') return isRunning
+  return state !== 'expired' && isBeingRead
 }
 
 /** Whether nothing of the operation counts any more: its key is new again. */

@@ -14,6 +14,8 @@ import { recoveryDelayMs } from './recovery.ts'
 const FIRST_LOOK_MS = 5_000
 /** How seldom it looks at the most. */
 const LAST_LOOK_MS = 300_000
+/** How soon it looks again at a result that is read for longer than it is to be remembered. */
+const READ_LOOK_MS = 60_000
 
 /** What the alarm does about one record; `recover` is done after its record is stored. */
 export type AlarmDecision =
@@ -83,7 +85,8 @@ export function dueAt(record: OperationRecord, now: number): number | null {
       return unknownDueAt(record, now)
     case 'succeeded':
     case 'failed':
-      return record.expiresAt
+      // Overdue while its own client still reads it: the end of that sets another time.
+      return record.expiresAt > now ? record.expiresAt : now + READ_LOOK_MS
     case 'expired':
       return record.expiresAt + record.tombstoneMs
   }

@@ -71,11 +71,20 @@ export interface InProgressRecord extends RecordBase {
 export interface SettledRecord extends RecordBase {
   readonly state: 'succeeded' | 'failed'
   readonly settledAt: number
+  /** Retention counts from settling, or from when the client whose request it was has all of it. */
   readonly expiresAt: number
   readonly snapshot: StoredHead
   /** Whether the Worker that held the claim has settled it, and not the object, a probe or an operator. */
   readonly settledBy?: 'worker'
+  /** Which stored body is the snapshot's. Absent where there is none. */
+  readonly generation?: Generation
 }
+
+/**
+ * Names one body that was made for an operation, by one attempt of one life of it, by its status
+ * resource or by an operator: nothing else is ever stored or read under this name.
+ */
+export type Generation = `answer:${string}`
 
 /** Why nobody can say whether the operation was executed. */
 export type UnknownReason =

@@ -17,6 +17,8 @@ export interface LiveBody {
   next(): Promise<Uint8Array | null>
   /** Why it broke off. */
   faultOf(error: unknown): OriginFault
+  /** Gives the rest up, so that whoever makes it need not go on; `next` then comes to an end, one way or the other. */
+  cancel(): void
 }
 
 /** Why there is no whole answer. */

@@ -22,7 +22,7 @@ import {
   type UnknownRecord,
 } from '../core/record.ts'
 import type { RetryPolicy } from '../core/retry.ts'
-import { isSealed, type WireResponse } from '../core/snapshot.ts'
+import { isSealed, type SnapshotHead, type WireResponse } from '../core/snapshot.ts'
 import { toTime } from '../core/time.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
@@ -30,7 +30,7 @@ import { requireOrigin } from '../origin/target.ts'
 import { Alarm, allOf } from './alarm.ts'
 import { answerJoined, answerResolution, dropBody } from './answers.ts'
 import { Flights } from './flights.ts'
-import { Ledger } from './ledger.ts'
+import { bodyOf, Ledger } from './ledger.ts'
 import type {
   Caller,
   ClaimAnswer,
@@ -42,9 +42,10 @@ import type {
 } from './operation-guard.ts'
 import { Operator } from './operator.ts'
 import { Outbox, toNewEvents } from './outbox.ts'
+import type { BodyRef } from './record-store.ts'
 import { sealRequest } from './recovery.ts'
 import { Runs } from './runs.ts'
-import { openHead, partsOf } from './sealer.ts'
+import { openHead, partsOf, type Sealer } from './sealer.ts'
 import { requireSpill, Spill } from './spill.ts'
 import { toLiveBody, toWireBody } from './wire-body.ts'
 
@@ -424,19 +425,37 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       const originStatus = isSealed(stored) ? {} : { originStatus: stored.status }
       return { kind: 'too_large', fence, timing: NO_TIME, ...originStatus }
     }
+    // Before anything is awaited: the record may be another one then, but this body stays.
+    const ref = { operationId, body: bodyOf(settled) }
+    const letGo = this.#ledger.hold(ref)
     const opened = await openHead(operationId, settled, caller.sealKeys)
-    if (opened === null) return { kind: 'sealed', fence }
+    if (opened === null) {
+      letGo()
+      return { kind: 'sealed', fence }
+    }
     const { head, sealer } = opened
     const origins = { stored: head.corsOrigin, current: caller.corsOrigin }
     const headers = toReplayHeaders(head.headers, origins)
-    const spill = this.env.SNAPSHOTS === undefined ? null : new Spill(this.env.SNAPSHOTS)
-    const parts = { sealer, spill, spillBytes: Infinity }
-    const { read } = partsOf(this.#ledger, operationId, parts)
-    const body = head.body === 'none' ? null : await toWireBody(head.bodyBytes, read)
+    const body = await this.#openBody(ref, head, sealer, letGo)
     const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
     const ageMs = Date.now() - settledAt
     const replayed = { kind: 'replayed', operation, response, outcome: state, fence } as const
     return { ...replayed, reauthorizePath, ageMs }
+  }
+
+  async #openBody(
+    ref: BodyRef,
+    head: SnapshotHead,
+    sealer: Sealer | null,
+    letGo: () => void,
+  ): Promise<WireResponse['body']> {
+    if (head.body === 'none') {
+      letGo()
+      return null
+    }
+    const spill = this.env.SNAPSHOTS === undefined ? null : new Spill(this.env.SNAPSHOTS)
+    const { read } = partsOf(this.#ledger, ref, { sealer, spill, spillBytes: Infinity })
+    return toWireBody(head.bodyBytes, read, letGo)
   }
 
   async #join(operationId: string, running: OperationRecord, caller: Caller): Promise<Answer> {

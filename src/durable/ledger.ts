@@ -5,6 +5,7 @@ import {
   asOf,
   claimAgain,
   type ClaimDecision,
+  type ClaimFacts,
   type ClaimRequest,
   claimResolved,
   decideClaim,
@@ -16,6 +17,7 @@ import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
 import { DELIVERY_RETRY, rulesFor, toStateEvent } from '../core/event.ts'
 import { decideAdoption, decideRenewal } from '../core/lease.ts'
 import type { Outcome } from '../core/outcome.ts'
+import { countFrom, estimateReceipt } from '../core/receipt.ts'
 import {
   type ClaimRef,
   type InProgressRecord,
@@ -33,9 +35,15 @@ import {
 } from '../core/settle.ts'
 import { logFault } from '../metrics/log.ts'
 import { inClear } from './at-rest.ts'
+import type { ReadEnd } from './byte-stream.ts'
+import { Holds } from './holds.ts'
 import {
+  type AnswerBody,
+  type BodyRef,
   type NewEvent,
   type PendingEvent,
+  PIECE_BYTES,
+  type Pieces,
   RecordStore,
   type SpilledPiece,
   type StoreSummary,
@@ -50,6 +58,9 @@ const ALARM_BATCH = 100
 const SWEEP_BATCH = 1_000
 /** How soon it is tried again where that fails, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
+
+/** How soon it is looked again whether a body is still read that is to go, in milliseconds. */
+const LEFT_LOOK_MS = 60_000
 
 /** Most events that are delivered at once. */
 const EVENT_BATCH = 100
@@ -76,6 +87,7 @@ export class Ledger {
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
   readonly #onGarbage: () => void
+  readonly #holds = new Holds((ref) => this.#letGo(ref))
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
@@ -94,8 +106,7 @@ export class Ledger {
   /** What is stored of an operation, judged as a claim would judge it now. */
   find(operationId: string): OperationRecord | null {
     const record = this.#store.read(operationId)
-    const facts = { now: Date.now(), isRunning: this.#isRunning(operationId) }
-    return record === null ? null : asOf(record, facts)
+    return record === null ? null : asOf(record, this.#factsOf(operationId, record, Date.now()))
   }
 
   /** Notes that a client comes back for the result. @returns What is known of the operation. */
@@ -130,7 +141,7 @@ export class Ledger {
       if (isSameClaim(decision.record, known)) return decision
       this.#write(id, decision.record, now)
       // Of an earlier life of the key, or of a call that was lost in the middle of its body.
-      this.#store.deleteBody(id, 'response')
+      this.#dropAnswers(id, now)
       if (decision.kind === 'hold') this.#dropHeldRequest(id, decision.record, now)
       if (decision.kind === 'execute') this.#writeRequest(id, stored)
       return decision
@@ -182,9 +193,9 @@ export class Ledger {
       const record = this.#store.read(claim.operationId)
       if (!isOpen(record, claim)) return null
       const claimed = toNext(record, now)
-      // What the call before has left of a body that was lost in the middle.
-      this.#store.deleteBody(claim.operationId, 'response')
       this.#write(claim.operationId, claimed, now)
+      // What the call before has left of a body that was lost in the middle.
+      this.#dropAnswers(claim.operationId, now)
       return claimed
     })
   }
@@ -221,7 +232,8 @@ export class Ledger {
   }
 
   /**
-   * Ends a claim.
+   * Ends a claim. Refused also where pieces of its body that were stored before are there no more:
+   * half an answer must never be replayed.
    *
    * @param body What is still to be stored of the body, where the outcome is one that is replayed.
    * @param emitted Events of its handler: they are stored with what it has come to, or not at all.
@@ -236,8 +248,12 @@ export class Ledger {
     const now = Date.now()
     return this.#change(now, () => {
       const decision = decideSettle(this.#store.read(id), claim, settlement, now)
-      if (decision.kind === 'refuse') return 'refused'
       if (decision.kind === 'repeat') return 'taken'
+      if (decision.kind === 'refuse' || !this.#isWhole(id, body)) {
+        // Of a body that was recorded for nothing.
+        this.#dropAnswers(id, now)
+        return 'refused'
+      }
       if (decision.kind === 'release') this.#forget(id, now)
       else this.#writeSettled(id, decision.record, body, now)
       if ('snapshot' in settlement) for (const event of emitted) this.#store.addEvent(event)
@@ -250,11 +266,12 @@ export class Ledger {
     const now = Date.now()
     // The alarm that has come is not set any more.
     this.#alarmAt = null
-    return this.#change(now, () =>
-      this.#store
+    return this.#change(now, () => {
+      for (const ref of this.#store.listLeft(now, ALARM_BATCH)) this.#dropAnswer(ref, now)
+      return this.#store
         .listDue(now, ALARM_BATCH)
-        .flatMap(({ id, record }) => this.#tidyOne(id, record, now) ?? []),
-    )
+        .flatMap(({ id, record }) => this.#tidyOne(id, record, now) ?? [])
+    })
   }
 
   /** Forgets an operation altogether, its events included. */
@@ -271,19 +288,47 @@ export class Ledger {
     return this.#store.countEvents(operationId)
   }
 
-  /** Stores pieces of a body that is still coming; they count for nothing before the settle. */
-  writeBody(operationId: string, body: UnstoredBody): void {
-    this.#store.transaction(() => this.#store.writeBody(operationId, 'response', body))
+  /**
+   * Stores pieces of a body that is still coming; they count for nothing before the settle.
+   *
+   * @throws {Error} When the operation is there no more: nothing would ever delete them.
+   */
+  writeBody({ operationId, body }: BodyRef, pieces: Pieces): void {
+    this.#store.transaction(() => {
+      if (this.#store.read(operationId) === null) throw new Error('The operation was forgotten.')
+      this.#store.writeBody(operationId, body, pieces)
+    })
   }
 
-  /** Drops what was stored of a body that turned out to be too large. */
-  deleteBody(operationId: string): void {
-    this.#store.transaction(() => this.#store.deleteBody(operationId, 'response'))
+  /** @returns One piece of an answer, or where it is, or `null` behind its end. */
+  readBodyPart(
+    { operationId, body }: BodyRef,
+    part: number,
+  ): Uint8Array<ArrayBuffer> | SpilledPiece | null {
+    return this.#store.readBodyPart(operationId, body, part)
   }
 
-  /** @returns One piece of a snapshot's body, or where it is, or `null` behind its end. */
-  readBodyPart(operationId: string, part: number): Uint8Array<ArrayBuffer> | SpilledPiece | null {
-    return this.#store.readBodyPart(operationId, 'response', part)
+  /**
+   * Keeps an answer for who reads or records it, whatever becomes of its operation.
+   *
+   * @returns Lets it go: the last one to do so deletes it, unless it is the operation's result.
+   */
+  hold(ref: BodyRef): () => void {
+    return this.#holds.take(ref)
+  }
+
+  /**
+   * Notes that the client whose request made an answer reads it: until it does so no more that does
+   * not expire, and retention counts from then.
+   *
+   * @returns Notes that it was handed all of it, or has left.
+   */
+  awaitReceipt(ref: BodyRef): (how: ReadEnd) => void {
+    this.#holds.noteFirst(ref)
+    return (how) => {
+      this.#noteReceipt(ref, how)
+      this.#holds.forgetFirst(ref)
+    }
   }
 
   /** @returns The stored request, or `null` when there is none. */
@@ -299,21 +344,30 @@ export class Ledger {
 
   #decide(request: ClaimRequest, now: number): ClaimDecision {
     const id = request.operationId
-    return decideClaim(this.#store.read(id), request, { now, isRunning: this.#isRunning(id) })
+    const record = this.#store.read(id)
+    return decideClaim(record, request, this.#factsOf(id, record, now))
+  }
+
+  #factsOf(operationId: string, record: OperationRecord | null, now: number): ClaimFacts {
+    const isBeingRead =
+      isSettled(record) &&
+      isReadInPieces(record) &&
+      this.#holds.hasFirst({ operationId, body: bodyOf(record) })
+    return { now, isRunning: this.#isRunning(operationId), isBeingRead }
   }
 
   #tidyOne(id: string, known: OperationRecord, now: number): Recoverable | null {
     const record = asDeployed(known)
-    const decision = decideAlarm(record, { now, isRunning: this.#isRunning(id) })
+    const decision = decideAlarm(record, this.#factsOf(id, record, now))
     switch (decision.kind) {
       case 'keep':
         this.#write(id, record, now)
         return null
       case 'store':
-        this.#store.deleteBody(id, 'response')
         if (decision.record.state === 'expired') this.#store.deleteBody(id, 'request')
         else this.#dropHeldRequest(id, decision.record, now)
         this.#write(id, decision.record, now)
+        this.#dropAnswers(id, now)
         return null
       case 'recover':
         this.#write(id, decision.record, now)
@@ -330,17 +384,62 @@ export class Ledger {
     body: UnstoredBody | null,
     now: number,
   ): void {
-    this.#write(id, record, now)
-    if (record.state === 'in_progress') return
+    if (record.state === 'in_progress') return this.#write(id, record, now)
     if (record.state === 'unknown') {
-      this.#store.deleteBody(id, 'response')
+      this.#write(id, record, now)
       this.#dropHeldRequest(id, record, now)
-      return
+    } else {
+      this.#write(id, { ...record, ...(body && { generation: body.generation }) }, now)
+      this.#store.deleteBody(id, 'request')
+      if (body !== null) this.#store.writeBody(id, body.generation, body)
     }
-    this.#store.deleteBody(id, 'request')
-    if (body === null) return
-    if (body.firstPart === 0) this.#store.deleteBody(id, 'response')
-    this.#store.writeBody(id, 'response', body)
+    this.#dropAnswers(id, now)
+  }
+
+  #isWhole(id: string, body: UnstoredBody | null): boolean {
+    if (body === null || body.firstPart === 0) return true
+    return this.#store.hasParts(id, body.generation, body.firstPart)
+  }
+
+  /** Deletes every answer of an operation but its result; one that is being read goes later. */
+  #dropAnswers(operationId: string, now: number): void {
+    for (const body of this.#store.listAnswers(operationId)) {
+      this.#dropAnswer({ operationId, body }, now)
+    }
+  }
+
+  #dropAnswer(ref: BodyRef, now: number): void {
+    if (this.#isResult(ref)) return this.#store.keepBody(ref)
+    if (!this.#holds.has(ref)) return this.#store.deleteBody(ref.operationId, ref.body)
+    this.#holds.leave(ref)
+    this.#store.leaveBody(ref, now + LEFT_LOOK_MS)
+  }
+
+  #isResult({ operationId, body }: BodyRef): boolean {
+    return bodyOf(this.#store.read(operationId)) === body
+  }
+
+  /** The last one has let an answer go. Where it cannot be deleted now, the alarm or the next claim does it. */
+  #letGo(ref: BodyRef): void {
+    try {
+      if (this.#isResult(ref)) return
+      this.#change(Date.now(), () => this.#store.deleteBody(ref.operationId, ref.body))
+    } catch (error) {
+      logFault('an answer that nobody reads any more could not be deleted', error)
+    }
+  }
+
+  /** The client whose request made a result was handed all of it, or has left. */
+  #noteReceipt(ref: BodyRef, how: ReadEnd): void {
+    const now = Date.now()
+    try {
+      const record = this.#store.read(ref.operationId)
+      if (!isSettled(record) || bodyOf(record) !== ref.body || !isReadInPieces(record)) return
+      const moved = countFrom(record, how === 'whole' ? estimateReceipt(record, now) : now)
+      if (moved !== null) this.#change(now, () => this.#write(ref.operationId, moved, now))
+    } catch (error) {
+      logFault('retention could not be counted from when the client has the result', error)
+    }
   }
 
   /**
@@ -401,6 +500,8 @@ export class Ledger {
   #forget(operationId: string, now: number): void {
     const before = this.#store.read(operationId)
     this.#store.delete(operationId)
+    this.#store.deleteBody(operationId, 'request')
+    this.#dropAnswers(operationId, now)
     if (before?.state === 'unknown') this.#addNotice(operationId, before, now)
   }
 
@@ -461,8 +562,9 @@ export class Ledger {
   }
 
   /** Whether there is a storage that holds nothing, to be given back with its alarm. */
-  #isEmpty({ operationCount, eventCount, garbageCount }: StoreSummary): boolean {
-    return operationCount + eventCount + garbageCount === 0 && this.#store.hasTables
+  #isEmpty({ operationCount, eventCount, garbageCount, leftCount }: StoreSummary): boolean {
+    const count = operationCount + eventCount + garbageCount + leftCount
+    return count === 0 && this.#store.hasTables
   }
 
   /** Sets the alarm for whatever is due, also where this instance believes that it is set. */
@@ -533,6 +635,22 @@ function asDeployed(record: OperationRecord): OperationRecord {
   // Where the route asks by now, the next request does.
   const isAsked = record.recovery.kind === 'probe' && words.some((word) => word !== 'hold')
   return isAsked ? record : tighten(record, { kind: 'hold' })
+}
+
+/** Which stored answer is the result of an operation. */
+export function bodyOf(record: SettledRecord): AnswerBody
+export function bodyOf(record: OperationRecord | null): AnswerBody | null
+export function bodyOf(record: OperationRecord | null): AnswerBody | null {
+  return isSettled(record) ? (record.generation ?? 'response') : null
+}
+
+function isSettled(record: OperationRecord | null): record is SettledRecord {
+  return record?.state === 'succeeded' || record?.state === 'failed'
+}
+
+/** Whether a result is so large that a client gets it bit by bit: smaller ones are on their way at once. */
+function isReadInPieces({ snapshot }: SettledRecord): boolean {
+  return snapshot.bodyBytes > PIECE_BYTES
 }
 
 /** Whether a claim was granted before and its answer was lost on the way: all of it is stored. */

@@ -10,7 +10,7 @@ import {
 import { type OperationRecord, toRef } from '../core/record.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger } from './ledger.ts'
-import { toPieces } from './record-store.ts'
+import { createGeneration, toPieces } from './record-store.ts'
 import type { Runs } from './runs.ts'
 
 /** What an operator sees of the operations of an object, and does to them. */
@@ -56,7 +56,8 @@ export class Operator {
       this.#ledger.settle(claim, { outcome: 'unknown', reason: 'owner-lost', evidence }, null)
       return
     }
-    const body = 'body' in action ? { firstPart: 0, pieces: toPieces(action.body) } : null
+    const pieces = 'body' in action ? toPieces(action.body) : null
+    const body = pieces && { generation: createGeneration(), firstPart: 0, pieces }
     this.#ledger.settle(claim, toOperatorSettlement(action, record), body)
   }
 

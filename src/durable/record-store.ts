@@ -1,5 +1,5 @@
 import type { DeliveryRetry, Destination } from '../core/event.ts'
-import type { OperationRecord } from '../core/record.ts'
+import type { Generation, OperationRecord } from '../core/record.ts'
 
 interface Row extends Record<string, SqlStorageValue> {
   record: string
@@ -15,14 +15,31 @@ export interface SpilledPiece {
   readonly spillKey: string
 }
 
-/** Whose body a piece belongs to: the stored request's, or the snapshot's. */
-export type BodyOf = 'request' | 'response'
+/** Which body of an operation: its stored request, or an answer. */
+export type BodyOf = 'request' | AnswerBody
 
-/** Pieces of a body that are to be stored, the first of them under this number. */
-export interface UnstoredBody {
+/** An answer of an operation. An earlier version stored one at a time, under the same name always. */
+export type AnswerBody = Generation | 'response'
+
+/** Pieces that are to be stored, the first of them under this number. */
+export interface Pieces {
   readonly firstPart: number
   readonly pieces: readonly (Uint8Array | SpilledPiece)[]
 }
+
+/** Pieces of an answer that are to be stored. */
+export interface UnstoredBody extends Pieces {
+  readonly generation: Generation
+}
+
+/** Names one stored answer. */
+export interface BodyRef {
+  readonly operationId: string
+  readonly body: AnswerBody
+}
+
+/** Names an answer that is about to be stored. */
+export const createGeneration = (): Generation => `answer:${crypto.randomUUID()}`
 
 /** Where an event goes: out, or to the list of what an operator should look at. */
 type Recipient = Destination | { readonly to: 'directory' }
@@ -68,6 +85,8 @@ export interface StoreSummary {
   /** Keys in the bucket that are to be deleted there. */
   readonly garbageCount: number
   readonly eventCount: number
+  /** Bodies that belong to nothing any more, and that somebody still read when they were to go. */
+  readonly leftCount: number
   readonly dueAt: number | null
 }
 
@@ -143,11 +162,9 @@ export class RecordStore {
 
   delete(operationId: string): void {
     this.#sql.exec('DELETE FROM operation WHERE id = ?', operationId)
-    this.deleteBody(operationId, 'request')
-    this.deleteBody(operationId, 'response')
   }
 
-  writeBody(operationId: string, of: BodyOf, { firstPart, pieces }: UnstoredBody): void {
+  writeBody(operationId: string, of: BodyOf, { firstPart, pieces }: Pieces): void {
     for (const [index, piece] of pieces.entries()) {
       const isInRow = piece instanceof Uint8Array
       this.#sql.exec(
@@ -179,6 +196,50 @@ export class RecordStore {
     return spillKey === null ? new Uint8Array(bytes ?? new ArrayBuffer(0)) : { spillKey }
   }
 
+  /** Whether each of the first so many pieces of a body is there. */
+  hasParts(operationId: string, of: BodyOf, count: number): boolean {
+    const sql = `SELECT count(*) AS there FROM body
+      WHERE operation_id = ? AND belongs_to = ? AND part < ?`
+    return this.#sql.exec<{ there: number }>(sql, operationId, of, count).one().there === count
+  }
+
+  /** The answers of an operation of which there are pieces: at most one is its result, the others are to go. */
+  listAnswers(operationId: string): AnswerBody[] {
+    if (!this.#isThere()) return []
+    const rows = this.#sql.exec<{ belongs_to: AnswerBody }>(
+      `SELECT DISTINCT belongs_to FROM body WHERE operation_id = ? AND belongs_to <> 'request'`,
+      operationId,
+    )
+    return Array.from(rows, ({ belongs_to: body }) => body)
+  }
+
+  /** Notes that a body is to go, and is looked at again at `dueAt`: somebody reads it. */
+  leaveBody({ operationId, body }: BodyRef, dueAt: number): void {
+    this.#sql.exec(
+      'INSERT OR REPLACE INTO left_body (operation_id, belongs_to, due_at) VALUES (?, ?, ?)',
+      operationId,
+      body,
+      dueAt,
+    )
+  }
+
+  /** Takes back that a body is to go. */
+  keepBody({ operationId, body }: BodyRef): void {
+    const sql = 'DELETE FROM left_body WHERE operation_id = ? AND belongs_to = ?'
+    this.#sql.exec(sql, operationId, body)
+  }
+
+  /** Bodies that are to go and are to be looked at now, at most `limit` of them. */
+  listLeft(now: number, limit: number): BodyRef[] {
+    if (!this.#isThere()) return []
+    const rows = this.#sql.exec<{ operation_id: string; belongs_to: AnswerBody }>(
+      'SELECT operation_id, belongs_to FROM left_body WHERE due_at <= ? LIMIT ?',
+      now,
+      limit,
+    )
+    return Array.from(rows, (row) => ({ operationId: row.operation_id, body: row.belongs_to }))
+  }
+
   /** What of it is in the bucket is left behind as garbage, for `listGarbage`. */
   deleteBody(operationId: string, of: BodyOf): void {
     this.#sql.exec(
@@ -188,6 +249,7 @@ export class RecordStore {
       of,
     )
     this.#sql.exec('DELETE FROM body WHERE operation_id = ? AND belongs_to = ?', operationId, of)
+    if (of !== 'request') this.keepBody({ operationId, body: of })
   }
 
   /** Keys in the bucket that belong to nothing any more, at most `limit` of them. */
@@ -280,15 +342,17 @@ export class RecordStore {
   /** What is stored, and the epoch milliseconds at which something is due next. */
   summary(): StoreSummary {
     if (!this.#isThere()) {
-      return { operationCount: 0, garbageCount: 0, eventCount: 0, dueAt: null }
+      return { operationCount: 0, garbageCount: 0, eventCount: 0, leftCount: 0, dueAt: null }
     }
     return this.#sql
       .exec<StoreSummary & Record<string, SqlStorageValue>>(
         `SELECT count(*) AS operationCount,
           (SELECT min(due_at) FROM (
             SELECT due_at FROM operation UNION ALL SELECT due_at FROM event WHERE ${IS_FIRST}
+            UNION ALL SELECT due_at FROM left_body
           )) AS dueAt,
           (SELECT count(*) FROM garbage) AS garbageCount,
+          (SELECT count(*) FROM left_body) AS leftCount,
           (SELECT count(*) FROM event) AS eventCount
         FROM operation`,
       )
@@ -342,6 +406,12 @@ export class RecordStore {
         failures INTEGER NOT NULL,
         due_at INTEGER NOT NULL
       ) STRICT;
+      CREATE TABLE IF NOT EXISTS left_body (
+        operation_id TEXT NOT NULL,
+        belongs_to TEXT NOT NULL,
+        due_at INTEGER NOT NULL,
+        PRIMARY KEY (operation_id, belongs_to)
+      ) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
     this.#hasTables = true
   }

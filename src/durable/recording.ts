@@ -1,6 +1,34 @@
-import { concat } from '../core/body.ts'
+import { type ReadEnd, toByteStream } from './byte-stream.ts'
 import { PIECE_BYTES } from './record-store.ts'
 import type { PartStore } from './sealer.ts'
+
+/**
+ * How long the origin is read on for nobody, in milliseconds: what is recorded may still be asked
+ * for, and a broken connection could stop the origin in its work, but a stream may have no end. The
+ * platform ends what an object does without any client after about as long.
+ */
+const ALONE_MS = 900_000
+
+/**
+ * Handing a chunk over costs far more than what is in a small one. So when a reader was given so
+ * many that were smaller than this on average, what comes is gathered for so long, in milliseconds.
+ */
+const GATHER_MS = 2
+const MANY_CHUNKS = 32
+const SMALL_BYTES = 1_024
+
+/** How much is made room for at first, of a piece that is still coming. */
+const FIRST_ROOM_BYTES = 4_096
+
+/** What a recording asks of who makes it. */
+export interface Surroundings {
+  /** Called before the first piece is stored: from then on it is read from there. @returns Called when nobody does any more. */
+  readonly hold?: () => () => void
+  /** Called when nobody has read it for so long that its rest is not waited for. */
+  readonly giveUp?: () => void
+  /** How long that is, in milliseconds. */
+  readonly aloneMs?: number
+}
 
 /**
  * A body that is recorded while it comes. Every client reads it from the recording, the first one
@@ -9,19 +37,34 @@ import type { PartStore } from './sealer.ts'
  */
 export class Recording {
   readonly #store: PartStore
-  /** Behind each piece that is stored: how many bytes there are up to its end. */
-  readonly #partEnds: number[] = []
-  /** What is not stored yet. */
-  #tail: Uint8Array[] = []
+  readonly #giveUp: () => void
+  readonly #aloneMs: number
+  readonly #hold: () => () => void
+  /** Lets the stored pieces go, where there are any. */
+  #letGo: (() => void) | null = null
+  /** Stored pieces; all are whole but one that `flush` has stored at the end. */
+  #partCount = 0
+  #storedBytes = 0
+  /** What is not stored yet, with room for more. */
+  #tail = new Uint8Array(FIRST_ROOM_BYTES)
   #tailBytes = 0
   #state: 'running' | 'over' | 'ended' | 'broken' = 'running'
   #passing: { readonly chunk: Uint8Array; readonly taken: PromiseWithResolvers<void> } | null = null
+  #readerCount = 0
+  #aloneTimer: ReturnType<typeof setTimeout> | undefined
   #isFirstGone = false
   #isCut = false
+  #isGivenUp = false
   #changed = Promise.withResolvers<void>()
+  /** When the readers of small chunks are given more. */
+  #gathered: PromiseWithResolvers<void> | null = null
 
-  constructor(store: PartStore) {
+  constructor(store: PartStore, surroundings: Surroundings = {}) {
+    const { hold = () => () => {}, giveUp = () => {}, aloneMs = ALONE_MS } = surroundings
     this.#store = store
+    this.#hold = hold
+    this.#giveUp = giveUp
+    this.#aloneMs = aloneMs
   }
 
   /** Bytes recorded so far. */
@@ -29,22 +72,39 @@ export class Recording {
     return this.#storedBytes + this.#tailBytes
   }
 
+  /** Whether its rest is not waited for: nobody has read it for too long. */
+  get isGivenUp(): boolean {
+    return this.#isGivenUp
+  }
+
   /** Resolves when the chunk is recorded, in memory or in a row. */
   async write(chunk: Uint8Array): Promise<void> {
     for (let offset = 0; offset < chunk.byteLength;) {
       const piece = chunk.subarray(offset, offset + PIECE_BYTES - this.#tailBytes)
-      this.#tail.push(piece)
-      this.#tailBytes += piece.byteLength
+      this.#append(piece)
       offset += piece.byteLength
       this.#wake()
       // oxlint-disable-next-line no-await-in-loop -- one piece after the other
-      if (this.#tailBytes === PIECE_BYTES) await this.#flush()
+      if (this.#tailBytes === PIECE_BYTES) await this.flush()
     }
+  }
+
+  #append(piece: Uint8Array): void {
+    const bytes = this.#tailBytes + piece.byteLength
+    if (bytes > this.#tail.byteLength) {
+      const larger = new Uint8Array(
+        Math.min(PIECE_BYTES, Math.max(bytes, 2 * this.#tail.byteLength)),
+      )
+      larger.set(this.#tail.subarray(0, this.#tailBytes))
+      this.#tail = larger
+    }
+    this.#tail.set(piece, this.#tailBytes)
+    this.#tailBytes = bytes
   }
 
   /** Passes a chunk over the limit on. Resolves when the first client has taken it, or is gone. */
   async pass(chunk: Uint8Array): Promise<void> {
-    if (this.#state === 'running') this.#state = 'over'
+    if (this.#state === 'running') this.#turn('over')
     this.#isCut = true
     if (chunk.byteLength === 0 || this.#isFirstGone) return this.#wake()
     const passing = { chunk, taken: Promise.withResolvers<void>() }
@@ -55,75 +115,125 @@ export class Recording {
 
   /** What is not stored yet, and the number of its first piece: for the transaction that settles. */
   unstored(): { readonly firstPart: number; readonly bytes: Uint8Array } {
-    return { firstPart: this.#partEnds.length, bytes: concat(this.#tail) }
+    return { firstPart: this.#partCount, bytes: this.#tail.slice(0, this.#tailBytes) }
+  }
+
+  /** Stores what is not stored yet, before the settle. */
+  async flush(): Promise<void> {
+    if (this.#tailBytes === 0) return
+    this.#letGo ??= this.#hold()
+    await this.#store.write(this.#partCount, this.#tail.subarray(0, this.#tailBytes))
+    this.#partCount += 1
+    this.#storedBytes += this.#tailBytes
+    this.#tailBytes = 0
   }
 
   /** Lets the readers come to their end. */
   end(): void {
-    this.#state = 'ended'
-    this.#wake()
+    this.#close('ended')
   }
 
   /** Lets the readers see that the body broke off. */
   break(): void {
-    this.#state = 'broken'
-    this.#wake()
+    this.#close('broken')
   }
 
-  /** Opens the body for the client whose request made it. */
-  openFirst(): ReadableStream<Uint8Array> {
-    const leave = () => {
-      this.#isFirstGone = true
-      this.#take()
-    }
-    return this.#open(() => this.#take(), leave)
+  #close(state: 'ended' | 'broken'): void {
+    clearTimeout(this.#aloneTimer)
+    this.#turn(state)
+    this.#wake()
+    if (this.#readerCount === 0) this.#letGo?.()
+  }
+
+  #turn(state: 'over' | 'ended' | 'broken'): void {
+    this.#state = state
+    this.#gathered?.resolve()
+  }
+
+  /**
+   * Opens the body for the client whose request made it.
+   *
+   * @param onEnd Called when that was handed all of it, or has left.
+   */
+  openFirst(onEnd: (how: ReadEnd) => void = () => {}): ReadableStream<Uint8Array> {
+    return this.#open(
+      () => this.#take(),
+      (how) => {
+        this.#isFirstGone = true
+        this.#take()
+        onEnd(how)
+      },
+    )
   }
 
   /** Opens the body for a duplicate. */
   openJoined(): ReadableStream<Uint8Array> {
     return this.#open(
-      () => 'broken',
+      () => breakOff(),
       () => {},
     )
   }
 
   /** Opens the body from its beginning: what is there, then what comes. */
   #open(
-    takeOver: () => Uint8Array | 'broken' | null,
-    cancel: () => void,
+    takeOver: () => Uint8Array | null,
+    onEnd: (how: ReadEnd) => void,
   ): ReadableStream<Uint8Array> {
     let cursor = 0
-    return new ReadableStream({
-      type: 'bytes',
-      cancel,
-      pull: async (controller) => {
-        const chunk = await this.#next(cursor, takeOver).catch((error: unknown) => {
-          cancel()
-          throw error
-        })
-        if (chunk === 'broken') return controller.error(new Error('The answer broke off.'))
-        if (chunk !== null) {
-          cursor += chunk.byteLength
-          return controller.enqueue(chunk)
-        }
-        controller.close()
-        controller.byobRequest?.respond(0)
+    let chunkCount = 0
+    const isSmall = () => chunkCount > MANY_CHUNKS && cursor < chunkCount * SMALL_BYTES
+    this.#readerCount += 1
+    clearTimeout(this.#aloneTimer)
+    return toByteStream({
+      next: async () => {
+        if (this.#state === 'running' && isSmall()) await this.#gather()
+        const chunk = await this.#next(cursor, takeOver)
+        cursor += chunk?.byteLength ?? 0
+        chunkCount += 1
+        return chunk
+      },
+      end: (how) => {
+        this.#leave()
+        onEnd(how)
       },
     })
   }
 
-  /** @returns A copy of what stands at the cursor, as soon as there is something. */
-  async #next(
-    cursor: number,
-    takeOver: () => Uint8Array | 'broken' | null,
-  ): Promise<Uint8Array | 'broken' | null> {
+  #gather(): Promise<void> {
+    if (this.#gathered === null) {
+      const gathered = Promise.withResolvers<void>()
+      this.#gathered = gathered
+      setTimeout(() => {
+        this.#gathered = null
+        gathered.resolve()
+      }, GATHER_MS)
+    }
+    return this.#gathered.promise
+  }
+
+  #leave(): void {
+    this.#readerCount -= 1
+    if (this.#readerCount > 0) return
+    if (this.#state === 'ended' || this.#state === 'broken') return this.#letGo?.()
+    this.#aloneTimer = setTimeout(() => {
+      this.#isGivenUp = true
+      this.#giveUp()
+    }, this.#aloneMs)
+  }
+
+  /** @returns A copy of all that is there from the cursor on, up to a piece, as soon as there is something. */
+  async #next(cursor: number, takeOver: () => Uint8Array | null): Promise<Uint8Array | null> {
     for (;;) {
       // Taken before the look: what is written while the look waits must not be missed.
       const changed = this.#changed.promise
-      // oxlint-disable-next-line no-await-in-loop -- until there is a chunk
-      const chunk = (await this.#at(cursor)) ?? (this.#state === 'over' ? takeOver() : null)
-      if (chunk !== null) return chunk
-      if (this.#state === 'broken') return 'broken'
+      // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+      if (cursor < this.#storedBytes) return await this.#readStored(cursor)
+      if (cursor < this.bytes) {
+        return this.#tail.slice(cursor - this.#storedBytes, this.#tailBytes)
+      }
+      const over = this.#state === 'over' ? takeOver() : null
+      if (over !== null) return over
+      if (this.#state === 'broken') return breakOff()
       if (this.#state === 'ended') return this.#isCut ? takeOver() : null
       // oxlint-disable-next-line no-await-in-loop -- until the next chunk is there
       await changed
@@ -137,42 +247,19 @@ export class Recording {
     return passing === null ? null : passing.chunk.slice()
   }
 
-  async #at(cursor: number): Promise<Uint8Array | null> {
-    if (cursor < this.#storedBytes) return this.#atStored(cursor)
-    let start = this.#storedBytes
-    for (const chunk of this.#tail) {
-      if (cursor < start + chunk.byteLength) return chunk.slice(cursor - start)
-      start += chunk.byteLength
-    }
-    return null
-  }
-
-  async #atStored(cursor: number): Promise<Uint8Array> {
-    const part = this.#partEnds.findIndex((end) => cursor < end)
+  async #readStored(cursor: number): Promise<Uint8Array> {
+    const part = Math.floor(cursor / PIECE_BYTES)
     const bytes = await this.#store.read(part)
     if (bytes === null) throw new Error('A recorded piece is gone.')
-    return bytes.slice(cursor - (this.#partEnds[part - 1] ?? 0))
-  }
-
-  /** Stores what is not stored yet, before the settle. */
-  async flush(): Promise<void> {
-    if (this.#tailBytes > 0) await this.#flush()
-  }
-
-  async #flush(): Promise<void> {
-    const { firstPart, bytes } = this.unstored()
-    await this.#store.write(firstPart, bytes)
-    this.#partEnds.push(this.bytes)
-    this.#tail = []
-    this.#tailBytes = 0
-  }
-
-  get #storedBytes(): number {
-    return this.#partEnds.at(-1) ?? 0
+    return bytes.slice(cursor - part * PIECE_BYTES)
   }
 
   #wake(): void {
     this.#changed.resolve()
     this.#changed = Promise.withResolvers<void>()
   }
+}
+
+function breakOff(): never {
+  throw new Error('The answer broke off.')
 }

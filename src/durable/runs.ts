@@ -15,7 +15,6 @@ import {
 import type { Recovery } from '../core/recovery.ts'
 import type { LiveReply } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
-import type { Settlement } from '../core/settle.ts'
 import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
@@ -26,12 +25,12 @@ import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
 import type { CallPlan, Keeping } from './operation-guard.ts'
 import { recordBody } from './record-body.ts'
-import { type NewEvent, toPieces, type UnstoredBody } from './record-store.ts'
+import { createGeneration, type NewEvent, toPieces, type UnstoredBody } from './record-store.ts'
 import { Recording } from './recording.ts'
 import { recordRecovery } from './recovery-facts.ts'
 import { openStoredRequest, probe } from './recovery.ts'
 import { runClaim } from './run.ts'
-import { partsOf, sealBody, sealerOf, sealSettlement } from './sealer.ts'
+import { partsOf, sealPieces, sealerOf, sealSettlement } from './sealer.ts'
 import { requireSpill } from './spill.ts'
 import { splitBody } from './wire-body.ts'
 
@@ -160,7 +159,12 @@ export class Runs {
     const { spillBytes } = keeping
     const spill = spillBytes === null ? null : requireSpill(this.#env.SNAPSHOTS)
     const parts = { sealer, spill, spillBytes: spillBytes ?? Infinity }
-    const recording = new Recording(partsOf(this.#ledger, claim.operationId, parts))
+    const generation = createGeneration()
+    const ref = { operationId: claim.operationId, body: generation }
+    const recording = new Recording(partsOf(this.#ledger, ref, parts), {
+      hold: () => this.#ledger.hold(ref),
+      giveUp: () => reply.body.cancel(),
+    })
     const { corsOrigin } = rules
     const { isStorable } = reply.directives
     const live: LiveEnd = {
@@ -183,22 +187,15 @@ export class Runs {
         toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
         toFault: (fault) =>
           decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
-        close: (settlement, body) => this.#close(claim, settlement, body, emitted),
-        dropBody: () => this.#ledger.deleteBody(claim.operationId),
+        close: (settlement, rest) =>
+          this.#settle(claim, () => {
+            const unstored = rest && { generation, ...rest }
+            return this.#ledger.settle(claim, settlement, unstored, emitted)
+          }),
       }),
     )
-    const body = recording.openFirst()
+    const body = recording.openFirst(this.#ledger.awaitReceipt(ref))
     return { response: { status, headers, body, bodyBytes: reply.declaredBytes }, outcome }
-  }
-
-  /** Settles a claim whose waiters have been let go already. */
-  #close(
-    claim: ClaimRef,
-    settlement: Settlement,
-    body: UnstoredBody | null,
-    emitted: readonly NewEvent[],
-  ): void {
-    this.#settle(claim, () => this.#ledger.settle(claim, settlement, body, emitted))
   }
 
   /**
@@ -273,7 +270,8 @@ export class Runs {
     const sealer = sealerOf(claim, sealKey)
     const stored = await sealSettlement(settlement, sealer)
     const pieces = end.kind === 'response' && 'snapshot' in settlement ? toPieces(end.body) : []
-    const body = await sealBody(pieces, sealer, 0)
+    const generation = createGeneration()
+    const body: UnstoredBody = { generation, ...(await sealPieces(pieces, sealer, 0)) }
     const settle = () => {
       const result = this.#ledger.settle(claim, stored, body, emitted)
       flight?.land(result === 'refused' ? { kind: 'undecided' } : end)

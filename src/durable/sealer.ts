@@ -3,7 +3,7 @@ import { type SealKey, seal, unseal } from '../core/seal.ts'
 import type { Settlement } from '../core/settle.ts'
 import { isSealed, type SealedHead, type SnapshotHead } from '../core/snapshot.ts'
 import type { Ledger } from './ledger.ts'
-import { PIECE_BYTES, type UnstoredBody } from './record-store.ts'
+import { type BodyRef, PIECE_BYTES, type Pieces } from './record-store.ts'
 import type { Spill } from './spill.ts'
 
 /** Seals and opens the snapshot of one claim: its head, and the pieces of its body one by one. */
@@ -53,25 +53,25 @@ export interface PartRules {
   readonly spillBytes: number
 }
 
-/** The body of an operation: its pieces in rows or in the bucket, sealed where there is a sealer. */
+/** One answer of an operation: its pieces in rows or in the bucket, sealed where there is a sealer. */
 export function partsOf(
   ledger: Ledger,
-  operationId: string,
+  ref: BodyRef,
   { sealer, spill, spillBytes }: PartRules,
 ): PartStore {
   return {
     async write(part, bytes) {
       const stored = sealer === null ? bytes : await sealer.sealPart(part, bytes)
       if (spill === null || (part + 1) * PIECE_BYTES <= spillBytes) {
-        return ledger.writeBody(operationId, { firstPart: part, pieces: [stored] })
+        return ledger.writeBody(ref, { firstPart: part, pieces: [stored] })
       }
       // The row comes first: whatever is in the bucket is known here, also after a crash.
-      const spillKey = `${operationId}/${crypto.randomUUID()}`
-      ledger.writeBody(operationId, { firstPart: part, pieces: [{ spillKey }] })
+      const spillKey = `${ref.operationId}/${crypto.randomUUID()}`
+      ledger.writeBody(ref, { firstPart: part, pieces: [{ spillKey }] })
       await spill.put(spillKey, stored)
     },
     async read(part) {
-      const kept = ledger.readBodyPart(operationId, part)
+      const kept = ledger.readBodyPart(ref, part)
       const stored = kept !== null && 'spillKey' in kept ? await spill?.get(kept.spillKey) : kept
       if (stored === undefined) throw new Error('A stored body is in a bucket that is not bound.')
       return stored === null || sealer === null ? stored : sealer.openPart(part, stored)
@@ -99,11 +99,11 @@ export async function sealSettlement(
 }
 
 /** Seals pieces of a body, where there is a sealer. */
-export async function sealBody(
+export async function sealPieces(
   pieces: readonly Uint8Array[],
   sealer: Sealer | null,
   firstPart: number,
-): Promise<UnstoredBody> {
+): Promise<Pieces> {
   if (sealer === null) return { firstPart, pieces }
   const sealed = pieces.map((piece, index) => sealer.sealPart(firstPart + index, piece))
   return { firstPart, pieces: await Promise.all(sealed) }

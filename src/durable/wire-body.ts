@@ -1,4 +1,5 @@
 import type { LiveBody } from '../core/reply.ts'
+import { toByteStream } from './byte-stream.ts'
 
 /** Reads one piece of a body; `null` behind its end. */
 type ReadPart = (part: number) => Promise<Uint8Array<ArrayBuffer> | null>
@@ -6,14 +7,25 @@ type ReadPart = (part: number) => Promise<Uint8Array<ArrayBuffer> | null>
 /** Bodies up to this size cross RPC as one value, larger ones as a stream. */
 const BY_VALUE_BYTES = 1_048_576
 
-/** Makes a body of stored pieces: by value where it is one piece, else a stream that reads as it is read. */
+/**
+ * Makes a body of stored pieces: by value where it is one piece, else a stream that reads as it is read.
+ *
+ * @param letGo Called when the pieces are not needed any more.
+ */
 export async function toWireBody(
   bodyBytes: number,
   readPart: ReadPart,
+  letGo: () => void,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
-  const first = await readPart(0)
-  if (first !== null && first.byteLength === bodyBytes) return first
-  return streamParts(bodyBytes, readPart)
+  try {
+    const first = await readPart(0)
+    if (first?.byteLength !== bodyBytes) return streamParts(bodyBytes, readPart, letGo)
+    letGo()
+    return first
+  } catch (error) {
+    letGo()
+    throw error
+  }
 }
 
 /** Splits a body that is in memory where it is too large to be sent as one value. */
@@ -21,30 +33,32 @@ export function splitBody(
   body: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   if (body.byteLength <= BY_VALUE_BYTES) return body
-  return streamParts(body.byteLength, async (part) => {
+  return streamParts(
+    body.byteLength,
     // A copy: a byte stream takes the buffer of what is enqueued away from its owner.
-    const piece = body.slice(part * BY_VALUE_BYTES, (part + 1) * BY_VALUE_BYTES)
-    return piece.byteLength === 0 ? null : piece
-  })
+    async (part) => body.slice(part * BY_VALUE_BYTES, (part + 1) * BY_VALUE_BYTES),
+    () => {},
+  )
 }
 
-/** @throws {Error} To the reader, when the pieces end before the body does: it expired meanwhile. */
-function streamParts(bodyBytes: number, readPart: ReadPart): ReadableStream<Uint8Array> {
+/** @throws {Error} To the reader, when the pieces end before the body does. */
+function streamParts(
+  bodyBytes: number,
+  readPart: ReadPart,
+  end: () => void,
+): ReadableStream<Uint8Array> {
   let part = 0
   let sentBytes = 0
-  return new ReadableStream({
-    type: 'bytes',
-    async pull(controller) {
+  return toByteStream({
+    async next() {
+      if (sentBytes === bodyBytes) return null
       const piece = await readPart(part)
-      if (piece === null) {
-        controller.error(new Error('The stored body expired while it was read.'))
-        return
-      }
+      if (piece === null) throw new Error('A piece of the stored body is gone.')
       part += 1
       sentBytes += piece.byteLength
-      controller.enqueue(piece)
-      if (sentBytes === bodyBytes) controller.close()
+      return piece
     },
+    end,
   })
 }
 
@@ -57,5 +71,7 @@ export function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
       return value ?? null
     },
     faultOf: () => 'lost',
+    // Who sends it may have gone already.
+    cancel: () => void reader.cancel().catch(() => {}),
   }
 }

@@ -89,21 +89,28 @@ class WatchedBody implements LiveBody {
   constructor(reader: ReadableStreamDefaultReader<Uint8Array>, watch: SilenceWatch) {
     this.#reader = reader
     this.#watch = watch
-    watch.stop()
+    watch.pause()
   }
 
   async next(): Promise<Uint8Array | null> {
     this.#watch.restart()
     try {
       const { value } = await this.#reader.read()
+      if (value === undefined) this.#watch.stop()
+      else this.#watch.pause()
       return value ?? null
-    } finally {
+    } catch (error) {
       this.#watch.stop()
+      throw error
     }
   }
 
   faultOf(): OriginFault {
     return this.#watch.signal.aborted ? 'timeout' : 'lost'
+  }
+
+  cancel(): void {
+    this.#watch.abort()
   }
 }
 
@@ -113,11 +120,16 @@ function toFault(error: unknown, watch: SilenceWatch, originStatus: number | nul
   return error instanceof Error && NOT_SENT.test(error.message) ? 'not-sent' : 'lost'
 }
 
-/** Aborts a call that has been silent for too long. */
+/**
+ * Aborts a call that has been silent for too long. One timer serves many chunks: setting one for
+ * each would cost more than to read it.
+ */
 class SilenceWatch {
   readonly #timeoutMs: number
   readonly #controller = new AbortController()
   #timer: ReturnType<typeof setTimeout> | null = null
+  /** Since when it is silent, in epoch milliseconds; `null` while nothing is waited for. */
+  #since: number | null = null
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs
@@ -129,11 +141,34 @@ class SilenceWatch {
   }
 
   restart(): void {
-    this.stop()
-    this.#timer = setTimeout(() => this.#controller.abort(), this.#timeoutMs)
+    this.#since = Date.now()
+    if (this.#timer === null) this.#look(this.#timeoutMs)
+  }
+
+  /** Stops for a moment: the silence that follows is not the origin's. */
+  pause(): void {
+    this.#since = null
   }
 
   stop(): void {
+    this.pause()
     if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#timer = null
+  }
+
+  #look(afterMs: number): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = null
+      if (this.#since === null) return
+      const leftMs = Math.min(this.#timeoutMs, this.#since + this.#timeoutMs - Date.now())
+      if (leftMs > 0) this.#look(leftMs)
+      else this.#controller.abort()
+    }, afterMs)
+  }
+
+  /** Ends the call at once. */
+  abort(): void {
+    this.stop()
+    this.#controller.abort()
   }
 }

@@ -115,7 +115,7 @@ export function requestOf(over: Partial<ClaimRequest> = {}): ClaimRequest {
 
 /** Facts of an object that has just woken up: no call in its memory. */
 export function factsOf(over: Partial<ClaimFacts> = {}): ClaimFacts {
-  return { now: 500, isRunning: false, ...over }
+  return { now: 500, isRunning: false, isBeingRead: false, ...over }
 }
 
 /** Names the claim of the records below. */

@@ -1,6 +1,7 @@
 import {
   claimAgain,
   type ClaimDecision,
+  type ClaimFacts,
   type ClaimRequest,
   claimResolved,
   decideClaim,
@@ -66,11 +67,7 @@ export class MemoryLedger {
     return next === Infinity ? null : next
   }
 
-  claim(
-    request: ClaimRequest,
-    isStored: boolean,
-    facts: { now: number; isRunning: boolean },
-  ): ClaimDecision {
+  claim(request: ClaimRequest, isStored: boolean, facts: ClaimFacts): ClaimDecision {
     const id = request.operationId
     const known = this.read(id)
     const decision = decideClaim(known, request, facts)
@@ -159,7 +156,7 @@ export class MemoryLedger {
     now: number,
     isRunning: boolean,
   ): Recoverable | null {
-    const decision = decideAlarm(record, { now, isRunning })
+    const decision = decideAlarm(record, { now, isRunning, isBeingRead: false })
     switch (decision.kind) {
       case 'keep':
         this.#write(id, record, now)
@@ -263,7 +260,8 @@ export class MemoryObject {
 
   claim(request: ClaimRequest, isStored: boolean, now: number): ClaimDecision {
     const id = request.operationId
-    const decision = this.#ledger.claim(request, isStored, { now, isRunning: this.#isRunning(id) })
+    const facts = { now, isRunning: this.#isRunning(id), isBeingRead: false }
+    const decision = this.#ledger.claim(request, isStored, facts)
     if (decision.kind === 'execute') this.takeOff(toRef(id, decision.record), decision.record.owner)
     return decision
   }

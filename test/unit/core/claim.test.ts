@@ -646,6 +646,15 @@ describe('isExpired', () => {
   ])('says $expected for $name that the origin is called about', ({ record, expected }) => {
     expect(isExpired(record, factsOf({ now: 1_000, isRunning: true }))).toBe(expected)
   })
+
+  it.each([
+    { name: 'a result', record: settledOf(), expected: false },
+    { name: 'a failure', record: settledOf({ state: 'failed' }), expected: false },
+    { name: 'a tombstone', record: tombstoneOf(), expected: true },
+    { name: 'an unknown outcome', record: unknownOf({ expiresAt: 1_000 }), expected: true },
+  ])('says $expected for $name that its own client still reads', ({ record, expected }) => {
+    expect(isExpired(record, factsOf({ now: 1e12, isBeingRead: true }))).toBe(expected)
+  })
 })
 
 describe('isForgotten', () => {
@@ -702,6 +711,11 @@ describe('asOf', () => {
       facts: { isRunning: true },
     },
     { name: 'a result in its last millisecond', record: settledOf(), facts: { now: 999 } },
+    {
+      name: 'a result that its own client still reads',
+      record: settledOf(),
+      facts: { now: 1e12, isBeingRead: true },
+    },
     { name: 'a tombstone in its last millisecond', record: tombstoneOf(), facts: { now: 2_999 } },
   ])('leaves $name as it is', ({ record, facts }) => {
     expect(asOf(record, factsOf(facts))).toBe(record)

@@ -57,6 +57,12 @@ describe('decideAlarm', () => {
       expected: { kind: 'keep' },
     },
     {
+      name: 'a result that its own client still reads',
+      record: settledOf(),
+      facts: factsOf({ now: 1e12, isBeingRead: true }),
+      expected: { kind: 'keep' },
+    },
+    {
       name: 'a result that has just expired',
       record: settledOf({ tombstoneMs: 2_000 }),
       facts: factsOf({ now: 1_000 }),
@@ -343,6 +349,7 @@ describe('dueAt', () => {
     { name: 'a lease that is nearly over', record: leasedUntil(1_000), now: 0, expected: 5_000 },
     { name: 'a result', record: settledOf(), now: 500, expected: 1_000 },
     { name: 'a failure', record: settledOf({ state: 'failed' }), now: 500, expected: 1_000 },
+    { name: 'a result that is still read', record: settledOf(), now: 1_000, expected: 61_000 },
     { name: 'what is held', record: unknownOf(), now: 500, expected: null },
     {
       name: 'what is to be asked about',
@@ -414,13 +421,19 @@ describe('dueAt', () => {
       fc.tuple(ms, ms).map(([expiresAt, tombstoneMs]) => tombstoneOf({ expiresAt, tombstoneMs })),
     )
     fc.assert(
-      fc.property(record, ms, fc.boolean(), (before, sinceMs, isRunning) => {
-        const now = before.claimedAt + sinceMs
-        const decision = decideAlarm(before, { now, isRunning })
-        if (decision.kind === 'forget') return
-        const due = dueAt(decision.kind === 'keep' ? before : decision.record, now)
-        expect(due ?? Infinity).toBeGreaterThan(now)
-      }),
+      fc.property(
+        record,
+        ms,
+        fc.boolean(),
+        fc.boolean(),
+        (before, sinceMs, isRunning, isBeingRead) => {
+          const now = before.claimedAt + sinceMs
+          const decision = decideAlarm(before, { now, isRunning, isBeingRead })
+          if (decision.kind === 'forget') return
+          const due = dueAt(decision.kind === 'keep' ? before : decision.record, now)
+          expect(due ?? Infinity).toBeGreaterThan(now)
+        },
+      ),
       { numRuns: 1_000 },
     )
   })

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import { concat } from '../../../src/core/body.ts'
 import { PIECE_BYTES } from '../../../src/durable/record-store.ts'
-import { Recording } from '../../../src/durable/recording.ts'
+import { Recording, type Surroundings } from '../../../src/durable/recording.ts'
 import type { PartStore } from '../../../src/durable/sealer.ts'
 
 /** Pieces in memory; what was written is told. */
@@ -20,9 +20,9 @@ function memoryStore(): PartStore & { readonly parts: Map<number, Uint8Array<Arr
   }
 }
 
-function recordingOf() {
+function recordingOf(surroundings: Surroundings = {}) {
   const store = memoryStore()
-  return { store, recording: new Recording(store) }
+  return { store, recording: new Recording(store, surroundings) }
 }
 
 const bytesOf = (...bytes: readonly number[]) => Uint8Array.from(bytes)
@@ -158,6 +158,35 @@ describe('Recording', () => {
     store.parts.clear()
     recording.end()
     await expect(readAll(recording.openJoined())).rejects.toThrow('gone')
+  })
+
+  it('gives a reader all that has come meanwhile in one go', async () => {
+    const { recording } = recordingOf()
+    const chunks = Array.from({ length: 1_000 }, (_, index) => bytesOf(index % 251))
+    for (const chunk of chunks) await recording.write(chunk)
+    const reader = recording.openJoined().getReader()
+    expect(await reader.read()).toMatchObject({ value: concat(chunks) })
+    for (const chunk of chunks) await recording.write(chunk)
+    expect(await reader.read()).toMatchObject({ value: concat(chunks) })
+  })
+
+  it('gathers for a reader of many small chunks what comes one after the other', async () => {
+    const { recording } = recordingOf()
+    const reader = recording.openJoined().getReader()
+    for (let nth = 0; nth < 40; nth++) {
+      await recording.write(bytesOf(nth))
+      await reader.read()
+    }
+    const next = reader.read()
+    await recording.write(bytesOf(1))
+    await Promise.resolve()
+    await recording.write(bytesOf(2))
+    expect(await next).toMatchObject({ value: bytesOf(1, 2) })
+    const last = reader.read()
+    await recording.write(bytesOf(3))
+    recording.end()
+    expect(await last).toMatchObject({ value: bytesOf(3) })
+    expect(await reader.read()).toMatchObject({ done: true })
   })
 
   it('wakes a reader that asks in the very moment in which a chunk comes', async () => {
@@ -331,5 +360,58 @@ describe('Recording that somebody cannot have all of', () => {
     store.parts.clear()
     await expect(reader.read()).rejects.toThrow('gone')
     expect(await isOpen(recording.pass(bytesOf(1)))).toBe(false)
+  })
+})
+
+describe('Recording and its stored pieces', () => {
+  const held = () => {
+    const letGo = vi.fn()
+    const hold = vi.fn(() => letGo)
+    return { hold, letGo }
+  }
+
+  it('holds them from the first one on, until it is closed and nobody reads any more', async () => {
+    const { hold, letGo } = held()
+    const { recording } = recordingOf({ hold })
+    const first = recording.openFirst()
+    const joined = recording.openJoined()
+    await recording.write(bytesOf(1))
+    expect(hold).not.toHaveBeenCalled()
+    await recording.write(manyBytes(2 * PIECE_BYTES))
+    expect(hold).toHaveBeenCalledTimes(1)
+    await joined.cancel()
+    recording.end()
+    expect(letGo).not.toHaveBeenCalled()
+    await readAll(first)
+    expect(letGo).toHaveBeenCalledTimes(1)
+  })
+
+  it.each([
+    { name: 'ends', close: (recording: Recording) => recording.end() },
+    { name: 'breaks off', close: (recording: Recording) => recording.break() },
+  ])('lets them go when it $name and nobody is there', async ({ close }) => {
+    const { hold, letGo } = held()
+    const { recording } = recordingOf({ hold })
+    await recording.openFirst().cancel()
+    await recording.write(manyBytes(PIECE_BYTES))
+    expect(letGo).not.toHaveBeenCalled()
+    close(recording)
+    expect(letGo).toHaveBeenCalledTimes(1)
+  })
+
+  it('tells once how its first client has ended', async () => {
+    const ends: string[] = []
+    const whole = recordingOf().recording
+    const reading = readAll(whole.openFirst((how) => ends.push(how)))
+    whole.end()
+    await reading
+    const left = recordingOf().recording
+    await left.openFirst((how) => ends.push(how)).cancel()
+    left.end()
+    const broken = recordingOf().recording
+    const reader = broken.openFirst((how) => ends.push(how)).getReader()
+    broken.break()
+    await expect(reader.read()).rejects.toThrow('broke off')
+    expect(ends).toEqual(['whole', 'left', 'left'])
   })
 })
