@@ -1,7 +1,16 @@
+/**
+ * How long a body is read on for nobody, in milliseconds: a broken connection could stop the origin
+ * in its work, but a stream may have no end. The platform ends what an object does without any
+ * client after about as long.
+ */
+export const ALONE_MS = 900_000
+
 /** Something that times the silences of a stream. */
 export interface Watch {
   restart(): void
   stop(): void
+  /** Breaks the stream off in so many milliseconds. @returns Takes that back. */
+  breakIn?(ms: number): () => void
 }
 
 const UNWATCHED: Watch = { restart() {}, stop() {} }
@@ -45,8 +54,8 @@ export async function collectBody(
 }
 
 /**
- * Streams a body that is too large to be collected, as fast as it is read. It is read to its end
- * even when the reader goes away: a broken connection could stop whoever makes it in its work.
+ * Streams a body that is too large to be collected, as fast as it is read. When the reader goes
+ * away it is read on, to its end or for `ALONE_MS`.
  */
 export function continueBody(
   { head, rest }: OverLimit,
@@ -80,8 +89,14 @@ export function continueBody(
       controller.byobRequest?.respond(0)
     },
     async cancel() {
-      // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
-      while (!(await read()).done);
+      const takeBack = watch.breakIn?.(ALONE_MS)
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+        while (!(await read()).done);
+      } catch {
+        // Nobody is left to be told.
+      }
+      takeBack?.()
     },
   })
 }

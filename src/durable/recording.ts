@@ -1,13 +1,7 @@
+import { ALONE_MS } from '../core/body.ts'
 import { type ReadEnd, toByteStream } from './byte-stream.ts'
 import { PIECE_BYTES } from './record-store.ts'
 import type { PartStore } from './sealer.ts'
-
-/**
- * How long the origin is read on for nobody, in milliseconds: what is recorded may still be asked
- * for, and a broken connection could stop the origin in its work, but a stream may have no end. The
- * platform ends what an object does without any client after about as long.
- */
-const ALONE_MS = 900_000
 
 /**
  * Handing a chunk over costs far more than what is in a small one. So when a reader was given so

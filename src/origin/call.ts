@@ -171,4 +171,9 @@ class SilenceWatch {
     this.stop()
     this.#controller.abort()
   }
+
+  breakIn(ms: number): () => void {
+    const timer = setTimeout(() => this.abort(), ms)
+    return () => clearTimeout(timer)
+  }
 }

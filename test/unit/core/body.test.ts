@@ -1,7 +1,13 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
-import { collectBody, continueBody, type OverLimit, type Watch } from '../../../src/core/body.ts'
+import {
+  ALONE_MS,
+  collectBody,
+  continueBody,
+  type OverLimit,
+  type Watch,
+} from '../../../src/core/body.ts'
 
 const LIMIT = 4
 
@@ -108,6 +114,20 @@ describe('continueBody', () => {
     const { over, seen } = await overLimit([bytesOf(1, 2, 3, 4, 5), bytesOf(6), bytesOf(7)])
     await continueBody(over).cancel()
     expect(seen).toEqual({ pulls: 4, isCancelled: false })
+  })
+
+  it('reads on for a bounded time only, which is taken back at the end', async () => {
+    const takeBack = vi.fn()
+    const breakIn = vi.fn(() => takeBack)
+    const { over } = await overLimit([bytesOf(1, 2, 3, 4, 5), bytesOf(6)])
+    await continueBody(over, { restart() {}, stop() {}, breakIn }).cancel()
+    expect(breakIn.mock.calls).toEqual([[ALONE_MS]])
+    expect(takeBack).toHaveBeenCalledTimes(1)
+  })
+
+  it('tells nobody when what is read on for nobody breaks off', async () => {
+    const { over } = await overLimit([bytesOf(1, 2, 3, 4, 5)], new Error('given up'))
+    await expect(continueBody(over).cancel()).resolves.toBeUndefined()
   })
 
   it('is watched in every silence, and no longer at the end', async () => {
