@@ -129,6 +129,7 @@ const SnapshotSchema = z.strictObject({
 export interface ProbePolicy {
   readonly kind: 'probe'
   readonly path: string
+  readonly grace?: Duration
 }
 
 /**
@@ -137,10 +138,12 @@ export interface ProbePolicy {
  *
  * @param path Path there, in which `{key}` is the key that the origin received, `{tenant}` the
  *   tenant and `{id}` the operation's id.
- * @example protect({ unknown: probe('/payments/by-key/{key}') })
+ * @param options `grace`: how long after a call was given up a 404 or 410 does not count, since the
+ *   call may still arrive; default: the route's `timeout`.
+ * @example protect({ unknown: probe('/payments/by-key/{key}', { grace: '60s' }) })
  */
-export function probe(path: string): ProbePolicy {
-  return { kind: 'probe', path }
+export function probe(path: string, options: { readonly grace?: Duration } = {}): ProbePolicy {
+  return { kind: 'probe', path, ...options }
 }
 
 const originPath = z
@@ -152,7 +155,12 @@ const originPath = z
     ),
   )
 
-const ProbeSchema = z.strictObject({ kind: z.literal('probe'), path: originPath })
+const ProbeSchema = z.strictObject({
+  kind: z.literal('probe'),
+  path: originPath,
+  /** How long after a call was given up a 404 or 410 does not count; else as long as `timeout`. */
+  grace: z.optional(duration({ maxMs: DAY_MS })),
+})
 
 const BudgetSchema = z.strictObject({
   /** Retries per call, over time. */
@@ -261,7 +269,7 @@ const PolicySchema = z.strictObject({
   unknown: z._default(
     z.union(
       [z.enum(['hold', 'resend']), ProbeSchema],
-      "must be 'hold', 'resend' or probe(path), the path beginning with '/' and holding no names but {key}, {tenant} and {id}",
+      "must be 'hold', 'resend' or probe(path, { grace: '0s' to '24h' }), the path beginning with '/' and holding no names but {key}, {tenant} and {id}",
     ),
     'hold',
   ),
@@ -317,9 +325,10 @@ type ParsedPolicy = z.output<typeof PolicySchema>
 
 /** A policy with every default filled in; times are milliseconds, sizes are bytes. */
 export type Policy = Readonly<
-  Omit<ParsedPolicy, 'retry' | 'key' | 'keyFormat' | 'mismatchStatus' | 'events'>
+  Omit<ParsedPolicy, 'retry' | 'key' | 'keyFormat' | 'mismatchStatus' | 'events' | 'unknown'>
 > & {
   readonly retry: RetryPolicy
+  readonly unknown: 'hold' | 'resend' | (z.output<typeof ProbeSchema> & { readonly grace: number })
   readonly key: readonly KeySource[]
   readonly keyFormat: KeyFormat
   readonly mismatchStatus: number
@@ -350,12 +359,17 @@ function toPolicy(parsed: ParsedPolicy): Policy {
     fingerprint: { ...fingerprint, ignore },
     mismatchStatus: parsed.mismatchStatus ?? mismatchStatusOf(preset),
     retry: toRetryPolicy(parsed),
+    unknown: toUnknownPolicy(parsed),
     events: parsed.events.map(({ on, to, retry: { attempts, base, cap } }) => ({
       on: [on].flat(),
       to,
       retry: { attempts, baseMs: base, capMs: cap },
     })),
   }
+}
+
+function toUnknownPolicy({ unknown, timeout }: ParsedPolicy): Policy['unknown'] {
+  return typeof unknown === 'object' ? { ...unknown, grace: unknown.grace ?? timeout } : unknown
 }
 
 function toKeyFormat(format: ParsedPolicy['keyFormat']): KeyFormat {

@@ -52,10 +52,13 @@ export type Answer =
       /** Milliseconds since the operation settled. */
       readonly ageMs: number
     }
-  /** The call ended without an answer of the origin. */
+  /** The call ended without an answer of the origin that could be passed on. */
   | {
       readonly kind: 'lost'
       readonly fault: OriginFault
+      readonly outcome: Outcome
+      /** Status, where headers came. */
+      readonly originStatus: number | null
       readonly fence: number
       readonly timing: Timing
       /** `null` where this request only waited for the call of another. */
@@ -80,6 +83,8 @@ export type Answer =
       readonly reason: UnknownReason
       /** What is done about it. */
       readonly policy: Recovery['kind']
+      /** Epoch milliseconds before which the origin's word that nothing was executed does not count. */
+      readonly until?: number | null
     }
   | { readonly kind: 'expired'; readonly fence: number }
   | {

@@ -157,7 +157,8 @@ function toDoubtful(attempt: Attempt, now: number): Attempt {
   return attempt.outcome === null ? { ...attempt, outcome: 'unknown', endedAt: now } : attempt
 }
 
-const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
+/** Whether a call may have been executed. */
+export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
 /** Does what the safer of two policies says: the record's own, or that of the request's route. */
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {

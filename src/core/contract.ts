@@ -46,6 +46,11 @@ export interface ContractOperation {
   readonly limits: { readonly requestBytes: number; readonly responseBytes: number }
   /** What is done about an outcome that nobody knows. */
   readonly unknown: 'hold' | 'probe' | 'resend'
+  /**
+   * Under `probe`: how long after a call was given up the API's word that it was not executed does
+   * not count.
+   */
+  readonly probeGraceSeconds?: number
   /** Whether `Prefer: respond-async` is obeyed from the first request on. */
   readonly respondAsync: boolean
   /** What may be answered instead of the operation's own answer. */

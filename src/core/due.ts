@@ -7,8 +7,9 @@ import {
   toTombstone,
   toUnknown,
 } from './claim.ts'
+import { graceEndsAt } from './grace.ts'
 import type { ExpiredRecord, InProgressRecord, OperationRecord, UnknownRecord } from './record.ts'
-import { recoveryDelayMs } from './recovery.ts'
+import { graceMsOf, recoveryDelayMs } from './recovery.ts'
 
 /** How soon the alarm first looks whether a claim still has an owner. */
 const FIRST_LOOK_MS = 5_000
@@ -55,18 +56,25 @@ function decideUnknown(record: UnknownRecord, now: number): AlarmDecision {
 
 function decideRecovery(record: UnknownRecord, now: number): AlarmDecision {
   if (!isRecoverable(record, now) || now < record.recoveryAt) return { kind: 'keep' }
-  const recoveryAt = now + recoveryDelayMs(record.recoveryCount + 1)
   const recoveryCount = record.recoveryCount + 1
+  const recoveryAt = nextRecoveryAt(record, recoveryCount, now)
   return { kind: 'recover', record: { ...record, recoveryAt, recoveryCount } }
+}
+
+/** With backoff, but not later than the origin's word counts that it has not executed it. */
+function nextRecoveryAt(record: UnknownRecord, recoveryCount: number, now: number): number {
+  const at = now + recoveryDelayMs(recoveryCount)
+  const graceAt = graceEndsAt(record)
+  return graceAt > now ? Math.min(at, graceAt) : at
 }
 
 /**
  * Whether the alarm can do something about it, by asking the origin or sending what is stored, and
- * still does: it gives up when as much time has passed as results are kept.
+ * still does: it gives up when as much time has passed as results are kept, any grace first.
  */
 export function isRecoverable(record: UnknownRecord, now: number): boolean {
   const { recovery, settledAt, retentionMs } = record
-  if (now >= settledAt + retentionMs) return false
+  if (now >= settledAt + graceMsOf(recovery) + retentionMs) return false
   // What the status resource answers could not be sealed without the request.
   if (recovery.kind === 'probe') return isDurable(record) || !recovery.rules.snapshot.seal
   return isDurable(record) && (recovery.kind === 'resend' || isUnexecuted(record))

@@ -1,6 +1,7 @@
 import { toSnapshotHeaders } from './headers.ts'
-import { classifyFault, classifyStatus, type Outcome } from './outcome.ts'
-import type { AnswerHead, FlightEnd, LandingRules, Reply } from './reply.ts'
+import { classifyAnswer, classifyFault, type OriginFault, type Outcome } from './outcome.ts'
+import type { UnknownReason } from './record.ts'
+import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
 import type { Settlement } from './settle.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
@@ -26,20 +27,26 @@ export function decideLanding(reply: Reply, rules: LandingRules): Landing {
   return reply.kind === 'fault' ? landFault(reply) : landAnswer(reply, rules)
 }
 
-function landFault({ fault, originStatus }: Extract<Reply, { kind: 'fault' }>): Landing {
-  const outcome = classifyFault(fault)
-  const end = { kind: 'fault', fault } as const
+const REASONS: Readonly<Record<OriginFault, UnknownReason>> = {
+  'bad-status': 'origin-answered',
+  'not-sent': 'connection-lost',
+  lost: 'connection-lost',
+  timeout: 'origin-timeout',
+}
+
+function landFault({ fault, originStatus, directive = null }: Silence): Landing {
+  const outcome = classifyFault(fault, directive)
+  const end = { kind: 'fault', fault, outcome, originStatus } as const
   const evidence = { originStatus, fault }
   if (outcome === 'not_executed') {
-    return { outcome, settlement: { outcome, coversAll: false, evidence }, end }
+    return { outcome, settlement: { outcome, coversAll: directive !== null, evidence }, end }
   }
-  const reason = fault === 'timeout' ? 'origin-timeout' : 'connection-lost'
-  return { outcome, settlement: { outcome: 'unknown', reason, evidence }, end }
+  return { outcome, settlement: { outcome: 'unknown', reason: REASONS[fault], evidence }, end }
 }
 
 function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRules): Landing {
   const { status } = reply
-  const outcome = classifyStatus(status, rules.outcomes, reply.directives.outcome)
+  const outcome = classifyAnswer(reply, rules.outcomes)
   const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules

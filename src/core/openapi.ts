@@ -42,6 +42,7 @@ interface OpenApiIdempotency {
   readonly tombstoneSeconds: number
   readonly fingerprint: ContractOperation['fingerprint']
   readonly unknown: ContractOperation['unknown']
+  readonly probeGraceSeconds?: number
 }
 
 /** Marks what is made here, so that it can be told from what others wrote and be renewed. */
@@ -183,6 +184,7 @@ function toOperation(
 
 function toExtension(route: ContractOperation): OpenApiIdempotency {
   const { operation, method, path, mode, retentionSeconds, tombstoneSeconds } = route
+  const { unknown, probeGraceSeconds } = route
   return {
     operation,
     route: `${method} ${path}`,
@@ -191,7 +193,8 @@ function toExtension(route: ContractOperation): OpenApiIdempotency {
     retentionSeconds,
     tombstoneSeconds,
     fingerprint: route.fingerprint,
-    unknown: route.unknown,
+    unknown,
+    ...(probeGraceSeconds !== undefined && { probeGraceSeconds }),
   }
 }
 

@@ -1,3 +1,4 @@
+import { isRefusalOfCaller } from './outcome.ts'
 import type { LandingRules, Reply } from './reply.ts'
 
 /** Bounds of one call. */
@@ -23,8 +24,23 @@ export interface RecoveryRules {
 export type Recovery =
   | { readonly kind: 'hold'; readonly isDurable?: false }
   | ({ readonly kind: 'hold' } & RecoveryRules)
-  | ({ readonly kind: 'probe'; readonly path: string } & RecoveryRules)
+  | ({
+      readonly kind: 'probe'
+      readonly path: string
+      /** Milliseconds after a call was given up in which a "not executed" is not believed; else 0. */
+      readonly graceMs?: number
+    } & RecoveryRules)
   | ({ readonly kind: 'resend' } & RecoveryRules)
+
+/** The same without a stored request: nothing is sent again but for the next request. */
+export function toUnstored(recovery: Recovery): Recovery {
+  return recovery.kind === 'hold' ? { kind: 'hold' } : { ...recovery, isDurable: false }
+}
+
+/** How long a "not executed" of the status resource is not believed; a route without one has none. */
+export function graceMsOf(recovery: Recovery): number {
+  return recovery.kind === 'probe' ? (recovery.graceMs ?? 0) : 0
+}
 
 /** What an answer of the status resource says of the operation. */
 export type ProbeVerdict =
@@ -34,7 +50,8 @@ export type ProbeVerdict =
       readonly reply: Extract<Reply, { kind: 'answer' }>
     }
   | { readonly kind: 'not_executed' }
-  | { readonly kind: 'undecided' }
+  /** `isRefused`: the origin does not let in who asks. */
+  | { readonly kind: 'undecided'; readonly isRefused?: boolean }
 
 const EXECUTED_STATUS = 200
 
@@ -47,6 +64,7 @@ const EXECUTED_STATUS = 200
 export function decideProbe(reply: Reply): ProbeVerdict {
   if (reply.kind === 'fault') return { kind: 'undecided' }
   if (reply.status === 404 || reply.status === 410) return { kind: 'not_executed' }
+  if (isRefusalOfCaller(reply.status)) return { kind: 'undecided', isRefused: true }
   if (reply.status < 200 || reply.status > 299) return { kind: 'undecided' }
   return { kind: 'executed', status: reply.directives.resultStatus ?? EXECUTED_STATUS, reply }
 }

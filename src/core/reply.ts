@@ -1,6 +1,6 @@
 import type { SnapshotHeaderRules } from './headers.ts'
 import type { OriginDirectives } from './origin-directives.ts'
-import type { OriginFault, Outcome, OutcomeRules } from './outcome.ts'
+import type { OriginFault, Outcome, OutcomeDirective, OutcomeRules } from './outcome.ts'
 import type { HeaderField } from './snapshot.ts'
 
 /** What an answer says before its body. */
@@ -21,12 +21,14 @@ export interface LiveBody {
   cancel(): void
 }
 
-/** Why there is no whole answer. */
+/** Why there is no whole answer that could be passed on. */
 export interface Silence {
   readonly kind: 'fault'
   readonly fault: OriginFault
-  /** Status, where headers came before the rest was lost. */
+  /** Status, where headers came before the rest was lost, or it is what cannot be passed on. */
   readonly originStatus: number | null
+  /** What those headers say of the operation. */
+  readonly directive?: OutcomeDirective | null
 }
 
 /** An answer whose body is still to come. */
@@ -42,8 +44,17 @@ export type Reply =
   | (AnswerHead & {
       readonly kind: 'answer'
       readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
+      /** Whether a proxy on the way to the origin has made it. */
+      readonly isFromProxy?: boolean
     })
   | Silence
+
+/** The origin was asked what became of an operation, and could not tell. */
+export interface Undecided {
+  readonly kind: 'undecided'
+  /** Epoch milliseconds before which its word that nothing was executed does not count. */
+  readonly until?: number | null
+}
 
 /** What a call that has ended leaves to the duplicates that waited for it. */
 export type FlightEnd =
@@ -56,9 +67,13 @@ export type FlightEnd =
       readonly body: Uint8Array<ArrayBuffer>
     }
   | { readonly kind: 'too_large' }
-  | { readonly kind: 'fault'; readonly fault: OriginFault }
-  /** The origin was asked what became of it, and could not tell. */
-  | { readonly kind: 'undecided' }
+  | {
+      readonly kind: 'fault'
+      readonly fault: OriginFault
+      readonly outcome: Outcome
+      readonly originStatus: number | null
+    }
+  | Undecided
 
 /** What of the policy decides what a reply means, and what is kept of it. */
 export interface LandingRules {

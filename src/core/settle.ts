@@ -1,5 +1,5 @@
 import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import type { OriginFault, Outcome } from './outcome.ts'
+import { isRefusalOfCaller, type OriginFault, type Outcome } from './outcome.ts'
 import {
   type Attempt,
   type ClaimRef,
@@ -10,6 +10,7 @@ import {
   type UnknownReason,
   type UnknownRecord,
 } from './record.ts'
+import { toUnstored } from './recovery.ts'
 import type { StoredHead } from './snapshot.ts'
 
 /** What is known of a call that has ended. */
@@ -71,9 +72,9 @@ export function decideSettle(
   switch (settlement.outcome) {
     case 'not_executed':
       if (settlement.coversAll || isUnexecuted(known)) return release(known, settlement, isLate)
-      return leaveUnknown(known, 'origin-answered', now, isLate)
+      return leaveUnknown(unlessRefused(known, settlement), 'origin-answered', now, isLate)
     case 'unknown':
-      return leaveUnknown(known, settlement.reason, now, isLate)
+      return leaveUnknown(unlessRefused(known, settlement), settlement.reason, now, isLate)
     case 'succeeded':
     case 'failed':
       return { kind: 'store', record: toSettled(known, settlement, now), isLate }
@@ -129,8 +130,8 @@ function release(
   isLate: boolean,
 ): SettleDecision {
   // A caller that is not let in gets nothing kept, and nothing sent again.
-  const isStranger = evidence.originStatus === 401 || evidence.originStatus === 403
-  if (isStranger || !record.isAccepted || record.recovery.isDurable !== true) {
+  const isRefused = isRefusalOfCaller(evidence.originStatus)
+  if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }
   const attempts = coversAll ? record.attempts.map(toUnexecuted) : record.attempts
@@ -141,6 +142,15 @@ function release(
     attempts,
   }
   return { kind: 'store', record: again, isLate }
+}
+
+/** A request whose caller is refused is not kept: sent again by the alarm it would lock the caller out. */
+function unlessRefused<record extends InProgressRecord | UnknownRecord>(
+  record: record,
+  { evidence }: Settlement,
+): record {
+  if (!isRefusalOfCaller(evidence.originStatus)) return record
+  return { ...record, recovery: toUnstored(record.recovery) }
 }
 
 function leaveUnknown(

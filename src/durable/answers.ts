@@ -2,7 +2,7 @@ import { type Answer, NO_TIME, type Timing } from '../core/answer.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import type { Landing } from '../core/landing.ts'
 import type { OperationRecord, UnknownRecord } from '../core/record.ts'
-import type { FlightEnd } from '../core/reply.ts'
+import type { FlightEnd, Undecided } from '../core/reply.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Caller } from './operation-guard.ts'
 import { splitBody } from './wire-body.ts'
@@ -11,7 +11,8 @@ import { splitBody } from './wire-body.ts'
 export type Resolution =
   | { readonly kind: 'settled'; readonly landing: Landing }
   | { readonly kind: 'not_executed' }
-  | { readonly kind: 'undecided' }
+  /** `isRefused`: the origin did not let in who asked. */
+  | (Undecided & { readonly isRefused?: boolean })
 
 /** Drops the body of an answer that nobody gets; it is recorded, or read to its end, all the same. */
 export function dropBody(answer: Answer): void {
@@ -26,7 +27,10 @@ export function answerResolution(
   caller: Caller,
 ): Answer {
   const { operation, fence, reason, reauthorizePath } = record
-  if (resolution.kind !== 'settled') return { kind: 'held', fence, reason, policy: 'probe' }
+  if (resolution.kind !== 'settled') {
+    const until = resolution.kind === 'undecided' ? (resolution.until ?? null) : null
+    return { kind: 'held', fence, reason, policy: 'probe', until }
+  }
   const { landing } = resolution
   const joined = answerJoined(landing.end, record, NO_TIME, caller)
   if (joined.kind !== 'joined') return joined
@@ -48,9 +52,9 @@ export function answerJoined(
     case 'too_large':
       return { kind: 'too_large', fence, timing }
     case 'fault':
-      return { kind: 'lost', fault: end.fault, fence, timing, work: null }
+      return { ...end, kind: 'lost', fence, timing, work: null }
     case 'undecided':
-      return { kind: 'held', fence, reason: 'owner-lost', policy }
+      return { kind: 'held', fence, reason: 'owner-lost', policy, until: end.until ?? null }
     case 'live':
     case 'response': {
       const { status, outcome, corsOrigin } = end

@@ -21,7 +21,6 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
-import type { RetryPolicy } from '../core/retry.ts'
 import { isSealed, type SnapshotHead, type WireResponse } from '../core/snapshot.ts'
 import { toTime } from '../core/time.ts'
 import { logFault } from '../metrics/log.ts'
@@ -32,6 +31,7 @@ import { answerJoined, answerResolution, dropBody } from './answers.ts'
 import { Flights } from './flights.ts'
 import { bodyOf, Ledger } from './ledger.ts'
 import type {
+  CallPlan,
   Caller,
   ClaimAnswer,
   ExecuteCall,
@@ -81,7 +81,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     // From here to the claim nothing is awaited: what is said of the call holds when it is made.
     const ahead = this.#look(request)?.kind
     if (ahead === undefined || ahead === 'execute' || ahead === 'probe') this.#runs.prepare(plan)
-    const refusedCall = ahead === 'execute' && this.#refuseCall(caller, plan.retry)
+    const refusedCall = ahead === 'execute' && this.#refuseCall(caller, plan)
     if (refusedCall) return refusedCall
     const decision = this.#claim(request, stored)
     if (decision.kind === 'execute') {
@@ -203,10 +203,10 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   /** Asks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */
-  #refuseCall(caller: Caller, retry: RetryPolicy): Answer | null {
+  #refuseCall(caller: Caller, { retry, tenant }: CallPlan): Answer | null {
     if (isTooLate(caller)) return TOO_LATE
     const health = healthOf(requireOrigin(this.env).base)
-    const retryAfterMs = health.admit(retry, Date.now())
+    const retryAfterMs = health.admit(retry, tenant, Date.now())
     return retryAfterMs === null ? null : { kind: 'circuit_open', retryAfterMs }
   }
 
@@ -249,7 +249,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     stored: Uint8Array | null,
     doubt: Doubt,
   ): Promise<Answer> {
-    const refuse = () => this.#refuseCall(caller, plan.retry)
+    const refuse = () => this.#refuseCall(caller, plan)
     const claim = await this.#claimUnlessDone({ request, stored, caller, refuse }, doubt)
     return 'kind' in claim ? claim : this.#runs.run(claim, plan)
   }

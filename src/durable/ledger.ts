@@ -26,6 +26,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
+import { toUnstored } from '../core/recovery.ts'
 import {
   decideSettle,
   type Evidence,
@@ -331,6 +332,18 @@ export class Ledger {
     }
   }
 
+  /** Drops the stored request of an unknown outcome: from now on only the next request brings one. */
+  dropRequest(claim: ClaimRef): void {
+    const id = claim.operationId
+    const now = Date.now()
+    this.#change(now, () => {
+      const record = this.#store.read(id)
+      if (!isOpen(record, claim)) return
+      this.#store.deleteBody(id, 'request')
+      this.#write(id, { ...record, recovery: toUnstored(record.recovery) }, now)
+    })
+  }
+
   /** @returns The stored request, or `null` when there is none. */
   readStoredRequest(operationId: string): Uint8Array<ArrayBuffer> | null {
     const parts: Uint8Array<ArrayBuffer>[] = []
@@ -443,13 +456,16 @@ export class Ledger {
   }
 
   /**
-   * What is held is not sent again, so its request, credentials included, is of no use any more;
-   * and nobody must count on it later, should the operation turn out not to have been executed.
+   * What is held, or whose caller was refused, is not sent again, so its request, credentials
+   * included, is of no use any more; and nobody must count on it later, should the operation turn
+   * out not to have been executed.
    */
   #dropHeldRequest(id: string, record: UnknownRecord, now: number): void {
-    if (record.recovery.kind !== 'hold' || isUnexecuted(record)) return
+    const { recovery } = record
+    const isStored = recovery.isDurable === true
+    if (isStored && (recovery.kind !== 'hold' || isUnexecuted(record))) return
     this.#store.deleteBody(id, 'request')
-    this.#write(id, { ...record, recovery: { kind: 'hold' } }, now)
+    if (isStored) this.#write(id, { ...record, recovery: toUnstored(recovery) }, now)
   }
 
   #writeRequest(id: string, stored: Uint8Array | null): void {

@@ -46,6 +46,8 @@ export interface Keeping {
 /** How the origin is called. */
 export interface CallPlan {
   readonly request: OriginRequest
+  /** Whose retry budget pays for calls that are made again. */
+  readonly tenant: string
   readonly bounds: CallBounds
   readonly rules: LandingRules
   readonly retry: RetryPolicy

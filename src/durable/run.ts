@@ -1,6 +1,12 @@
 import type { NextClaim } from '../core/claim.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
-import { classifyFault, classifyStatus, type Outcome } from '../core/outcome.ts'
+import {
+  type AnswerFacts,
+  classifyAnswer,
+  classifyFault,
+  isRefusalOfCaller,
+  type Outcome,
+} from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, LandingRules, LiveReply, Reply, Silence } from '../core/reply.ts'
 import { retryCalls } from '../core/retry.ts'
@@ -46,7 +52,8 @@ export async function runClaim(
     },
     outcomeOf: ({ reply }) => outcomeOf(reply, plan.rules),
     async pause(delayMs, { reply }) {
-      if (!health.admitRetry(retry, Date.now())) return false
+      if (isRefusalOfCaller(statusOf(reply))) return false
+      if (!health.admitRetry(retry, plan.tenant, Date.now())) return false
       const end = { outcome: outcomeOf(reply, plan.rules), evidence: evidenceOf(reply) }
       const next = await claimNext(ledger, claim, end, delayMs)
       if (next === null) return false
@@ -96,14 +103,21 @@ function isStreamed(head: AnswerHead, declaredBytes: number | null, plan: CallPl
   return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, plan.bounds.limitBytes)
 }
 
-function outcomeOf(reply: Silence | (AnswerHead & { kind: string }), rules: LandingRules): Outcome {
-  if (!('status' in reply)) return classifyFault(reply.fault)
-  return classifyStatus(reply.status, rules.outcomes, reply.directives.outcome)
+function outcomeOf(
+  reply: Silence | (AnswerFacts & { readonly kind: string }),
+  rules: LandingRules,
+): Outcome {
+  return 'status' in reply
+    ? classifyAnswer(reply, rules.outcomes)
+    : classifyFault(reply.fault, reply.directive)
 }
 
 function evidenceOf(reply: Reply | LiveReply): Evidence {
-  if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
-  return { originStatus: reply.status, fault: null }
+  return { originStatus: statusOf(reply), fault: reply.kind === 'fault' ? reply.fault : null }
+}
+
+function statusOf(reply: Reply | LiveReply): number | null {
+  return reply.kind === 'fault' ? reply.originStatus : reply.status
 }
 
 /** What speaks against the origin itself, not against the request. */

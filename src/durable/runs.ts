@@ -1,10 +1,11 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isUnexecuted } from '../core/claim.ts'
+import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
-import { classifyFault, classifyStatus, type Outcome } from '../core/outcome.ts'
+import { classifyStatus, type Outcome } from '../core/outcome.ts'
 import {
   type ClaimRef,
   type InProgressRecord,
@@ -13,7 +14,7 @@ import {
   type UnknownRecord,
 } from '../core/record.ts'
 import type { Recovery } from '../core/recovery.ts'
-import type { LiveReply } from '../core/reply.ts'
+import type { LiveReply, Undecided } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
 import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
@@ -128,7 +129,10 @@ export class Runs {
     const landing = decideLanding(reply, plan.rules)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const outcome = this.#outcomeLeft(claim, landing)
-    if (reply.kind === 'fault') return { kind: 'lost', fault: reply.fault, fence, timing, work }
+    if (reply.kind === 'fault') {
+      const { fault, originStatus } = reply
+      return { kind: 'lost', fault, outcome, originStatus, fence, timing, work }
+    }
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
     return { kind: 'executed', response: { status, headers, body }, outcome, fence, timing, work }
@@ -204,18 +208,23 @@ export class Runs {
    */
   async resolve(known: ClaimRef, record: UnknownRecord, question: Question): Promise<Resolution> {
     const startedAt = Date.now()
-    const resolution = await this.#orGiveUp(known, () => this.#ask(known, question))
+    const resolution = await this.#orGiveUp(known, () => this.#ask(known, record, question))
     const outcome = outcomeOf(resolution)
     const id = known.operationId
     recordRecovery(this.#env, { id, record, outcome, startedAt, originCalls: 1 })
     return resolution
   }
 
-  async #ask(claim: ClaimRef, { recovery, headers, sealKey }: Question): Promise<Resolution> {
+  async #ask(
+    claim: ClaimRef,
+    record: UnknownRecord,
+    { recovery, headers, sealKey }: Question,
+  ): Promise<Resolution> {
     if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
     const origin = requireOrigin(this.#env)
     if (!this.#flights.of(claim)?.isOwn) this.#flights.takeOff(claim, OBJECT)
     const { seal } = recovery.rules.snapshot
+    const askedAt = Date.now()
     const verdict = await probe(origin, recovery, headers)
     switch (verdict.kind) {
       case 'executed': {
@@ -226,16 +235,18 @@ export class Runs {
         // A late owner has settled it meanwhile: its result counts, and the next request gets it.
         return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
       }
-      case 'not_executed':
-        return verdict
+      case 'not_executed': {
+        const until = graceEndsAt(record, recovery)
+        return askedAt < until ? this.#undecided(claim, until) : verdict
+      }
       case 'undecided':
-        return this.#undecided(claim)
+        return { ...verdict, ...this.#undecided(claim) }
     }
   }
 
-  #undecided(claim: ClaimRef): Resolution {
-    this.giveUp(claim)
-    return { kind: 'undecided' }
+  #undecided(claim: ClaimRef, until: number | null = null): Undecided {
+    this.giveUp(claim, until)
+    return { kind: 'undecided', until }
   }
 
   /**
@@ -318,16 +329,27 @@ export class Runs {
       if (!isProbed) throw error
       return null
     })
-    if (isProbed) {
-      const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
-      const sealKey = stored?.sealKey ?? null
-      const resolution = await this.resolve(known, record, { recovery, headers, sealKey })
-      if (resolution.kind !== 'not_executed') return
-    }
+    if (isProbed && !(await this.#isUnexecuted(known, record, stored))) return
     // Without the request nobody says who asks, and an origin that hides what a stranger asks for
     // answers 404 as well; the next request asks with its own credentials.
     if (stored === null) this.giveUp(known)
     else await this.#sendAgain(known, record, stored)
+  }
+
+  /** Asks the origin of the alarm's own accord whether nothing was executed; what it knows else is settled. */
+  async #isUnexecuted(
+    known: ClaimRef,
+    record: UnknownRecord,
+    stored: StoredRequest | null,
+  ): Promise<boolean> {
+    const { recovery } = record
+    const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
+    const sealKey = stored?.sealKey ?? null
+    const resolution = await this.resolve(known, record, { recovery, headers, sealKey })
+    const isRefused = resolution.kind === 'undecided' && resolution.isRefused === true
+    // Asked again and again with these credentials it would lock their owner out.
+    if (isRefused && stored !== null) this.#ledger.dropRequest(known)
+    return resolution.kind === 'not_executed'
   }
 
   async #sendAgain(
@@ -347,9 +369,11 @@ export class Runs {
     if (claim === null) return
     const { bounds, rules } = recovery
     const keeping = { sealKey, spillBytes: null }
-    const answer = await this.run(claim, { request, bounds, rules, keeping, ...ONE_CALL })
+    const { tenant } = record
+    const plan = { request, tenant, bounds, rules, keeping, ...ONE_CALL }
+    const answer = await this.run(claim, plan)
     dropBody(answer)
-    const outcome = answer.kind === 'lost' ? classifyFault(answer.fault) : answer.outcome
+    const { outcome } = answer
     const originCalls = answer.work?.originCalls ?? 1
     recordRecovery(this.#env, { id: known.operationId, record, outcome, startedAt, originCalls })
   }
@@ -359,11 +383,16 @@ export class Runs {
     return stored === null ? null : openStoredRequest(this.#env, operationId, stored)
   }
 
-  /** Ends a flight that has resolved nothing: the record says as before that the outcome is unknown. */
-  giveUp(claim: ClaimRef): void {
+  /**
+   * Ends a flight that has resolved nothing: the record says as before that the outcome is unknown.
+   *
+   * @param until Epoch milliseconds before which the origin's word that nothing was executed does
+   *   not count, where it said so.
+   */
+  giveUp(claim: ClaimRef, until: number | null = null): void {
     const flight = this.#flights.of(claim)
     this.#flights.remove(claim)
-    flight?.land({ kind: 'undecided' })
+    flight?.land({ kind: 'undecided', until })
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
@@ -16,7 +17,7 @@ export function announce(
   response: Response,
   slug: ProblemSlug,
 ): Response {
-  if (sunset === undefined || response.status === 101) return response
+  if (sunset === undefined || !isAnswerStatus(response.status)) return response
   const { deprecated, at, link } = sunset
   const told = new Response(response.body, response)
   const deprecatedAt = deprecated === undefined ? null : Math.floor(Date.parse(deprecated) / 1_000)

@@ -47,11 +47,18 @@ function toOperation({ method, path, policy, place }: GuardedRoute): readonly Co
       timeoutSeconds: policy.timeout / 1_000,
       fingerprint: { version: FINGERPRINT_VERSION, ignore, dates, headers, query },
       limits: { requestBytes: limits.request, responseBytes: limits.response },
-      unknown: typeof unknown === 'object' ? unknown.kind : unknown,
+      ...toUnknown(unknown),
       respondAsync: place === 'origin',
       problems: problemsOf(policy, place),
     },
   ]
+}
+
+function toUnknown(
+  unknown: Policy['unknown'],
+): Pick<ContractOperation, 'unknown' | 'probeGraceSeconds'> {
+  if (typeof unknown !== 'object') return { unknown }
+  return { unknown: unknown.kind, probeGraceSeconds: unknown.grace / 1_000 }
 }
 
 function toFormat({

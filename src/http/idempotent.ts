@@ -3,23 +3,26 @@ import { HTTPException } from 'hono/http-exception'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { NO_TIME, type SettleResult } from '../core/answer.ts'
-import { collectBody, continueBody } from '../core/body.ts'
+import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { errorName } from '../core/error-name.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
-import { classifyStatus } from '../core/outcome.ts'
+import { classifyStatus, isAnswerStatus } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { AnswerHead, Reply } from '../core/reply.ts'
+import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { deliver } from '../durable/delivery.ts'
 import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
+import { dropAnswer } from '../origin/call.ts'
+import { isFromProxy } from '../origin/from-proxy.ts'
+import { requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
 import { explain } from './compare.ts'
-import { mark } from './conclude.ts'
+import { conclude, mark } from './conclude.ts'
 import { hasEmitted, openOutbox, takeEmitted } from './emit.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { guard } from './guard.ts'
@@ -30,7 +33,7 @@ import { restoreBody } from './payload.ts'
 import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { withPolicy } from './route-policy.ts'
-import { toStatus, UNPROTECTED, type Verdict } from './verdict.ts'
+import { toStatus, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from './verdict.ts'
 
 /**
  * Makes the handlers behind it safe to repeat: they run for the first request with a key, every
@@ -61,7 +64,10 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
             logFault('a handler threw', new Error(errorName(error)))
             c.res = new Response('Internal Server Error', { status: 500 })
           })
-          return mark(c, new Response(c.res.body, c.res), subject, UNPROTECTED)
+          const { status, body: answer } = c.res
+          return isAnswerStatus(status)
+            ? mark(c, new Response(answer, c.res), subject, UNPROTECTED)
+            : conclude(c, subject, unprotectedLost(status))
         },
         admitted: (admitted) => keepAlive(c, run(c, next, policy, admitted)),
       })
@@ -122,6 +128,8 @@ async function run(
   policy: Policy,
   admitted: Admitted,
 ): Promise<Verdict> {
+  // The origin is asked about the operation later: not to find out then that there is none.
+  if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
   const { claim, body } = admitted
   const { operationId } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
@@ -168,6 +176,11 @@ async function run(
     }),
   }
   const { outcome } = landing
+  if (reply.kind === 'fault') {
+    const { fault, originStatus } = reply
+    const timing = took()
+    return toVerdict({ ...known, kind: 'lost', fault, outcome, originStatus, timing, work }, policy)
+  }
   const status = toStatus(outcome)
   return { ...known, status, reply: reply.response, outcome, timing: took(), work }
 }
@@ -193,6 +206,8 @@ type HandlerReply =
       readonly body: ReadableStream<Uint8Array>
     }
   | { readonly kind: 'threw'; readonly response: WireResponse }
+  /** What it handed on is no answer that could be passed on. */
+  | Silence
 
 const HANDLER_THREW: Landing = {
   outcome: 'unknown',
@@ -201,7 +216,7 @@ const HANDLER_THREW: Landing = {
     reason: 'handler-threw',
     evidence: { originStatus: null, fault: null },
   },
-  end: { kind: 'fault', fault: 'lost' },
+  end: { kind: 'fault', fault: 'lost', outcome: 'unknown', originStatus: null },
 }
 
 /**
@@ -226,6 +241,7 @@ async function callHandler(
 async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise<HandlerReply> {
   const hasThrown = c.error !== undefined && !(c.error instanceof HTTPException)
   const head = toHead(c.res)
+  if (!isAnswerStatus(head.status)) return dropAnswer(c.res, head)
   const mayStream = !hasThrown && isExecuted(head, policy)
   if (mayStream && c.res.body !== null && isStream(c.res.headers)) {
     // Only byte streams cross RPC.
@@ -233,11 +249,20 @@ async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise
     return { kind: 'streams', head, body }
   }
   const collected = await collectBody(c.res.body, Math.min(policy.limits.response, BY_VALUE_BYTES))
-  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
+  const reply = await toReply(head, collected)
+  const { body } = reply
   if (mayStream && body instanceof ReadableStream) return { kind: 'streams', head, body }
+  return hasThrown ? { kind: 'threw', response: reply.response } : reply
+}
+
+async function toReply(
+  head: AnswerHead,
+  collected: CollectedBody,
+): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
   const { status, headers } = head
-  const response = { status, headers, body }
-  return hasThrown ? { kind: 'threw', response } : { kind: 'answer', ...head, body, response }
+  const made = { isFromProxy: await isFromProxy(head, collected) }
+  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
+  return { kind: 'answer', ...head, ...made, body, response: { status, headers, body } }
 }
 
 function isExecuted({ status, directives }: AnswerHead, { outcomes }: Policy): boolean {

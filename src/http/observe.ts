@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import { decideLanding } from '../core/landing.ts'
-import { classifyStatus, type Outcome } from '../core/outcome.ts'
+import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { Reply } from '../core/reply.ts'
@@ -102,9 +102,12 @@ async function putBack(payload: Payload): Promise<void> {
   await payload.restore()
 }
 
-/** The one header that an observed answer gets. An upgrade stays as it is: it has no second answer. */
+/**
+ * The one header that an observed answer gets. An upgrade, and a status that is none of an answer,
+ * stay as they are: no response can be made of them.
+ */
 function correlate(c: Context<GatewayEnv>, response: Response): Response {
-  if (response.status === 101) return response
+  if (!isAnswerStatus(response.status)) return response
   const correlated = new Response(response.body, response)
   correlated.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
   return correlated
@@ -248,7 +251,7 @@ function tell(
 ): Response {
   const isRefused = reply !== undefined && isProblem(reply) && WILL_BE_REFUSED.has(reply.slug)
   const slug = source === 'none' ? 'key-missing' : isRefused ? reply.slug : null
-  if (slug === null || response.status === 101) return response
+  if (slug === null || !isAnswerStatus(response.status)) return response
   const told = announce(c, policy, response, slug)
   expose(c, told.headers)
   return told

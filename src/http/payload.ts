@@ -64,15 +64,24 @@ export class Payload {
 
 /** Puts a body back that was read. */
 export function restoreBody(c: Context<GatewayEnv>, body: BodyInit): void {
-  if (c.req.raw.body !== null) c.req.raw = new Request(c.req.raw, { body })
+  if (c.req.raw.body === null || isBodyless(c.req.method)) return
+  c.req.raw = new Request(c.req.raw, { body })
+}
+
+/** Methods whose requests have no body by their meaning; none can be made with one, only handed on. */
+export function isBodyless(method: string): boolean {
+  return method === 'GET' || method === 'HEAD'
 }
 
 async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<CollectedBody | null> {
   const request = c.req.raw
   if (Number(request.headers.get('content-length') ?? 0) > limitBytes) return null
   // A middleware before may have read it; Hono keeps what was read.
-  const stream = request.bodyUsed ? new Blob([await c.req.arrayBuffer()]).stream() : request.body
-  return collectBody(stream, limitBytes)
+  if (request.bodyUsed)
+    return collectBody(new Blob([await c.req.arrayBuffer()]).stream(), limitBytes)
+  // What could not be put back is left where it is.
+  const { body } = isBodyless(request.method) && request.body !== null ? request.clone() : request
+  return collectBody(body, limitBytes)
 }
 
 function tooLarge(limitBytes: number): Problem {

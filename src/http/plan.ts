@@ -42,8 +42,9 @@ export function recoveryOf(
   if (policy.unknown === 'hold')
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }
   if (policy.unknown === 'resend') return { kind: 'resend', ...plan }
-  const path = expandPath(policy.unknown.path, { key: id, tenant, id })
-  return { kind: 'probe', path, ...plan }
+  const { path: template, grace: graceMs } = policy.unknown
+  const path = expandPath(template, { key: id, tenant, id })
+  return { kind: 'probe', path, graceMs, ...plan }
 }
 
 /** Path at the origin that is asked before a result of the operation is given out, if any. */

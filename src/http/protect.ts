@@ -5,6 +5,8 @@ import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import { hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
+import { problem } from '../core/problem.ts'
 import { boundRetry } from '../core/retry.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
@@ -20,11 +22,12 @@ import { askObject } from './object.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
+import { isBodyless } from './payload.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { requestUrlOf } from './request-url.ts'
 import { withPolicy } from './route-policy.ts'
-import { UNPROTECTED, unprotectedLost } from './verdict.ts'
+import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
  * Makes a route safe to repeat: the first request with a key is forwarded to the origin, every
@@ -42,6 +45,7 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
         unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),
         async admitted(admitted) {
           requireOrigin(c.env)
+          if (isBodyless(c.req.method) && admitted.body.byteLength > 0) return rejected(STRAY_BODY)
           const call = await toExecuteCall(c, policy, admitted)
           const { operationId } = admitted.claim
           const answer = await askObject(c, operationId, (object) => object.execute(call))
@@ -53,6 +57,12 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
     }
   })
 }
+
+/** Sent again from what is stored it would have to be made anew, and such a request cannot be. */
+const STRAY_BODY = problem(
+  'payload-invalid',
+  'A GET or HEAD request with a body cannot be forwarded here: such a body has no meaning (RFC 9110 §9.3.1). Send it without one.',
+)
 
 async function toExecuteCall(
   c: Context<GatewayEnv>,
@@ -68,7 +78,7 @@ async function toExecuteCall(
     method: c.req.method,
     path: forwardedPathOf(c),
     headers: headersFor(c, policy, forwardedKey),
-    body: c.req.raw.body === null ? null : body,
+    body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
   const recovery = recoveryOf(c, policy, admitted.claim)
   const caller = await callerOf(c, policy, admitted, request.headers)
@@ -85,6 +95,7 @@ async function toExecuteCall(
     caller,
     plan: {
       request,
+      tenant: admitted.claim.tenant,
       bounds: boundsOf(policy),
       rules: landingRulesOf(c, policy),
       retry,
@@ -119,27 +130,37 @@ async function forwardUnprotected(
   body: Admitted['body'] | null,
 ): Promise<Response> {
   const origin = requireOrigin(c.env)
-  const { method, body: stream } = c.req.raw
   // Where the store failed, an origin that knows repeats by their key is still protected.
   const key = policy.forwardKey === 'derived' ? subject.operationId : null
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(), policy.timeout)
   try {
-    const fromOrigin = await origin.fetch(origin.urlOf(requestUrlOf(c).untouched), {
-      method,
+    const request = copyOf(c.req.raw, origin.urlOf(requestUrlOf(c).untouched), body)
+    const fromOrigin = await origin.fetch(request, {
       headers: toHeaders(headersFor(c, policy, key)),
-      body: stream === null ? null : (body ?? stream),
       redirect: 'manual',
       encodeResponseBody: 'manual',
       signal: watch.signal,
     })
     const { status, body: answer } = fromOrigin
+    if (!isAnswerStatus(status)) {
+      answer?.cancel().catch(() => {})
+      return conclude(c, subject, unprotectedLost(status))
+    }
     const headers = toHeaders(toClientHeaders(fromOrigin.headers))
     const response = new Response(answer, { status, headers, encodeBody: 'manual' })
     return mark(c, response, subject, UNPROTECTED)
   } catch {
-    return conclude(c, subject, unprotectedLost(watch.signal.aborted))
+    return conclude(c, subject, unprotectedLost(watch.signal.aborted ? 'timeout' : 'lost'))
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** A request that is made anew, but for one that can only be handed on; where its body was read, without it. */
+function copyOf(incoming: Request, url: string, body: Admitted['body'] | null): Request {
+  const { method, body: stream } = incoming
+  if (isBodyless(method))
+    return incoming.bodyUsed ? new Request(url, { method }) : new Request(url, incoming)
+  return new Request(url, { method, body: stream === null ? null : (body ?? stream) })
 }

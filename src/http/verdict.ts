@@ -67,11 +67,19 @@ export function misconfigured(): Verdict {
   return rejected(problem('gateway-misconfigured', detail))
 }
 
-/** A request that was forwarded without protection, and whose answer was lost. */
-export function unprotectedLost(isTimeout: boolean): Verdict {
+/**
+ * A request that was let through without protection, and whose answer was lost.
+ *
+ * @param because `timeout`, `lost`, or the status of an answer that cannot be passed on.
+ */
+export function unprotectedLost(because: 'timeout' | 'lost' | number): Verdict {
+  const isTimeout = because === 'timeout'
   const slug = isTimeout ? 'origin-timeout' : 'outcome-unknown'
-  const detail =
-    'The answer of the origin was lost. This request was not protected: whether it was executed is not known.'
+  const what =
+    typeof because === 'number'
+      ? `The answer has status ${because}, which cannot be passed on.`
+      : 'The answer of the origin was lost.'
+  const detail = `${what} This request was not protected: whether it was executed is not known.`
   return {
     ...NOTHING,
     status: 'unprotected',
@@ -161,42 +169,67 @@ export function toStatus(outcome: Outcome): IdempotencyStatus {
   return outcome === 'unknown' ? 'unknown' : 'executed'
 }
 
-function lost(answer: Extract<Answer, { kind: 'lost' }>, policy: Policy): Verdict {
-  const outcome: Outcome = answer.fault === 'not-sent' ? 'not_executed' : 'unknown'
+type Lost = Extract<Answer, { kind: 'lost' }>
+
+function lost(answer: Lost, policy: Policy): Verdict {
+  const { outcome } = answer
   const status = answer.work === null ? 'joined' : toStatus(outcome)
-  return { ...NOTHING, ...answer, status, outcome, reply: lostProblem(answer.fault, policy) }
+  const reply =
+    outcome === 'not_executed' ? notExecutedProblem(answer) : lostProblem(answer, policy)
+  return { ...NOTHING, ...answer, status, reply }
 }
 
-/** What the client is told whose call went out and brought no answer back. */
-function lostProblem(fault: OriginFault, policy: Policy): Problem {
+/** What the client is told whose call brought no answer back, though nothing was executed. */
+function notExecutedProblem({ fault, originStatus }: Lost): Problem {
+  const what =
+    fault === 'bad-status'
+      ? `The origin answered with status ${originStatus}, which cannot be passed on, and said that nothing was executed.`
+      : 'Nothing could be sent to the origin.'
+  return problem('origin-unreachable', `${what} Send it again with the same key.`)
+}
+
+/** What the client is told whose call went out and brought no answer back that it could be given. */
+function lostProblem({ fault, originStatus }: Lost, policy: Policy): Problem {
   const unknown = unknownPolicyOf(policy)
+  if (fault === 'timeout') {
+    const detail = `The origin was silent for ${policy.timeout} ms. ${ADVICE[unknown]}`
+    return problem('origin-timeout', detail, whatNext(unknown))
+  }
+  // The client did nothing wrong: not a conflict of its own making.
+  return problem('outcome-unknown', `${lostWords(fault, originStatus)} ${ADVICE[unknown]}`, {
+    status: 502,
+    ...whatNext(unknown),
+  })
+}
+
+function lostWords(fault: Exclude<OriginFault, 'timeout'>, originStatus: number | null): string {
   switch (fault) {
+    case 'bad-status':
+      return `The origin answered with status ${originStatus}, which cannot be passed on or kept.`
     case 'not-sent':
-      return problem(
-        'origin-unreachable',
-        'Nothing could be sent to the origin. Send it again with the same key.',
-      )
-    case 'timeout':
-      return problem(
-        'origin-timeout',
-        `The origin was silent for ${policy.timeout} ms. ${ADVICE[unknown]}`,
-        whatNext(unknown),
-      )
+      return 'Nothing could be sent now, but an earlier call may have been executed.'
     case 'lost':
-      return problem(
-        'outcome-unknown',
-        `The connection to the origin was lost after the request may have been sent. ${ADVICE[unknown]}`,
-        // The client did nothing wrong: not a conflict of its own making.
-        { status: 502, ...whatNext(unknown) },
-      )
+      return 'The connection to the origin was lost after the request may have been sent.'
   }
 }
 
-/** Whether a retry is of use where the outcome is unknown, and when. */
-function whatNext(policy: UnknownPolicy): { retry: RetryWord; retryAfterMs?: number } {
+/**
+ * Whether a retry is of use where the outcome is unknown, and when.
+ *
+ * @param until Epoch milliseconds before which it can resolve nothing, or `null`.
+ */
+function whatNext(
+  policy: UnknownPolicy,
+  until: number | null = null,
+): { retry: RetryWord; retryAfterMs?: number } {
   if (policy === 'hold') return { retry: 'never' }
-  return { retry: 'wait', retryAfterMs: retryAfterMs(0, Math.random()) }
+  const waitMs = retryAfterMs(0, Math.random())
+  const graceMs = until === null ? 0 : Math.max(0, until - Date.now())
+  // Whole seconds are sent, and the nearest one may be too early.
+  return { retry: 'wait', retryAfterMs: graceMs === 0 ? waitMs : ceilToSecond(graceMs + waitMs) }
 }
+
+const ceilToSecond = (ms: number) => Math.ceil(ms / 1_000) * 1_000
 
 type UnknownPolicy = Recovery['kind']
 
@@ -220,9 +253,15 @@ const REASONS: Record<UnknownReason, string> = {
   'handler-threw': 'The code that handled it failed.',
 }
 
-function held({ reason, policy }: Extract<Answer, { kind: 'held' }>): Problem {
-  return problem('outcome-unknown', `${REASONS[reason]} ${ADVICE[policy]}`, whatNext(policy))
+function held({ reason, policy, until = null }: Extract<Answer, { kind: 'held' }>): Problem {
+  const grace = until === null ? '' : ` ${TOO_EARLY}`
+  const detail = `${REASONS[reason]}${grace} ${ADVICE[policy]}`
+  return problem('outcome-unknown', detail, whatNext(policy, until))
 }
+
+/** The origin knows nothing of the operation, and that does not count yet. */
+const TOO_EARLY =
+  'The origin does not know of it, but the request may still arrive there, so that this does not count before Retry-After is over.'
 
 /** How soon a client that comes back for a result should do so, in seconds. */
 const COME_BACK_SECONDS = 1

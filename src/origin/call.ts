@@ -2,17 +2,12 @@ import { collectBody, continueBody } from '../core/body.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
-import type { OriginFault } from '../core/outcome.ts'
+import { isAnswerStatus, type OriginFault } from '../core/outcome.ts'
 import type { CallBounds } from '../core/recovery.ts'
-import type { AnswerHead, LiveBody, LiveReply, Reply } from '../core/reply.ts'
+import type { AnswerHead, LiveBody, LiveReply, Reply, Silence } from '../core/reply.ts'
 import { hasNoBody } from '../core/snapshot.ts'
+import { isFromProxy } from './from-proxy.ts'
 import type { OriginTarget } from './target.ts'
-
-/**
- * Error messages that prove that nothing was sent: the name is not known, or the other side is not
- * who it should be. Anything else may have been lost later, a refused connection included.
- */
-const NOT_SENT = /dns lookup failed|certificate|tls handshake/i
 
 /** Decides from the head of an answer whether its body is read as it comes, or collected first. */
 export type IsLive = (head: AnswerHead, declaredBytes: number | null) => boolean
@@ -20,6 +15,9 @@ export type IsLive = (head: AnswerHead, declaredBytes: number | null) => boolean
 /**
  * Calls the origin once. Redirects are not followed, and the body stays encoded as it came, so
  * that a snapshot holds the very bytes.
+ *
+ * Nothing that `fetch` throws proves that nothing was sent: a refused connection looks like a lost
+ * one, and a Worker behind a service binding throws errors of its own, with texts of its own.
  */
 export async function callOrigin(
   target: OriginTarget,
@@ -39,19 +37,22 @@ export async function callOrigin(
   isLive: IsLive = () => false,
 ): Promise<Reply | LiveReply> {
   const watch = new SilenceWatch(bounds.timeoutMs)
+  const outgoing = toOutgoing(target, request, watch.signal)
+  if (outgoing === null) {
+    watch.stop()
+    return { kind: 'fault', fault: 'not-sent', originStatus: null }
+  }
   let originStatus: number | null = null
   try {
-    const response = await target.fetch(target.urlOf(request.path), {
-      method: request.method,
-      headers: toHeaders(request.headers),
-      body: request.body,
-      redirect: 'manual',
-      encodeResponseBody: 'manual',
-      signal: watch.signal,
-    })
+    // A request does not hold how its answer's body is read, so that is said here.
+    const response = await target.fetch(outgoing, { encodeResponseBody: 'manual' })
     watch.restart()
     originStatus = response.status
     const head = toHead(response, request.method)
+    if (!isAnswerStatus(response.status)) {
+      watch.stop()
+      return dropAnswer(response, head)
+    }
     const stream = hasNoBody(response.status) ? null : response.body
     const declaredBytes = declaredBytesOf(response.headers)
     if (stream !== null && isLive(head, declaredBytes)) {
@@ -59,12 +60,42 @@ export async function callOrigin(
       return { kind: 'live', ...head, body, declaredBytes }
     }
     const collected = await collectBody(stream, bounds.limitBytes, watch)
+    watch.stop()
     const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected, watch)
+    return { kind: 'answer', ...head, body, isFromProxy: await isFromProxy(head, collected) }
+  } catch {
     watch.stop()
-    return { kind: 'answer', ...head, body }
-  } catch (error) {
-    watch.stop()
-    return { kind: 'fault', fault: toFault(error, watch, originStatus), originStatus }
+    return { kind: 'fault', fault: watch.signal.aborted ? 'timeout' : 'lost', originStatus }
+  }
+}
+
+/** @returns `null` where there can be no such request: that alone proves that nothing was sent. */
+function toOutgoing(
+  target: OriginTarget,
+  { path, method, headers, body }: OriginRequest,
+  signal: AbortSignal,
+): Request | null {
+  try {
+    return new Request(target.urlOf(path), {
+      method,
+      headers: toHeaders(headers),
+      body,
+      redirect: 'manual',
+      signal,
+    })
+  } catch {
+    return null
+  }
+}
+
+/** Nothing of an answer whose status nobody could be given can be passed on; its status is kept. */
+export function dropAnswer(response: Response, { status, directives }: AnswerHead): Silence {
+  response.body?.cancel().catch(() => {})
+  return {
+    kind: 'fault',
+    fault: 'bad-status',
+    originStatus: status,
+    directive: directives.outcome,
   }
 }
 
@@ -112,12 +143,6 @@ class WatchedBody implements LiveBody {
   cancel(): void {
     this.#watch.abort()
   }
-}
-
-function toFault(error: unknown, watch: SilenceWatch, originStatus: number | null): OriginFault {
-  if (watch.signal.aborted) return 'timeout'
-  if (originStatus !== null) return 'lost'
-  return error instanceof Error && NOT_SENT.test(error.message) ? 'not-sent' : 'lost'
 }
 
 /**

@@ -2,26 +2,32 @@ import { type Circuit, CLOSED, reportCall, requestPassage } from '../core/breake
 import { deposit, type RetryBudget, withdraw } from '../core/retry-budget.ts'
 import type { RetryPolicy } from '../core/retry.ts'
 
+/** Tenants whose budget is remembered for one origin; a forgotten one begins with a full bucket. */
+const MAX_TENANTS = 1_000
+
 /**
- * Retry budget and circuit of one origin, as this isolate has seen it. They are not shared wider:
- * `docs/decisions/003-breaker-and-budget.md` says why.
+ * Circuit of one origin and each tenant's retry budget there, as this isolate has seen it. They are
+ * not shared wider: `docs/decisions/003-breaker-and-budget.md` says why.
  */
 export class OriginHealth {
-  #budget: RetryBudget = null
+  /** The tenant that was quiet for the longest time comes first. */
+  readonly #budgets = new Map<string, RetryBudget>()
   #circuit: Circuit = CLOSED
 
   /** Asks for passage of a first call. @returns Milliseconds to stay away, or `null`: it may pass. */
-  admit(policy: RetryPolicy, now: number): number | null {
-    if (policy.budget !== false) this.#budget = deposit(this.#budget, policy.budget)
+  admit(policy: RetryPolicy, tenant: string, now: number): number | null {
+    if (policy.budget !== false) {
+      this.#remember(tenant, deposit(this.#budgetOf(tenant), policy.budget, now))
+    }
     return this.#pass(policy, now)
   }
 
-  /** Asks for passage of a retry, which the budget must pay. */
-  admitRetry(policy: RetryPolicy, now: number): boolean {
+  /** Asks for passage of a retry, which the tenant's budget must pay. */
+  admitRetry(policy: RetryPolicy, tenant: string, now: number): boolean {
     if (policy.budget !== false) {
-      const left = withdraw(this.#budget, policy.budget)
+      const left = withdraw(this.#budgetOf(tenant), policy.budget, now)
       if (left === null) return false
-      this.#budget = left
+      this.#remember(tenant, left)
     }
     return this.#pass(policy, now) === null
   }
@@ -29,6 +35,17 @@ export class OriginHealth {
   /** Reports how a call that passed has ended. */
   report(policy: RetryPolicy, call: { readonly hasFailed: boolean; readonly now: number }): void {
     if (policy.breaker !== false) this.#circuit = reportCall(this.#circuit, policy.breaker, call)
+  }
+
+  #budgetOf(tenant: string): RetryBudget {
+    return this.#budgets.get(tenant) ?? null
+  }
+
+  #remember(tenant: string, budget: RetryBudget): void {
+    this.#budgets.delete(tenant)
+    this.#budgets.set(tenant, budget)
+    const [oldest] = this.#budgets.keys()
+    if (this.#budgets.size > MAX_TENANTS && oldest !== undefined) this.#budgets.delete(oldest)
   }
 
   #pass(policy: RetryPolicy, now: number): number | null {

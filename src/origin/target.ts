@@ -18,11 +18,12 @@ const BOUND_ORIGIN = 'https://origin.internal'
  * whose path, where it has one, comes before every request's path.
  *
  * @returns `null` when neither is configured.
- * @throws {ConfigurationFault} When `ORIGIN_URL` is not an http or https URL.
+ * @throws {ConfigurationFault} When `ORIGIN` is no service binding, or `ORIGIN_URL` no http or https URL.
  */
 export function originOf(env: HapaxEnv): OriginTarget | null {
   const { ORIGIN: binding } = env
   if (binding !== undefined) {
+    if (typeof binding.fetch !== 'function') throw new ConfigurationFault(NO_SERVICE)
     const urlOf = (path: string) => BOUND_ORIGIN + path
     return { base: BOUND_ORIGIN, fetch: binding.fetch.bind(binding), urlOf }
   }
@@ -37,6 +38,8 @@ export function hasBasePath({ ORIGIN, ORIGIN_URL }: HapaxEnv): boolean {
   const url = URL.parse(ORIGIN_URL)
   return url !== null && withoutSlash(url.pathname) !== ''
 }
+
+const NO_SERVICE = 'ORIGIN must be a service binding. For a URL there is the variable ORIGIN_URL.'
 
 function readBase(originUrl: string): string {
   const url = URL.parse(originUrl)

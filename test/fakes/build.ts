@@ -37,7 +37,9 @@ export function durableHoldOf(over: Partial<RecoveryRules> = {}): Recovery {
 }
 
 /** Asks the status resource at `/status`. */
-export function probeOf(over: Partial<RecoveryRules> = {}): Recovery {
+export function probeOf(
+  over: Partial<RecoveryRules> & { readonly graceMs?: number } = {},
+): Recovery {
   return { kind: 'probe', path: '/status', ...RECOVERY_RULES, ...over }
 }
 

@@ -339,7 +339,7 @@ const STATES = {
   },
   async probed(key: string) {
     playOrigin(status(500))
-    const { pay, ask } = gatewayWith({ unknown: probe('/payments/by-key/{key}') })
+    const { pay, ask } = gatewayWith({ unknown: probe('/payments/by-key/{key}', { grace: 0 }) })
     await pay(key)
     return { ask, end: async () => {} }
   },
@@ -586,7 +586,10 @@ describe('resolve', () => {
     const origin = playOrigin(({ method }) => {
       return new Response('{}', { status: method === 'GET' ? 404 : isUp ? 201 : 500 })
     })
-    const { pay, ask } = gatewayWith({ unknown: probe('/by-key/{key}'), durable: true })
+    const { pay, ask } = gatewayWith({
+      unknown: probe('/by-key/{key}', { grace: 0 }),
+      durable: true,
+    })
     await pay('accepted', { headers: { Prefer: 'respond-async' } })
     const id = await idOf('accepted')
     const { body } = await ask(`/operations/${id}`)

@@ -121,7 +121,7 @@ describe('/.well-known/idempotency', () => {
       timeout: '5s',
       fingerprint,
       limits: { request: 10, response: 20 },
-      unknown: probe('/by-key/{key}'),
+      unknown: probe('/by-key/{key}', { grace: '90s' }),
       preset: 'stripe',
       mismatchStatus: 409,
     })
@@ -150,6 +150,7 @@ describe('/.well-known/idempotency', () => {
       fingerprint: { version: 'v1', ...fingerprint },
       limits: { requestBytes: 10, responseBytes: 20 },
       unknown: 'probe',
+      probeGraceSeconds: 90,
       respondAsync: true,
     })
     expect(problems.find(({ type }) => type === 'key-reused')?.status).toBe(409)

@@ -48,7 +48,7 @@ function clientWith(policy: PolicyOptions) {
   return clientOf(app, '/payments')
 }
 
-const PROBE: PolicyOptions = { unknown: probe('/payments/by-key/{key}') }
+const PROBE: PolicyOptions = { unknown: probe('/payments/by-key/{key}', { grace: 0 }) }
 
 describe('the list of unknown outcomes', () => {
   it('has an operation that is held at once, with why and since when', async () => {

@@ -259,7 +259,7 @@ function unknownFor(claim: SettleCall['claim']): SettleCall {
   return {
     claim,
     settlement: { outcome: 'unknown', reason: 'handler-threw', evidence },
-    end: { kind: 'fault', fault: 'lost' },
+    end: { kind: 'fault', fault: 'lost', outcome: 'unknown', originStatus: null },
     sealKey: null,
     events: [],
   }

@@ -384,7 +384,7 @@ describe('an unknown outcome', () => {
       receiver: () => (isUp ? taken() : down()),
     })
     const send = clientWith({
-      unknown: probe('/payments/by-key/{key}'),
+      unknown: probe('/payments/by-key/{key}', { grace: 0 }),
       events: [{ on: ['unknown', 'succeeded'], to: webhook(HOOK) }],
     })
     await send('recovered')

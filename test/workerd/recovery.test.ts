@@ -70,7 +70,7 @@ function playApi(effect: (request: Request) => Response, status: (request: Reque
   }
 }
 
-const PROBE: PolicyOptions = { unknown: probe('/payments/by-key/{key}') }
+const PROBE: PolicyOptions = { unknown: probe('/payments/by-key/{key}', { grace: 0 }) }
 
 describe('hold', () => {
   it('executes nothing again, says why in the record, and keeps the evidence', async () => {
@@ -217,7 +217,7 @@ describe('probe', () => {
   it('works for a handler in the Worker, which runs again only when the origin says so', async () => {
     let runs = 0
     const app = createGateway({ tenant: credential('Authorization') })
-    app.post('/grants', idempotent({ unknown: probe('/grants/{key}') }), (c) => {
+    app.post('/grants', idempotent({ unknown: probe('/grants/{key}', { grace: 0 }) }), (c) => {
       runs += 1
       if (runs === 1) throw new Error('half done')
       return c.text(`run ${runs}`)

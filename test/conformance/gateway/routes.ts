@@ -45,16 +45,16 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
   headers: { fingerprint: { headers: ['X-Account'] } },
   'no-query': { fingerprint: { query: false } },
   resend: { unknown: 'resend' },
-  probe: { unknown: probe('/status/{key}') },
-  'probe-timeout': { unknown: probe('/status/{key}'), timeout: '2s' },
-  'probe-names': { unknown: probe('/names/{id}?tenant={tenant}&key={key}') },
-  'probe-short-retention': { unknown: probe('/status/{key}'), retention: '3s' },
+  probe: { unknown: probe('/status/{key}', { grace: 0 }) },
+  'probe-timeout': { unknown: probe('/status/{key}', { grace: 0 }), timeout: '2s' },
+  'probe-names': { unknown: probe('/names/{id}?tenant={tenant}&key={key}', { grace: 0 }) },
+  'probe-short-retention': { unknown: probe('/status/{key}', { grace: 0 }), retention: '3s' },
   durable: { unknown: 'resend', durable: true },
   'durable-hold': { durable: true },
   'durable-refused': { durable: true },
   'durable-stranger': { durable: true },
   'durable-stream': { unknown: 'resend', durable: true },
-  'durable-probe': { unknown: probe('/status/{key}'), durable: true },
+  'durable-probe': { unknown: probe('/status/{key}', { grace: 0 }), durable: true },
   retry: { retry: { attempts: 4, base: '10ms', budget: false } },
   'retry-resend': { unknown: 'resend', retry: { attempts: 3, base: '10ms', budget: false } },
   'retry-not-executed': {
@@ -97,7 +97,7 @@ for (const [name, policy] of Object.entries(POLICIES)) app.all(`/${name}/*`, pro
 
 // A deployment after the first one: the same route with another policy.
 const before = protect()
-const after = protect({ unknown: probe('/status/{key}') })
+const after = protect({ unknown: probe('/status/{key}', { grace: 0 }) })
 app.post('/redeployed/:case', (c, next) =>
   (c.req.header('X-Deployment') === '2' ? after : before)(c, next),
 )
@@ -152,7 +152,7 @@ app.post('/handler-throws-resend/:case', idempotent({ unknown: 'resend' }), asyn
 })
 app.post(
   '/handler-probe/:case',
-  idempotent({ unknown: probe('/handler-status?key={key}') }),
+  idempotent({ unknown: probe('/handler-status?key={key}', { grace: 0 }) }),
   async (c) => {
     const run = await tellOrigin(c)
     if (run === '1') throw new Error('the handler fails')

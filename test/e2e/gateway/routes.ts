@@ -6,19 +6,22 @@ export const app = createGateway({ tenant: credential('Authorization') })
 
 // A route for each policy of an unknown outcome; `:point` is the moment at which a test kills.
 app.post('/hold/:point', protect({ unknown: 'hold' }))
-app.post('/probe/:point', protect({ unknown: probe('/status?key={key}') }))
+app.post('/probe/:point', protect({ unknown: probe('/status?key={key}', { grace: 0 }) }))
 app.post('/resend/:point', protect({ unknown: 'resend' }))
 app.post('/durable/:point', protect({ unknown: 'resend', durable: true, snapshot: { seal: true } }))
 // Sealed, so that no alarm asks beside the retry: without the client's key it could not keep a result.
 app.post(
   '/asked/:point',
-  protect({ unknown: probe('/status?key={key}'), snapshot: { seal: true } }),
+  protect({ unknown: probe('/status?key={key}', { grace: 0 }), snapshot: { seal: true } }),
 )
 
 // Between two calls: the first was not executed, the second is an hour away.
 const pausing = { attempts: 2, base: '60s', cap: '60s', deadline: '10m' } as const
 app.post('/hold-pause', protect({ unknown: 'hold', retry: pausing }))
-app.post('/probe-pause', protect({ unknown: probe('/status?key={key}'), retry: pausing }))
+app.post(
+  '/probe-pause',
+  protect({ unknown: probe('/status?key={key}', { grace: 0 }), retry: pausing }),
+)
 app.post('/resend-pause', protect({ unknown: 'resend', retry: pausing }))
 
 app.post('/limited', protect({ limits: { rate: true } }))

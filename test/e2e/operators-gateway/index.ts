@@ -15,7 +15,7 @@ export { DirectoryObject, IdempotencyObject } from '../../../src/hapax.ts'
 /** A route for each thing that operators count. */
 const app = createGateway({ tenant: credential('Authorization') })
 app.post('/held', protect())
-app.post('/probed', protect({ unknown: probe('/status/{key}') }))
+app.post('/probed', protect({ unknown: probe('/status/{key}', { grace: 0 }) }))
 app.post('/resent', protect({ unknown: 'resend' }))
 app.post('/observed', protect({ mode: 'observe' }))
 app.post('/optional', protect({ required: false }))

@@ -554,10 +554,26 @@ describe('parsePolicy', () => {
 })
 
 describe('probe', () => {
-  it('names the path of the status resource', () => {
-    expect(valueOf({ unknown: probe('/by-key/{key}') }).unknown).toEqual({
-      kind: 'probe',
-      path: '/by-key/{key}',
-    })
+  it.each([
+    { name: 'as long as a call may take', unknown: probe('/by-key/{key}'), expected: 7_000 },
+    { name: 'what it says', unknown: probe('/by-key/{key}', { grace: '90s' }), expected: 90_000 },
+    { name: 'none', unknown: probe('/by-key/{key}', { grace: 0 }), expected: 0 },
+  ])(
+    'names the path of the status resource, and has for a grace $name',
+    ({ unknown, expected }) => {
+      const path = '/by-key/{key}'
+      const policy = valueOf({ unknown, timeout: '7s' })
+      expect(policy.unknown).toEqual({ kind: 'probe', path, grace: expected })
+    },
+  )
+
+  it.each([
+    { name: 'no duration', options: { grace: 'soon' as '1s' } },
+    { name: 'longer than a day', options: { grace: '25h' as const } },
+    { name: 'misspelt', options: { graze: '1s' } as object },
+  ])('takes no grace that is $name', ({ options }) => {
+    expect(faultsOf({ unknown: probe('/by-key/{key}', options) })).toEqual([
+      expect.stringMatching(/^unknown.*/),
+    ])
   })
 })

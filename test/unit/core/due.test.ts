@@ -6,6 +6,7 @@ import { decideAlarm, dueAt } from '../../../src/core/due.ts'
 import type { InProgressRecord, UnknownRecord } from '../../../src/core/record.ts'
 import { decideSettle } from '../../../src/core/settle.ts'
 import {
+  attemptOf,
   attemptsOf,
   claimRefOf,
   durableHoldOf,
@@ -109,6 +110,48 @@ describe('decideAlarm', () => {
       record: unknownOf({ recovery: probeOf(), retentionMs: 60_000 }),
       facts: factsOf({ now: 5_000 }),
       expected: { kind: 'recover', record: { recoveryCount: 1, recoveryAt: 15_000 } },
+    },
+    {
+      name: 'what is asked about within the grace, which ends before the next question would come',
+      record: unknownOf({
+        recovery: probeOf({ graceMs: 12_000 }),
+        attempts: [attemptOf({ outcome: 'unknown', endedAt: 0 })],
+        retentionMs: 60_000,
+      }),
+      facts: factsOf({ now: 5_000 }),
+      expected: { kind: 'recover', record: { recoveryCount: 1, recoveryAt: 12_000 } },
+    },
+    {
+      name: 'what is asked about within the grace, which ends behind the next question',
+      record: unknownOf({
+        recovery: probeOf({ graceMs: 30_000 }),
+        attempts: [attemptOf({ outcome: 'unknown', endedAt: 0 })],
+        retentionMs: 60_000,
+      }),
+      facts: factsOf({ now: 5_000 }),
+      expected: { kind: 'recover', record: { recoveryCount: 1, recoveryAt: 15_000 } },
+    },
+    {
+      name: 'what is asked about when the grace has ended',
+      record: unknownOf({
+        recovery: probeOf({ graceMs: 5_000 }),
+        attempts: [attemptOf({ outcome: 'unknown', endedAt: 0 })],
+        retentionMs: 60_000,
+      }),
+      facts: factsOf({ now: 5_000 }),
+      expected: { kind: 'recover', record: { recoveryCount: 1, recoveryAt: 15_000 } },
+    },
+    {
+      name: 'what was asked about for as long as results are kept, but not behind the grace',
+      record: unknownOf({ recovery: probeOf({ graceMs: 10 }), retentionMs: 60_000 }),
+      facts: factsOf({ now: 60_009 }),
+      expected: { kind: 'recover' },
+    },
+    {
+      name: 'what was asked about for as long as results are kept, and behind the grace',
+      record: unknownOf({ recovery: probeOf({ graceMs: 10 }), retentionMs: 60_000 }),
+      facts: factsOf({ now: 60_010 }),
+      expected: { kind: 'keep' },
     },
     {
       name: 'what is asked about already',

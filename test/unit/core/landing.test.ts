@@ -87,16 +87,39 @@ describe('decideLanding', () => {
       originStatus: null,
       settlement: { outcome: 'unknown', reason: 'connection-lost' },
     },
+    {
+      fault: 'bad-status',
+      originStatus: 600,
+      settlement: { outcome: 'unknown', reason: 'origin-answered' },
+    },
   ] as const)(
     'tells those who wait of a call that ended with $fault, and keeps what came of it',
     ({ fault, originStatus, settlement }) => {
       expect(decideLanding({ kind: 'fault', fault, originStatus }, rulesOf())).toEqual({
         outcome: settlement.outcome,
         settlement: { ...settlement, evidence: { originStatus, fault } },
-        end: { kind: 'fault', fault },
+        end: { kind: 'fault', fault, outcome: settlement.outcome, originStatus },
       })
     },
   )
+
+  it('frees the key of a status that nobody could be given, where the origin says so of every call', () => {
+    const silence = { kind: 'fault', fault: 'bad-status', originStatus: 999 } as const
+    const landing = decideLanding({ ...silence, directive: 'not-executed' }, rulesOf())
+    expect(landing).toMatchObject({
+      settlement: { outcome: 'not_executed', coversAll: true },
+      end: { kind: 'fault', outcome: 'not_executed', originStatus: 999 },
+    })
+  })
+
+  it('leaves it open what a 503 of a proxy means, and gives it to those who wait', () => {
+    const reply = { ...answerOf({ status: 503 }), isFromProxy: true }
+    expect(decideLanding(reply, rulesOf())).toMatchObject({
+      outcome: 'unknown',
+      settlement: { outcome: 'unknown', reason: 'origin-answered' },
+      end: { kind: 'response', status: 503, outcome: 'unknown' },
+    })
+  })
 
   it('keeps no body where there is none', () => {
     const landing = decideLanding(answerOf({ status: 204, body: new Uint8Array() }), rulesOf())

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { decideProbe, expandPath, recoveryDelayMs } from '../../../src/core/recovery.ts'
+import { decideProbe, expandPath, recoveryDelayMs, toUnstored } from '../../../src/core/recovery.ts'
 import type { Reply } from '../../../src/core/reply.ts'
+import { durableHoldOf, probeOf, resendOf } from '../../fakes/build.ts'
 
 const answerOf = (status: number, resultStatus: number | null = null): Reply => ({
   kind: 'answer',
@@ -34,13 +35,24 @@ describe('decideProbe', () => {
     expect(decideProbe(answerOf(answer)).kind).toBe(expected)
   })
 
-  it.each([{ fault: 'not-sent' }, { fault: 'timeout' }, { fault: 'lost' }] as const)(
-    'reads nothing from a question that ended with $fault',
-    ({ fault }) => {
-      const reply = { kind: 'fault', fault, originStatus: null } as const
-      expect(decideProbe(reply)).toEqual({ kind: 'undecided' })
-    },
-  )
+  it.each([
+    { answer: 401, isRefused: true },
+    { answer: 403, isRefused: true },
+    { answer: 407, isRefused: true },
+    { answer: 429, isRefused: undefined },
+  ])('says of $answer whether it refuses who asks: $isRefused', ({ answer, isRefused }) => {
+    expect(decideProbe(answerOf(answer))).toEqual({ kind: 'undecided', isRefused })
+  })
+
+  it.each([
+    { fault: 'not-sent' },
+    { fault: 'timeout' },
+    { fault: 'lost' },
+    { fault: 'bad-status' },
+  ] as const)('reads nothing from a question that ended with $fault', ({ fault }) => {
+    const reply = { kind: 'fault', fault, originStatus: null } as const
+    expect(decideProbe(reply)).toEqual({ kind: 'undecided' })
+  })
 
   it.each([
     { name: 'that the answer names', resultStatus: 422, expected: 422 },
@@ -57,6 +69,24 @@ describe('decideProbe', () => {
         expect(isFreed).toBe(status === 404 || status === 410)
       }),
     )
+  })
+})
+
+describe('toUnstored', () => {
+  it.each([
+    { name: 'held', recovery: durableHoldOf(), expected: { kind: 'hold' } },
+    {
+      name: 'sent again',
+      recovery: resendOf({ isDurable: true }),
+      expected: resendOf({ isDurable: false }),
+    },
+    {
+      name: 'asked about',
+      recovery: probeOf({ isDurable: true }),
+      expected: probeOf({ isDurable: false }),
+    },
+  ])('leaves of what is $name no stored request', ({ recovery, expected }) => {
+    expect(toUnstored(recovery)).toEqual(expected)
   })
 })
 

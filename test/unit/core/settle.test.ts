@@ -8,6 +8,7 @@ import {
   claimRefOf,
   durableHoldOf,
   HOLD,
+  probeOf,
   resendOf,
   runningOf,
   settledOf,
@@ -110,6 +111,40 @@ describe('decideSettle', () => {
       record: runningOf({ fence: 3, attempts: attemptsOf(null, 'not_executed', null) }),
       settlement: NOT_EXECUTED,
       expected: { kind: 'store', isLate: false, record: { state: 'unknown' } },
+    },
+    ...[401, 403, 407].map((status) => ({
+      when: `the last call of a stored request was refused with ${status}, and nobody knows about the first`,
+      record: runningOf({
+        fence: 2,
+        attempts: attemptsOf('unknown', null),
+        recovery: resendOf({ isDurable: true }),
+      }),
+      settlement: { ...NOT_EXECUTED, evidence: evidenceOf(status) },
+      expected: {
+        kind: 'store',
+        isLate: false,
+        record: { state: 'unknown', recovery: { kind: 'resend', isDurable: false } },
+      },
+    })),
+    {
+      when: 'the route leaves it open what a refusal of a stored request means',
+      record: runningOf({ recovery: probeOf({ isDurable: true }) }),
+      settlement: { ...UNKNOWN, evidence: evidenceOf(401) },
+      expected: {
+        kind: 'store',
+        isLate: false,
+        record: { state: 'unknown', recovery: { kind: 'probe', isDurable: false } },
+      },
+    },
+    {
+      when: 'the origin of a stored request is away, and nobody knows about the first call',
+      record: runningOf({
+        fence: 2,
+        attempts: attemptsOf('unknown', null),
+        recovery: resendOf({ isDurable: true }),
+      }),
+      settlement: NOT_EXECUTED,
+      expected: { kind: 'store', isLate: false, record: { recovery: { isDurable: true } } },
     },
     {
       when: 'the origin says of every call that it was not executed',
@@ -291,11 +326,14 @@ describe('decideSettle of an operation whose client was told to come back', () =
     expect(decision).toMatchObject({ kind: 'store', record: { state, isAccepted: true } })
   })
 
-  it.each([401, 403])('frees the key of a caller that the origin answers with %d', (status) => {
-    const settlement = { ...NOT_EXECUTED, evidence: evidenceOf(status) }
-    const decision = decideSettle(runningOf(accepted), claimRefOf(), settlement, 500)
-    expect(decision).toEqual({ kind: 'release', isLate: false })
-  })
+  it.each([401, 403, 407])(
+    'frees the key of a caller that the origin answers with %d',
+    (status) => {
+      const settlement = { ...NOT_EXECUTED, evidence: evidenceOf(status) }
+      const decision = decideSettle(runningOf(accepted), claimRefOf(), settlement, 500)
+      expect(decision).toEqual({ kind: 'release', isLate: false })
+    },
+  )
 
   it('leaves it open for such a caller, too, where an earlier call may have been executed', () => {
     const record = runningOf({ ...accepted, fence: 2, attempts: attemptsOf('unknown', null) })

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
 
 import {
+  classifyAnswer,
   classifyFault,
   classifyStatus,
   type OriginFault,
@@ -15,6 +16,7 @@ const FAULTS: Readonly<Record<OriginFault, string>> = {
   'not-sent': 'provably nothing sent',
   timeout: 'no answer in time',
   lost: 'connection lost',
+  'bad-status': 'a status below 200 or above 599',
 }
 
 /** What the page says of a range besides the statuses that it names. */
@@ -51,6 +53,9 @@ const statusesOf = (part: string) =>
 
 const rangeOf = (part: string) => RANGES.find(({ words }) => words.test(part)) ?? null
 
+/** How the page names what a status alone does not say. */
+const OF_PROXY = 'a 503 that a proxy has made'
+
 const isFault = (part: string) => Object.values(FAULTS).includes(part)
 
 /** What the page says of a status: by its number first, else by its range. */
@@ -72,7 +77,7 @@ describe('docs/policy.md: the table of outcomes', () => {
   it('says nothing that this test does not understand, and nothing twice', () => {
     const parts = lines.flatMap((line) => line.parts)
     const isRead = (part: string) =>
-      statusesOf(part).length > 0 || rangeOf(part) !== null || isFault(part)
+      statusesOf(part).length > 0 || rangeOf(part) !== null || isFault(part) || part === OF_PROXY
     expect(parts.filter((part) => !isRead(part))).toEqual([])
     const named = parts.flatMap(statusesOf)
     expect(new Set(named).size).toBe(named.length)
@@ -81,6 +86,12 @@ describe('docs/policy.md: the table of outcomes', () => {
   it('files every status from 200 to 599 as the gateway does', () => {
     const said = STATUSES.map((status) => `${status} ${saidOf(status)}`)
     expect(said).toEqual(STATUSES.map((status) => `${status} ${classifyStatus(status)}`))
+  })
+
+  it('files a 503 of a proxy as the gateway does', () => {
+    const said = lines.filter(({ parts }) => parts.includes(OF_PROXY))
+    const facts = { status: 503, directives: { outcome: null }, isFromProxy: true }
+    expect(said.map(({ outcome }) => outcome)).toEqual([classifyAnswer(facts, {})])
   })
 
   it.each(Object.entries(FAULTS) as [OriginFault, string][])(

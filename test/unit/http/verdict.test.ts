@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
 import { type Answer, NO_TIME } from '../../../src/core/answer.ts'
+import type { OriginFault, Outcome } from '../../../src/core/outcome.ts'
 import { isProblem, toVerdict } from '../../../src/http/verdict.ts'
 
 const policyOf = (options: PolicyOptions) => {
@@ -17,6 +18,9 @@ const POLICIES = [
   { unknown: 'resend' },
   { unknown: probe('/status') },
 ] as const
+
+const lostOf = (fault: OriginFault, outcome: Outcome, originStatus: number | null = null) =>
+  ({ kind: 'lost', fault, outcome, originStatus, ...TIMED, work: WORK }) satisfies Answer
 
 describe('toVerdict', () => {
   it.each([
@@ -36,9 +40,9 @@ describe('toVerdict', () => {
     'says when to come back wherever it says to wait, under $name',
     ({ options }) => {
       const answers: Answer[] = [
-        { kind: 'lost', fault: 'lost', ...TIMED, work: WORK },
-        { kind: 'lost', fault: 'timeout', ...TIMED, work: WORK },
-        { kind: 'lost', fault: 'not-sent', ...TIMED, work: WORK },
+        lostOf('lost', 'unknown'),
+        lostOf('timeout', 'unknown'),
+        lostOf('not-sent', 'not_executed'),
         { kind: 'in_flight', runningMs: 1_000, ...TIMED },
       ]
       const policy = policyOf(options)
@@ -66,6 +70,56 @@ describe('toVerdict', () => {
       expect(reply.detail).toMatch(/did not answer in time/)
       expect(reply.detail).toMatch(advice)
     }
+  })
+
+  it.each([
+    {
+      name: 'a connection that was lost',
+      answer: lostOf('lost', 'unknown'),
+      expected: { slug: 'outcome-unknown', status: 502, retry: 'never' },
+      detail: /connection to the origin was lost/,
+    },
+    {
+      name: 'a request that could not be made',
+      answer: lostOf('not-sent', 'not_executed'),
+      expected: { slug: 'origin-unreachable', status: 502, retry: 'same-key' },
+      detail: /Nothing could be sent/,
+    },
+    {
+      name: 'a request that could not be made, after a call in doubt',
+      answer: lostOf('not-sent', 'unknown'),
+      expected: { slug: 'outcome-unknown', status: 502, retry: 'never' },
+      detail: /an earlier call may have been executed/,
+    },
+    {
+      name: 'a status that is none of an answer',
+      answer: lostOf('bad-status', 'unknown', 600),
+      expected: { slug: 'outcome-unknown', status: 502, retry: 'never' },
+      detail: /status 600, which cannot be passed on or kept/,
+    },
+    {
+      name: 'such a status, with the word that nothing was executed',
+      answer: lostOf('bad-status', 'not_executed', 999),
+      expected: { slug: 'origin-unreachable', status: 502, retry: 'same-key' },
+      detail: /status 999, .* nothing was executed/,
+    },
+  ])('tells the first client of $name', ({ answer, expected, detail }) => {
+    const { reply, outcome } = toVerdict(answer, policyOf({}))
+    expect(reply).toMatchObject({ ...expected, detail: expect.stringMatching(detail) })
+    expect(outcome).toBe(answer.outcome)
+  })
+
+  it('sends nobody back before the word of the origin counts', () => {
+    const until = Date.now() + 20_500
+    const held = { kind: 'held', fence: 2, reason: 'origin-timeout', policy: 'probe' } as const
+    const { reply } = toVerdict({ ...held, until }, policyOf({}))
+    if (!isProblem(reply)) throw new Error('It is a problem.')
+    const seconds = Math.round((reply.retryAfterMs ?? 0) / 1_000)
+    expect(Date.now() + seconds * 1_000).toBeGreaterThanOrEqual(until)
+    expect(reply).toMatchObject({
+      retry: 'wait',
+      detail: expect.stringMatching(/may still arrive/),
+    })
   })
 
   it.each([
