@@ -5,13 +5,15 @@ const SOON = 0.01
 const SOON_MS = 1_000
 
 /** A client that still reads so long after the settle is a slow one; others are a few pieces behind. */
-const SLOW_MS = 1_000
+const SLOW_MS = 250
 
 /**
  * How long the last bytes that a slow client was handed may be on their way: the buffers of a
- * network, which nobody sees from here, hold megabytes.
+ * network, which nobody sees from here, hold megabytes. They swallow most of what a client of some
+ * seconds has still to read, and little of what one of minutes has.
  */
-const MIN_REST_MS = 10_000
+const REST_PER_READ = 4
+const USUAL_REST_MS = 10_000
 const MAX_REST_MS = 60_000
 
 /**
@@ -23,8 +25,8 @@ const MAX_REST_MS = 60_000
 export function estimateReceipt({ settledAt }: SettledRecord, endedAt: number): number {
   const tookMs = endedAt - settledAt
   if (tookMs < SLOW_MS) return endedAt
-  // What is in the buffers takes no longer than what has gone through them, where that was more.
-  return endedAt + Math.min(MAX_REST_MS, Math.max(MIN_REST_MS, tookMs))
+  const restMs = Math.max(tookMs, Math.min(USUAL_REST_MS, REST_PER_READ * tookMs))
+  return endedAt + Math.min(MAX_REST_MS, restMs)
 }
 
 /**

@@ -21,6 +21,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
+import type { Undecided } from '../core/reply.ts'
 import { isSealed, type SnapshotHead, type WireResponse } from '../core/snapshot.ts'
 import { toTime } from '../core/time.ts'
 import { logFault } from '../metrics/log.ts'
@@ -277,7 +278,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       headers: caller.probeHeaders,
       sealKey: caller.sealKeys[0] ?? null,
     })
-    if (resolution.kind === 'undecided') return this.#answerUndecided(request, record, caller)
+    if (resolution.kind === 'undecided') {
+      return this.#answerUndecided(request, record, caller, resolution)
+    }
     if (resolution.kind === 'settled') return answerResolution(resolution, record, caller)
     const refusal = refuse()
     if (refusal !== null) {
@@ -287,7 +290,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const claim = this.#runs.claimNext(known, (ledger) =>
       ledger.claimResolved(known, request, stored),
     )
-    return claim ?? this.#answerUndecided(request, record, caller)
+    return claim ?? this.#answerUndecided(request, record, caller, { kind: 'undecided' })
   }
 
   /** While the origin was asked, a late owner may have told what it has come to, or tell it right now. */
@@ -295,12 +298,13 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     request: ClaimRequest,
     record: UnknownRecord,
     caller: Caller,
+    undecided: Undecided,
   ): Promise<Answer> {
     const decision = this.#look(request)
     if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
       return this.#answer(decision, request.operationId, caller)
     }
-    return answerResolution({ kind: 'undecided' }, record, caller)
+    return answerResolution(undecided, record, caller)
   }
 
   /** A client that comes back for the result waits only as long as it likes. */

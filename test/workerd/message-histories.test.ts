@@ -189,7 +189,9 @@ class Play {
   #request(claimId: string) {
     const recovery = this.#isResent ? resendOf() : HOLD
     const times = { leaseMs: LEASE_MS, retentionMs: DAY_MS }
-    return requestOf({ operationId: this.#id, claimId, recovery, ...times })
+    // No route of this deployment: none has a word about it that is safer than its own.
+    const operation = 'POST /of-no-route'
+    return requestOf({ operationId: this.#id, operation, claimId, recovery, ...times })
   }
 
   #withOne(is: (worker: Worker) => boolean, nth: number, work: (worker: Worker) => void): void {

@@ -21,8 +21,10 @@ describe('countFrom', () => {
 
 describe('estimateReceipt', () => {
   it.each([
-    { name: 'as fast as it came', tookMs: 999, expected: 999 },
-    { name: 'a little slower', tookMs: 1_000, expected: 11_000 },
+    { name: 'as fast as it came', tookMs: 249, expected: 249 },
+    { name: 'a little slower', tookMs: 250, expected: 1_250 },
+    { name: 'for a second', tookMs: 1_000, expected: 5_000 },
+    { name: 'for five seconds', tookMs: 5_000, expected: 15_000 },
     { name: 'for half a minute', tookMs: 30_000, expected: 60_000 },
     { name: 'for an hour', tookMs: 3_600_000, expected: 3_660_000 },
   ])('says when a client has it that was handed the last byte $name', ({ tookMs, expected }) => {
