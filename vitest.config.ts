@@ -1,3 +1,5 @@
+import { availableParallelism } from 'node:os'
+
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
@@ -8,8 +10,8 @@ const inNode = (name: string) => ({
 export default defineConfig({
   test: {
     silent: 'passed-only',
-    // Vitest leaves one core to itself, which is half of a small machine.
-    maxWorkers: '100%',
+    // The end-to-end tests mostly wait, for servers and for time: more of them than there are cores.
+    maxWorkers: Math.ceil(availableParallelism() * 1.5),
     projects: [
       inNode('unit'),
       inNode('model'),
@@ -49,7 +51,6 @@ export default defineConfig({
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 10_000 } },
-          fileParallelism: false,
         },
       },
     ],

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
-import { type AddressInfo, connect, createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -91,15 +91,31 @@ export async function startDevServer(options: DevServerOptions): Promise<DevServ
   return { url, port, pid, log, closed, kill, stop }
 }
 
-/** A TCP port of this host that nobody listens on right now. */
-export function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
+/** Ports from here on are nobody's: those that a system hands out by itself begin at 32,768 or higher. */
+const FIRST_PORT = 20_000
+const PORTS_EACH = 1_000
+const PORT_RANGES = 12
+
+/** Processes that are started side by side have a range each, so that none takes another's port. */
+const firstPort =
+  FIRST_PORT + (Number(process.env['VITEST_POOL_ID'] ?? 0) % PORT_RANGES) * PORTS_EACH
+let portCount = Math.floor(Math.random() * PORTS_EACH)
+
+/** A TCP port of this host that nobody listens on, and that this process gives nobody else for long. */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    portCount += 1
+    const port = firstPort + (portCount % PORTS_EACH)
+    // oxlint-disable-next-line no-await-in-loop -- until one is free
+    if (await canListen(port)) return port
+  }
+}
+
+function canListen(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>()
   const server = createServer()
-  server.once('error', reject)
-  server.listen(0, '127.0.0.1', () => {
-    const { port } = server.address() as AddressInfo
-    server.close(() => resolve(port))
-  })
+  server.once('error', () => resolve(false))
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
   return promise
 }
 

@@ -83,8 +83,6 @@ function createConformance(): Conformance {
     await gateway?.stop()
     await origin?.close()
     rmSync(state, { recursive: true, force: true })
-    // A server that is killed leaves its bundles there.
-    rmSync(path.join(path.dirname(config), '.wrangler'), { recursive: true, force: true })
   })
 
   return {
