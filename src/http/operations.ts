@@ -4,11 +4,13 @@ import { streamSSE } from 'hono/streaming'
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy } from '../config/policy.ts'
 import type { Answer } from '../core/answer.ts'
+import { toSnapshotHeaders } from '../core/headers.ts'
 import { parseKey } from '../core/key.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import { isOperationId } from '../core/operation.ts'
 import { readPreference } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
+import type { HeaderField } from '../core/snapshot.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { expose, respond } from './conclude.ts'
@@ -72,7 +74,21 @@ async function inspect(
   asked: OperationQuestion,
 ): Promise<OperationView | null> {
   if (!isOperationId(asked.operationId)) return null
-  return askObject(c, asked.operationId, (object) => object.inspect(asked))
+  const view = await askObject(c, asked.operationId, (object) => object.inspect(asked))
+  return view === null ? null : asDeployed(view)
+}
+
+/** Hides of a result what its route does not show by now, also where the record is older. */
+function asDeployed(view: OperationView): OperationView {
+  const { result, operation } = view
+  if (result?.headers === undefined) return view
+  const policies = deployedPolicies(operation)
+  if (policies.some(({ reauthorize: path, snapshot }) => path !== undefined || snapshot.seal)) {
+    return { ...view, result: {} }
+  }
+  const fields: readonly HeaderField[] = Object.entries(result.headers)
+  const kept = policies.reduce((left, { snapshot }) => toSnapshotHeaders(left, snapshot), fields)
+  return { ...view, result: { ...result, headers: Object.fromEntries(kept) } }
 }
 
 function notFound(c: Context<GatewayEnv>): Response {

@@ -22,9 +22,9 @@ function deploy(policy: PolicyOptions, path = '/orders') {
   const worker = createWorker(app)
   return {
     send: clientOf(app, path, { isWaiting: false }),
-    async result(key: string): Promise<Response> {
-      const url = `https://gateway.test/_hapax/operations/${await idOf(key)}/result`
-      const headers = { Authorization: 'Bearer tenant-a' }
+    async read(key: string, part = '', accept = '*/*'): Promise<Response> {
+      const url = `https://gateway.test/_hapax/operations/${await idOf(key)}${part}`
+      const headers = { Authorization: 'Bearer tenant-a', Accept: accept }
       const request = new Request<unknown, IncomingRequestCfProperties>(url, { headers })
       const response = await worker.fetch?.(request, env, createExecutionContext())
       if (response === undefined) throw new Error('A worker of a gateway has a fetch handler.')
@@ -59,8 +59,10 @@ describe('reauthorize, on a route that did not ask before', () => {
   it('is asked before the result is read by its id', async () => {
     playOrigin(mayNotRead)
     await deploy({}, '/read').send('read-later')
-    const { result } = deploy({ reauthorize: '/may-read/{id}' }, '/read')
-    const read = await result('read-later')
+    const read = await deploy({ reauthorize: '/may-read/{id}' }, '/read').read(
+      'read-later',
+      '/result',
+    )
     expect([read.status, await read.text()]).toEqual([403, 'not yours'])
   })
 
@@ -69,6 +71,37 @@ describe('reauthorize, on a route that did not ask before', () => {
     await deploy({ reauthorize: '/may-read/{id}' }).send('asked-before')
     const again = await deploy({}).send('asked-before')
     expect([again.status, word(again)]).toEqual([403, 'rejected'])
+  })
+})
+
+describe('the state of an operation, by its id', () => {
+  const answer = () =>
+    new Response('done', { status: 201, headers: { 'X-Balance': '500', 'X-Other': 'shown' } })
+
+  it.each<{ name: string; policy: PolicyOptions }>([
+    { name: 'asks who may read it', policy: { reauthorize: '/may-read/{id}' } },
+    { name: 'seals', policy: { snapshot: { seal: true } } },
+  ])('shows nothing of a result that an older record has, where the route $name', async (now) => {
+    playOrigin(answer)
+    const path = `/state-${Object.keys(now.policy)[0]}`
+    const [key, { read }] = [path.slice(1), deploy({}, path)]
+    await deploy({}, path).send(key)
+    expect(await (await read(key)).text()).toContain('x-balance')
+    const stricter = deploy(now.policy, path)
+    for (const accept of ['*/*', 'text/event-stream']) {
+      const shown = await (await stricter.read(key, '', accept)).text()
+      expect(shown).toContain('"state":"succeeded"')
+      expect(shown).not.toMatch(/"status"|x-balance/)
+    }
+  })
+
+  it('shows no header that the route does not keep by now', async () => {
+    playOrigin(answer)
+    await deploy({}, '/state-omit').send('state-omit')
+    const { read } = deploy({ snapshot: { omit: ['X-Balance'] } }, '/state-omit')
+    const { result } = await (await read('state-omit')).json<{ result: { headers: object } }>()
+    expect(result.headers).toMatchObject({ 'x-other': 'shown' })
+    expect(result.headers).not.toHaveProperty('x-balance')
   })
 })
 
