@@ -70,7 +70,8 @@ export async function callerOf(
     isAsync: prefer.isAsync,
     waitMs: Math.max(0, Math.min(waitMs, (deadlineAt ?? Infinity) - Date.now())),
     corsOrigin: c.req.header('Origin') ?? null,
-    probeHeaders: typeof policy.unknown === 'object' ? toProbeHeaders(headers) : [],
+    // A route that sends again asks as well, where the record is of a time when it asked.
+    probeHeaders: policy.unknown === 'hold' ? [] : toProbeHeaders(headers),
     sealKeys: await sealKeysOf(c, claim.operationId, key),
     deadlineAt,
     rateLimiter,

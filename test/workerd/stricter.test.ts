@@ -7,6 +7,7 @@ import {
   createWorker,
   credential,
   type PolicyOptions,
+  probe,
   protect,
 } from '../../src/hapax.ts'
 import { idOf } from './client.ts'
@@ -102,6 +103,21 @@ describe('the state of an operation, by its id', () => {
     const { result } = await (await read('state-omit')).json<{ result: { headers: object } }>()
     expect(result.headers).toMatchObject({ 'x-other': 'shown' })
     expect(result.headers).not.toHaveProperty('x-balance')
+  })
+})
+
+describe('a route that sends again, and asked before', () => {
+  it('asks about what was left unknown then as the caller, from whom the origin hides nothing', async () => {
+    const origin = playOrigin((request) => {
+      if (request.method === 'POST') return new Response('lost', { status: 500 })
+      return request.headers.has('Authorization')
+        ? new Response('paid', { status: 200 })
+        : new Response('not yours', { status: 404 })
+    })
+    await deploy({ unknown: probe('/status/{key}', { grace: 0 }) }).send('asked-then')
+    const again = await deploy({ unknown: 'resend' }).send('asked-then')
+    expect([again.status, word(again), await again.text()]).toEqual([200, 'replayed', 'paid'])
+    expect(origin.requests.filter(({ method }) => method === 'POST')).toHaveLength(1)
   })
 })
 
