@@ -26,7 +26,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
-import { toUnstored } from '../core/recovery.ts'
+import { graceMsOf, toUnstored } from '../core/recovery.ts'
 import {
   decideSettle,
   type Evidence,
@@ -648,9 +648,12 @@ function asDeployed(record: OperationRecord): OperationRecord {
   const isResent = words.length === 0 || words.includes('resend')
   // What was only observed is never sent to anybody.
   if (isResent || record.events === null) return record
+  const graces = words.flatMap((word) => (typeof word === 'object' ? [word.grace] : []))
+  const { recovery } = record
   // Where the route asks by now, the next request does.
-  const isAsked = record.recovery.kind === 'probe' && words.some((word) => word !== 'hold')
-  return isAsked ? record : tighten(record, { kind: 'hold' })
+  if (recovery.kind !== 'probe' || graces.length === 0) return tighten(record, { kind: 'hold' })
+  const graceMs = Math.max(graceMsOf(recovery), Math.min(...graces))
+  return { ...record, recovery: { ...recovery, graceMs } }
 }
 
 /** Which stored answer is the result of an operation. */

@@ -33,15 +33,19 @@ async function isDue(path: string): Promise<boolean> {
   return answer.body.includes('nextAttemptAt')
 }
 
+const GRACE = '/redeployed-grace/alarm'
 const PATHS = ['/redeployed/alarm', '/redeployed-short/asked', '/redeployed-short/late'] as const
 
-describe('what was left unknown by a deployment that sends again, under one that holds', () => {
+describe('what was left unknown by a looser deployment, under a stricter one', () => {
   it('is neither sent again nor forgotten, by alarm or request', async () => {
     for (const path of PATHS) {
       origin.on(path, json(500, {}))
       expect(told(await send(path))).toEqual([500, undefined])
     }
     expect(await isDue('/redeployed/alarm')).toBe(true)
+    origin.on('/status', json(404, {}))
+    origin.on(GRACE, json(500, {}))
+    await send(GRACE)
     await gateway.redeploy({ STRICT: '1' })
     expect(told(await send('/redeployed-short/asked'))).toEqual(HELD)
     // The alarm comes after five seconds, when the retention of the others is over.
@@ -50,5 +54,12 @@ describe('what was left unknown by a deployment that sends again, under one that
       expect(told(await send(path))).toEqual(HELD)
       expect(origin.requestsTo(path)).toHaveLength(1)
     }
+  })
+
+  it('is not sent again by the alarm within a grace that has become longer', async () => {
+    await origin.received('/status')
+    // It comes behind whatever the alarm makes of that answer.
+    expect(told(await send(GRACE))).toEqual(HELD)
+    expect(origin.requestsTo(GRACE)).toHaveLength(1)
   })
 })

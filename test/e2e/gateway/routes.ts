@@ -55,3 +55,7 @@ app.post(
   '/redeployed-short/:case',
   protect({ retention: '4s', unknown: isStrict ? 'hold' : 'resend' }),
 )
+app.post(
+  '/redeployed-grace/:case',
+  protect({ unknown: probe('/status?key={key}', { grace: isStrict ? '1h' : 0 }), durable: true }),
+)
