@@ -42,7 +42,7 @@ export function explainHeader(header: string): string | null {
 }
 
 const NEVER_STAYS =
-  /^(?:set-cookie|dpop|date|x-amz-date|signature|.*-signature(?:-\d+)?|idempotency-key|x-request-id|x-correlation-id|traceparent)$/i
+  /^(?:set-cookie|dpop|date|x-amz-date|(?:content-|repr-)?digest|content-md5|traceparent|idempotency-attempt|.*idempotency-key|.*request-id|.*correlation-id|(?:.*-)?(?:signature|sign|sig|hmac|nonce|timestamp)(?:-(?:\d+|sha-?\d+|ed25519))?)$/i
 
 /** Reads one cookie. @returns `null` where there is none, or two that differ. */
 export function readCookie(field: string, name: string): string | null {
@@ -61,12 +61,16 @@ const words = (text: string) => text.trim().split(/\s+/)
 const SPELLINGS: ReadonlyMap<string, string> = new Map(
   words(`
     Bearer Basic Token ApiKey Api-Key Key DPoP GNAP OAuth Digest AWS MAC Hawk HMAC vapid Concealed
-    Negotiate NTLM Kerberos HOBA Mutual PrivateToken Payment
+    Negotiate NTLM Kerberos HOBA Mutual PrivateToken Payment PoP Nostr SAPISIDHASH
   `).map((name) => [name.toLowerCase(), name]),
 )
 
 /** Schemes whose value is another one with every request or connection, and of which nothing stays. */
-const CHANGING = /^(?:negotiate|ntlm|kerberos|hoba|mutual|privatetoken|payment|scram-.*)$/
+const CHANGING =
+  /^(?:negotiate|ntlm|kerberos|hoba|mutual|privatetoken|payment|pop|nostr|sapisidhash|scram-.*)$/
+
+/** Schemes whose value is the secret, whatever stands in it. */
+const SECRET = new Set(words('bearer basic dpop gnap'))
 
 /** Schemes that are named after what they sign with: without a part that stays they are refused. */
 const SIGNING = /hmac|(?:^|[^a-z])(?:sha-?\d|ecdsa|rsa)|signature|sharedkey/
@@ -158,6 +162,7 @@ function readValue({ scheme, rest }: Split): Result<readonly string[], string> {
 
 /** @returns `null` where the value counts as it is, `by-name` where the scheme is not known. */
 function namingOf(scheme: string, parameters: Parameters): Naming | 'by-name' | null {
+  if (SECRET.has(scheme)) return null
   const naming = NAMINGS.get(scheme)
   if (naming !== undefined) return naming
   if (scheme === 'oauth') return isMadeAnew(parameters) ? OAUTH : null

@@ -39,6 +39,9 @@ describe('readCredential', () => {
     ['DPoP', 'DPoP abc'],
     ['GNAP', 'GNAP abc'],
     ['an opaque OAuth token', 'OAuth 00D!abc'],
+    // Who knows the user alone must not be taken for it.
+    ['Bearer with parameters in it', 'Bearer user=ann&exp=1&sig=abc'],
+    ['Bearer with none that names anybody', 'Bearer tid=abc;exp=1;sig=abc'],
   ])('takes the value of %s as it is', (_, value) => {
     expect(identityOf(value)).toBe(JSON.stringify([value]))
   })
@@ -228,6 +231,9 @@ describe('readCredential', () => {
     ['HOBA', 'HOBA result="a.b.c.d"'],
     ['Mutual', 'Mutual sid="a"'],
     ['PrivateToken', 'PrivateToken token="abc"'],
+    ['PoP', 'PoP eyJ.a.b'],
+    ['Nostr', 'Nostr eyJpZCI6ImZl'],
+    ['SAPISIDHASH', 'SAPISIDHASH 1700000000_abc'],
     ['Digest', 'Digest nonce="a", response="b"'],
     ['Digest', 'Digest username="", realm="api", response="b"'],
     ['Digest', 'Digest marked'],
@@ -276,11 +282,25 @@ describe('explainHeader', () => {
     { header: 'Date', says: /never stays/ },
     { header: 'X-Hub-Signature-256', says: /never stays/ },
     { header: 'Idempotency-Key', says: /never stays/ },
+    { header: 'PayPal-Request-Id', says: /never stays/ },
+    { header: 'X-Shopify-Hmac-Sha256', says: /never stays/ },
+    { header: 'X-Signature-Ed25519', says: /never stays/ },
+    { header: 'CB-ACCESS-SIGN', says: /never stays/ },
+    { header: 'X-Nonce', says: /never stays/ },
+    { header: 'X-Slack-Request-Timestamp', says: /never stays/ },
+    { header: 'Content-Digest', says: /never stays/ },
   ])('objects to $header, and says what to take', ({ header, says }) => {
     expect(explainHeader(header)).toMatch(says)
   })
 
-  it.each(['Authorization', 'X-Api-Key', 'Signature-Input', 'X-Date-Key'])('takes %s', (header) => {
+  it.each([
+    'Authorization',
+    'X-Api-Key',
+    'Signature-Input',
+    'X-Date-Key',
+    'X-Sign-Key',
+    'X-Signature-Id',
+  ])('takes %s', (header) => {
     expect(explainHeader(header)).toBeNull()
   })
 })
