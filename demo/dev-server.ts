@@ -106,7 +106,6 @@ export async function freePort(): Promise<number> {
   for (;;) {
     portCount += 1
     const port = firstPort + (portCount % PORTS_EACH)
-    // oxlint-disable-next-line no-await-in-loop -- until one is free
     if (await canListen(port)) return port
   }
 }

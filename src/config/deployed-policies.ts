@@ -26,5 +26,7 @@ export function deployPolicies(routes: readonly GuardedRoute[]): void {
  *   route has it any more.
  */
 export function deployedPolicies(operation: string): readonly Policy[] {
-  return deployed.get(operation) ?? deployed.get(operation.replace(/^\S+/, 'ALL')) ?? []
+  // A route for GET answers HEAD too, and one for every method whatever comes.
+  const names = [operation, operation.replace(/^HEAD /, 'GET '), operation.replace(/^\S+/, 'ALL')]
+  return names.map((name) => deployed.get(name)).find((found) => found !== undefined) ?? []
 }

@@ -81,7 +81,7 @@ export function decideClaim(
   request: ClaimRequest,
   facts: ClaimFacts,
 ): ClaimDecision {
-  const record = known === null ? null : tighten(known, request.recovery)
+  const record = known === null ? null : remember(tighten(known, request.recovery), request)
   if (record === null || isForgotten(record, facts)) return execute(request, null, facts.now)
   if (record.state === 'expired' || isExpired(record, facts)) {
     return { kind: 'expired', known: record }
@@ -187,6 +187,22 @@ export function tighten<record extends OperationRecord>(record: record, asked: R
   const recovery: Recovery =
     asked.kind === 'probe' ? { ...asked, ...kept } : { kind: 'hold', ...kept }
   return state === 'unknown' ? { ...record, recovery, expiresAt: null } : { ...record, recovery }
+}
+
+/**
+ * Remembers an operation for as long as its route has it by now, and never shorter than it was. A
+ * time that the origin has set, below that of the route, stays.
+ */
+export function remember<record extends OperationRecord>(record: record, asked: Memory): record {
+  const longerMs = Math.max(0, asked.retentionMs - record.retentionMs)
+  const tombstoneMs = Math.max(asked.tombstoneMs, record.tombstoneMs)
+  if (longerMs === 0 && tombstoneMs === record.tombstoneMs) return record
+  const memory = { tombstoneMs, retentionMs: record.retentionMs + longerMs }
+  // What has become a tombstone stays one.
+  const isOpen = record.state === 'in_progress' || record.state === 'expired'
+  if (isOpen || record.expiresAt === null) return { ...record, ...memory }
+  const isByRoute = record.expiresAt - record.settledAt >= record.retentionMs
+  return { ...record, ...memory, expiresAt: record.expiresAt + (isByRoute ? longerMs : 0) }
 }
 
 function execute(

@@ -198,9 +198,12 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     if (ahead === null || !isNew(ahead)) return null
     const binding = Reflect.get(this.env, rateLimiter) as RateLimit | undefined
     if (binding === undefined) throw new Error(`There is no rate-limiting binding ${rateLimiter}.`)
-    const keys = address === null ? [request.tenant] : [request.tenant, address]
-    const counted = await Promise.all(keys.map(async (key) => binding.limit({ key })))
-    return counted.every(({ success }) => success) ? null : { kind: 'rate_limited' }
+    // The address first: whoever is over there must not use up what belongs to the tenant it names.
+    for (const key of address === null ? [request.tenant] : [address, request.tenant]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      if (!(await binding.limit({ key })).success) return { kind: 'rate_limited' }
+    }
+    return null
   }
 
   /** Asks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */

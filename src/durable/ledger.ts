@@ -1,4 +1,5 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
+import type { Policy } from '../config/policy.ts'
 import type { SettleResult } from '../core/answer.ts'
 import { concat } from '../core/body.ts'
 import {
@@ -11,6 +12,7 @@ import {
   decideClaim,
   isUnexecuted,
   type NextClaim,
+  remember,
   tighten,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
@@ -106,8 +108,10 @@ export class Ledger {
 
   /** What is stored of an operation, judged as a claim would judge it now. */
   find(operationId: string): OperationRecord | null {
-    const record = this.#store.read(operationId)
-    return record === null ? null : asOf(record, this.#factsOf(operationId, record, Date.now()))
+    const known = this.#store.read(operationId)
+    if (known === null) return null
+    const record = asDeployed(known)
+    return asOf(record, this.#factsOf(operationId, record, Date.now()))
   }
 
   /** Notes that a client comes back for the result. @returns What is known of the operation. */
@@ -643,11 +647,19 @@ export class Ledger {
  * request nothing is sent again, or forgotten, that the route would hold.
  */
 function asDeployed(record: OperationRecord): OperationRecord {
-  const words = deployedPolicies(record.operation).map(({ unknown }) => unknown)
-  // Of an operation with several routes the loosest counts here: the record may be of that one.
-  const isResent = words.length === 0 || words.includes('resend')
+  const policies = deployedPolicies(record.operation)
   // What was only observed is never sent to anybody.
-  if (isResent || record.events === null) return record
+  if (policies.length === 0 || record.events === null) return record
+  // Of an operation with several routes the loosest counts here: the record may be of that one.
+  const retentionMs = Math.min(...policies.map(({ retention }) => retention))
+  const tombstoneMs = Math.min(...policies.map(({ tombstone }) => tombstone))
+  const words = policies.map(({ unknown }) => unknown)
+  const remembered = remember(record, { retentionMs, tombstoneMs })
+  return words.includes('resend') ? remembered : asHeld(remembered, words)
+}
+
+/** @param words What its routes do about an unknown outcome: none sends it again. */
+function asHeld(record: OperationRecord, words: readonly Policy['unknown'][]): OperationRecord {
   const graces = words.flatMap((word) => (typeof word === 'object' ? [word.grace] : []))
   const { recovery } = record
   // Where the route asks by now, the next request does.

@@ -12,6 +12,7 @@ import { type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
 type Standing = 'new' | 'running' | 'lost' | 'unexecuted' | 'unknown' | 'settled' | 'expired'
 
 type Policy = Asking['unknown']
+type Memory = Pick<Asking, 'retentionMs' | 'tombstoneMs'>
 
 /** A key from its first claim until it is freed or forgotten. */
 export interface Life {
@@ -19,6 +20,8 @@ export interface Life {
   asking: Asking
   /** Its policy, or a safer one under which the operation was asked for since. */
   policy: Policy
+  /** How long it is remembered: as its route had it, or longer, as one has had it since. */
+  memory: Memory
   /** Calls in the order in which they were made, with what their makers were told. */
   readonly told: Map<string, Outcome | 'nothing'>
   /** When each of them ended: when that was told, or it was found out that nobody will tell. */
@@ -82,6 +85,8 @@ class Reader {
   #owner: Asking['by'] = 'object'
   /** The claim about which the origin is asked. */
   #askedAbout: string | null = null
+  /** Whether an alarm has left nothing but a tombstone. */
+  #isBuried = false
 
   read(happening: Happening): Moment {
     const life = this.lives.at(-1) ?? null
@@ -109,20 +114,37 @@ class Reader {
     // What a stricter route asks for is as it would have been under that route.
     const isAsked = happening.kind === 'asked'
     const policy = isAsked ? saferOf(life.policy, happening.asking.unknown) : life.policy
-    if (this.#phase !== 'claimed') return this.#memoryAt(now, { ...life, policy }, this.#phase)
+    if (this.#phase !== 'claimed') {
+      const memory = isAsked ? this.#memoryFor(life, happening.asking) : this.#memoryOf(life)
+      return this.#memoryAt(now, { ...life, policy, memory }, this.#phase)
+    }
     if (now < this.#leaseUntil) return 'running'
     return isUnexecuted(life) ? 'unexecuted' : 'lost'
   }
 
+  /** How long from its end on it is remembered, and then refused. */
+  #memoryOf({ memory: { tombstoneMs } }: Life): Memory {
+    return { retentionMs: this.#retentionMs, tombstoneMs }
+  }
+
+  /** The same for a request whose route remembers longer; what the origin has said below that stays. */
+  #memoryFor(life: Life, asking: Asking): Memory {
+    const { memory } = life
+    const longerMs = Math.max(0, asking.retentionMs - memory.retentionMs)
+    const isByRoute = this.#retentionMs >= memory.retentionMs && !this.#isBuried
+    const tombstoneMs = Math.max(asking.tombstoneMs, memory.tombstoneMs)
+    return { retentionMs: this.#retentionMs + (isByRoute ? longerMs : 0), tombstoneMs }
+  }
+
   #memoryAt(now: number, life: Life, phase: 'unknown' | 'settled'): Standing {
-    const { asking } = life
+    const { retentionMs, tombstoneMs } = life.memory
     const isKept = life.policy !== 'resend' || this.#askedAbout !== null
-    const expiresAt = this.#since + this.#retentionMs
+    const expiresAt = this.#since + retentionMs
     if (now < expiresAt || (phase === 'unknown' && isKept)) {
       const isFree = phase === 'unknown' && this.#askedAbout === null && isUnexecuted(life)
       return isFree ? 'unexecuted' : phase
     }
-    return now < expiresAt + asking.tombstoneMs ? 'expired' : 'new'
+    return now < expiresAt + tombstoneMs ? 'expired' : 'new'
   }
 
   #follow(moment: Moment): void {
@@ -164,10 +186,20 @@ class Reader {
   #asked({ at, decision, asking }: HappeningOf<'asked'>, moment: Moment): void {
     const { standing, isOfLastClaim, life } = moment
     const isNoticed = decision === 'hold' || decision === 'probe'
-    if (isNoticed && life !== null) this.#tighten(life, asking.unknown)
+    if (life !== null && (isNoticed || decision === 'execute')) this.#deploy(life, asking)
     if (standing === 'lost' && isNoticed) this.#becomeUnknown(at)
     // It is sent again, which a Worker that asks for the claim that it holds does not do.
     if (standing === 'lost' && decision === 'execute' && !isOfLastClaim) this.#endLost(at)
+  }
+
+  /** What is stored of it is under the stricter policy from now on. */
+  #deploy(life: Life, asking: Asking): void {
+    this.#retentionMs = this.#memoryFor(life, asking).retentionMs
+    life.memory = {
+      retentionMs: Math.max(life.memory.retentionMs, asking.retentionMs),
+      tombstoneMs: Math.max(life.memory.tombstoneMs, asking.tombstoneMs),
+    }
+    this.#tighten(life, asking.unknown)
   }
 
   #tighten(life: Life, policy: Policy): void {
@@ -187,6 +219,7 @@ class Reader {
     if (as === null || life === undefined) return
     rename(life, call, as)
     this.#phase = 'claimed'
+    this.#isBuried = false
     this.#askedAbout = null
     this.#owner = 'object'
     this.#leaseUntil = Number.POSITIVE_INFINITY
@@ -205,6 +238,7 @@ class Reader {
     if (last !== undefined && isPromised) last.isAccepted = true
     last?.told.set(call, 'nothing')
     this.#phase = 'claimed'
+    this.#isBuried = false
     this.#askedAbout = null
     this.#owner = by
     this.#leaseUntil = by === 'worker' ? at + LEASE_MS : Number.POSITIVE_INFINITY
@@ -215,6 +249,7 @@ class Reader {
     this.lives.push({
       asking,
       policy: asking.unknown,
+      memory: asking,
       isStored: isDurable(asking),
       told: new Map(),
       endedAt: new Map(),
@@ -227,6 +262,7 @@ class Reader {
     if (reason === 'request' || reason === 'probe') {
       life.asking = asking
       life.policy = asking.unknown
+      life.memory = asking
       life.isStored = isDurable(asking)
     }
     if (reason === 'probe' || reason === 'alarm-probe') {
@@ -248,7 +284,7 @@ class Reader {
       case 'failed':
         this.#phase = 'settled'
         this.#since = at
-        this.#retentionMs = said.retentionMs ?? life.asking.retentionMs
+        this.#retentionMs = said.retentionMs ?? life.memory.retentionMs
         life.result = said.answer
     }
   }
@@ -265,6 +301,7 @@ class Reader {
     // What an alarm has forgotten or buried, no stricter route brings back.
     if (standing === 'new') this.#phase = 'new'
     if (after === 'expired') this.#phase = 'settled'
+    this.#isBuried = after === 'expired'
     if (standing !== 'lost' && standing !== 'unexecuted') return
     if (after === 'unknown') this.#becomeUnknown(at)
     if (after === 'nothing') this.#phase = 'new'
@@ -279,7 +316,7 @@ class Reader {
     this.#phase = 'unknown'
     this.#tighten(life, life.policy)
     this.#since = (doubt && life.endedAt.get(doubt[0])) ?? at
-    this.#retentionMs = life.asking.retentionMs
+    this.#retentionMs = life.memory.retentionMs
   }
 
   /** A call that was lost ends when somebody notices, however late: until then it counts as running. */
