@@ -1,4 +1,5 @@
 import path from 'node:path'
+import { brotliCompressSync } from 'node:zlib'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -117,6 +118,25 @@ describe('a connection', () => {
       expect(origin.requestsTo(one)).toHaveLength(1)
     },
   )
+})
+
+describe('a 503 that a proxy has made', () => {
+  const text =
+    'upstream connect error or disconnect/reset before headers. reset reason: termination'
+
+  it.each([
+    { name: 'plain', headers: {}, body: text },
+    { name: 'brotli', headers: { 'Content-Encoding': 'br' }, body: brotliCompressSync(text) },
+    { name: 'unreadable', headers: { 'Content-Encoding': 'br' }, body: text },
+  ])('proves nothing: $name', async ({ name, headers, body }) => {
+    const one = `/held/proxy-${name}`
+    origin.on(one, { kind: 'respond', status: 503, headers, body })
+    const encoded = { 'Accept-Encoding': 'gzip, br' }
+    const request = { path: one, key: `proxy-${name}`, body: '{"amount":1}', headers: encoded }
+    expect(statusOf(await gateway.send(request))).toBe(503)
+    expect(problemOf(await gateway.send(request))).toEqual(HELD)
+    expect(origin.requestsTo(one)).toHaveLength(1)
+  })
 })
 
 describe('a status that is none of an answer', () => {
