@@ -12,5 +12,8 @@ export function passThrough(c: Context<GatewayEnv>): Response | Promise<Response
   const origin = originOf(c.env)
   if (origin === null) return new Response('Not found', { status: 404 })
   const request = new Request(origin.urlOf(requestUrlOf(c).untouched), c.req.raw)
-  return origin.fetch(new Request(request, { redirect: 'manual' }))
+  const outgoing = new Request(request, { redirect: 'manual' })
+  // Of the gateway's own; `fetch` writes the origin's, but not to a service binding.
+  outgoing.headers.delete('Host')
+  return origin.fetch(outgoing)
 }

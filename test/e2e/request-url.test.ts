@@ -11,17 +11,31 @@ let stranger: Origin
 let gateway: Gateway
 /** The same, before an origin that has a base path. */
 let based: Gateway
+/** The same, before an origin behind a service binding. */
+let bound: Gateway
 
 beforeAll(async () => {
   const config = 'wrangler.toml'
   ;[origin, stranger] = await Promise.all([startOrigin(), startOrigin()])
   gateway = await startBareGateway({ origin, config })
   based = await startBareGateway({ origin: { url: `${origin.url}/api` }, config })
+  bound = await startBareGateway({ services: { ORIGIN: toldAbout(origin.url) }, config })
 })
 
 afterAll(async () => {
-  await Promise.all([gateway.stop(), based.stop(), origin.close(), stranger.close()])
+  await Promise.all([gateway.stop(), based.stop(), bound.stop()])
+  await Promise.all([origin.close(), stranger.close()])
 })
+
+/** A Worker that tells the origin which URL and which Host it got. */
+const toldAbout = (url: string) => `
+  export default {
+    async fetch(request) {
+      const host = request.headers.get('Host') ?? 'none'
+      return fetch('${url}/told', { method: 'POST', headers: { 'x-url': request.url, 'x-host': host } })
+    },
+  }
+`
 
 const BODY = '{"amount":1}'
 
@@ -62,6 +76,20 @@ describe('the Host of a request', () => {
     expect(hosts).toEqual([new URL(origin.url).host, new URL(origin.url).host])
     expect(stranger.requests).toEqual([])
   })
+
+  it.each(['POST /payments', 'POST /other', 'GET /other'])(
+    'does not come to a Worker behind a service binding: %s',
+    async (line) => {
+      const told = origin.requestsTo('/told').length
+      await send({ line: `${line} HTTP/1.1`, host: 'stranger.test', lines: withKey() }, bound)
+      const headers = origin.requestsTo('/told')[told]?.headers
+      const [, path = ''] = line.split(' ')
+      expect([headers?.['x-url'], headers?.['x-host']]).toEqual([
+        `https://origin.internal${path}`,
+        'none',
+      ])
+    },
+  )
 
   it.each([
     'userinfo',
