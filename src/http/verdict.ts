@@ -181,11 +181,15 @@ function lost(answer: Lost, policy: Policy): Verdict {
 
 /** What the client is told whose call brought no answer back, though nothing was executed. */
 function notExecutedProblem({ fault, originStatus }: Lost): Problem {
-  const what =
-    fault === 'bad-status'
-      ? `The origin answered with status ${originStatus}, which cannot be passed on, and said that nothing was executed.`
-      : 'Nothing could be sent to the origin.'
+  const what = notExecutedWords(fault, originStatus)
   return problem('origin-unreachable', `${what} Send it again with the same key.`)
+}
+
+function notExecutedWords(fault: OriginFault, originStatus: number | null): string {
+  if (originStatus === null) return 'Nothing could be sent to the origin.'
+  return fault === 'bad-status'
+    ? `The origin answered with status ${originStatus}, which cannot be passed on, and said that nothing was executed.`
+    : 'The origin said that nothing was executed, and the rest of its answer was lost.'
 }
 
 /** What the client is told whose call went out and brought no answer back that it could be given. */

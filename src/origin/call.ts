@@ -42,13 +42,13 @@ export async function callOrigin(
     watch.stop()
     return { kind: 'fault', fault: 'not-sent', originStatus: null }
   }
-  let originStatus: number | null = null
+  let heard: Pick<Silence, 'originStatus' | 'directive'> = { originStatus: null }
   try {
     // A request does not hold how its answer's body is read, so that is said here.
     const response = await target.fetch(outgoing, { encodeResponseBody: 'manual' })
     watch.restart()
-    originStatus = response.status
     const head = toHead(response, request.method)
+    heard = { originStatus: head.status, directive: head.directives.outcome }
     if (!isAnswerStatus(response.status)) {
       watch.stop()
       return dropAnswer(response, head)
@@ -65,7 +65,7 @@ export async function callOrigin(
     return { kind: 'answer', ...head, body, isFromProxy: await isFromProxy(head, collected) }
   } catch {
     watch.stop()
-    return { kind: 'fault', fault: watch.signal.aborted ? 'timeout' : 'lost', originStatus }
+    return { kind: 'fault', fault: watch.signal.aborted ? 'timeout' : 'lost', ...heard }
   }
 }
 

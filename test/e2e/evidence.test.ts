@@ -139,6 +139,26 @@ describe('a 503 that a proxy has made', () => {
   })
 })
 
+describe('the word of an origin that nothing was executed', () => {
+  it('counts where the rest of its answer is lost', async () => {
+    const one = '/held/said'
+    const headers = 'Idempotency-Outcome: not-executed\r\nConnection: close\r\nContent-Length: 9'
+    const bytes = Buffer.from(`HTTP/1.1 500 Odd\r\n${headers}\r\n\r\n{`)
+    origin.on(one, { kind: 'raw', bytes })
+    const request = { path: one, key: 'said', body: '{"amount":1}' }
+    const first = await gateway.send(request)
+    expect([...problemOf(first), wordOf(first)]).toEqual([
+      502,
+      'origin-unreachable',
+      'not-executed',
+    ])
+    expect(detailOf(first)).toContain('said that nothing was executed')
+    expect(origin.requestsTo(one)).toHaveLength(4)
+    origin.on(one, json(201, {}))
+    expect(statusOf(await gateway.send(request))).toBe(201)
+  })
+})
+
 describe('a status that is none of an answer', () => {
   it.each([
     { status: 600, route: '/held', headers: '' },
