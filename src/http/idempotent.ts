@@ -271,10 +271,15 @@ function isExecuted({ status, directives }: AnswerHead, { outcomes }: Policy): b
 }
 
 function toHead({ status, headers: fromHandler }: Response): AnswerHead {
-  // The body is read decoded, so it is sent as it was read.
-  const headers = toClientHeaders(fromHandler).filter(([name]) => name !== 'content-encoding')
+  // A body that is read decoded is sent as it was read.
+  const headers = toClientHeaders(fromHandler).filter(
+    ([name, value]) => name !== 'content-encoding' || !UNDONE.has(value),
+  )
   return { status, headers, directives: readOriginDirectives(fromHandler) }
 }
+
+/** Codings that the platform undoes when it reads a body, in the one spelling that it knows. */
+const UNDONE: ReadonlySet<string> = new Set(['gzip', 'br'])
 
 /** A larger answer goes to the object as a stream. */
 const BY_VALUE_BYTES = 1_048_576

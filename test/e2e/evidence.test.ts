@@ -1,11 +1,12 @@
 import path from 'node:path'
-import { brotliCompressSync } from 'node:zlib'
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type Answer, headerOf, statusOf } from '../../demo/client.ts'
 import { freePort } from '../../demo/dev-server.ts'
 import { startBareGateway } from './bare.ts'
+import { openRaw } from './raw-client.ts'
 import { type Gateway, json, type Origin, startOrigin } from './server.ts'
 
 const config = path.join(import.meta.dirname, 'evidence-gateway/wrangler.toml')
@@ -328,5 +329,29 @@ describe('a probe right after a timeout', () => {
       .requestsTo('/probed/never')
       .map((one) => one.headers['idempotency-attempt'])
     expect(attempts).toEqual(['1', '2'])
+  })
+})
+
+describe('an answer that a handler hands on', () => {
+  it.each([
+    { coding: 'gzip', encoded: gzipSync('hello'), isUndone: true },
+    { coding: 'br', encoded: brotliCompressSync('hello'), isUndone: true },
+    { coding: 'GZIP', encoded: gzipSync('hello'), isUndone: false },
+    { coding: 'deflate', encoded: deflateSync('hello'), isUndone: false },
+    { coding: 'zstd', encoded: Buffer.from('hello'), isUndone: false },
+  ])('says how its bytes are encoded: $coding', async ({ coding, encoded, isUndone }) => {
+    const one = `/handed-on/${coding}`
+    const behaviour = { kind: 'respond', headers: { 'Content-Encoding': coding } } as const
+    origin.on(one, { ...behaviour, body: encoded })
+    const headers = { 'Accept-Encoding': 'gzip, deflate, br, zstd' }
+    for (const word of ['executed', 'replayed']) {
+      const answer = await openRaw(gateway.url, { path: one, key: one, headers }).ended
+      const fields = answer.headerLines.map((line) => line.toLowerCase())
+      expect(fields).toContain(`idempotency-status: ${word}`)
+      expect(fields.filter((field) => field.startsWith('content-encoding'))).toEqual(
+        isUndone ? [] : [`content-encoding: ${coding.toLowerCase()}`],
+      )
+      expect(answer.body).toEqual(isUndone ? Buffer.from('hello') : encoded)
+    }
   })
 })
