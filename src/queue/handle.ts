@@ -6,6 +6,7 @@ import { createDigests, type Digest } from '../core/digest.ts'
 import { decideFate, type MessageFate, type VerdictFacts } from '../core/disposition.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
+import { parseRequestUrl } from '../core/request-url.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
@@ -148,6 +149,9 @@ async function readMessage(
   if (payload === null) return 'payload-invalid: the message has no payload that could be compared'
   const path = expand(route.path, payload.value)
   if (path === null) return 'payload-invalid: a value of the path is not in the payload'
+  if (!parseRequestUrl(INSIDE + path, null).ok) {
+    return 'payload-invalid: a value of the path leads to another path'
+  }
   return { message, type, tenant, route, payload, path }
 }
 

@@ -593,6 +593,9 @@ describe('a message that can never be done', () => {
 
   it.each([
     { what: 'the path above', value: '..' },
+    { what: 'the path above, hidden behind a slash', value: 'a/..' },
+    { what: 'the path above, with a parameter', value: '..;a=1' },
+    { what: 'this path, hidden before a slash', value: './a' },
     { what: 'the same path', value: '.' },
     { what: 'no letter', value: '' },
     { what: 'nothing', value: undefined },
