@@ -47,13 +47,20 @@ const GATEWAY_RESPONSE = new Set([
 
 /** Fields by which frameworks take another method for the request's own. Names as `foldName` writes them. */
 export const OVERRIDES_METHOD: ReadonlySet<string> = new Set([
+  'x-forwarded-method',
   'x-http-method',
   'x-http-method-override',
   'x-method-override',
+  'x-original-method',
 ])
 
 /** Likewise, another path. */
-export const OVERRIDES_PATH: ReadonlySet<string> = new Set(['x-original-url', 'x-rewrite-url'])
+export const OVERRIDES_PATH: ReadonlySet<string> = new Set([
+  'x-http-destinationurl',
+  'x-original-url',
+  'x-override-url',
+  'x-rewrite-url',
+])
 
 /** Fields of one delivery: when it was made and how much of a quota it used up. */
 const OF_ONE_DELIVERY = new Set(['age', 'cf-cache-status', 'cf-ray', 'date', 'set-cookie2'])

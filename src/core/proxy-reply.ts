@@ -54,6 +54,12 @@ const SIGNS: readonly Sign[] = [
     field: ['server', /^cloudflare/i],
     text: /\berror code: 1\d{3}\b|worker exceeded resource limits/i,
   },
+  {
+    proxy: 'Google Cloud Run',
+    field: ['server', /^google frontend/i],
+    text: /response was malformed or connection to the instance had an error/i,
+  },
+  { proxy: 'Linkerd', field: ['l5d-proxy-error', /./] },
   { proxy: 'Squid', field: ['x-squid-error', /./] },
 ]
 

@@ -75,11 +75,11 @@ async function inspect(
 ): Promise<OperationView | null> {
   if (!isOperationId(asked.operationId)) return null
   const view = await askObject(c, asked.operationId, (object) => object.inspect(asked))
-  return view === null ? null : asDeployed(view)
+  return view === null ? null : toShown(view)
 }
 
 /** Hides of a result what its route does not show by now, also where the record is older. */
-function asDeployed(view: OperationView): OperationView {
+function toShown(view: OperationView): OperationView {
   const { result, operation } = view
   if (result?.headers === undefined) return view
   const policies = deployedPolicies(operation)

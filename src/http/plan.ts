@@ -43,7 +43,7 @@ export function recoveryOf(
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }
   if (policy.unknown === 'resend') return { kind: 'resend', ...plan }
   const { path: template, grace: graceMs } = policy.unknown
-  const path = expandPath(template, { key: id, tenant, id })
+  const path = pathAtOrigin(template, { id, tenant })
   return { kind: 'probe', path, graceMs, ...plan }
 }
 
@@ -52,7 +52,16 @@ export function reauthorizePathOf(
   { reauthorize }: Policy,
   { operationId: id, tenant }: Pick<Admitted['claim'], 'operationId' | 'tenant'>,
 ): string | null {
-  return reauthorize === undefined ? null : expandPath(reauthorize, { key: id, tenant, id })
+  return reauthorize === undefined ? null : pathAtOrigin(reauthorize, { id, tenant })
+}
+
+/** @throws {ConfigurationFault} When a resolver names a tenant that would lead out of the path. */
+function pathAtOrigin(template: string, { id, tenant }: { id: string; tenant: string }): string {
+  // No escape hides a dot segment from who reads a URL.
+  if (/^\.{1,2}$/.test(tenant) && template.includes('{tenant}')) {
+    throw new ConfigurationFault('A tenant that is "." or ".." cannot stand in a path.')
+  }
+  return expandPath(template, { key: id, tenant, id })
 }
 
 /** @param headers What the origin gets of the request's headers. */

@@ -299,12 +299,11 @@ class Reader {
 
   #alarmed({ at, after }: HappeningOf<'alarmed'>, standing: Standing): void {
     // What an alarm has forgotten or buried, no stricter route brings back.
-    if (standing === 'new') this.#phase = 'new'
+    if (after === 'nothing') this.#phase = 'new'
     if (after === 'expired') this.#phase = 'settled'
     this.#isBuried = after === 'expired'
     if (standing !== 'lost' && standing !== 'unexecuted') return
     if (after === 'unknown') this.#becomeUnknown(at)
-    if (after === 'nothing') this.#phase = 'new'
   }
 
   /** Since the end of the first call that may have been executed. */

@@ -11,6 +11,7 @@ import {
   isForgotten,
   isNew,
   isUnexecuted,
+  remember,
   tighten,
   toTombstone,
   toUnknown,
@@ -827,6 +828,46 @@ describe('toTombstone', () => {
     { name: 'an unknown outcome', record: unknownOf({ tombstoneMs: 2_000, expiresAt: 1_000 }) },
   ])('leaves of $name what refuses a late retry, and no snapshot', ({ record }) => {
     expect(toTombstone(record)).toEqual(tombstoneOf())
+  })
+})
+
+describe('remember', () => {
+  const longer = { retentionMs: 5_000, tombstoneMs: 2_000 }
+  const shorter = { retentionMs: 1, tombstoneMs: 0 }
+
+  it.each([
+    { name: 'a result', record: settledOf(), expiresAt: 5_000 },
+    { name: 'what could be sent again', record: unknownOf({ expiresAt: 1_000 }), expiresAt: 5_000 },
+    { name: 'what is held', record: unknownOf(), expiresAt: null },
+    {
+      name: 'a result that the origin wants forgotten',
+      record: settledOf({ expiresAt: 999 }),
+      expiresAt: 999,
+    },
+    { name: 'a tombstone', record: tombstoneOf(), expiresAt: 1_000 },
+  ])(
+    'has $name until $expiresAt where the route remembers until 5,000',
+    ({ record, expiresAt }) => {
+      const remembered = remember(record, longer)
+      expect(remembered).toEqual({ ...record, ...longer, expiresAt })
+      expect(remember(remembered, longer)).toBe(remembered)
+    },
+  )
+
+  it.each([
+    { name: 'a result', record: settledOf({ tombstoneMs: 1_000 }) },
+    { name: 'a claim', record: runningOf() },
+    { name: 'a tombstone', record: tombstoneOf() },
+  ])('has $name no shorter than it was', ({ record }) => {
+    expect(remember(record, shorter)).toBe(record)
+  })
+
+  it('replays what its route would still remember, and refuses what it would still refuse', () => {
+    const [replays, refuses] = [{ retentionMs: 2_000 }, { tombstoneMs: 1_000 }]
+    const facts = factsOf({ now: 1_500 })
+    expect(decideClaim(settledOf(), requestOf(replays), facts).kind).toBe('replay')
+    expect(decideClaim(settledOf(), requestOf(refuses), facts).kind).toBe('expired')
+    expect(decideClaim(settledOf(), requestOf(), facts).kind).toBe('execute')
   })
 })
 
