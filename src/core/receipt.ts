@@ -22,8 +22,10 @@ const MAX_REST_MS = 60_000
  *
  * @param endedAt Epoch milliseconds of that.
  */
-export function estimateReceipt({ settledAt }: SettledRecord, endedAt: number): number {
-  const tookMs = endedAt - settledAt
+export function estimateReceipt(record: SettledRecord, endedAt: number): number {
+  const { snapshot, claimedAt, settledAt } = record
+  // What is not kept comes at the pace of its client, so that settling waits for it as well.
+  const tookMs = endedAt - (snapshot.body === 'omitted' ? claimedAt : settledAt)
   if (tookMs < SLOW_MS) return endedAt
   const restMs = Math.max(tookMs, Math.min(USUAL_REST_MS, REST_PER_READ * tookMs))
   return endedAt + Math.min(MAX_REST_MS, restMs)

@@ -76,7 +76,7 @@ export interface SettledRecord extends RecordBase {
   readonly snapshot: StoredHead
   /** Whether the Worker that held the claim has settled it, and not the object, a probe or an operator. */
   readonly settledBy?: 'worker'
-  /** Which stored body is the snapshot's. Absent where there is none. */
+  /** Which body is the snapshot's, also where no piece of it is kept. Absent where there was none. */
   readonly generation?: Generation
 }
 

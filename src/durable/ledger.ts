@@ -433,7 +433,8 @@ export class Ledger {
   }
 
   #isResult({ operationId, body }: BodyRef): boolean {
-    return bodyOf(this.#store.read(operationId)) === body
+    const record = this.#store.read(operationId)
+    return bodyOf(record) === body && !isOmitted(record)
   }
 
   /** The last one has let an answer go. Where it cannot be deleted now, the alarm or the next claim does it. */
@@ -680,8 +681,13 @@ function isSettled(record: OperationRecord | null): record is SettledRecord {
 }
 
 /** Whether a result is so large that a client gets it bit by bit: smaller ones are on their way at once. */
-function isReadInPieces({ snapshot }: SettledRecord): boolean {
-  return snapshot.bodyBytes > PIECE_BYTES
+function isReadInPieces(record: SettledRecord): boolean {
+  return record.snapshot.bodyBytes > PIECE_BYTES || isOmitted(record)
+}
+
+/** Whether nothing is kept of the body of a result. */
+function isOmitted(record: OperationRecord | null): boolean {
+  return isSettled(record) && record.snapshot.body === 'omitted'
 }
 
 /** Whether a claim was granted before and its answer was lost on the way: all of it is stored. */

@@ -47,8 +47,11 @@ export async function recordBody(
   }
 }
 
+/** Of an answer over the limit no piece is kept, but its client still reads it. */
+const NOTHING: Pieces = { firstPart: 0, pieces: [] }
+
 async function closeOver(plan: RecordingPlan): Promise<void> {
-  plan.close(await sealSettlement(plan.toSettlement(null), plan.sealer), null)
+  plan.close(await sealSettlement(plan.toSettlement(null), plan.sealer), NOTHING)
 }
 
 async function closeWhole(recording: Recording, plan: RecordingPlan): Promise<void> {

@@ -223,6 +223,21 @@ describe('an answer that its own client still reads', () => {
     expect(origin.requests).toHaveLength(2)
   })
 
+  it('is remembered while its last bytes are on their way, though nothing of it is kept', async () => {
+    const origin = playCountingOrigin({ 'Idempotency-Store': 'max-age=1' })
+    const send = clientWith({ limits: { response: MIB } })
+    const slow = await begin(await send('over'))
+    advance(5_000)
+    expect(summary(await slow.readOn())).toEqual(['1', 4 * MIB])
+    await until(async () => (await wordOf(send('over'))) === 'too-large')
+    expect(await countGenerations('over')).toBe(0)
+    advance(10_000)
+    expect(await wordOf(send('over'))).toBe('too-large')
+    advance(3_000)
+    expect(await wordOf(send('over'))).toBe('executed')
+    expect(origin.requests).toHaveLength(2)
+  })
+
   it('counts from settling after a crash', async () => {
     const origin = playCountingOrigin()
     const send = clientWith()

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { countFrom, estimateReceipt } from '../../../src/core/receipt.ts'
-import { settledOf } from '../../fakes/build.ts'
+import { settledOf, snapshotOf } from '../../fakes/build.ts'
 
 const DAY_MS = 86_400_000
 
@@ -30,5 +30,11 @@ describe('estimateReceipt', () => {
   ])('says when a client has it that was handed the last byte $name', ({ tookMs, expected }) => {
     const record = settledOf({ settledAt: 7, expiresAt: 1_007 })
     expect(estimateReceipt(record, 7 + tookMs)).toBe(7 + expected)
+  })
+
+  it('counts from the claim where nothing is kept, since settling waits for the client', () => {
+    const snapshot = snapshotOf({ body: 'omitted', bodyBytes: 0 })
+    const record = settledOf({ snapshot, claimedAt: 7, settledAt: 1_007, expiresAt: 2_007 })
+    expect(estimateReceipt(record, 1_007)).toBe(5_007)
   })
 })
