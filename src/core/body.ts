@@ -1,5 +1,5 @@
 /**
- * How long a body is read on for nobody, in milliseconds: a broken connection could stop the origin
+ * How long a body is read for nobody, in milliseconds: a broken connection could stop the origin
  * in its work, but a stream may have no end. The platform ends what an object does without any
  * client after about as long.
  */

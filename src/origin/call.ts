@@ -1,4 +1,4 @@
-import { collectBody, continueBody } from '../core/body.ts'
+import { ALONE_MS, collectBody, continueBody } from '../core/body.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
@@ -59,7 +59,9 @@ export async function callOrigin(
       const body = new WatchedBody(stream.getReader(), watch)
       return { kind: 'live', ...head, body, declaredBytes }
     }
-    const collected = await collectBody(stream, bounds.limitBytes, watch)
+    // Nobody gets anything of it meanwhile, and a stream may have no end.
+    const takeBack = watch.breakIn(ALONE_MS)
+    const collected = await collectBody(stream, bounds.limitBytes, watch).finally(takeBack)
     watch.stop()
     const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected, watch)
     return { kind: 'answer', ...head, body, isFromProxy: await isFromProxy(head, collected) }
