@@ -266,6 +266,14 @@ export class Ledger {
     })
   }
 
+  /**
+   * Resolves when everything that was written is on disk. What an object returns waits for that by
+   * itself; the rest of a stream that was returned before does not.
+   */
+  async onDisk(): Promise<void> {
+    await this.#storage.sync()
+  }
+
   /** Does what is due: what has expired goes, what has lost its owner is marked. @returns What is to be recovered. */
   tidy(): Recoverable[] {
     const now = Date.now()

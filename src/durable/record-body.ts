@@ -14,7 +14,8 @@ export interface RecordingPlan {
   /** @param bodyBytes Length of what is kept, or `null` where it is over the limit. */
   readonly toSettlement: (bodyBytes: number | null) => Settlement
   readonly toFault: (fault: OriginFault) => Settlement
-  readonly close: (settlement: Settlement, rest: Pieces | null) => void
+  /** Settles. Resolves when that is on disk. */
+  readonly close: (settlement: Settlement, rest: Pieces | null) => Promise<void>
 }
 
 /**
@@ -42,7 +43,7 @@ export async function recordBody(
     recording.end()
   } catch (error) {
     const fault = recording.isGivenUp ? 'timeout' : body.faultOf(error)
-    plan.close(plan.toFault(fault), null)
+    await plan.close(plan.toFault(fault), null).catch(() => {})
     recording.break()
   }
 }
@@ -51,12 +52,12 @@ export async function recordBody(
 const NOTHING: Pieces = { firstPart: 0, pieces: [] }
 
 async function closeOver(plan: RecordingPlan): Promise<void> {
-  plan.close(await sealSettlement(plan.toSettlement(null), plan.sealer), NOTHING)
+  await plan.close(await sealSettlement(plan.toSettlement(null), plan.sealer), NOTHING)
 }
 
 async function closeWhole(recording: Recording, plan: RecordingPlan): Promise<void> {
   if (plan.isSpilled) await recording.flush()
   const { firstPart, bytes } = recording.unstored()
   const rest = await sealPieces(toPieces(bytes), plan.sealer, firstPart)
-  plan.close(await sealSettlement(plan.toSettlement(recording.bytes), plan.sealer), rest)
+  await plan.close(await sealSettlement(plan.toSettlement(recording.bytes), plan.sealer), rest)
 }

@@ -191,11 +191,13 @@ export class Runs {
         toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
         toFault: (fault) =>
           decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
-        close: (settlement, rest) =>
+        close: async (settlement, rest) => {
           this.#settle(claim, () => {
             const unstored = rest && { generation, ...rest }
             return this.#ledger.settle(claim, settlement, unstored, emitted)
-          }),
+          })
+          await this.#ledger.onDisk()
+        },
       }),
     )
     const body = recording.openFirst(this.#ledger.awaitReceipt(ref))

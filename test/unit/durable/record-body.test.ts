@@ -33,7 +33,7 @@ function endlessBody(chunk: Uint8Array): LiveBody & { readonly isCancelled: () =
 }
 
 /** Records it with room for so many bytes; `settled` is what it was settled with so far. */
-function record(body: LiveBody, limitBytes: number) {
+function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Promise.resolve()) {
   const settled: (Settlement['outcome'] | OriginFault)[] = []
   const store = { write: async () => {}, read: async () => null }
   const recording = new Recording(store, { giveUp: () => body.cancel() })
@@ -52,7 +52,10 @@ function record(body: LiveBody, limitBytes: number) {
       reason: 'origin-timeout',
       evidence: { originStatus: 200, fault },
     }),
-    close: ({ outcome, evidence }) => settled.push(evidence.fault ?? outcome),
+    close: async ({ outcome, evidence }) => {
+      settled.push(evidence.fault ?? outcome)
+      await onDisk
+    },
   })
   return { recording, done, settled }
 }
@@ -115,5 +118,37 @@ describe('recordBody of a body without an end', () => {
     await done
     await vi.advanceTimersByTimeAsync(60 * MINUTES)
     expect([settled, cancel.mock.calls]).toEqual([['succeeded'], []])
+  })
+})
+
+describe('recordBody of a body that ends', () => {
+  const bodyOf = (...chunks: Uint8Array[]): LiveBody => {
+    const next = async () => chunks.shift() ?? null
+    return { next, faultOf: () => 'lost', cancel: () => {} }
+  }
+
+  it.each([
+    { name: 'within the limit', limitBytes: PIECE_BYTES },
+    { name: 'over the limit', limitBytes: 0 },
+  ])('gives its end out only when the settle is on disk, $name', async ({ limitBytes }) => {
+    const { promise: onDisk, resolve } = Promise.withResolvers<void>()
+    const { recording, done, settled } = record(bodyOf(Uint8Array.of(1)), limitBytes, onDisk)
+    let isOver = false
+    const read = new Response(recording.openFirst()).bytes().then((bytes) => {
+      isOver = true
+      return bytes
+    })
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect([settled, isOver]).toEqual([['succeeded'], false])
+    resolve()
+    expect(await read).toEqual(Uint8Array.of(1))
+    await done
+  })
+
+  it('breaks off where the settle does not come to the disk', async () => {
+    const lost = Promise.reject(new Error('disk I/O error'))
+    const { recording, done } = record(bodyOf(Uint8Array.of(1)), PIECE_BYTES, lost)
+    await expect(new Response(recording.openFirst()).bytes()).rejects.toThrow('broke off')
+    await done
   })
 })
