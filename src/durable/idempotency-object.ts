@@ -384,6 +384,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     knownState,
   }: OperationQuestion): Promise<OperationRecord | null> {
     const until = Date.now() + waitMs
+    // Whoever was told to come back may be the only one who ever comes.
+    this.#ledger.keepAlarm()
     for (;;) {
       const record = this.#ledger.find(operationId)
       if (record?.tenant !== tenant) return null

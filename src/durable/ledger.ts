@@ -602,6 +602,15 @@ export class Ledger {
     this.#change(Date.now(), () => {})
   }
 
+  /** Sets the alarm for whatever is due, where the platform has given it up; where that fails, the next one does. */
+  keepAlarm(): void {
+    try {
+      this.#change(Date.now(), () => {})
+    } catch (error) {
+      logFault('an alarm could not be set', error)
+    }
+  }
+
   /** Lets the alarm come at this time, whatever is due. @param at Epoch milliseconds. */
   async postponeAlarm(at: number): Promise<void> {
     this.#alarmAt = at

@@ -126,6 +126,25 @@ describe('the alarm of an operation', () => {
   )
 })
 
+describe('a question about an operation', () => {
+  it.each(['alive', 'evicted'])(
+    'sets the alarm again that the platform has given up: the object is %s',
+    async (state) => {
+      const key = `asked-about-${state}`
+      playOrigin(() => answer(500))
+      await clientWith(PROBE)(key)
+      const object = await objectOf(key)
+      const { tenant } = (await object.examine(await idOf(key))) ?? { tenant: '' }
+      const question = { operationId: await idOf(key), tenant, waitMs: 0, knownState: null }
+      await giveUpAlarm(key)
+      if (state === 'evicted') await evictDurableObject(object)
+      pass(HOUR_MS)
+      expect(await object.inspect(question)).toMatchObject({ state: 'unknown' })
+      expect(await readAlarm(key)).toBe(Date.now() + 1)
+    },
+  )
+})
+
 describe('the alarm of the directory', () => {
   it('comes hourly while something is on the list, and not otherwise', async () => {
     const directory = env.DIRECTORY.getByName('rounds')
