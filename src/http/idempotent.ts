@@ -14,7 +14,7 @@ import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { deliver } from '../durable/delivery.ts'
-import type { OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
+import type { Keeping, OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { dropAnswer } from '../origin/call.ts'
@@ -130,8 +130,8 @@ async function run(
 ): Promise<Verdict> {
   // The origin is asked about the operation later: not to find out then that there is none.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
-  const { claim, body } = admitted
-  const { operationId } = claim
+  const { claim } = admitted
+  const { operationId, tenant } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
   const headers = originHeadersOf(c)
   const caller = await callerOf(c, policy, admitted, headers)
@@ -145,18 +145,34 @@ async function run(
     return explain(c, policy, admitted, allowed)
   }
 
+  restoreBody(c, admitted.body)
+  const held: Held = { ask, claim: answer.claim, leaseMs: policy.lease }
+  // Until the object has what came of it: a settle may be late as well.
+  return underLease(held, () => runHandler(c, next, policy, { ...held, tenant, keeping }))
+}
+
+/** A claim that a Worker holds, and how it asks the object that granted it. */
+interface Held {
+  readonly ask: Ask
+  readonly claim: ClaimRef
+  readonly leaseMs: number
+}
+
+async function runHandler(
+  c: Context<GatewayEnv>,
+  next: Next,
+  policy: Policy,
+  { ask, claim, leaseMs, tenant, keeping }: Held & { tenant: string; keeping: Keeping },
+): Promise<Verdict> {
   const startedAt = Date.now()
-  restoreBody(c, body)
   handled.add(c.req)
   openOutbox(c)
-  const reply = await underLease(ask, answer.claim, policy.lease, () =>
-    callHandler(c, next, policy),
-  )
+  const reply = await callHandler(c, next, policy)
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
-  const known = { fence: answer.claim.fence, ageMs: 0 }
-  const events = takeEmitted(c, answer.claim, claim.tenant)
+  const known = { fence: claim.fence, ageMs: 0 }
+  const events = takeEmitted(c, claim, tenant)
   if (reply.kind === 'streams') {
-    const call = { ...toStreamCall(c, policy, answer.claim, reply), keeping, events }
+    const call = { ...toStreamCall(c, policy, claim, reply), keeping, events }
     const response = await ask((object) => object.stream(call)).catch((cause: unknown) => {
       // The handler has run: whatever the object says, this is not a request that nothing came of.
       throw new Error('The answer of a handler was lost.', { cause })
@@ -168,12 +184,16 @@ async function run(
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
   const work = {
     originCalls: 0,
-    settle: await settle(c, ask, {
-      ...landing,
-      claim: answer.claim,
-      sealKey: keeping.sealKey,
-      events,
-    }),
+    settle: await settle(
+      c,
+      { ask, claim, leaseMs },
+      {
+        ...landing,
+        claim,
+        sealKey: keeping.sealKey,
+        events,
+      },
+    ),
   }
   const { outcome } = landing
   if (reply.kind === 'fault') {
@@ -292,9 +312,7 @@ function isStream(headers: Headers): boolean {
 
 /** Renews the lease every third of it while the work runs. */
 async function underLease<result>(
-  ask: Ask,
-  claim: ClaimRef,
-  leaseMs: number,
+  { ask, claim, leaseMs }: Held,
   work: () => Promise<result>,
 ): Promise<result> {
   const renewal = setInterval(() => {
@@ -315,16 +333,16 @@ const SETTLE_RETRY_MS = 200
 /** A settle that fails must not cost the client its answer: the claim stands, nobody runs again. */
 async function settle(
   c: Context<GatewayEnv>,
-  ask: Ask,
+  held: Held,
   { claim, settlement, end, sealKey, events }: SettleCall,
 ): Promise<SettleResult | null> {
   const trySettle = () =>
-    ask((object) => object.settle({ claim, settlement, end, sealKey, events }))
+    held.ask((object) => object.settle({ claim, settlement, end, sealKey, events }))
   try {
     return await trySettle()
   } catch (error) {
     logFault('a settle could not be stored; it will be tried again', error)
-    c.executionCtx.waitUntil(settleLater(trySettle))
+    c.executionCtx.waitUntil(underLease(held, () => settleLater(trySettle)))
     // Nobody knows yet whether it is.
     return null
   }

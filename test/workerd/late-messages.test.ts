@@ -120,6 +120,40 @@ describe('a renewal that comes behind the stream', () => {
   )
 })
 
+describe('a settle that is long on its way', () => {
+  it('keeps its lease, so that nobody runs the handler again', async () => {
+    const { handler, send, isRunning, open } = gatewayWith({ unknown: 'resend' }, (c) =>
+      c.text('short', 201),
+    )
+    const arrived = Promise.withResolvers<void>()
+    let renewalCount = 0
+    const delayed = namespaceOver((object) => ({
+      renew: (claim, leaseMs) => {
+        renewalCount += 1
+        return object.renew(claim, leaseMs)
+      },
+      settle: async (call) => {
+        await arrived.promise
+        return object.settle(call)
+      },
+    }))
+    const first = send('settle-on-its-way', { env: delayed })
+    await isRunning()
+    open()
+    // On a clock that stands still but for this: a lease that is not renewed is over by then.
+    await until(() => renewalCount > 0)
+    pass(LEASE_MS - 1)
+    const before = renewalCount
+    await until(() => renewalCount > before + 1)
+    pass(LEASE_MS - 1)
+    const again = send('settle-on-its-way')
+    arrived.resolve()
+    expect(word(await first)).toBe('executed')
+    expect(['joined', 'replayed']).toContain(word(await again))
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+})
+
 describe('an answer that comes when the lease has ended and its operation is held', () => {
   it('is recorded when it streams: joined, replayed, its events delivered, off the list', async () => {
     const delivered: string[] = []
