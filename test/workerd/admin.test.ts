@@ -1,6 +1,7 @@
 import {
   createExecutionContext,
   createMessageBatch,
+  reset,
   runDurableObjectAlarm,
   runInDurableObject,
   waitOnExecutionContext,
@@ -45,9 +46,11 @@ beforeEach(() => {
   faults = vi.spyOn(console, 'error').mockImplementation(() => {})
   vi.spyOn(env.METRICS, 'writeDataPoint')
 })
-afterEach(() => {
+afterEach(async () => {
   vi.useRealTimers()
   vi.restoreAllMocks()
+  // Or an alarm that is still due would call the origin of a later test.
+  await reset()
 })
 
 const points = () => vi.mocked(env.METRICS.writeDataPoint).mock.calls.map(([point]) => point)
