@@ -15,8 +15,8 @@ app.post(
   protect({ unknown: probe('/status?key={key}', { grace: 0 }), snapshot: { seal: true } }),
 )
 
-// Between two calls: the first was not executed, the second is an hour away.
-const pausing = { attempts: 2, base: '60s', cap: '60s', deadline: '10m' } as const
+// Between two calls: the one before was not executed, the next is up to a minute away.
+const pausing = { attempts: 20, base: '60s', cap: '60s', deadline: '10m' } as const
 app.post('/hold-pause', protect({ unknown: 'hold', retry: pausing }))
 app.post(
   '/probe-pause',
