@@ -5,7 +5,7 @@ const SOON = 0.01
 const SOON_MS = 1_000
 
 /** A client that still reads so long after the settle is a slow one; others are a few pieces behind. */
-const SLOW_MS = 250
+const SLOW_MS = 500
 
 /**
  * How long the last bytes that a slow client was handed may be on their way: the buffers of a

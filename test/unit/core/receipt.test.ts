@@ -21,8 +21,8 @@ describe('countFrom', () => {
 
 describe('estimateReceipt', () => {
   it.each([
-    { name: 'as fast as it came', tookMs: 249, expected: 249 },
-    { name: 'a little slower', tookMs: 250, expected: 1_250 },
+    { name: 'as fast as it came', tookMs: 499, expected: 499 },
+    { name: 'a little slower', tookMs: 500, expected: 2_500 },
     { name: 'for a second', tookMs: 1_000, expected: 5_000 },
     { name: 'for five seconds', tookMs: 5_000, expected: 15_000 },
     { name: 'for half a minute', tookMs: 30_000, expected: 60_000 },
