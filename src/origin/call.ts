@@ -199,6 +199,7 @@ class SilenceWatch {
     this.#controller.abort()
   }
 
+  /** Ends the call in so long, however much of it comes until then. @returns Takes that back. */
   breakIn(ms: number): () => void {
     const timer = setTimeout(() => this.abort(), ms)
     return () => clearTimeout(timer)

@@ -37,7 +37,8 @@ describe('callOrigin', () => {
       await vi.advanceTimersByTimeAsync(14 * MINUTES)
       expect(reply).toBeNull()
       await vi.advanceTimersByTimeAsync(MINUTES)
-      expect(reply).toEqual({ kind: 'fault', fault: 'timeout', originStatus: status })
+      const end = { kind: 'fault', fault: 'timeout', originStatus: status, directive: null }
+      expect(reply).toEqual(end)
       await call
       expect(vi.getTimerCount()).toBe(0)
     },
