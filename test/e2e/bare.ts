@@ -42,6 +42,8 @@ export interface BareOptions {
 
 /** A gateway in bare workerd. */
 export interface BareGateway extends Gateway {
+  /** Directory of its state, for `state.ts`. */
+  readonly state: string
   /** Kills it and starts it again on the same state, with other variables. */
   redeploy(vars: Readonly<Record<string, string>>): Promise<void>
 }
@@ -60,6 +62,7 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
   let server = await serve(configuration, port)
   return {
     url,
+    state: stateOf(directory),
     send: (request) => send(url, request),
     kill: () => server.kill(),
     async restart() {
@@ -142,7 +145,7 @@ async function writeProject(
   const project = readConfig({ config }) as Project
   cpSync(await bundleOf(config), path.join(directory, 'worker.js'))
   writeFileSync(path.join(directory, 'platform.js'), PLATFORM)
-  mkdirSync(path.join(directory, 'state'), { recursive: true })
+  mkdirSync(stateOf(directory), { recursive: true })
   const services = Object.entries(options.services ?? {})
   for (const [name, source] of services) writeFileSync(path.join(directory, `${name}.js`), source)
   const { ORIGIN_URL: _, ...vars } = project.vars
@@ -173,7 +176,7 @@ const config :Workerd.Config = (
     (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${quote(project.compatibility_date)})),
     ${services.map(([name]) => `(name = ${quote(name)}, worker = (modules = [(name = "${name}.js", esModule = embed "${name}.js")], compatibilityDate = ${quote(project.compatibility_date)})),`).join('\n    ')}
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
-    (name = "state", disk = (path = ${quote(path.join(directory, 'state'))}, writable = true)),
+    (name = "state", disk = (path = ${quote(stateOf(directory))}, writable = true)),
   ],
   sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
 );
@@ -191,6 +194,7 @@ const gateway :Workerd.Worker = (
   )
 }
 
+const stateOf = (directory: string) => path.join(directory, 'state')
 const quote = (text: string) => JSON.stringify(text)
 const binding = (name: string, what: string) => `(name = ${quote(name)}, ${what})`
 const platform = (name: string, entrypoint: string, props: unknown = {}) =>

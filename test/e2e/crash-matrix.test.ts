@@ -1,13 +1,11 @@
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type Answer, headerOf } from '../../demo/client.ts'
-import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
+import { type BareGateway, startBareGateway } from './bare.ts'
+import { json, type Origin, startOrigin } from './server.ts'
 import { recordIs, recordsAre } from './state.ts'
 
 /**
@@ -44,8 +42,7 @@ const pauses = ['hold', 'probe', 'resend'] as const
 const body = '{"amount":1}'
 
 let origin: Origin
-let gateway: Gateway
-let persistTo: string
+let gateway: BareGateway
 /** Calls of the operations between two calls, when the gateway was killed. */
 const callsBefore = new Map<string, number>()
 const pathOf = (policy: string, point: string) => `/${policy}/${point}`
@@ -123,9 +120,7 @@ async function bringTo(policy: Policy, point: Point): Promise<void> {
 
 beforeAll(async () => {
   origin = await startOrigin()
-  const config = path.join(import.meta.dirname, 'gateway/wrangler.toml')
-  persistTo = mkdtempSync(path.join(tmpdir(), 'hapax-matrix-'))
-  gateway = await startGateway({ origin, config, persistTo })
+  gateway = await startBareGateway({ origin })
   scriptStatus({ isAloneStalled: true })
   await Promise.all(cases.map(({ policy, point }) => bringTo(policy, point)))
   origin.on('/durable/alone', (_, nth) =>
@@ -146,7 +141,11 @@ beforeAll(async () => {
 
   await Promise.all(
     pauses.map((policy) =>
-      recordIs(persistTo, `POST /${policy}-pause`, ({ attempts }) => attempts[0]?.outcome !== null),
+      recordIs(
+        gateway.state,
+        `POST /${policy}-pause`,
+        ({ attempts }) => attempts[0]?.outcome !== null,
+      ),
     ),
   )
 
@@ -165,13 +164,12 @@ beforeAll(async () => {
   // wait for that, and be told that it has joined.
   const claimed = POINTS.filter((point) => point !== 'upload')
   const settled = { state: 'succeeded', count: claimed.length }
-  await recordsAre(persistTo, 'POST /probe/:point', settled)
+  await recordsAre(gateway.state, 'POST /probe/:point', settled)
 })
 
 afterAll(async () => {
   await gateway.stop()
   await origin.close()
-  rmSync(persistTo, { recursive: true, force: true })
 })
 
 describe('after SIGKILL and a restart on the same state', () => {
@@ -261,18 +259,4 @@ describe('a kill at any moment of a call', () => {
       }
     },
   )
-})
-
-describe('limits.rate', () => {
-  it('lets two new operations of a tenant pass and refuses the third, by the platform’s own counter', async () => {
-    const statusOf = async (key: string) => {
-      const answer = await gateway.send({ path: '/limited', key, body })
-      return answer.kind === 'answered' ? answer.status : answer.kind
-    }
-    expect(await statusOf('one')).toBe(201)
-    expect(await statusOf('two')).toBe(201)
-    expect(await statusOf('three')).toBe(429)
-    expect(await statusOf('one')).toBe(201)
-    expect(origin.requestsTo('/limited')).toHaveLength(2)
-  })
 })

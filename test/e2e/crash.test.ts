@@ -6,7 +6,8 @@ import { text } from 'node:stream/consumers'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type DemoRequest, headerOf, statusOf } from '../../demo/client.ts'
-import { type Gateway, type Origin, json, startGateway, startOrigin } from './server.ts'
+import { startBareGateway } from './bare.ts'
+import { type Gateway, type Origin, json, startOrigin } from './server.ts'
 
 const demoScript = path.resolve(import.meta.dirname, '../../demo/run.ts')
 
@@ -16,7 +17,7 @@ describe('a gateway in a real server', () => {
 
   beforeAll(async () => {
     origin = await startOrigin()
-    gateway = await startGateway({ origin })
+    gateway = await startBareGateway({ origin, config: 'wrangler.toml' })
   })
   afterAll(async () => {
     await gateway.stop()

@@ -51,7 +51,10 @@ export async function recordsAre(
 }
 
 function readFiles<row>(persistTo: string, read: (database: DatabaseSync) => row[]): row[] {
-  const files = globSync(path.join(persistTo, 'v3/do/*/*.sqlite'))
+  // As `wrangler dev` lays them out, and as bare workerd does.
+  const files = ['v3/do/*/*.sqlite', '*/*.sqlite'].flatMap((pattern) =>
+    globSync(path.join(persistTo, pattern)),
+  )
   return files
     .filter((file) => !file.endsWith('metadata.sqlite'))
     .flatMap((file) => readFile(file, read))

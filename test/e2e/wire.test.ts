@@ -354,3 +354,17 @@ describe('the head of an answer', () => {
     }
   })
 })
+
+describe('limits.rate', () => {
+  it('lets two new operations of a tenant pass and refuses the third, by the platform’s own counter', async () => {
+    const statusOf = async (key: string) => {
+      const answer = await gateway.send({ path: '/limited', key, body: '{}' })
+      return answer.kind === 'answered' ? answer.status : answer.kind
+    }
+    expect(await statusOf('one')).toBe(201)
+    expect(await statusOf('two')).toBe(201)
+    expect(await statusOf('three')).toBe(429)
+    expect(await statusOf('one')).toBe(201)
+    expect(origin.requestsTo('/limited')).toHaveLength(2)
+  })
+})
