@@ -602,7 +602,7 @@ describe('an accepted operation', () => {
     await Promise.all(all.map(({ one }) => one.received()))
     await stream.write('half')
     // That it was not executed must be known before the kill.
-    await recordIs(conformance.state, 'POST /durable-refused/*', ({ attempts }) =>
+    await recordIs(conformance.gateway.state, 'POST /durable-refused/*', ({ attempts }) =>
       attempts.some(({ outcome }) => outcome === 'not_executed'),
     )
     await conformance.gateway.kill()

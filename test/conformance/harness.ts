@@ -1,11 +1,10 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { afterAll, beforeAll, expect } from 'vitest'
 
-import { type Gateway, startGateway } from '../e2e/server.ts'
+import { type BareGateway, startBareGateway } from '../e2e/bare.ts'
 import { begin, type Coming, type Reply, send, type Sent } from './client.ts'
 import { answer, type Origin, type Received, type Script, startOrigin } from './origin.ts'
 
@@ -39,9 +38,7 @@ export interface Operation {
 
 export interface Conformance {
   readonly origin: Origin
-  readonly gateway: Gateway
-  /** Where the gateway keeps its state. */
-  readonly state: string
+  readonly gateway: BareGateway
   /**
    * Makes an operation on a route of `gateway/routes.ts`.
    *
@@ -67,9 +64,8 @@ export function useConformance(): Conformance {
 
 function createConformance(): Conformance {
   let origin: Origin | undefined
-  let gateway: Gateway | undefined
+  let gateway: BareGateway | undefined
   let count = 0
-  const state = mkdtempSync(path.join(tmpdir(), 'hapax-conformance-'))
   const started = <value>(value: value | undefined): value => {
     if (value === undefined) throw new Error('the gateway runs only within tests')
     return value
@@ -77,12 +73,11 @@ function createConformance(): Conformance {
 
   beforeAll(async () => {
     origin = await startOrigin()
-    gateway = await startGateway({ origin, config, persistTo: state })
+    gateway = await startBareGateway({ origin, config })
   })
   afterAll(async () => {
     await gateway?.stop()
     await origin?.close()
-    rmSync(state, { recursive: true, force: true })
   })
 
   return {
@@ -92,7 +87,6 @@ function createConformance(): Conformance {
     get gateway() {
       return started(gateway)
     },
-    state,
     operation(route, tail) {
       count += 1
       const pathname = `/${route}/${tail ?? count}`
@@ -188,7 +182,7 @@ export function tally(replies: readonly Reply[]): Record<string, number> {
 
 /** Every file of the gateway's state. */
 export function stateFiles(): Buffer[] {
-  return readdirSync(useConformance().state, { recursive: true, withFileTypes: true })
+  return readdirSync(useConformance().gateway.state, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => readUnlessGone(path.join(entry.parentPath, entry.name)))
 }

@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import path from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { type BareGateway, startBareGateway } from './bare.ts'
 import { openRaw, type RawExchange, rawStatus, rawValue, sendRaw } from './raw-client.ts'
-import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
+import { json, type Origin, startOrigin } from './server.ts'
 import { readBodyRows, recordsAre } from './state.ts'
 
 const MIB = 1_048_576
@@ -14,20 +12,16 @@ const eventStream = { 'Content-Type': 'text/event-stream' }
 const body = '{"amount":1}'
 
 let origin: Origin
-let gateway: Gateway
-let persistTo: string
+let gateway: BareGateway
 
 beforeAll(async () => {
   origin = await startOrigin()
-  const config = path.join(import.meta.dirname, 'gateway/wrangler.toml')
-  persistTo = mkdtempSync(path.join(tmpdir(), 'hapax-stream-'))
-  gateway = await startGateway({ origin, config, persistTo })
+  gateway = await startBareGateway({ origin })
 })
 
 afterAll(async () => {
   await gateway.stop()
   await origin.close()
-  rmSync(persistTo, { recursive: true, force: true })
 })
 
 /** Sends the request of a path; every path is one operation. */
@@ -219,7 +213,7 @@ describe('an answer that the origin streams', () => {
       expect(isWhole).toBe(true)
       expect(hashOf(received)).toBe(hashOf(sent))
     }
-    const rows = readBodyRows(persistTo, `POST ${where}`)
+    const rows = readBodyRows(gateway.state, `POST ${where}`)
     expect(rows.reduce((sum, size) => sum + size, 0)).toBe(20 * MIB)
     expect(Math.max(...rows)).toBeLessThanOrEqual(MIB)
     expect(origin.requestsTo(where)).toHaveLength(1)
@@ -284,12 +278,12 @@ describe('after SIGKILL in mid-stream and a restart on the same state', () => {
   it('what the status resource tells is kept in place of the half', async () => {
     const where = '/probe/stream'
     // The alarm asks of its own accord: a retry that comes while it does would only have joined.
-    await recordsAre(persistTo, 'POST /probe/:point', { state: 'succeeded', count: 1 })
+    await recordsAre(gateway.state, 'POST /probe/:point', { state: 'succeeded', count: 1 })
     const retry = open(where)
     expect(await wordOf(retry)).toBe('replayed')
     expect((await retry.ended).body.toString()).toBe('{"found":true}')
     expect((await open(where).ended).body.toString()).toBe('{"found":true}')
-    expect(readBodyRows(persistTo, 'POST /probe/:point')).toEqual([14])
+    expect(readBodyRows(gateway.state, 'POST /probe/:point')).toEqual([14])
     expect(origin.requestsTo(where)).toHaveLength(1)
   })
 
