@@ -78,6 +78,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
 const onlyOperators: MiddlewareHandler<GatewayEnv> = async (c, next) => {
   if (!hasOperators(c.env)) return c.text('Not found', 404)
   c.header('Cache-Control', 'no-store')
+  c.header('X-Content-Type-Options', 'nosniff')
   const sender = await authenticate(c)
   if (sender.kind !== 'operator') return turnAway(c, sender.kind)
   if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {

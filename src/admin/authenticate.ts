@@ -7,7 +7,7 @@ import { findKey } from './access-keys.ts'
 import { bearerOf, matchSecret } from './bearer.ts'
 
 /** Who an operator is, as the audit names them: never a secret. */
-export type Actor = string
+type Actor = string
 
 /**
  * Who sends a request. `unverified`: perhaps an operator; nobody can tell for now, since the keys of

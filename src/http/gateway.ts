@@ -3,6 +3,7 @@ import { HTTPException } from 'hono/http-exception'
 
 import { createAdmin } from '../admin/admin.ts'
 import { serveDashboard } from '../admin/dashboard.ts'
+import { keepApart } from '../admin/operators-host.ts'
 import { servePrometheus } from '../admin/prometheus.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
@@ -67,6 +68,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     await next()
   })
   app.use(refuseUrl(cors))
+  app.use(keepApart)
   app.use('/_hapax/problems/*', cors)
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
