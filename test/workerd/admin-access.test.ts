@@ -521,7 +521,7 @@ describe('the admin API behind Cloudflare Access', () => {
     { name: 'time out', certs: () => failWith(new DOMException('too late', 'TimeoutError')) },
     { name: 'are out of reach', certs: () => failWith(new Error('Network connection lost.')) },
     { name: 'are refused', certs: () => failWith(new TypeError('fetch failed')) },
-  ])("asks to try again where the team's keys $name, and says so once", async ({ certs }) => {
+  ])('asks to try again where the keys of the team $name, and says so once', async ({ certs }) => {
     const faults = vi.spyOn(console, 'error').mockImplementation(() => {})
     let assertion = ''
     const { response } = await come(
