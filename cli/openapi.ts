@@ -74,7 +74,7 @@ function toFragment(
     return toOpenApiFragment(contract)
   } catch (error) {
     // A pattern in a path that is no regular expression.
-    throw new Failure(`${from} has a path that cannot be read: ${reasonOf(error)}`)
+    throw new Failure(toVisible(`${from} has a path that cannot be read: ${reasonOf(error)}`))
   }
 }
 
@@ -102,8 +102,10 @@ function toDocument(value: unknown, file: string): JsonObject {
     if (/^3\.\d/.test(String(version))) return value
     const found = version ?? swagger
     if (found !== undefined) {
-      throw new Failure(`${file} is OpenAPI ${JSON.stringify(found)}; it has to be 3.0 or later.`)
+      throw new Failure(
+        toVisible(`${file} is OpenAPI ${JSON.stringify(found)}; it has to be 3.0 or later.`),
+      )
     }
   }
-  throw new Failure(`${file} is not an OpenAPI document: it has no \`openapi: 3.x\`.`)
+  throw new Failure(toVisible(`${file} is not an OpenAPI document: it has no \`openapi: 3.x\`.`))
 }

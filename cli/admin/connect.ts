@@ -47,7 +47,7 @@ function toBase(url: string | undefined): URL {
   if (!url) throw new Failure('Which deployment? Set HAPAX_URL, or say --url.', 2)
   const base = URL.parse(url)
   if (base === null || !/^https?:$/.test(base.protocol))
-    throw new Failure(`${url} is not a URL.`, 2)
+    throw new Failure(`${toVisible(url)} is not a URL.`, 2)
   if (base.protocol === 'http:' && !LOCAL.has(base.hostname)) {
     throw new Failure('The token would go over the network in clear: use https.', 2)
   }
