@@ -1,6 +1,7 @@
 import * as z from 'zod'
 
 import type { Contract } from '../src/core/contract.ts'
+import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { parseText, readText } from './text-file.ts'
 
@@ -75,13 +76,15 @@ export async function readContract(from: string): Promise<Contract> {
   const [issue] = parsed.error.issues
   const field = issue?.path.join('.') ?? ''
   throw new Failure(
-    `${where} is not an idempotency contract of version 1: ${field === '' ? '' : `${field}: `}${issue?.message}`,
+    toVisible(
+      `${where} is not an idempotency contract of version 1: ${field === '' ? '' : `${field}: `}${issue?.message}`,
+    ),
   )
 }
 
 function toContractUrl(from: string): URL | null {
   if (!/^https?:\/\//i.test(from)) return null
-  if (!URL.canParse(from)) throw new Failure(`${from} is not a URL.`, 2)
+  if (!URL.canParse(from)) throw new Failure(`${toVisible(from)} is not a URL.`, 2)
   const url = new URL(from)
   if (url.pathname === '/') url.pathname = CONTRACT_PATH
   return url
@@ -98,6 +101,6 @@ async function download(url: URL): Promise<string> {
     throw new Failure(`${url.href} answered ${answer.status}. Is it a deployment of Hapax?`)
   } catch (error) {
     if (error instanceof Failure) throw error
-    throw new Failure(`${url.href} could not be reached: ${reasonOf(error)}`)
+    throw new Failure(toVisible(`${url.href} could not be reached: ${reasonOf(error)}`))
   }
 }
