@@ -4,7 +4,14 @@ import type { HapaxEnv } from '../config/env.ts'
 import { errorName } from '../core/error-name.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from './alarm.ts'
-import type { DeadLetter, Directory, Page, PageQuestion, StuckEntry } from './directory-guard.ts'
+import {
+  type DeadLetter,
+  type Directory,
+  type Page,
+  type PageQuestion,
+  type StuckEntry,
+  toListed,
+} from './directory-guard.ts'
 
 /** How often every object of the list is asked to see to its alarm, in milliseconds. */
 const ROUND_MS = 3_600_000
@@ -66,12 +73,23 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   }
 
   /** The same letter twice is one: whoever buries it may not have heard that it was done. */
-  async bury({ bytes, ...head }: DeadLetter): Promise<void> {
+  async bury(letter: DeadLetter): Promise<void> {
     this.#sql.exec(
       'INSERT OR REPLACE INTO letter (id, head, bytes) VALUES (?, ?, ?)',
-      head.id,
-      JSON.stringify(head),
-      bytes,
+      letter.id,
+      JSON.stringify(toListed(letter)),
+      letter.bytes,
+    )
+  }
+
+  async undecide(operationId: string): Promise<void> {
+    this.#sql.exec(
+      `UPDATE letter
+        SET head = json_set(json_remove(head, '$.decision'), '$.reason', ?)
+        WHERE head ->> '$.operationId' = ? AND head ->> '$.from' = 'inbox'
+          AND coalesce(head ->> '$.decision', head ->> '$.reason') = 'outcome-unknown'`,
+      'not_executed: resolved by an operator',
+      operationId,
     )
   }
 

@@ -8,7 +8,6 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { parse } from 'devalue'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
@@ -39,6 +38,7 @@ import {
   type QueueConsumer,
   type ReceivedMessage,
 } from '../../src/hapax.ts'
+import { readContent } from '../../src/queue/content.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
@@ -119,7 +119,7 @@ async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage
   const letter = await letterOf(id)
   if (letter === null) throw new Error('There is no such letter.')
   const opened = await openStoredBytes({ ...env, ...over }, 'dead letter', letter.id, letter.bytes)
-  return parse(new TextDecoder().decode(opened)) as ReceivedMessage
+  return readContent(new TextDecoder().decode(opened)) as ReceivedMessage
 }
 
 /** The points of messages: operation, status, disposition, correlation, id of the operation. */
@@ -543,6 +543,7 @@ describe('a message that can never be done', () => {
       operationId: expect.any(String),
       correlationId: 'corr-m',
       reason,
+      decision: 'mismatch',
       attempts: 3,
       at: expect.any(Number),
     })
