@@ -52,16 +52,23 @@ export async function replayLetter(
     const end = await deliver(c.env, letter.destination, JSON.parse(text) as CloudEvent)
     return end.kind === 'delivered' ? null : `It was not delivered: ${end.reason}.`
   }
+  const mayExecute = override || decisionOf(letter) === undefined
+  return redo(c, app, letter, { text, mayExecute })
+}
+
+async function redo(
+  c: Context<GatewayEnv>,
+  app: object,
+  letter: DeadLetter,
+  { text, mayExecute }: { readonly text: string; readonly mayExecute: boolean },
+): Promise<string | null> {
   const message = readContent(text) as ReceivedMessage | undefined
   if (message === undefined) return LOST
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
-  const fate = await consumer.redo(
-    { ...message, attempts: 1 },
-    c.env,
-    c.executionCtx as ExecutionContext,
-    { mayExecute: override || decisionOf(letter) === undefined },
-  )
+  const again = { ...message, attempts: 1 }
+  const ctx = c.executionCtx as ExecutionContext
+  const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
   if (fate.kind === 'ack') return null
   const reason = 'reason' in fate ? fate.reason : fate.kind
   return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`

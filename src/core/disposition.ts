@@ -110,5 +110,7 @@ const again = ({ isOwn }: { readonly isOwn: boolean }): MessageFate => ({ kind: 
 const retry = (reason: string): MessageFate => ({ kind: 'retry', reason })
 const deadLetter = (reason: string): MessageFate => ({ kind: 'dead-letter', reason })
 const decided = (decision: Decision, reason: string = decision): MessageFate => ({
-  ...{ kind: 'dead-letter', reason, decision },
+  kind: 'dead-letter',
+  reason,
+  decision,
 })

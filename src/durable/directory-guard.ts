@@ -76,7 +76,7 @@ export interface Directory {
 const MAX_NAME = 512
 
 /** A dead letter as lists hold it: its names are cut where they would make a page too large. */
-export function toListed({ bytes: _, ...head }: DeadLetter): Omit<DeadLetter, 'bytes'> {
+export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'bytes'> {
   const { type, tenant, correlationId, reason } = head
   return {
     ...head,

@@ -73,12 +73,12 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   }
 
   /** The same letter twice is one: whoever buries it may not have heard that it was done. */
-  async bury(letter: DeadLetter): Promise<void> {
+  async bury({ bytes, ...head }: DeadLetter): Promise<void> {
     this.#sql.exec(
       'INSERT OR REPLACE INTO letter (id, head, bytes) VALUES (?, ?, ?)',
-      letter.id,
-      JSON.stringify(toListed(letter)),
-      letter.bytes,
+      head.id,
+      JSON.stringify(toListed(head)),
+      bytes,
     )
   }
 

@@ -27,7 +27,7 @@ export type QueueConsumer = AnyQueueHandler & {
 }
 
 /** How a dead letter is done again. */
-export interface Redoing {
+interface Redoing {
   readonly mayExecute: boolean
 }
 

@@ -64,16 +64,22 @@ function toNode(value: unknown, refer: Refer): unknown {
   if (typeof value === 'bigint') return ['BigInt', String(value)]
   if (typeof value !== 'object' || value === null) return value
   if (Array.isArray(value)) return toListNode(value, refer)
+  return toCollectionNode(value, refer) ?? toBytesNode(value, refer) ?? toObjectNode(value, refer)
+}
+
+function toCollectionNode(value: object, refer: Refer): unknown {
   if (value instanceof Map) return ['Map', ...[...value].flat().map(refer)]
   if (value instanceof Set) return ['Set', ...[...value].map(refer)]
   if (value instanceof Date) return ['Date', Number.isNaN(+value) ? '' : value.toISOString()]
   if (value instanceof RegExp) return ['RegExp', value.source, value.flags]
+  return null
+}
+
+function toBytesNode(value: object, refer: Refer): unknown {
   if (value instanceof ArrayBuffer) return ['ArrayBuffer', encodeBase64(value)]
-  if (ArrayBuffer.isView(value)) {
-    const length = 'length' in value ? value.length : value.byteLength
-    return [tagOf(value), refer(value.buffer), value.byteOffset, length]
-  }
-  return toObjectNode(value, refer)
+  if (!ArrayBuffer.isView(value)) return null
+  const length = 'length' in value ? value.length : value.byteLength
+  return [tagOf(value), refer(value.buffer), value.byteOffset, length]
 }
 
 function toObjectNode(value: object, refer: Refer): unknown {
@@ -205,19 +211,30 @@ function toPart(node: Node, read: Read): unknown {
 
 /** Puts into a value what it holds. */
 function fill(value: unknown, node: Node, read: Read): void {
-  if (typeof node !== 'object' || node === null) return
-  if (!Array.isArray(node)) {
-    for (const [name, number] of Object.entries(node)) set(value, name, read(number))
-    return
+  if (Array.isArray(value)) return fillList(value, node as readonly unknown[], read)
+  const [tag, ...rest] = Array.isArray(node) ? (node as unknown[]) : []
+  switch (tag) {
+    case undefined:
+      if (typeof node === 'object' && node !== null) fillObject(value, node, read)
+      return
+    case 'Set':
+      for (const number of rest) (value as Set<unknown>).add(read(number))
+      return
+    case 'Map':
+      for (const [key, of] of pairsOf(rest)) {
+        ;(value as Map<unknown, unknown>).set(read(key), read(of))
+      }
+      return
+    case 'null':
+      for (const [name, of] of pairsOf(rest)) set(value, name, read(of))
+      return
+    case 'Error':
+      for (const [name, of] of pairsOf(rest.slice(1))) set(value, name, read(of), !OWN.has(name))
   }
-  const [tag, ...rest] = node as [unknown, ...unknown[]]
-  if (value instanceof Set) for (const number of rest) value.add(read(number))
-  if (value instanceof Map) for (const [key, of] of pairsOf(rest)) value.set(read(key), read(of))
-  if (tag === 'null') for (const [name, of] of pairsOf(rest)) set(value, name, read(of))
-  if (tag === 'Error') {
-    for (const [name, of] of pairsOf(rest.slice(1))) set(value, name, read(of), !OWN.has(name))
-  }
-  if (Array.isArray(value)) fillList(value, node, read)
+}
+
+function fillObject(value: unknown, node: object, read: Read): void {
+  for (const [name, number] of Object.entries(node)) set(value, name, read(number))
 }
 
 /** Members of an error that are not enumerable. */

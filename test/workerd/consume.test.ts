@@ -39,7 +39,7 @@ import {
   type QueueConsumer,
   type ReceivedMessage,
 } from '../../src/hapax.ts'
-import { bury } from '../../src/queue/bury.ts'
+import { bury as buryMessage } from '../../src/queue/bury.ts'
 import { readContent } from '../../src/queue/content.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
@@ -728,7 +728,7 @@ describe('a message that can never be done', () => {
     const ctx = createExecutionContext()
     const fate = await consumer.redo(message, env, ctx, { mayExecute: true })
     if (fate.kind !== 'dead-letter') throw new Error('It is one.')
-    await bury(env, message, fate)
+    await buryMessage(env, message, fate)
     const letter = await letterOf(id)
     expect(letter && (await openLetter(env, letter)).content).toMatch(/could not be kept/)
   })

@@ -104,7 +104,7 @@ function consumerOf(way: (typeof WAYS)[number], over: Partial<ConsumeOptions> = 
 /** What the points of messages say of their settle. */
 function watchSettles() {
   const spy = vi.spyOn(env.METRICS, 'writeDataPoint')
-  return () => spy.mock.calls.map(([point]) => String(point?.blobs?.[8]))
+  return () => spy.mock.calls.map(([point]) => ((point?.blobs ?? []) as string[])[8])
 }
 
 describe('a disk that refuses from any statement on, and an object that dies then', () => {
@@ -122,10 +122,10 @@ describe('a disk that refuses from any statement on, and an object that dies the
       const end = await endOf(consumer, id)
       const seen = { from, first, isToldTaken, end, executions: executions() }
       // Told to be done is what is on disk; the rest is done by now, or a dead letter says why not.
-      if (first === 'ack' || isToldTaken) expect(seen).toMatchObject({ end: 'ack' })
-      expect(['ack', 'outcome-unknown']).toContain(end)
-      expect(seen).toMatchObject({ executions: 1 })
-      if (executedFirst === 0) expect(seen).toMatchObject({ first: 'retry', end: 'ack' })
+      const mayBeUnknown = first === 'retry' && !isToldTaken && executedFirst === 1
+      const expected = mayBeUnknown ? /^(?:ack|outcome-unknown)$/ : /^ack$/
+      expect(seen).toMatchObject({ executions: 1, end: expect.stringMatching(expected) })
+      expect(executedFirst === 0 && first === 'ack').toBe(false)
       vi.restoreAllMocks()
       if (!wasReached()) return
     }
@@ -146,7 +146,7 @@ describe('a disk that refuses one statement', () => {
         heal()
         const end = first === 'retry' ? await endOf(consumer, id) : 'ack'
         expect({ from, end, executions: executions() }).toEqual({ from, end: 'ack', executions: 1 })
-        const ids = points.mock.calls.map(([point]) => String(point?.blobs?.[7] ?? ''))
+        const ids = points.mock.calls.map(([point]) => ((point?.blobs ?? []) as string[])[7] ?? '')
         const operationId = ids.findLast((one) => one !== '') ?? ''
         const sent = () =>
           outbox.mock.calls.filter(([event]) => (event as { data: unknown }).data === id)
