@@ -1,14 +1,16 @@
-import { parse, stringify, uneval } from 'devalue'
+import { uneval } from 'devalue'
 import type { Context } from 'hono'
 import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { type Decision, FORGOTTEN } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { openStoredBytes } from '../durable/at-rest.ts'
 import { deliver } from '../durable/delivery.ts'
 import type { DeadLetter } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
+import { readContent, writeContent } from '../queue/content.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
@@ -23,12 +25,18 @@ export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<Ope
     const content = JSON.parse(text) as CloudEvent
     return { ...shown, type: content.type, content }
   }
-  const { body } = parse(text) as ReceivedMessage
-  return { ...shown, content: toShown(body) }
+  return { ...shown, content: await toContent(text) }
+}
+
+/** How a dead letter is replayed. */
+export interface Replay {
+  /** Whether an operator overrides what was decided about it. */
+  readonly override: boolean
 }
 
 /**
- * Delivers an event again, or does a message again, right now.
+ * Delivers an event again, or does a message again, right now. What was decided about a message
+ * holds where nothing is known of its operation any more, unless an operator overrides it.
  *
  * @returns Why that did not succeed, for people, or `null`.
  */
@@ -36,6 +44,7 @@ export async function replayLetter(
   c: Context<GatewayEnv>,
   app: object,
   letter: DeadLetter,
+  { override }: Replay,
 ): Promise<string | null> {
   const text = await open(c.env, letter)
   if (text === null) return letter.isUnopened === true ? `${SHUT} ${PUT_BACK}` : SHUT
@@ -43,20 +52,42 @@ export async function replayLetter(
     const end = await deliver(c.env, letter.destination, JSON.parse(text) as CloudEvent)
     return end.kind === 'delivered' ? null : `It was not delivered: ${end.reason}.`
   }
-  const message = parse(text) as ReceivedMessage
-  const consumer = consumerOf(app, message.queue)
-  if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
-  const fate = await consumer.redo(
-    { ...message, attempts: 1 },
-    c.env,
-    c.executionCtx as ExecutionContext,
-  )
-  return fate.kind === 'ack'
-    ? null
-    : `It is not done: ${'reason' in fate ? fate.reason : fate.kind}.`
+  const mayExecute = override || decisionOf(letter) === undefined
+  return redo(c, app, letter, { text, mayExecute })
 }
 
+async function redo(
+  c: Context<GatewayEnv>,
+  app: object,
+  letter: DeadLetter,
+  { text, mayExecute }: { readonly text: string; readonly mayExecute: boolean },
+): Promise<string | null> {
+  const message = readContent(text) as ReceivedMessage | undefined
+  if (message === undefined) return LOST
+  const consumer = consumerOf(app, message.queue)
+  if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
+  const again = { ...message, attempts: 1 }
+  const ctx = c.executionCtx as ExecutionContext
+  const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
+  if (fate.kind === 'ack') return null
+  const reason = 'reason' in fate ? fate.reason : fate.kind
+  return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
+}
+
+/** What was decided about a message, also where an earlier version has kept only the reason. */
+function decisionOf({ decision, from, reason }: DeadLetter): Decision | undefined {
+  if (decision !== undefined || from === 'outbox') return decision
+  if (reason === 'failed' || reason === 'outcome-unknown') return reason
+  return /^(?:This key was used for another|They differ|key-reused)/.test(reason)
+    ? 'mismatch'
+    : undefined
+}
+
+const OVERRIDE =
+  'this was decided about it, and nothing is known of its operation any more. Where it is to be done all the same, replay it with { "override": true } (on the command line: --override).'
+
 const SHUT = 'It was sealed under a secret that this deployment no longer has.'
+const LOST = 'What the message held could not be kept.'
 const PUT_BACK = 'Set that secret as HAPAX_SEAL_KEY_PREVIOUS, then replay the letter again.'
 
 async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
@@ -71,13 +102,49 @@ async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
   }
 }
 
-/** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
-function toShown(body: unknown): unknown {
-  if (body instanceof ArrayBuffer) return encodeBase64(body)
+/** What a message holds, for people; as it is stored where nothing else can show it. */
+async function toContent(text: string): Promise<unknown> {
   try {
-    if (stringify(JSON.parse(JSON.stringify(body))) === stringify(body)) return body
+    const message = readContent(text) as ReceivedMessage | undefined
+    return message === undefined ? LOST : await toShown(message.body)
   } catch {
-    // Nothing, a BigInt, or something that contains itself.
+    return text
   }
-  return uneval(body)
+}
+
+/** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
+async function toShown(body: unknown): Promise<unknown> {
+  if (body instanceof ArrayBuffer) return encodeBase64(body)
+  const json = toJson(body)
+  if (json === null || (await writeContent(JSON.parse(json))) !== (await writeContent(body))) {
+    return uneval(body, (value, js) => {
+      if (!(value instanceof Error)) return
+      const { name, message, cause } = value
+      const members = { name, ...(cause !== undefined && { cause }) }
+      return js`Object.assign(new Error(${message}), ${members})`
+    })
+  }
+  // Too deep for who is to read it, here or there.
+  return depthOf(json) > MAX_DEPTH ? json : body
+}
+
+/** @returns `null` where it holds nothing, a BigInt or itself, or is too deep. */
+function toJson(body: unknown): string | null {
+  try {
+    return JSON.stringify(body) ?? null
+  } catch {
+    return null
+  }
+}
+
+const MAX_DEPTH = 200
+
+/** How deep a JSON text is nested at the most. */
+function depthOf(json: string): number {
+  let [depth, deepest] = [0, 0]
+  for (const [char] of json.matchAll(/[[\]{}]/g)) {
+    depth += char === '[' || char === '{' ? 1 : -1
+    deepest = Math.max(deepest, depth)
+  }
+  return deepest
 }

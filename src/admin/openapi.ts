@@ -116,6 +116,10 @@ const OPERATION = objectOf(
     reason: REASON,
     owner: objectOf({ kind: { type: 'string', enum: ['object', 'worker'] } }, { leaseUntil: TIME }),
     nextAttemptAt: TIME,
+    outcome: {
+      enum: ['succeeded', 'failed', 'unknown'],
+      description: 'How an expired operation ended, where that is still known.',
+    },
     result: objectOf(
       {
         bodyBytes: COUNT,
@@ -182,6 +186,14 @@ const LETTER = {
   at: TIME,
 }
 
+const DECISION = {
+  decision: {
+    enum: ['mismatch', 'failed', 'outcome-unknown'],
+    description:
+      'What was decided about a message: where nothing is known of its operation any more, it is done only with an override.',
+  },
+}
+
 const UNOPENED = {
   isUnopened: {
     ...FLAG,
@@ -208,8 +220,9 @@ const SCHEMAS = {
   Operation: OPERATION,
   LookUp: strictOf({ tenant: TEXT, key: TEXT }),
   Resolution: RESOLUTION,
+  Replay: strictOf({}, { override: { ...FLAG, default: false } }),
   StuckPage: pageOf(STUCK),
-  DeadLetterPage: pageOf(objectOf(LETTER, UNOPENED)),
+  DeadLetterPage: pageOf(objectOf(LETTER, { ...UNOPENED, ...DECISION })),
   DeadLetter: objectOf(
     {
       ...LETTER,
@@ -218,7 +231,7 @@ const SCHEMAS = {
           'The event, or the body of the message; null where it was sealed under a secret that is gone.',
       },
     },
-    UNOPENED,
+    { ...UNOPENED, ...DECISION },
   ),
   Problem: objectOf({
     type: { type: 'string', format: 'uri-reference' },
@@ -462,8 +475,10 @@ const PATHS = {
       operationId: 'replayDeadLetter',
       tags: ['dead letters'],
       summary: 'Deliver an event again, or do a message again, right now',
-      description: 'An event has the same id again. Where it fails, the letter stays.',
-      responses: { 204: DONE, ...MISSING, ...REFUSED, ...CHANGING },
+      description:
+        'An event has the same id again. Where it fails, the letter stays. What was decided about a message holds where nothing is known of its operation any more; `override` does it all the same.',
+      requestBody: { ...bodyOf(schema('Replay')), required: false },
+      responses: { 204: DONE, ...BAD, ...MISSING, ...REFUSED, ...CHANGING },
     },
   },
 }

@@ -1,4 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { Decision } from '../core/disposition.ts'
 import type { Destination } from '../core/event.ts'
 import type { UnknownReason } from '../core/record.ts'
 
@@ -25,6 +26,8 @@ export interface DeadLetter {
   readonly operationId: string | null
   readonly correlationId: string | null
   readonly reason: string
+  /** What was decided about a message: it is done again only when an operator overrides that. */
+  readonly decision?: Decision
   readonly attempts: number
   /** Epoch milliseconds. */
   readonly at: number
@@ -59,12 +62,33 @@ export interface Directory {
   /** Strikes operations off, those of the list only if nothing newer has been listed of them since. */
   strike(entries: readonly Pick<StuckEntry, 'operationId' | 'since'>[]): Promise<void>
   bury(letter: DeadLetter): Promise<void>
+  /** Notes that an unknown outcome was found not to have been executed: its letters are undecided. */
+  undecide(operationId: string): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
   /** How much there is, and since when the oldest of the stuck operations is. */
   count(): Promise<{ stuck: number; letters: number; oldestAt: number | null }>
   /** @returns `false` when there was none. */
   dropLetter(id: string): Promise<boolean>
+}
+
+/** The longest name in a list, in UTF-16 code units: a message may say of itself what it likes. */
+const MAX_NAME = 512
+
+/** A dead letter as lists hold it: its names are cut where they would make a page too large. */
+export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'bytes'> {
+  const { type, tenant, correlationId, reason } = head
+  return {
+    ...head,
+    type: cut(type),
+    tenant: tenant && cut(tenant),
+    correlationId: correlationId && cut(correlationId),
+    reason: cut(reason),
+  }
+}
+
+function cut(name: string): string {
+  return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1).toWellFormed()}…` : name
 }
 
 const NAME = 'directory'

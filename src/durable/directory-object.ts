@@ -4,7 +4,14 @@ import type { HapaxEnv } from '../config/env.ts'
 import { errorName } from '../core/error-name.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from './alarm.ts'
-import type { DeadLetter, Directory, Page, PageQuestion, StuckEntry } from './directory-guard.ts'
+import {
+  type DeadLetter,
+  type Directory,
+  type Page,
+  type PageQuestion,
+  type StuckEntry,
+  toListed,
+} from './directory-guard.ts'
 
 /** How often every object of the list is asked to see to its alarm, in milliseconds. */
 const ROUND_MS = 3_600_000
@@ -70,8 +77,19 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     this.#sql.exec(
       'INSERT OR REPLACE INTO letter (id, head, bytes) VALUES (?, ?, ?)',
       head.id,
-      JSON.stringify(head),
+      JSON.stringify(toListed(head)),
       bytes,
+    )
+  }
+
+  async undecide(operationId: string): Promise<void> {
+    this.#sql.exec(
+      `UPDATE letter
+        SET head = json_set(json_remove(head, '$.decision'), '$.reason', ?)
+        WHERE head ->> '$.operationId' = ? AND head ->> '$.from' = 'inbox'
+          AND coalesce(head ->> '$.decision', head ->> '$.reason') = 'outcome-unknown'`,
+      'not_executed: resolved by an operator',
+      operationId,
     )
   }
 
