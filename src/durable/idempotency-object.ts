@@ -30,6 +30,7 @@ import { requireOrigin } from '../origin/target.ts'
 import { Alarm, allOf } from './alarm.ts'
 import { answerJoined, answerResolution, dropBody } from './answers.ts'
 import { Flights } from './flights.ts'
+import { within } from './in-time.ts'
 import { bodyOf, Ledger } from './ledger.ts'
 import type {
   CallPlan,
@@ -161,12 +162,17 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return null
   }
 
-  /** Tidies up, recovers what no client comes back for, and delivers events. */
-  override alarm(): Promise<void> {
-    return this.#alarm.ring(async () => {
-      const recoveries = this.#ledger.tidy().map((due) => this.#runs.recover(due))
-      await allOf([...recoveries, this.#outbox.deliverDue()])
+  /**
+   * Tidies up, recovers what no client comes back for, and delivers events. While it runs the
+   * platform lets no other alarm come, so it does not wait for the end of what may hang.
+   */
+  override async alarm(): Promise<void> {
+    const work = this.#alarm.ring(async () => {
+      const { recoverable, events } = this.#ledger.tidy()
+      const recoveries = recoverable.map((due) => this.#runs.recover(due))
+      await allOf([...recoveries, this.#outbox.deliver(events)])
     })
+    await within(this.#keepAlive(work), ALARM_PATIENCE_MS)
   }
 
   async rearm(): Promise<void> {
@@ -510,6 +516,12 @@ function isTooLate({ deadlineAt }: Caller): boolean {
 function pickHeld({ fence, reason }: UnknownRecord) {
   return { fence, reason }
 }
+
+/**
+ * How long an alarm waits for what it has begun, in milliseconds. What is done at once is done when
+ * it ends; what hangs goes on without it.
+ */
+const ALARM_PATIENCE_MS = 2_000
 
 /** How often an operation is looked at that does not run in this object, in milliseconds. */
 const LOOK_MS = 500
