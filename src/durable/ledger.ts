@@ -120,6 +120,19 @@ export class Ledger {
     return asOf(record, this.#factsOf(operationId, record, Date.now()))
   }
 
+  /**
+   * How long the call of an operation certainly has an owner: without end where this object makes
+   * it, to the end of its lease where a Worker does, and 0 where nobody does.
+   *
+   * @returns Milliseconds.
+   */
+  ownedMs(operationId: string): number {
+    if (this.#isRunning(operationId)) return Infinity
+    const record = this.#store.read(operationId)
+    if (record?.state !== 'in_progress' || record.owner.kind !== 'worker') return 0
+    return Math.max(0, record.owner.leaseUntil - Date.now())
+  }
+
   /** Notes that a client comes back for the result. @returns What is known of the operation. */
   accept(operationId: string): OperationRecord | null {
     const now = Date.now()
