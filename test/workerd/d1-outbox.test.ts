@@ -557,7 +557,7 @@ describe('createD1Outbox', () => {
   it('finds what is due by its indexes, however much was delivered', async () => {
     const { results } = await db
       .prepare(`EXPLAIN QUERY PLAN ${await claimStatement()}`)
-      .bind('lease', 0, 0, 0, 1, 1)
+      .bind('lease', 0, 0, 0, 1, 0)
       .all<{ detail: string }>()
     const scans = results
       .map(({ detail }) => detail)
