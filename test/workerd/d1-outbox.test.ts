@@ -143,6 +143,13 @@ describe('insert', () => {
     { what: 'a number that is none', data: [Number.NaN], says: /must be JSON/ },
     { what: 'a function', data: () => 1, says: /must be JSON/ },
     { what: 'a Map', data: { rows: new Map([[1, 2]]) }, says: /must be JSON/ },
+    { what: 'an Error', data: new Error('no'), says: /must be JSON/ },
+    { what: 'undefined in a list', data: [undefined], says: /must be JSON/ },
+    { what: 'a Request', data: new Request('https://a.test'), says: /must be JSON/ },
+    { what: 'Headers', data: new Headers(), says: /must be JSON/ },
+    { what: 'a Blob', data: [new Blob([])], says: /must be JSON/ },
+    { what: 'FormData', data: new FormData(), says: /must be JSON/ },
+    { what: 'a ReadableStream', data: new ReadableStream(), says: /must be JSON/ },
     { what: 'a cycle', data: cycle, says: /circular/i },
   ])('refuses $what as data', ({ data, says }) => {
     const insert = () => outboxWith().insert({ ...placed(1), data }, ORIGIN)
