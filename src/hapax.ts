@@ -25,6 +25,7 @@ export {
   type D1Outbox,
   type D1OutboxOptions,
   d1OutboxSql,
+  d1OutboxUpgradeSql,
 } from './queue/d1-outbox.ts'
 export {
   forward,

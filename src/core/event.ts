@@ -1,3 +1,4 @@
+import { toLosslessJson } from './lossless-json.ts'
 import type { ClaimRef, OperationRecord } from './record.ts'
 import type { RetryPolicy } from './retry.ts'
 import { toTime } from './time.ts'
@@ -90,7 +91,7 @@ export function toSendable({ type, to, data, subject }: EmittedEvent): EmittedEv
   if (subject !== undefined && (typeof subject !== 'string' || subject === '')) {
     throw new TypeError('The subject of an event is a text that is not empty.')
   }
-  const json = JSON.stringify({ type, to: checkedDestination(to), data, subject }, requireJson)
+  const json = toLosslessJson({ type, to: checkedDestination(to), data, subject })
   if (new TextEncoder().encode(json).byteLength > MAX_EVENT_BYTES) {
     const advice = 'Send where its data can be read instead.'
     throw new TypeError(`An event holds at most ${MAX_EVENT_BYTES} bytes of JSON. ${advice}`)
@@ -107,17 +108,6 @@ function checkedDestination(to: Destination): Destination {
   const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
   if (kind === 'webhook' && isUrl) return { to: kind, url }
   throw new TypeError("An event goes to queue('BINDING') or webhook('https://…').")
-}
-
-/** Refuses what JSON would lose without a word. What is `undefined` is left out, as everywhere. */
-function requireJson(_: string, value: unknown): unknown {
-  const isLost =
-    ['bigint', 'function', 'symbol'].includes(typeof value) ||
-    (typeof value === 'number' && !Number.isFinite(value)) ||
-    value instanceof Map ||
-    value instanceof Set
-  if (isLost) throw new TypeError("An event's data must be JSON.")
-  return value
 }
 
 /** What an event inherits from the request that it comes from. */

@@ -1,7 +1,10 @@
+import { env as deployed } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
 import { deployPolicies } from '../config/deployed-policies.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { listMalformed } from '../config/malformed.ts'
+import { logFault } from '../metrics/log.ts'
 import type { QueueHandler } from '../queue/consume.ts'
 import { attachConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -14,7 +17,8 @@ export interface WorkerOptions {
 }
 
 /**
- * Makes the Worker of a gateway.
+ * Makes the Worker of a gateway. Secrets and variables that cannot be what they are set for are said
+ * in the log; what can do without them goes on.
  *
  * @throws {Error} At start, naming every route whose policy is not valid and every wrong field.
  * @example export default createWorker(app)
@@ -27,12 +31,27 @@ export function createWorker(
   deployPolicies(guardedRoutes(app.routes))
   const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
   attachConsumers(app, consumerOf)
+  sayMalformed(deployed)
+  // The platform keeps no log of a start, only of events: the first one says it again.
+  let isSaid = false
+  const sayOnce = (env: HapaxEnv) => {
+    if (!isSaid) sayMalformed(env)
+    isSaid = true
+  }
   return {
-    fetch: (request, env, ctx) => app.fetch(request, env, ctx),
+    fetch(request, env, ctx) {
+      sayOnce(env)
+      return app.fetch(request, env, ctx)
+    },
     queue: async (batch, env, ctx) => {
+      sayOnce(env)
       const consumer = consumerOf(batch.queue)
       if (consumer === undefined) throw new Error(`Nothing consumes the queue ${batch.queue}.`)
       await consumer(batch, env, ctx)
     },
   }
+}
+
+function sayMalformed(env: HapaxEnv): void {
+  for (const what of listMalformed(env)) logFault('a setting is malformed', new Error(what))
 }

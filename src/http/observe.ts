@@ -6,6 +6,7 @@ import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts
 import type { ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { Reply } from '../core/reply.ts'
+import { inTime } from '../durable/in-time.ts'
 import type { Caller, ClaimAnswer } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { admit, type Admitted } from './admit.ts'
@@ -31,10 +32,32 @@ import {
   type Verdict,
 } from './verdict.ts'
 
-/** Whether a route that observes enforces for the tenant of this request already. */
+/** How long an answer waits at the most for what is observed, from the request's arrival on, in milliseconds. */
+const ANSWER_MS = 1_000
+/** How long it may take to tell whether a tenant is enforced already. */
+const ENFORCED_MS = 1_000
+/** How long the object may take to answer, and all that is observed behind the answer. */
+const OBJECT_MS = 5_000
+const RECORDED_MS = 10_000
+
+/**
+ * Whether a route that observes enforces for the tenant of this request already. For whom that cannot
+ * be told, or not in time, it does not.
+ */
 export async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
-  const { percent, tenants } = enforce
-  if (percent === 0 && tenants.length === 0) return false
+  if (enforce.percent === 0 && enforce.tenants.length === 0) return false
+  try {
+    return await inTime(isAmong(c, enforce), ENFORCED_MS)
+  } catch (error) {
+    logFault('it could not be told whether a tenant is enforced', error)
+    return false
+  }
+}
+
+async function isAmong(
+  c: Context<GatewayEnv>,
+  { percent, tenants }: Policy['enforce'],
+): Promise<boolean> {
   const identity = await identify(c)
   if (identity.kind !== 'known') return false
   const { tenant } = identity
@@ -77,17 +100,18 @@ export async function observe(
   work: GuardedWork,
   subject: Subject,
 ): Promise<Response> {
-  const payload = new Payload(c, policy)
+  const payload = await readBeside(c, policy)
   const foreseen = foresee(c, policy, payload).catch(toNothing)
-  // What is announced is a header, so it has to be known before the answer.
-  const early = policy.sunset === undefined ? null : await foreseen
-  await putBack(payload).catch(toNothing)
   const answered = await work.untouched()
-  const response = correlate(c, early ? tell(c, policy, answered, early) : answered)
-  const { status } = response
+  // What is announced is a header, so it has to be known before the answer; and no request is read
+  // any more behind it.
+  const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseen
+  const waitMs = Math.max(0, c.var.hapax.startedAt + ANSWER_MS - Date.now())
+  const early = await inTime(needed, waitMs).catch(() => null)
+  const { status } = answered
   const recorded = foreseen.then((known) => record(c, policy, { subject, status }, known))
-  c.executionCtx.waitUntil(recorded.catch(toNothing))
-  return response
+  afterwards(c, inTime(recorded, RECORDED_MS).catch(toNothing))
+  return toObserved(c, policy, answered, early)
 }
 
 /** Whatever goes wrong while observing is no business of the client's. */
@@ -96,10 +120,40 @@ function toNothing(error: unknown): null {
   return null
 }
 
-/** Leaves the body, of which all was read that is kept, to whoever answers. */
+function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
+  try {
+    c.executionCtx.waitUntil(work)
+  } catch (error) {
+    toNothing(error)
+  }
+}
+
+/** Reads the body beside whoever answers. One that a middleware has read is put back for them first. */
+async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
+  if (!c.req.raw.bodyUsed) return Payload.beside(c, policy)
+  const payload = new Payload(c, policy)
+  await putBack(payload).catch(toNothing)
+  return payload
+}
+
 async function putBack(payload: Payload): Promise<void> {
   await payload.bytes()
   await payload.restore()
+}
+
+/** The answer with what observing says in it; as it came where that fails. */
+function toObserved(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  answered: Response,
+  early: Foreseen | null,
+): Response {
+  try {
+    return correlate(c, early ? tell(c, policy, answered, early) : answered)
+  } catch (error) {
+    toNothing(error)
+    return answered
+  }
 }
 
 /**
@@ -191,7 +245,8 @@ async function claim(
     events: null,
     leaseMs: policy.lease,
   }
-  return askObject(c, operationId, (object) => object.claim(request, NO_CALLER)).catch(() => null)
+  const asked = askObject(c, operationId, (object) => object.claim(request, NO_CALLER))
+  return inTime(asked, OBJECT_MS).catch(() => null)
 }
 
 async function record(
@@ -237,7 +292,11 @@ async function settle(
   }
   const landing = decideLanding(reply, landingRulesOf(c, policy))
   const call = { ...landing, claim: granted, sealKey: null, events: [] }
-  await askObject(c, granted.operationId, (object) => object.settle(call))
+  const asked = askObject(c, granted.operationId, (object) => object.settle(call))
+  // What has become of this request is known, whether or not a repeat will be told.
+  await inTime(asked, OBJECT_MS).catch((error: unknown) =>
+    logFault('an observed outcome could not be stored', error),
+  )
   return outcome
 }
 

@@ -14,9 +14,18 @@ export class Payload {
   #collected: Promise<CollectedBody | null> | undefined
   #read: Promise<Result<ReadBody, Problem>> | undefined
 
-  constructor(c: Context<GatewayEnv>, policy: Policy) {
+  constructor(c: Context<GatewayEnv>, policy: Policy, collected?: Promise<CollectedBody | null>) {
     this.#c = c
     this.#policy = policy
+    this.#collected = collected
+  }
+
+  /** Reads along while the request goes on with its own body, which waits for nothing here. */
+  static beside(c: Context<GatewayEnv>, policy: Policy): Payload {
+    const collected = collectCopy(c.req.raw, policy.limits.request)
+    // Where nothing needs the body, nobody else is told that it broke off.
+    collected.catch(() => {})
+    return new Payload(c, policy, collected)
   }
 
   /** As it came; `null` where it has more bytes than the route allows, declared or sent. */
@@ -73,9 +82,21 @@ export function isBodyless(method: string): boolean {
   return method === 'GET' || method === 'HEAD'
 }
 
+async function collectCopy(request: Request, limitBytes: number): Promise<CollectedBody | null> {
+  if (isDeclaredOver(request, limitBytes)) return null
+  const copy = request.body === null ? null : request.clone().body
+  const collected = await collectBody(copy, limitBytes)
+  // What nobody reads of a copy would be kept for it.
+  if (collected.kind === 'over') await collected.rest.cancel()
+  return collected
+}
+
+const isDeclaredOver = ({ headers }: Request, limitBytes: number) =>
+  Number(headers.get('content-length') ?? 0) > limitBytes
+
 async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<CollectedBody | null> {
   const request = c.req.raw
-  if (Number(request.headers.get('content-length') ?? 0) > limitBytes) return null
+  if (isDeclaredOver(request, limitBytes)) return null
   // A middleware before may have read it; Hono keeps what was read.
   if (request.bodyUsed)
     return collectBody(new Blob([await c.req.arrayBuffer()]).stream(), limitBytes)

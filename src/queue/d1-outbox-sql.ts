@@ -28,24 +28,70 @@ export function d1OutboxSql(table: string = DEFAULT_TABLE): string {
   created_at INTEGER NOT NULL,
   due_at INTEGER NOT NULL,
   ended_at INTEGER,
-  -- The relay that is delivering it, and until when it may.
+  -- Of the first event: the relay that is at its stream, after the time since when; and until when.
   lease TEXT,
-  lease_until INTEGER NOT NULL DEFAULT 0
+  lease_until INTEGER NOT NULL DEFAULT 0,
+  -- Whether it is the first pending event of its stream and destination. Triggers see to that.
+  is_head INTEGER NOT NULL DEFAULT 0
 ) STRICT;
-CREATE INDEX IF NOT EXISTS ${name}_due ON ${name} (due_at) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS ${name}_order ON ${name} (stream, destination, sequence) WHERE state = 'pending';
 CREATE INDEX IF NOT EXISTS ${name}_delivered ON ${name} (ended_at) WHERE state = 'delivered';
 CREATE INDEX IF NOT EXISTS ${name}_dead ON ${name} (sequence) WHERE state = 'dead';
+${headSql(name)}`
+}
+
+/**
+ * The migration of a table that was made before there was `is_head`. Pending events stay as they
+ * are; relays of the version before go on working with the table after it.
+ *
+ * @param table As for `d1OutboxSql`.
+ * @throws {TypeError} When it is not such a name.
+ */
+export function d1OutboxUpgradeSql(table: string = DEFAULT_TABLE): string {
+  const name = checkedTable(table)
+  return `ALTER TABLE ${name} ADD COLUMN is_head INTEGER NOT NULL DEFAULT 0;
+${headSql(name)}UPDATE ${name} SET is_head = 1 WHERE sequence IN
+  (SELECT min(sequence) FROM ${name} WHERE state = 'pending' GROUP BY stream, destination);
+DROP INDEX IF EXISTS ${name}_due;
 `
 }
 
-/** The migration that `createD1Outbox` needs: a table `hapax_outbox` and its indexes. */
+/**
+ * What keeps `is_head` right, whoever writes to the table. The lease goes along: whoever is at a
+ * stream is at its next event, also at one that is put in front. The body of a trigger is one line,
+ * so that a migration may be split at the ends of lines.
+ */
+function headSql(name: string): string {
+  const pending = (row: string) =>
+    `FROM ${name} WHERE state = 'pending' AND stream = ${row}.stream AND destination = ${row}.destination`
+  const first = (row: string) => `(SELECT min(sequence) ${pending(row)})`
+  const lead = `UPDATE ${name} SET is_head = (sequence = NEW.sequence), (lease, lease_until) = (SELECT lease, max(lease_until) FROM (SELECT lease, lease_until ${pending('NEW')} ORDER BY sequence LIMIT 2)) WHERE sequence IN (SELECT sequence ${pending('NEW')} ORDER BY sequence LIMIT 2)`
+  const pass = `UPDATE ${name} SET is_head = 1, lease = OLD.lease, lease_until = OLD.lease_until WHERE sequence = ${first('OLD')}`
+  return `CREATE INDEX IF NOT EXISTS ${name}_head ON ${name} (due_at, sequence) WHERE is_head = 1;
+CREATE INDEX IF NOT EXISTS ${name}_age ON ${name} (created_at) WHERE state = 'pending';
+CREATE TRIGGER IF NOT EXISTS ${name}_inserted AFTER INSERT ON ${name}
+WHEN NEW.state = 'pending' AND NEW.sequence = ${first('NEW')}
+BEGIN ${lead}; END;
+CREATE TRIGGER IF NOT EXISTS ${name}_replayed AFTER UPDATE OF state ON ${name}
+WHEN OLD.state <> 'pending' AND NEW.state = 'pending' AND NEW.sequence = ${first('NEW')}
+BEGIN ${lead}; END;
+CREATE TRIGGER IF NOT EXISTS ${name}_ended AFTER UPDATE OF state ON ${name}
+WHEN OLD.state = 'pending' AND NEW.state <> 'pending' AND OLD.is_head = 1
+BEGIN UPDATE ${name} SET is_head = 0, lease = NULL, lease_until = 0 WHERE sequence = OLD.sequence; ${pass}; END;
+CREATE TRIGGER IF NOT EXISTS ${name}_deleted AFTER DELETE ON ${name}
+WHEN OLD.state = 'pending' AND OLD.is_head = 1
+BEGIN ${pass}; END;
+`
+}
+
+/** The migration that `createD1Outbox` needs: a table `hapax_outbox`, its indexes and triggers. */
 export const D1_OUTBOX_SQL: string = d1OutboxSql()
 
 /** Every statement of an outbox, for its table. A value is bound, never written into a statement. */
 export interface OutboxStatements {
   readonly insert: string
   readonly claim: string
+  readonly next: string
   readonly deliver: string
   readonly postpone: string
   readonly bury: string
@@ -63,19 +109,15 @@ export function outboxStatements(table: string = DEFAULT_TABLE): OutboxStatement
     // Not `OR IGNORE`, which would also swallow an event that breaks a constraint.
     insert: `INSERT INTO ${name} (id, stream, destination, event, created_at, due_at)
       VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO NOTHING`,
-    claim: claimOf(name),
+    ...leaseStatements(name),
     // Whatever became of its lease: it did arrive.
-    deliver: `UPDATE ${name} SET state = 'delivered', ended_at = ?2, reason = NULL,
-        lease = NULL, lease_until = 0
+    deliver: `UPDATE ${name} SET state = 'delivered', ended_at = ?2, reason = NULL
       WHERE sequence = ?1 AND state <> 'delivered'`,
     postpone: `UPDATE ${name} SET failures = failures + 1, reason = ?3, due_at = ?4,
         lease = NULL, lease_until = 0
       WHERE sequence = ?1 AND lease = ?2 AND state = 'pending'`,
-    bury: `UPDATE ${name} SET failures = failures + 1, reason = ?3, state = 'dead', ended_at = ?4,
-        lease = NULL, lease_until = 0
+    bury: `UPDATE ${name} SET failures = failures + 1, reason = ?3, state = 'dead', ended_at = ?4
       WHERE sequence = ?1 AND lease = ?2 AND state = 'pending'`,
-    release: `UPDATE ${name} SET lease = NULL, lease_until = 0
-      WHERE stream = ?1 AND destination = ?2 AND lease = ?3 AND state = 'pending'`,
     listDead: `SELECT * FROM ${name} WHERE state = 'dead' AND sequence < ?1
       ORDER BY sequence DESC LIMIT ?2`,
     replay: `UPDATE ${name} SET state = 'pending', failures = 0, due_at = ?2, ended_at = NULL
@@ -89,34 +131,24 @@ export function outboxStatements(table: string = DEFAULT_TABLE): OutboxStatement
   }
 }
 
-/**
- * Takes the next events of streams whose first one is due and that no other relay is at: of each at
- * most `?6`. One statement, so that of two relays at once only one gets them.
- */
-function claimOf(name: string): string {
-  return `UPDATE ${name} SET lease = ?1, lease_until = ?2 WHERE sequence IN (
-    WITH head AS (
-      SELECT stream, destination, (
-        SELECT max(sequence) FROM (
-          SELECT sequence FROM ${name} AS next
-          WHERE state = 'pending' AND next.stream = first.stream
-            AND next.destination = first.destination
-          ORDER BY sequence LIMIT ?6
-        )
-      ) AS last
-      FROM ${name} AS first
-      WHERE state = 'pending' AND due_at <= ?4 AND NOT EXISTS (
-        SELECT 1 FROM ${name} AS other
-        WHERE state = 'pending' AND other.stream = first.stream
-          AND other.destination = first.destination
-          AND (other.sequence < first.sequence OR other.lease_until > ?3)
-      )
-      ORDER BY due_at, sequence LIMIT ?5
-    )
-    SELECT row.sequence FROM head JOIN ${name} AS row
-      ON row.stream = head.stream AND row.destination = head.destination
-        AND row.sequence <= head.last AND row.state = 'pending'
-  ) RETURNING sequence, stream, destination, event, failures, due_at`
+const TAKEN = 'sequence, stream, destination, event, failures, due_at, lease_until'
+
+/** A stream and its destination are with one relay at a time: with the one whose lease is at their first event. */
+function leaseStatements(name: string): Pick<OutboxStatements, 'claim' | 'next' | 'release'> {
+  const head = `sequence = (SELECT min(sequence) FROM ${name}
+        WHERE state = 'pending' AND stream = ?2 AND destination = ?3) AND lease = ?1`
+  return {
+    // One statement, so that of two relays at once only one gets a stream. A lease from the future is
+    // of a relay whose clock is wrong, and holds up nobody.
+    claim: `UPDATE ${name} SET lease = ?1, lease_until = ?2 WHERE sequence IN (
+        SELECT sequence FROM ${name}
+        WHERE is_head = 1 AND due_at <= ?4
+          AND (lease_until <= ?3 OR CAST(lease AS INTEGER) > ?6)
+        ORDER BY due_at, sequence LIMIT ?5
+      ) RETURNING ${TAKEN}`,
+    next: `SELECT ${TAKEN} FROM ${name} WHERE ${head}`,
+    release: `UPDATE ${name} SET lease = NULL, lease_until = 0 WHERE ${head}`,
+  }
 }
 
 /** A table cannot be bound: its name is the one thing that is written into a statement. */

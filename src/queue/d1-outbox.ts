@@ -11,11 +11,12 @@ import {
   toSendable,
 } from '../core/event.ts'
 import { backoffMs } from '../core/retry.ts'
-import { deliver } from '../durable/delivery.ts'
+import { deliver, type DeliveryEnd } from '../durable/delivery.ts'
+import { inTime } from '../durable/in-time.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { type OutboxStatements, outboxStatements } from './d1-outbox-sql.ts'
 
-export { D1_OUTBOX_SQL, d1OutboxSql } from './d1-outbox-sql.ts'
+export { D1_OUTBOX_SQL, d1OutboxSql, d1OutboxUpgradeSql } from './d1-outbox-sql.ts'
 
 /** Options of an outbox; each has a default. */
 export interface D1OutboxOptions {
@@ -30,7 +31,10 @@ export interface D1OutboxOptions {
     /** Upper bound of every delay: `'10m'`. */
     readonly cap?: Duration
   }
-  /** How long events stay with a relay that has died before another one takes them: `'60s'`, at least `'30s'`. */
+  /**
+   * How long a stream stays with a relay that has died before another one takes it: `'60s'`, at least
+   * `'30s'`.
+   */
   readonly lease?: Duration
   /** The clock, in epoch milliseconds. */
   readonly now?: () => number
@@ -95,6 +99,7 @@ interface Row {
   readonly event: string
   readonly failures: number
   readonly due_at: number
+  readonly lease_until: number
 }
 
 interface DeadRow extends Row {
@@ -104,25 +109,21 @@ interface DeadRow extends Row {
   readonly ended_at: number
 }
 
-/** The next events of one stream to one destination, first ones first, under a lease. */
-interface Run {
-  readonly rows: readonly Row[]
-  readonly lease: string
-  readonly leaseUntil: number
-}
-
-/** Streams that one claim takes up, and events of each; a Worker has six connections at once. */
+/** Streams that one claim takes up, and events of each while others wait; a Worker has six connections at once. */
 const CLAIM_STREAMS = 20
-const CLAIM_RUN = 5
+const MAX_TURN = 5
 const CONNECTIONS = 6
 
-/** What a delivery and its note need at the most; one that could outlast its lease is not begun. */
-const DELIVERY_MS = 20_000
+/** How long a delivery may take, and the statement before it: together less than the shortest lease. */
+const DELIVERY_LIMIT_MS = 16_000
+const STATEMENT_LIMIT_MS = 10_000
 const LEASE_MS = 60_000
 const MIN_LEASE_MS = 30_000
 
 /** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
 const MAX_PAUSE_MS = 86_400_000
+/** How far the clocks of two relays may be apart. */
+const MAX_SKEW_MS = 60_000
 const CLEANUP_BATCH = 1_000
 
 /**
@@ -192,24 +193,30 @@ export class D1Outbox {
    * may run at once. What was sent and not yet marked when a relay dies is sent again, with the same
    * id, after the lease.
    *
-   * @param options.limit Events that are taken up at the most: 100. Each takes one query, or two
-   *   where it fails, and each claim of up to 100 one more.
+   * @param options.limit Events that are taken up at the most: 100. Each takes two queries, or one
+   *   where it fails, and each claim of up to 20 streams one more.
    * @throws {Error} When the database fails; other streams are still seen to before.
    */
   async relay(env: HapaxEnv, { limit = 100 }: { limit?: number } = {}): Promise<RelayCounts> {
     const counts = { delivered: 0, failed: 0, dead: 0 }
     // What fails now becomes due later than this, so no relay tries an event twice.
     const dueBy = this.#now()
-    let left = atLeastOne('limit', limit)
-    while (left > 0) {
+    atLeastOne('limit', limit)
+    for (;;) {
+      const left = limit - counts.delivered - counts.failed - counts.dead
+      if (left === 0) return counts
+      const lease = `${this.#now()} ${crypto.randomUUID()}`
+      const streams = Math.min(CLAIM_STREAMS, left)
       // oxlint-disable-next-line no-await-in-loop -- the next claim is for what this one leaves
-      const runs = await this.#claim(dueBy, left)
-      if (runs.length === 0) break
-      for (const { rows } of runs) left -= rows.length
+      const heads = await this.#claim(lease, dueBy, streams)
+      if (heads.length === 0) return counts
+      const share = Math.floor(left / heads.length)
+      // Where all that are due are with this relay, no other one waits.
+      const most = heads.length < streams ? share : Math.min(MAX_TURN, share)
+      const turn = { lease, dueBy, most, counts }
       // oxlint-disable-next-line no-await-in-loop -- as above
-      await eachOf(runs, (run) => this.#deliverRun(env, run, { dueBy, counts }))
+      await eachOf(heads, (head) => this.#deliverStream(env, head, turn))
     }
-    return counts
   }
 
   /**
@@ -261,75 +268,103 @@ export class D1Outbox {
     return { pending, dead, oldestMs: oldestAt === null ? null : this.#now() - oldestAt }
   }
 
-  async #claim(dueBy: number, limit: number): Promise<Run[]> {
-    const streams = Math.min(CLAIM_STREAMS, limit)
-    const ofEach = Math.min(CLAIM_RUN, Math.floor(limit / streams))
-    const lease = crypto.randomUUID()
+  async #claim(lease: string, dueBy: number, streams: number): Promise<Row[]> {
     const now = this.#now()
-    const leaseUntil = now + this.#leaseMs
-    const { results } = await this.#db
+    const statement = this.#db
       .prepare(this.#sql.claim)
-      .bind(lease, leaseUntil, now, dueBy, streams, ofEach)
-      .all<Row>()
+      .bind(lease, now + this.#leaseMs, now, dueBy, streams, now + MAX_SKEW_MS)
+    const { results } = await inTime(statement.all<Row>(), STATEMENT_LIMIT_MS)
     // `RETURNING` has no order.
-    const rows = results.toSorted((one, other) => one.sequence - other.sequence)
-    const runs = Map.groupBy(rows, ({ stream, destination }) => `${destination}${stream}`)
-    return Array.from(runs.values(), (run) => ({ rows: run, lease, leaseUntil }))
+    return results.toSorted((one, other) => one.sequence - other.sequence)
   }
 
-  /** Delivers one event after the other, until one fails: those behind it wait for it. */
-  async #deliverRun(env: HapaxEnv, run: Run, { dueBy, counts }: Progress): Promise<void> {
-    for (const row of run.rows) {
-      const isLate = this.#now() + DELIVERY_MS > run.leaseUntil
+  /**
+   * Delivers one event of a stream after the other, until its turn is over or one fails: those behind
+   * that wait for it. After each the database is asked for the next one, and whether the stream is
+   * still with this relay: what its own clock says of the lease is not enough.
+   */
+  async #deliverStream(env: HapaxEnv, head: Row, turn: Turn): Promise<void> {
+    let row: Row | null = head
+    for (let taken = 1; row !== null; taken++) {
       // oxlint-disable-next-line no-await-in-loop -- the order is the point
-      const end = isLate || row.due_at > dueBy ? 'released' : await this.#deliverOne(env, row, run)
-      if (end !== 'released') counts[end]++
-      if (end === 'released' || end === 'failed') return this.#release(row, run)
+      const end = this.#isReady(row, turn) ? await this.#deliverOne(env, row, turn) : 'released'
+      if (end !== 'released') turn.counts[end]++
+      if (end === 'failed') return
+      if (end === 'released' || taken === turn.most) return this.#release(row, turn)
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      row = await this.#next(row, turn)
     }
   }
 
-  async #deliverOne(env: HapaxEnv, row: Row, { lease }: Run): Promise<keyof RelayCounts> {
+  /** Whether it is due, and its delivery will have ended before its lease. */
+  #isReady({ due_at, lease_until }: Row, { dueBy }: Turn): boolean {
+    return due_at <= dueBy && this.#now() + DELIVERY_LIMIT_MS <= lease_until
+  }
+
+  async #next({ stream, destination }: Row, { lease }: Turn): Promise<Row | null> {
+    const statement = this.#db.prepare(this.#sql.next).bind(lease, stream, destination)
+    return inTime(statement.first<Row>(), STATEMENT_LIMIT_MS)
+  }
+
+  /** Another relay may go on with the stream. */
+  async #release({ stream, destination }: Row, { lease }: Turn): Promise<void> {
+    await this.#run(this.#sql.release, lease, stream, destination)
+  }
+
+  async #deliverOne(env: HapaxEnv, row: Row, { lease }: Turn): Promise<keyof RelayCounts> {
     const { sequence, failures } = row
     const startedAt = this.#now()
     const event = JSON.parse(row.event) as CloudEvent
-    const end = await deliver(env, JSON.parse(row.destination) as Destination, event)
+    const end = await send(env, JSON.parse(row.destination) as Destination, event)
     const now = this.#now()
     const delivery = { event, operationId: null, failures, startedAt }
     if (end.kind === 'delivered') {
-      await this.#db.prepare(this.#sql.deliver).bind(sequence, now).run()
+      await this.#run(this.#sql.deliver, sequence, now)
       recordDelivery(env, { ...delivery, status: 'delivered' })
       return 'delivered'
     }
     if (end.kind === 'refused' || failures + 1 >= this.#retry.attempts) {
-      await this.#db.prepare(this.#sql.bury).bind(sequence, lease, end.reason, now).run()
+      await this.#run(this.#sql.bury, sequence, lease, end.reason, now)
       recordDelivery(env, { ...delivery, status: 'dead' })
       return 'dead'
     }
     const pauseMs = backoffMs(this.#retry, failures + 1, this.#random())
     const dueAt = now + Math.max(1, pauseMs, Math.min(end.afterMs, MAX_PAUSE_MS))
-    await this.#db.prepare(this.#sql.postpone).bind(sequence, lease, end.reason, dueAt).run()
+    await this.#run(this.#sql.postpone, sequence, lease, end.reason, dueAt)
     recordDelivery(env, { ...delivery, status: 'retried' })
     return 'failed'
   }
 
-  /** Gives back what of a run was not tried. */
-  async #release({ stream, destination }: Row, { lease }: Run): Promise<void> {
-    await this.#db.prepare(this.#sql.release).bind(stream, destination, lease).run()
+  async #run(sql: string, ...values: readonly (string | number)[]): Promise<void> {
+    const statement = this.#db.prepare(sql).bind(...values)
+    await inTime(statement.run(), STATEMENT_LIMIT_MS)
   }
 }
 
-interface Progress {
+/** A turn of one stream: at most so many events of it. */
+interface Turn {
+  readonly lease: string
   readonly dueBy: number
+  readonly most: number
   readonly counts: { -readonly [end in keyof RelayCounts]: number }
 }
 
-/** Works on as many runs at once as there are connections. A run that throws stops no other. */
-async function eachOf(runs: Run[], work: (run: Run) => Promise<void>): Promise<void> {
-  const waiting = runs.values()
+/** Whatever becomes of a delivery that was given up, the event is not taken for delivered. */
+async function send(env: HapaxEnv, to: Destination, event: CloudEvent): Promise<DeliveryEnd> {
+  try {
+    return await inTime(deliver(env, to, event), DELIVERY_LIMIT_MS)
+  } catch {
+    return { kind: 'failed', reason: 'the delivery did not end in time', afterMs: 0 }
+  }
+}
+
+/** Works on as many streams at once as there are connections. One that throws stops no other. */
+async function eachOf(heads: Row[], work: (head: Row) => Promise<void>): Promise<void> {
+  const waiting = heads.values()
   const faults: unknown[] = []
   const worker = async () => {
     // oxlint-disable-next-line no-await-in-loop -- one after the other, beside the others
-    for (const run of waiting) await work(run).catch((fault: unknown) => faults.push(fault))
+    for (const head of waiting) await work(head).catch((fault: unknown) => faults.push(fault))
   }
   await Promise.all(Array.from({ length: CONNECTIONS }, worker))
   if (faults.length > 0) {

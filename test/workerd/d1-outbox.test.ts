@@ -1,5 +1,6 @@
 import { reset } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { HapaxEnv } from '../../src/config/env.ts'
@@ -143,6 +144,13 @@ describe('insert', () => {
     { what: 'a number that is none', data: [Number.NaN], says: /must be JSON/ },
     { what: 'a function', data: () => 1, says: /must be JSON/ },
     { what: 'a Map', data: { rows: new Map([[1, 2]]) }, says: /must be JSON/ },
+    { what: 'an Error', data: new Error('no'), says: /must be JSON/ },
+    { what: 'undefined in a list', data: [undefined], says: /must be JSON/ },
+    { what: 'a Request', data: new Request('https://a.test'), says: /must be JSON/ },
+    { what: 'Headers', data: new Headers(), says: /must be JSON/ },
+    { what: 'a Blob', data: [new Blob([])], says: /must be JSON/ },
+    { what: 'FormData', data: new FormData(), says: /must be JSON/ },
+    { what: 'a ReadableStream', data: new ReadableStream(), says: /must be JSON/ },
     { what: 'a cycle', data: cycle, says: /circular/i },
   ])('refuses $what as data', ({ data, says }) => {
     const insert = () => outboxWith().insert({ ...placed(1), data }, ORIGIN)
@@ -192,6 +200,29 @@ describe('relay', () => {
     const withQueue = { ...HAPAX, ORDERS: { send } }
     expect(await outbox.relay(withQueue)).toMatchObject({ delivered: 1 })
     expect(send.mock.calls[0]?.[0]).toMatchObject({ type: 'order.placed', data: { n: 1 } })
+  })
+
+  it.each([
+    { what: 'the present one is', present: 'hush', previous: SECRET },
+    { what: 'the one before is', present: SECRET, previous: 'hush' },
+    { what: 'there is none at present', present: '', previous: SECRET },
+  ])('signs with the good secret where the other is malformed: $what', async (secrets) => {
+    const requests: { text: string; headers: Record<string, string> }[] = []
+    playOrigin(async (request) => {
+      requests.push({ text: await request.text(), headers: Object.fromEntries(request.headers) })
+      return new Response(null, { status: 204 })
+    })
+    const outbox = outboxWith()
+    await db.batch(outbox.insert(placed(1), ORIGIN))
+    const hapax = {
+      ...HAPAX,
+      HAPAX_WEBHOOK_SECRET: secrets.present,
+      HAPAX_WEBHOOK_SECRET_PREVIOUS: secrets.previous,
+    }
+    expect(await outbox.relay(hapax)).toMatchObject({ delivered: 1 })
+    const [{ text, headers } = { text: '', headers: {} }] = requests
+    expect(new Webhook(SECRET).verify(text, headers)).toMatchObject({ type: 'order.placed' })
+    expect(headers['webhook-signature']?.split(' ')).toHaveLength(1)
   })
 
   it('delivers the events of a stream in the order of their commits', async () => {
@@ -557,7 +588,7 @@ describe('createD1Outbox', () => {
   it('finds what is due by its indexes, however much was delivered', async () => {
     const { results } = await db
       .prepare(`EXPLAIN QUERY PLAN ${await claimStatement()}`)
-      .bind('lease', 0, 0, 0, 1, 1)
+      .bind('lease', 0, 0, 0, 1, 0)
       .all<{ detail: string }>()
     const scans = results
       .map(({ detail }) => detail)

@@ -1,10 +1,12 @@
+import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import type { Handler } from 'hono'
+import type { Handler, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
 import {
   createGateway,
+  createWorker,
   credential,
   type GatewayEnv,
   idempotent,
@@ -297,6 +299,101 @@ describe('an observed route on which observing fails', () => {
     }
   })
 })
+
+describe('an observed route on which a step of observing fails or hangs', () => {
+  const never = () => new Promise<never>(() => {})
+  const fails = () => {
+    throw new Error('broken')
+  }
+  const granted = { kind: 'granted', claim: { operationId: 'o', fence: 1, claimId: 'c' } }
+  const operations = (methods: object) => ({ OPERATIONS: { getByName: () => methods } })
+  const metrics = (writeDataPoint: () => void) => ({ METRICS: { writeDataPoint } })
+
+  interface Fault {
+    readonly name: string
+    readonly env?: Record<string, unknown>
+    readonly tenant?: TenantResolver
+    readonly authenticate?: MiddlewareHandler
+    readonly body?: () => BodyInit
+    readonly digest?: () => never | Promise<never>
+  }
+
+  const steps: Fault[] = [
+    { name: 'the tenant resolver hangs', tenant: never },
+    { name: 'the tenant resolver throws', tenant: fails },
+    { name: 'who verifies the caller hangs', authenticate: never },
+    { name: 'who verifies the caller throws', authenticate: fails },
+    { name: 'the digest hangs', digest: never, tenant: () => 'somebody' },
+    { name: 'the digest throws', digest: fails, tenant: () => 'somebody' },
+    { name: 'the object cannot be named', env: { OPERATIONS: { getByName: fails } } },
+    { name: 'the claim hangs', env: operations({ claim: never }) },
+    { name: 'the claim throws', env: operations({ claim: fails }) },
+    { name: 'the settle hangs', env: operations({ claim: async () => granted, settle: never }) },
+    { name: 'the settle throws', env: operations({ claim: async () => granted, settle: fails }) },
+    { name: 'the point cannot be written', env: metrics(fails) },
+    { name: 'the body stalls', body: () => new ReadableStream({ pull: never }) },
+    {
+      name: 'the body breaks off',
+      body: () => new ReadableStream({ pull: (body) => body.error(new Error('gone')) }),
+    },
+  ]
+  const policies: { route: string; policy: PolicyOptions }[] = [
+    { route: 'plain', policy: {} },
+    { route: 'with sunset', policy: { sunset: { at: '2027-03-01' } } },
+    { route: 'with a share enforced', policy: { enforce: { percent: 1, tenants: ['nobody'] } } },
+  ]
+  const cases = steps.flatMap((step) => policies.map((one) => ({ ...step, ...one })))
+
+  it.each(cases)('answers as one that is off, $route: $name', async (fault) => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    try {
+      if (fault.digest) vi.spyOn(crypto.subtle, 'digest').mockImplementation(fault.digest)
+      vi.spyOn(globalThis, 'fetch').mockImplementation(async () => created())
+      const { authenticate } = fault
+      const tenant = fault.tenant ?? credential('Authorization')
+      const app = createGateway({ tenant, ...(authenticate && { authenticate }) })
+      app.post('/payments', protect({ mode: 'observe', ...fault.policy }))
+      const ctx = createExecutionContext()
+      const request = new Request<unknown, IncomingRequestCfProperties>(
+        'https://gateway.test/payments',
+        {
+          method: 'POST',
+          headers: { ...ours, 'Idempotency-Key': crypto.randomUUID() },
+          body: fault.body?.() ?? '{"amount":1}',
+        },
+      )
+      const answering = createWorker(app).fetch?.(request, { ...env, ...fault.env }, ctx)
+      await passSlowly(1_000)
+      const answer = await answering
+      expect([answer?.status, await answer?.text()]).toEqual([201, '{"id":1}'])
+      // What goes on behind the answer ends as well, and throws nothing.
+      const rest = waitOnExecutionContext(ctx)
+      await passSlowly(20_000)
+      await rest
+    } finally {
+      vi.useRealTimers()
+    }
+  })
+
+  it('counts a request whose outcome could not be stored', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    playOrigin(created)
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/payments', protect({ mode: 'observe' }))
+    const broken = operations({ claim: async () => granted, settle: fails })
+    await clientOf(app, '/payments')('unsettled', { env: broken })
+    expect(lastSeen()).toEqual(['unprotected', '', 'executed', 'header'])
+  })
+})
+
+/** Lets time go by, and what is under way along with it. */
+async function passSlowly(ms: number): Promise<void> {
+  for (let at = 0; at < 10; at++) {
+    await scheduler.wait(1)
+    await vi.advanceTimersByTimeAsync(ms / 10)
+  }
+}
 
 describe('what is recorded of an observed request', () => {
   it.each<{ name: string; before?: true; key?: string; asked?: Asked; expected: string[] }>([

@@ -8,6 +8,7 @@ import {
   queue,
   rulesFor,
   toEmitted,
+  toSendable,
   toStateEvent,
   webhook,
 } from '../../../src/core/event.ts'
@@ -81,6 +82,139 @@ describe('toEmitted', () => {
   it('names its attributes as CloudEvents 1.0 §3.1 asks: lower-case letters and digits', () => {
     const names = Object.keys(emittedOf({ data: 1, subject: 'a' }))
     expect(names.filter((name) => !/^[\da-z]{1,20}$/.test(name))).toEqual([])
+  })
+})
+
+describe('toSendable', () => {
+  class Money {
+    readonly amount: number
+    readonly #currency = 'EUR'
+    constructor(amount: number) {
+      this.amount = amount
+    }
+    get currency() {
+      return this.#currency
+    }
+  }
+  class Failure extends Error {
+    readonly code = 7
+  }
+  const cycle: Record<string, unknown> = {}
+  cycle['self'] = cycle
+  const named = Object.assign([1], { sum: 1 })
+  // oxlint-disable-next-line no-sparse-arrays -- what is tested
+  const gap = [1, , 3]
+
+  it.each<{ what: string; data: unknown; says?: RegExp }>([
+    { what: 'a bigint', data: 1n },
+    { what: 'a symbol', data: Symbol('a') },
+    { what: 'a function', data: () => 1 },
+    { what: 'a class', data: Money },
+    { what: 'NaN', data: Number.NaN },
+    { what: 'Infinity', data: Infinity },
+    { what: 'a Map', data: new Map([[1, 2]]) },
+    { what: 'a Set', data: new Set([1]) },
+    { what: 'a WeakMap', data: new WeakMap() },
+    { what: 'a WeakSet', data: new WeakSet() },
+    { what: 'a WeakRef', data: new WeakRef({}) },
+    { what: 'a Promise', data: Promise.resolve(1) },
+    { what: 'an Error', data: new Error('no') },
+    { what: 'an Error with members', data: new Failure('no') },
+    { what: 'a DOMException', data: new DOMException('no') },
+    { what: 'a RegExp', data: /a/ },
+    { what: 'an ArrayBuffer', data: new ArrayBuffer(1) },
+    { what: 'a Uint8Array', data: new Uint8Array(1) },
+    { what: 'a DataView', data: new DataView(new ArrayBuffer(1)) },
+    { what: 'a Blob', data: new Blob(['a']) },
+    { what: 'a Request', data: new Request('https://a.test') },
+    { what: 'a Response', data: new Response('a') },
+    { what: 'Headers', data: new Headers({ a: 'b' }) },
+    { what: 'FormData', data: new FormData() },
+    { what: 'URLSearchParams', data: new URLSearchParams('a=b') },
+    { what: 'a ReadableStream', data: new ReadableStream() },
+    { what: 'an AbortSignal', data: new AbortController().signal },
+    { what: 'an iterator', data: [1].values() },
+    { what: 'a generator', data: (function* () {})() },
+    { what: 'an Intl.NumberFormat', data: new Intl.NumberFormat('en') },
+    { what: 'a boxed number', data: new Number(1) },
+    { what: 'a boxed string', data: new String('a') },
+    { what: 'a boxed boolean', data: new Boolean(true) },
+    { what: 'an invalid Date', data: new Date(Number.NaN) },
+    { what: 'a member that a symbol names', data: { [Symbol('a')]: 1 } },
+    { what: 'a list with a gap', data: gap },
+    { what: 'a list with a member', data: named },
+    {
+      what: 'a list with a member in the place of a gap',
+      data: Object.assign([...gap].slice(0, 0), { length: 1, a: 1 }),
+    },
+    { what: 'a toJSON that gives nothing', data: { toJSON: () => undefined } },
+    { what: 'a toJSON that gives a Map', data: { toJSON: () => new Map() } },
+    { what: 'a cycle', data: cycle, says: /circular/i },
+    {
+      what: 'a getter that throws',
+      data: {
+        get a() {
+          throw new Error('no')
+        },
+      },
+    },
+    {
+      what: 'a toJSON that throws what is no error',
+      data: {
+        toJSON() {
+          // oxlint-disable-next-line only-throw-error -- what is tested
+          throw 'no'
+        },
+      },
+    },
+  ])('refuses $what, also deep inside', ({ data, says = /must be JSON/ }) => {
+    for (const given of [data, { a: data }, [data], { a: [{ b: data }] }]) {
+      const send = () => toSendable({ ...EMITTED, data: given })
+      expect(send).toThrow(TypeError)
+      expect(send).toThrow(says)
+    }
+  })
+
+  it.each([{ data: [undefined] }, { data: { a: [1, undefined] } }])(
+    'refuses undefined in a list: $data',
+    ({ data }) => {
+      expect(() => toSendable({ ...EMITTED, data })).toThrow(/must be JSON/)
+    },
+  )
+
+  it.each<{ what: string; data: unknown; expected: unknown }>([
+    { what: 'null', data: null, expected: null },
+    {
+      what: 'a plain object',
+      data: { a: [1, 'b', false, null] },
+      expected: { a: [1, 'b', false, null] },
+    },
+    {
+      what: 'an object without a prototype',
+      data: Object.assign(Object.create(null) as object, { a: 1 }),
+      expected: { a: 1 },
+    },
+    { what: 'a member that is undefined', data: { a: undefined, b: 1 }, expected: { b: 1 } },
+    { what: 'a Date', data: { at: new Date(0) }, expected: { at: '1970-01-01T00:00:00.000Z' } },
+    { what: 'a URL', data: [new URL('https://a.test')], expected: ['https://a.test/'] },
+    { what: 'an instance of a class', data: new Money(5), expected: { amount: 5 } },
+    { what: 'a subclass of Array', data: new (class extends Array<number> {})(0), expected: [] },
+    {
+      what: 'a Map that says what it is',
+      data: Object.assign(new Map(), { toJSON: () => [1] }),
+      expected: [1],
+    },
+    {
+      what: 'a toJSON that gives null',
+      data: { a: { toJSON: () => null } },
+      expected: { a: null },
+    },
+  ])('takes $what', ({ data, expected }) => {
+    expect(toSendable({ ...EMITTED, data })).toEqual({ ...EMITTED, data: expected })
+  })
+
+  it('says nothing of data where there is none', () => {
+    expect(toSendable({ ...EMITTED, data: undefined })).toEqual(EMITTED)
   })
 })
 

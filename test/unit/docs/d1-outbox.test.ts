@@ -2,11 +2,21 @@ import { readFileSync } from 'node:fs'
 import path from 'node:path'
 
 import { expect, it } from 'vitest'
+import { unstable_splitSqlQuery as split } from 'wrangler'
 
-import { D1_OUTBOX_SQL } from '../../../src/queue/d1-outbox-sql.ts'
+import { D1_OUTBOX_SQL, d1OutboxUpgradeSql } from '../../../src/queue/d1-outbox-sql.ts'
 
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/d1-outbox.md'), 'utf8')
 
-it('docs/d1-outbox.md shows the migration as it is', () => {
-  expect(page).toContain(`\`\`\`sql\n${D1_OUTBOX_SQL}\`\`\``)
+const MIGRATIONS = [
+  { name: 'the migration', sql: D1_OUTBOX_SQL, statements: 10 },
+  { name: 'the migration of an older table', sql: d1OutboxUpgradeSql(), statements: 9 },
+]
+
+it.each(MIGRATIONS)('docs/d1-outbox.md shows $name as it is', ({ sql }) => {
+  expect(page).toContain(`\`\`\`sql\n${sql}\`\`\``)
+})
+
+it.each(MIGRATIONS)('wrangler takes $name apart at its statements', ({ sql, statements }) => {
+  expect(split(sql)).toHaveLength(statements)
 })

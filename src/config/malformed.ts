@@ -1,0 +1,78 @@
+import { isWebhookSecret } from '../core/webhook.ts'
+import type { HapaxEnv } from './env.ts'
+
+type Name = keyof HapaxEnv
+
+/** What a secret or variable must be where it is set, as those who use it need it. */
+interface Form {
+  readonly names: readonly Name[]
+  readonly must: string
+  readonly isMet: (value: string) => boolean
+}
+
+const FORMS: readonly Form[] = [
+  {
+    names: ['HAPAX_WEBHOOK_SECRET', 'HAPAX_WEBHOOK_SECRET_PREVIOUS'],
+    must: 'be whsec_ and at least 24 bytes in Base64',
+    isMet: isWebhookSecret,
+  },
+  {
+    // No Authorization header could bear it.
+    names: ['HAPAX_ADMIN_TOKEN', 'HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_METRICS_TOKEN'],
+    must: 'be a text without blanks and line breaks',
+    isMet: (value) => /^\S+$/.test(value),
+  },
+  {
+    names: [
+      'HAPAX_DIGEST_KEY',
+      'HAPAX_SEAL_KEY',
+      'HAPAX_SEAL_KEY_PREVIOUS',
+      'HAPAX_ACCESS_AUD',
+      'CLOUDFLARE_ACCOUNT_ID',
+      'CLOUDFLARE_API_TOKEN',
+    ],
+    must: 'be a text',
+    isMet: () => true,
+  },
+  {
+    names: ['HAPAX_ACCESS_TEAM'],
+    must: 'be the name that stands before .cloudflareaccess.com, without it',
+    isMet: (value) => /^[a-z\d-]+$/i.test(value),
+  },
+  {
+    names: ['ORIGIN_URL', 'HAPAX_ANALYTICS_URL', 'HAPAX_POINTS_URL'],
+    must: 'be an http or https URL',
+    isMet: (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+  },
+  {
+    names: ['HAPAX_DATASET'],
+    must: 'be the name of a dataset: letters, digits, _ and -',
+    isMet: (value) => /^[\w-]+$/.test(value),
+  },
+]
+
+/** Of no use, or not of the use that one would think, without the other. */
+const NEEDS: readonly (readonly [Name, Name])[] = [
+  ['HAPAX_ACCESS_TEAM', 'HAPAX_ACCESS_AUD'],
+  ['HAPAX_ACCESS_AUD', 'HAPAX_ACCESS_TEAM'],
+  ['CLOUDFLARE_ACCOUNT_ID', 'CLOUDFLARE_API_TOKEN'],
+  ['CLOUDFLARE_API_TOKEN', 'CLOUDFLARE_ACCOUNT_ID'],
+  ['HAPAX_WEBHOOK_SECRET_PREVIOUS', 'HAPAX_WEBHOOK_SECRET'],
+  ['HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_ADMIN_TOKEN'],
+  ['HAPAX_SEAL_KEY_PREVIOUS', 'HAPAX_SEAL_KEY'],
+]
+
+/** Says which secrets and variables cannot be what they are set for, and what they must be; never their values. */
+export function listMalformed(env: HapaxEnv): string[] {
+  // A service binding takes the place of the URL.
+  const used = env.ORIGIN === undefined ? env : { ...env, ORIGIN_URL: '' }
+  const malformed = FORMS.flatMap(({ names, must, isMet }) =>
+    names
+      .filter((name) => used[name] && !isText(used[name], isMet))
+      .map((name) => `${name} must ${must}.`),
+  )
+  const alone = NEEDS.filter(([name, other]) => used[name] && !used[other])
+  return [...malformed, ...alone.map(([name, other]) => `${name} is set without ${other}.`)]
+}
+
+const isText = (value: unknown, isMet: Form['isMet']) => typeof value === 'string' && isMet(value)
