@@ -13,7 +13,7 @@ import { answerQuery, findByCorrelation, withRequests } from './analytics.ts'
 import { audit } from './audit.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
 import { isFromOtherSite, isLikeForm } from './cross-site.ts'
-import { openLetter, replayLetter } from './dead-letters.ts'
+import { openLetter, type Replay, replayLetter } from './dead-letters.ts'
 import { toAdminOpenApi } from './openapi.ts'
 import { examine, operate } from './operate.ts'
 import { PAGE_ADVICE, readPage } from './page.ts'
@@ -64,7 +64,9 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   )
   admin.post('/dead-letters/:id/replay', (c) =>
     withLetter(c, async (letter) => {
-      const because = await replayLetter(c, app, letter)
+      const how = await readReplay(c)
+      if (how === null) return refusal(c, 400, REPLAY_ADVICE)
+      const because = await replayLetter(c, app, letter, how)
       return because === null ? dropLetter(c, letter, 'requeued') : refusal(c, 409, because)
     }),
   )
@@ -126,6 +128,16 @@ async function resolve(c: AdminContext): Promise<Response> {
   const resolution = parseResolution(await readJson(c))
   if (!resolution.ok) return refusal(c, 400, resolution.error)
   return operate(c, resolution.value, 'resolved')
+}
+
+const ReplaySchema = z.strictObject({ override: z._default(z.boolean(), false) })
+const REPLAY_ADVICE = 'Send no body, or { "override": true } as JSON.'
+
+/** @returns `null` where the body says something else. */
+async function readReplay(c: AdminContext): Promise<Replay | null> {
+  const text = await c.req.text()
+  const read = ReplaySchema.safeParse(text === '' ? {} : await readJson(c))
+  return read.success ? read.data : null
 }
 
 async function withLetter(

@@ -33,6 +33,8 @@ export interface ClaimRequest extends Memory {
   readonly isAccepted: boolean
   /** Milliseconds that a Worker may run without renewal; `null` where the object runs the call. */
   readonly leaseMs: number | null
+  /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
+  readonly mustBeKnown?: boolean
 }
 
 /** What only the caller of the decision can know. */
@@ -58,7 +60,13 @@ export type ClaimDecision =
       readonly record: UnknownRecord
       readonly recovery: Extract<Recovery, { kind: 'probe' }>
     }
-  | { readonly kind: 'expired'; readonly known: OperationRecord }
+  /** `null`: nothing is known of it any more, and the request must not begin it. */
+  | {
+      readonly kind: 'expired'
+      readonly known: ExpiredRecord | null
+      /** Whether the key named another request. */
+      readonly isOther: boolean
+    }
 
 const FIRST_FENCE = 1
 
@@ -82,11 +90,16 @@ export function decideClaim(
   facts: ClaimFacts,
 ): ClaimDecision {
   const record = known === null ? null : remember(tighten(known, request.recovery), request)
-  if (record === null || isForgotten(record, facts)) return execute(request, null, facts.now)
-  if (record.state === 'expired' || isExpired(record, facts)) {
-    return { kind: 'expired', known: record }
+  if (record === null || isForgotten(record, facts)) {
+    if (request.mustBeKnown === true) return { kind: 'expired', known: null, isOther: false }
+    return execute(request, null, facts.now)
   }
-  if (record.fingerprint !== request.fingerprint) return { kind: 'mismatch', known: record }
+  const isOther = record.fingerprint !== request.fingerprint
+  if (record.state === 'expired') return { kind: 'expired', known: record, isOther }
+  if (record.state !== 'in_progress' && isExpired(record, facts)) {
+    return { kind: 'expired', known: toTombstone(record), isOther }
+  }
+  if (isOther) return { kind: 'mismatch', known: record }
   return decideByState(record, request, facts)
 }
 
@@ -329,8 +342,9 @@ function retentionEndsAt(record: OperationRecord): number | null {
 
 /** What is left of a record whose retention is over. */
 export function toTombstone(record: SettledRecord | UnknownRecord): ExpiredRecord {
-  const { settledAt, expiresAt } = record
-  return { ...toBase(record), state: 'expired', settledAt, expiresAt: expiresAt ?? settledAt }
+  const { state: outcome, settledAt, expiresAt } = record
+  const times = { settledAt, expiresAt: expiresAt ?? settledAt }
+  return { ...toBase(record), state: 'expired', outcome, ...times }
 }
 
 /** What a record says at this moment, whether or not the alarm has come: `null` when it is forgotten. */

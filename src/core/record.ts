@@ -112,6 +112,8 @@ export interface UnknownRecord extends RecordBase {
 /** The tombstone: its snapshot is gone, its key is still refused. */
 export interface ExpiredRecord extends RecordBase {
   readonly state: 'expired'
+  /** How it ended. Absent in those of an earlier version: nobody knows any more. */
+  readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   readonly settledAt: number
   readonly expiresAt: number
 }

@@ -1,4 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { Decision } from '../core/disposition.ts'
 import type { Destination } from '../core/event.ts'
 import type { UnknownReason } from '../core/record.ts'
 
@@ -25,6 +26,8 @@ export interface DeadLetter {
   readonly operationId: string | null
   readonly correlationId: string | null
   readonly reason: string
+  /** What was decided about a message: it is done again only when an operator overrides that. */
+  readonly decision?: Decision
   readonly attempts: number
   /** Epoch milliseconds. */
   readonly at: number

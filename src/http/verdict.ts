@@ -24,6 +24,8 @@ export interface Verdict {
   readonly work: Work | null
   /** Milliseconds since the operation settled; only on a replay. */
   readonly ageMs: number
+  /** Of a key that has expired: whether it named another request. */
+  readonly isOther?: boolean
   /** Whether the store failed and provably nothing was claimed or sent. */
   readonly isUnclaimed?: true
 }

@@ -211,11 +211,26 @@ describe('decideClaim', () => {
   })
 
   it.each([
-    { name: 'the same payload', fingerprint: 'v1:a' },
-    { name: 'another payload', fingerprint: 'v1:b' },
-  ])('refuses $name on an expired key', ({ fingerprint }) => {
+    { name: 'the same payload', fingerprint: 'v1:a', isOther: false },
+    { name: 'another payload', fingerprint: 'v1:b', isOther: true },
+  ])('refuses $name on an expired key', ({ fingerprint, isOther }) => {
     const decision = decideClaim(tombstoneOf(), requestOf({ fingerprint }), factsOf({ now: 2_000 }))
-    expect(decision).toEqual({ kind: 'expired', known: tombstoneOf() })
+    expect(decision).toEqual({ kind: 'expired', known: tombstoneOf(), isOther })
+  })
+
+  it.each([
+    { when: 'its retention has just ended', record: settledOf(), now: 1_000 },
+    { when: 'its tombstone has just ended', record: tombstoneOf(), now: 3_000 },
+    { when: 'there is nothing', record: null, now: 0 },
+  ])('does not begin what must be known where $when', ({ record, now }) => {
+    const decision = decideClaim(record, requestOf({ mustBeKnown: true }), factsOf({ now }))
+    expect(decision).toEqual({ kind: 'expired', known: null, isOther: false })
+  })
+
+  it('sends what must be known again where its policy says so', () => {
+    const recovery = resendOf()
+    const request = requestOf({ mustBeKnown: true, recovery })
+    expect(decideClaim(unknownOf({ recovery }), request, factsOf()).kind).toBe('execute')
   })
 
   it.each([
@@ -825,9 +840,10 @@ describe('toUnknown', () => {
 describe('toTombstone', () => {
   it.each([
     { name: 'a result', record: settledOf({ tombstoneMs: 2_000 }) },
+    { name: 'a refusal', record: settledOf({ state: 'failed', tombstoneMs: 2_000 }) },
     { name: 'an unknown outcome', record: unknownOf({ tombstoneMs: 2_000, expiresAt: 1_000 }) },
-  ])('leaves of $name what refuses a late retry, and no snapshot', ({ record }) => {
-    expect(toTombstone(record)).toEqual(tombstoneOf())
+  ])('leaves of $name what refuses a late retry and how it ended, no snapshot', ({ record }) => {
+    expect(toTombstone(record)).toEqual(tombstoneOf({ outcome: record.state }))
   })
 })
 
