@@ -16,6 +16,7 @@ import { toJson } from './analytics/json.ts'
 import { toTable } from './analytics/table.ts'
 import { type Span, VIEWS } from './analytics/views.ts'
 import { Failure, reasonOf } from './failure.ts'
+import { print } from './print.ts'
 
 const HELP = `Usage: hapax analytics <query> [options]
 
@@ -26,7 +27,7 @@ ${Object.entries(VIEWS)
   .join('\n')}
   correlation <id>    everything that bears a correlation id
   operation <id>      everything that was done about an operation
-  sql '<SELECT …>'    any query; one with a FORMAT is printed as it comes
+  sql '<SELECT …>'    any query; one with a FORMAT is printed in it
 
   --since <duration>  how far back: 1h, 24h, 7d, … (24h)
   --route <name>      only this route, such as 'POST /payments'
@@ -56,13 +57,13 @@ type Options = ReturnType<typeof parse>['values']
 export async function analytics(args: string[]): Promise<void> {
   const { values: options, positionals } = parse(args)
   if (options.help) {
-    process.stdout.write(HELP)
+    print(HELP)
     return
   }
   const ask = toAsk(positionals, options)
   const client = connect(process.env)
   try {
-    process.stdout.write(await ask(client))
+    print(await ask(client))
   } catch (error) {
     throw error instanceof AnalyticsError ? toFailure(error, process.env) : error
   }
@@ -113,7 +114,7 @@ function toNamed(
 ): Ask {
   return async (client) => {
     const rows = await client.query(toSql(name, scope))
-    return print(rows, options) ?? VIEWS[name].print(rows, span)
+    return toText(rows, options) ?? VIEWS[name].print(rows, span)
   }
 }
 
@@ -125,12 +126,12 @@ function toFree(sql: string, options: Options): Ask {
   }
   return async (client) => {
     const rows = await client.query(sql)
-    return print(rows, options) ?? toTable(rows)
+    return toText(rows, options) ?? toTable(rows)
   }
 }
 
 /** @returns `null` where it is to be read by people. */
-function print(rows: readonly Row[], { json, csv }: Options): string | null {
+function toText(rows: readonly Row[], { json, csv }: Options): string | null {
   if (json) return toJson(rows)
   return csv ? toCsv(rows) : null
 }

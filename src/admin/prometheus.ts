@@ -7,6 +7,7 @@ import { directoryOf } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { analyticsOf } from './analytics.ts'
 import { bearerOf, matchSecret } from './bearer.ts'
+import { toLabelValue } from './label-value.ts'
 import { refusal } from './refusal.ts'
 
 const DEFAULT_WINDOW_MS = 300_000
@@ -146,7 +147,9 @@ function toLines({ name, help, labels, columns, columnLabel }: Gauge, rows: read
     const known = Object.entries(labels).map(([label, column]) => [label, String(row[column])])
     return columns.map((column) => {
       const own = columnLabel === undefined ? [] : [[columnLabel, toLabel(column)]]
-      const text = [...known, ...own].map(([label, value]) => `${label}="${escape(value ?? '')}"`)
+      const text = [...known, ...own].map(
+        ([label, value]) => `${label}="${toLabelValue(value ?? '')}"`,
+      )
       return `${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${Number(row[column] ?? 0)}`
     })
   })
@@ -158,12 +161,6 @@ const toLabel = (column: string) => {
   const [, percent] = /_p(\d+)_ms$/.exec(column) ?? []
   return percent === undefined ? column : `0.${percent.replace(/0$/, '')}`
 }
-
-const escape = (value: string) =>
-  value
-    .replaceAll('\\', '\\\\')
-    .replaceAll('"', String.raw`\"`)
-    .replaceAll('\n', String.raw`\n`)
 
 /** Of the operator's lists: exact, not sampled. */
 async function countStuck(c: Context<GatewayEnv>): Promise<readonly string[]> {

@@ -7,10 +7,11 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
+import { RAW } from '../fakes/unseen.ts'
 import { MIX, pointOf, write } from './analytics-mix.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')
-const HOSTILE = '\u001B[2Jroute\u202E\r'
+const HOSTILE = '\u001B[2Jroute\u202E\r\u009B31m'
 
 let engine: AnalyticsEngine
 let closedUrl = ''
@@ -114,11 +115,15 @@ describe('hapax analytics', () => {
     expect((await analytics('sql', `${sql} FORMAT TabSeparated`)).out).toBe('paid.v1\t5\n')
   })
 
-  it('shows nothing that moves the cursor', async () => {
-    const { out } = await analytics('conflicts', '--since', '1h', '--dataset', 'hostile')
-    expect(out).toContain('route\uFFFD\uFFFD')
-    // oxlint-disable-next-line no-control-regex -- what must not be there
-    expect(out).not.toMatch(/[\u0000-\u0009\u000B-\u001F\u202E]/)
+  it.each([
+    { as: 'a table', args: ['conflicts'] },
+    { as: 'JSON', args: ['conflicts', '--json'] },
+    { as: 'CSV', args: ['conflicts', '--csv'] },
+    { as: 'a format of the engine', args: ['sql', 'SELECT blob1 FROM hostile FORMAT TabSeparated'] },
+  ])('shows nothing that moves the cursor as $as', async ({ args }) => {
+    const { out } = await analytics(...args, '--since', '1h', '--dataset', 'hostile')
+    expect(out).toContain(String.raw`\u001b[2Jroute\u202e`)
+    expect(out).not.toMatch(RAW)
   })
 
   it.each([
