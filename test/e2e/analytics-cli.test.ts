@@ -119,7 +119,10 @@ describe('hapax analytics', () => {
     { as: 'a table', args: ['conflicts'] },
     { as: 'JSON', args: ['conflicts', '--json'] },
     { as: 'CSV', args: ['conflicts', '--csv'] },
-    { as: 'a format of the engine', args: ['sql', 'SELECT blob1 FROM hostile FORMAT TabSeparated'] },
+    {
+      as: 'a format of the engine',
+      args: ['sql', 'SELECT blob1 FROM hostile FORMAT TabSeparated'],
+    },
   ])('shows nothing that moves the cursor as $as', async ({ args }) => {
     const { out } = await analytics(...args, '--since', '1h', '--dataset', 'hostile')
     expect(out).toContain(String.raw`\u001b[2Jroute\u202e`)
