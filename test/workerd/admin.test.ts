@@ -1406,8 +1406,63 @@ describe('a dead letter of the inbox', () => {
     expect(audits()).toEqual([])
     const { body } = await ask('/dead-letters/work:m4')
     await ask(`/operations/${String(body['operationId'])}`, 'DELETE')
-    await ask('/dead-letters/work:m4/replay', 'POST')
+    const forgotten = await ask('/dead-letters/work:m4/replay', 'POST')
+    expect(forgotten.status).toBe(409)
+    expect(forgotten.body['detail']).toMatch(/^failed: .*\{ "override": true \}.*--override/)
+    expect(handler).toHaveBeenCalledTimes(1)
+    await ask('/dead-letters/work:m4/replay', 'POST', { override: true })
     expect(handler).toHaveBeenCalledTimes(2)
+  })
+
+  it.each([[], { override: 1 }, { override: true, force: true }, 'override', null])(
+    'is not replayed on the word %j',
+    async (body) => {
+      const handler = vi.fn()
+      await consumerWith({ 'other.type': handler }).deliver('m6')
+      const { ask } = consumerWith({ 'order.paid': handler })
+      const answer = await ask('/dead-letters/work:m6/replay', 'POST', body)
+      expect([answer.status, answer.body['detail']]).toEqual([
+        400,
+        'Send no body, or { "override": true } as JSON.',
+      ])
+      expect(handler).not.toHaveBeenCalled()
+    },
+  )
+
+  it.each([
+    { reason: 'failed' },
+    { reason: 'outcome-unknown' },
+    { reason: 'This key was used for another request. They differ in body, at /amount.' },
+  ])('of an earlier version keeps its reason $reason as a decision', async ({ reason }) => {
+    const handler = vi.fn()
+    await consumerWith({ 'other.type': handler }).deliver('m7')
+    const letter = await env.DIRECTORY.getByName('directory').letter('work:m7')
+    if (letter === null) throw new Error('It is there.')
+    await env.DIRECTORY.getByName('directory').bury({ ...letter, reason })
+    const { ask } = consumerWith({ 'order.paid': handler })
+    expect((await ask('/dead-letters/work:m7/replay', 'POST')).status).toBe(409)
+    expect(handler).not.toHaveBeenCalled()
+    const answer = await ask('/dead-letters/work:m7/replay', 'POST', { override: true })
+    expect([answer.status, handler.mock.calls.length]).toEqual([204, 1])
+  })
+
+  it('of an unknown outcome takes an override where the directory did not hear of its end', async () => {
+    const handler = vi.fn(async () => {
+      if (handler.mock.calls.length === 1) throw new Error('half done')
+    })
+    const { ask, deliver } = consumerWith({ 'order.paid': handler })
+    await deliver('m8')
+    const { body } = await ask('/dead-letters/work:m8')
+    const path = `/operations/${String(body['operationId'])}/resolve`
+    const directory = env.DIRECTORY.getByName('directory')
+    vi.spyOn(env.DIRECTORY, 'getByName').mockReturnValueOnce({
+      undecide: () => Promise.reject(new Error('lost')),
+    } as unknown as typeof directory)
+    expect((await ask(path, 'POST', NOT_EXECUTED)).status).toBe(204)
+    vi.mocked(env.DIRECTORY.getByName).mockRestore()
+    expect((await ask('/dead-letters/work:m8/replay', 'POST')).status).toBe(409)
+    const answer = await ask('/dead-letters/work:m8/replay', 'POST', { override: true })
+    expect([answer.status, handler.mock.calls.length]).toEqual([204, 2])
   })
 
   it('stays where nothing consumes its queue any more', async () => {
