@@ -1058,10 +1058,8 @@ describe('many operations resolved at once', () => {
       { id: one, result: 'done' },
     ])
     expect(
-      audits()
-        .map(({ action, operationId }) => [action, operationId])
-        .toSorted(),
-    ).toEqual([one, two].map((id) => ['resolved', id]).toSorted())
+      new Set(audits().map(({ action, operationId }) => [action, operationId].join(' '))),
+    ).toEqual(new Set([`resolved ${one}`, `resolved ${two}`]))
     expect(word(await pay('one'))).toBe('replayed')
   })
 
@@ -1116,7 +1114,13 @@ describe('many dead letters at once', () => {
       const names = { type: 'a.b', tenant: 't', operationId: 'o', correlationId: 'c' }
       const destination = webhook(url)
       await directory.bury({
-        ...{ id, from: 'outbox', destination, reason: 'gone', attempts: 1, at: 1, ...names },
+        id,
+        from: 'outbox',
+        destination,
+        reason: 'gone',
+        attempts: 1,
+        at: 1,
+        ...names,
         bytes: await toStoredBytes(env, 'dead letter', id, bytes),
       })
     }
@@ -1145,14 +1149,9 @@ describe('many dead letters at once', () => {
     ])
     expect(requests).toHaveLength(3)
     expect(await left()).toEqual(['refused'])
-    expect(
-      audits()
-        .map(({ action, letterId }) => [action, letterId])
-        .toSorted(),
-    ).toEqual([
-      ['requeued', 'taken-1'],
-      ['requeued', 'taken-2'],
-    ])
+    expect(new Set(audits().map(({ action, letterId }) => [action, letterId].join(' ')))).toEqual(
+      new Set(['requeued taken-1', 'requeued taken-2']),
+    )
   })
 
   it('are dropped', async () => {

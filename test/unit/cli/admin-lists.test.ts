@@ -151,7 +151,7 @@ describe('a list on the command line', () => {
 })
 
 /** Standard input. */
-function type(text: string): void {
+function typeIn(text: string): void {
   vi.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from([text]) as never)
 }
 
@@ -176,7 +176,7 @@ describe('many ids on the command line', () => {
   })
 
   it('come from standard input, one a line, each once, in batches', async () => {
-    type([...ALL_IDS, '', 'id-7', '  id-3  '].join('\r\n'))
+    typeIn([...ALL_IDS, '', 'id-7', '  id-3  '].join('\r\n'))
     await run('replay', '-', '--json')
     expect(asked.map(({ body }) => body.ids?.length)).toEqual([100, 100, 50])
     const { results } = JSON.parse(written) as { results: { id: string }[] }
@@ -202,7 +202,7 @@ describe('many ids on the command line', () => {
   })
 
   it('are missed where standard input has none', async () => {
-    type('\n\n')
+    typeIn('\n\n')
     await expect(run('replay', '-')).rejects.toThrow('There is no id.')
   })
 
