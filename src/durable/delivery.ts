@@ -14,16 +14,21 @@ export type DeliveryEnd =
 
 const DELIVERY_TIMEOUT_MS = 15_000
 
-/** Delivers an event. It may arrive more than once: whoever takes it knows it by its id. */
+/**
+ * Delivers an event, in 15 seconds or not at all. It may arrive more than once: whoever takes it
+ * knows it by its id.
+ */
 export async function deliver(
   env: HapaxEnv,
   destination: Destination,
   event: CloudEvent,
 ): Promise<DeliveryEnd> {
   try {
-    return await (destination.to === 'queue'
-      ? send(env, destination.binding, event)
-      : post(env, destination.url, event))
+    const delivery =
+      destination.to === 'queue'
+        ? send(env, destination.binding, event)
+        : post(env, destination.url, event)
+    return await inTime(delivery, DELIVERY_TIMEOUT_MS)
   } catch (error) {
     if (destination.to === 'queue') return failed('the queue did not take it')
     const isTimeout = error instanceof Error && error.name === 'TimeoutError'
@@ -36,7 +41,7 @@ export async function deliver(
 async function send(env: HapaxEnv, binding: string, event: CloudEvent): Promise<DeliveryEnd> {
   const producer = Reflect.get(env, binding) as Queue | undefined
   if (producer === undefined) return failed(`there is no queue binding ${binding}`)
-  await inTime(producer.send(event, { contentType: 'json' }), DELIVERY_TIMEOUT_MS)
+  await producer.send(event, { contentType: 'json' })
   return { kind: 'delivered' }
 }
 
@@ -50,6 +55,7 @@ async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<Deli
   const previous = [HAPAX_WEBHOOK_SECRET_PREVIOUS ?? ''].filter(isWebhookSecret)
   const secrets = [HAPAX_WEBHOOK_SECRET, ...previous]
   const body = JSON.stringify(event)
+  const signal = AbortSignal.timeout(DELIVERY_TIMEOUT_MS)
   const signature = await signWebhook(secrets, event.id, Date.now(), body)
   const response = await fetch(url, {
     method: 'POST',
@@ -57,9 +63,10 @@ async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<Deli
     body,
     // A receiver that has moved says so to its operator; events do not follow to where nobody sent them.
     redirect: 'manual',
-    signal: AbortSignal.timeout(DELIVERY_TIMEOUT_MS),
+    signal,
   })
-  await response.body?.cancel()
+  // The status says it all: nobody waits for the end of the rest.
+  response.body?.cancel().catch(() => {})
   const { status, ok } = response
   if (ok) return { kind: 'delivered' }
   const reason = `the receiver answered ${status}`

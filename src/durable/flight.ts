@@ -2,6 +2,7 @@ import type { Outcome } from '../core/outcome.ts'
 import type { Owner } from '../core/record.ts'
 import type { FlightEnd } from '../core/reply.ts'
 import type { HeaderField } from '../core/snapshot.ts'
+import { within } from './in-time.ts'
 
 /** Most duplicates that wait for one call; each holds memory until it is answered. */
 const MAX_WAITERS = 256
@@ -48,6 +49,11 @@ export class Flight {
     this.#closed.resolve()
   }
 
+  /** Whether no more may wait for the end of the call. */
+  get isFull(): boolean {
+    return this.#waiterCount >= MAX_WAITERS
+  }
+
   /** Waits until the record says what became of the call, for so long at most. */
   async done(waitMs: number): Promise<void> {
     await within(this.#closed.promise, waitMs)
@@ -59,24 +65,12 @@ export class Flight {
    * @returns `null` when the time ran out, or when too many wait already.
    */
   async wait(waitMs: number): Promise<FlightEnd | LiveEnd | null> {
-    if (waitMs <= 0 || this.#waiterCount >= MAX_WAITERS) return null
+    if (waitMs <= 0 || this.isFull) return null
     this.#waiterCount += 1
     try {
       return await within(this.#end.promise, waitMs)
     } finally {
       this.#waiterCount -= 1
     }
-  }
-}
-
-/** @returns `null` when the time ran out first. */
-async function within<value>(promise: Promise<value>, waitMs: number): Promise<value | null> {
-  if (waitMs <= 0) return null
-  const timeUp = Promise.withResolvers<null>()
-  const timer = setTimeout(() => timeUp.resolve(null), waitMs)
-  try {
-    return await Promise.race([promise, timeUp.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }

@@ -30,7 +30,9 @@ import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { Alarm, allOf } from './alarm.ts'
 import { answerJoined, answerResolution, dropBody } from './answers.ts'
+import type { Flight } from './flight.ts'
 import { Flights } from './flights.ts'
+import { within } from './in-time.ts'
 import { bodyOf, Ledger } from './ledger.ts'
 import type {
   CallPlan,
@@ -75,7 +77,11 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   readonly #operator = new Operator(this.#ledger, this.#flights, this.#runs)
   readonly #alarm = new Alarm((at) => this.#ledger.postponeAlarm(at))
 
-  async execute(call: ExecuteCall): Promise<Answer> {
+  execute(call: ExecuteCall): Promise<Answer> {
+    return untilAnswered(call.caller, (caller) => this.#execute({ ...call, caller }))
+  }
+
+  async #execute(call: ExecuteCall): Promise<Answer | Orphaned> {
     const { claim: request, caller, plan } = call
     const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
@@ -97,7 +103,11 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return this.#answer(decision, request.operationId, caller)
   }
 
-  async claim(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer> {
+  claim(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer> {
+    return untilAnswered(caller, (left) => this.#claimForWorker(request, left))
+  }
+
+  async #claimForWorker(request: ClaimRequest, caller: Caller): Promise<ClaimAnswer | Orphaned> {
     const refusal = await this.#refuseNew(request, caller)
     if (refusal !== null) return refusal
     if (isTooLate(caller) && this.#look(request)?.kind === 'execute') return TOO_LATE
@@ -162,12 +172,17 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return null
   }
 
-  /** Tidies up, recovers what no client comes back for, and delivers events. */
-  override alarm(): Promise<void> {
-    return this.#alarm.ring(async () => {
-      const recoveries = this.#ledger.tidy().map((due) => this.#runs.recover(due))
-      await allOf([...recoveries, this.#outbox.deliverDue()])
+  /**
+   * Tidies up, recovers what no client comes back for, and delivers events. While it runs the
+   * platform lets no other alarm come, so it does not wait for the end of what may hang.
+   */
+  override async alarm(): Promise<void> {
+    const work = this.#alarm.ring(async () => {
+      const { recoverable, events } = this.#ledger.tidy()
+      const recoveries = recoverable.map((due) => this.#runs.recover(due))
+      await allOf([...recoveries, this.#outbox.deliver(events)])
     })
+    await within(this.#keepAlive(work), ALARM_PATIENCE_MS)
   }
 
   async rearm(operationId: string): Promise<'in-doubt' | 'over'> {
@@ -254,7 +269,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     { claim: request, caller, plan }: ExecuteCall,
     stored: Uint8Array | null,
     doubt: Doubt,
-  ): Promise<Answer> {
+  ): Promise<Answer | Orphaned> {
     const refuse = () => this.#refuseCall(caller, plan)
     const claim = await this.#claimUnlessDone({ request, stored, caller, refuse }, doubt)
     return 'kind' in claim ? claim : this.#runs.run(claim, plan)
@@ -264,7 +279,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     request: ClaimRequest,
     caller: Caller,
     doubt: Doubt,
-  ): Promise<ClaimAnswer> {
+  ): Promise<ClaimAnswer | Orphaned> {
     const refuse = () => (isTooLate(caller) ? TOO_LATE : null)
     const claim = await this.#claimUnlessDone({ request, stored: null, caller, refuse }, doubt)
     if ('kind' in claim) return claim
@@ -276,7 +291,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   async #claimUnlessDone(
     { request, stored, caller, refuse }: Reclaim,
     { record, recovery }: Doubt,
-  ): Promise<ClaimRef | Answer> {
+  ): Promise<ClaimRef | Answer | Orphaned> {
     const known = toRef(request.operationId, record)
     const resolution = await this.#runs.resolve(known, record, {
       recovery,
@@ -304,7 +319,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     record: UnknownRecord,
     caller: Caller,
     undecided: Undecided,
-  ): Promise<Answer> {
+  ): Promise<Answer | Orphaned> {
     const decision = this.#look(request)
     if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
       return this.#answer(decision, request.operationId, caller)
@@ -314,10 +329,10 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   /** A client that comes back for the result waits only as long as it likes. */
   async #orAccept(
-    work: Promise<Answer>,
+    work: Promise<Answer | Orphaned>,
     { operationId }: ClaimRequest,
     { isAsync, waitMs }: Caller,
-  ): Promise<Answer> {
+  ): Promise<Answer | Orphaned> {
     if (!isAsync) return work
     const answer = await Promise.race([work, scheduler.wait(waitMs)])
     // Still in progress when its call has ended: it was not executed, and the alarm sends it again.
@@ -328,7 +343,12 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const accepted = this.#accept(operationId)
     if (accepted === null) return work
     // Nobody gets what the call brings: the client comes back for it.
-    this.ctx.waitUntil(work.then(dropBody, () => {}))
+    this.ctx.waitUntil(
+      work.then(
+        (late) => late.kind !== 'orphaned' && dropBody(late),
+        () => {},
+      ),
+    )
     return accepted
   }
 
@@ -394,11 +414,20 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       const leftMs = until - Date.now()
       const hasChanged = knownState !== null && record.state !== knownState
       if (hasChanged || !this.#isUnderWay(record) || leftMs <= 0) return record
-      // Without a flight here a Worker runs it, or the alarm will.
-      const flight = this.#flights.ofOperation(operationId)
       // oxlint-disable-next-line no-await-in-loop -- one look after the other
-      await (flight?.done(leftMs) ?? scheduler.wait(Math.min(leftMs, LOOK_MS)))
+      await this.#untilChanged(operationId, record, leftMs)
     }
+  }
+
+  /** Waits until the record may say something else, for so long at most. */
+  async #untilChanged(operationId: string, record: OperationRecord, waitMs: number): Promise<void> {
+    const ownedMs = this.#ledger.ownedMs(operationId)
+    if (ownedMs > 0) {
+      return this.#flightOf(operationId, record).done(Math.min(waitMs, ownedMs))
+    }
+    // Nobody drives it now; the alarm will.
+    const lookMs = Math.min(waitMs, LOOK_MS)
+    await (this.#flights.ofOperation(operationId)?.done(lookMs) ?? scheduler.wait(lookMs))
   }
 
   /** Whether something may still become of it without another request. */
@@ -413,7 +442,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return work
   }
 
-  async #answer(refusal: Refusal, operationId: string, caller: Caller): Promise<Answer> {
+  async #answer(refusal: Refusal, operationId: string, caller: Caller): Promise<Answer | Orphaned> {
     switch (refusal.kind) {
       case 'replay':
         return this.#replay(operationId, refusal.settled, caller)
@@ -469,21 +498,64 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return toWireBody(head.bodyBytes, read, letGo)
   }
 
-  async #join(operationId: string, running: OperationRecord, caller: Caller): Promise<Answer> {
-    const startedAt = Date.now()
-    const { fence, claimedAt } = running
-    // After a restart a Worker's claim lives on under its lease; its settle will land this flight.
-    const flight =
+  /** After a restart a Worker's claim lives on under its lease; its settle will land this flight. */
+  #flightOf(operationId: string, running: OperationRecord): Flight {
+    return (
       this.#flights.ofOperation(operationId) ??
       this.#flights.takeOff(toRef(operationId, running), ownerOf(running))
-    const end = await flight.wait(caller.waitMs)
-    const timing = { ...NO_TIME, waitedMs: Date.now() - startedAt }
-    if (end === null) {
-      const accepted = caller.isAsync ? this.#accept(operationId) : null
-      return accepted ?? { kind: 'in_flight', fence, runningMs: Date.now() - claimedAt, timing }
-    }
-    return answerJoined(end, running, timing, caller)
+    )
   }
+
+  async #join(
+    operationId: string,
+    running: OperationRecord,
+    caller: Caller,
+  ): Promise<Answer | Orphaned> {
+    const startedAt = Date.now()
+    const { fence, claimedAt } = running
+    const flight = this.#flightOf(operationId, running)
+    let leftMs = caller.waitMs
+    while (leftMs > 0 && !flight.isFull) {
+      const waitMs = Math.min(leftMs, this.#ledger.ownedMs(operationId))
+      // oxlint-disable-next-line no-await-in-loop -- a lease may be renewed meanwhile
+      const end = await flight.wait(waitMs)
+      const timing = { ...NO_TIME, waitedMs: Date.now() - startedAt }
+      if (end !== null) return answerJoined(end, running, timing, caller)
+      leftMs -= waitMs
+      if (this.#ledger.ownedMs(operationId) === 0) return { kind: 'orphaned', leftMs }
+    }
+    const accepted = caller.isAsync ? this.#accept(operationId) : null
+    const now = Date.now()
+    const timing = { ...NO_TIME, waitedMs: now - startedAt }
+    return accepted ?? { kind: 'in_flight', fence, runningMs: now - claimedAt, timing }
+  }
+}
+
+/** The call that a request has waited for lost its owner: what becomes of the request is open again. */
+interface Orphaned {
+  readonly kind: 'orphaned'
+  /** How long the request may still wait, in milliseconds. */
+  readonly leftMs: number
+}
+
+/** Decides on a request, and anew where it waited for a call that has lost its owner. */
+async function untilAnswered<answer extends ClaimAnswer>(
+  caller: Caller,
+  decide: (caller: Caller) => Promise<answer | Orphaned>,
+): Promise<answer> {
+  for (let waitMs = caller.waitMs; ;) {
+    // oxlint-disable-next-line no-await-in-loop -- one decision after the other
+    const answer = await decide({ ...caller, waitMs })
+    if (answer.kind !== 'orphaned') return withWait(answer, caller.waitMs - waitMs)
+    waitMs = answer.leftMs
+  }
+}
+
+/** Adds what a request has waited before it was decided on anew. */
+function withWait<answer extends ClaimAnswer>(answer: answer, waitedMs: number): answer {
+  if (waitedMs === 0 || !('timing' in answer)) return answer
+  const { timing } = answer
+  return { ...answer, timing: { ...timing, waitedMs: timing.waitedMs + waitedMs } }
 }
 
 /** An unknown outcome, and how the origin is asked about it. */
@@ -518,6 +590,12 @@ function toExpired({ known, isOther }: Omit<Expired, 'kind'>): Answer {
 function pickHeld({ fence, reason }: UnknownRecord) {
   return { fence, reason }
 }
+
+/**
+ * How long an alarm waits for what it has begun, in milliseconds. What is done at once is done when
+ * it ends; what hangs goes on without it.
+ */
+const ALARM_PATIENCE_MS = 2_000
 
 /** How often an operation is looked at that does not run in this object, in milliseconds. */
 const LOOK_MS = 500

@@ -41,6 +41,7 @@ import { logFault } from '../metrics/log.ts'
 import { inClear } from './at-rest.ts'
 import type { ReadEnd } from './byte-stream.ts'
 import { Holds } from './holds.ts'
+import { Lanes } from './lanes.ts'
 import {
   type AnswerBody,
   type BodyRef,
@@ -66,14 +67,18 @@ const SWEEP_RETRY_MS = 60_000
 /** How soon it is looked again whether a body is still read that is to go, in milliseconds. */
 const LEFT_LOOK_MS = 60_000
 
-/** Most events that are delivered at once. */
-const EVENT_BATCH = 100
-
 /**
  * How long the operator's list waits for an operation whose outcome is unknown and that something
  * may still be done about.
  */
 const STUCK_AFTER_MS = 60_000
+
+/** What the alarm is to do, now that its records are tidy. */
+export interface DueWork {
+  readonly recoverable: readonly Recoverable[]
+  /** Events that nobody else delivers: the caller does. */
+  readonly events: readonly PendingEvent[]
+}
 
 /** An operation that the alarm is to recover. */
 export interface Recoverable {
@@ -92,6 +97,7 @@ export class Ledger {
   readonly #isRunning: (operationId: string) => boolean
   readonly #onGarbage: () => void
   readonly #holds = new Holds((ref) => this.#letGo(ref))
+  readonly #lanes = new Lanes()
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
@@ -113,6 +119,19 @@ export class Ledger {
     if (known === null) return null
     const record = asDeployed(known)
     return asOf(record, this.#factsOf(operationId, record, Date.now()))
+  }
+
+  /**
+   * How long the call of an operation certainly has an owner: without end where this object makes
+   * it, to the end of its lease where a Worker does, and 0 where nobody does.
+   *
+   * @returns Milliseconds.
+   */
+  ownedMs(operationId: string): number {
+    if (this.#isRunning(operationId)) return Infinity
+    const record = this.#store.read(operationId)
+    if (record?.state !== 'in_progress' || record.owner.kind !== 'worker') return 0
+    return Math.max(0, record.owner.leaseUntil - Date.now())
   }
 
   /** Notes that a client comes back for the result. @returns What is known of the operation. */
@@ -275,16 +294,17 @@ export class Ledger {
     await this.#storage.sync()
   }
 
-  /** Does what is due: what has expired goes, what has lost its owner is marked. @returns What is to be recovered. */
-  tidy(): Recoverable[] {
+  /** Does what is due: what has expired goes, what has lost its owner is marked. @returns What is left to be done. */
+  tidy(): DueWork {
     const now = Date.now()
     // The alarm that has come is not set any more.
     this.#alarmAt = null
     return this.#change(now, () => {
       for (const ref of this.#store.listLeft(now, ALARM_BATCH)) this.#dropAnswer(ref, now)
-      return this.#store
+      const recoverable = this.#store
         .listDue(now, ALARM_BATCH)
         .flatMap(({ id, record }) => this.#tidyOne(id, record, now) ?? [])
+      return { recoverable, events: this.#takeEvents(now) }
     })
   }
 
@@ -545,24 +565,39 @@ export class Ledger {
     this.#noteDoubt(operationId, before, null, now)
   }
 
-  /** Events that may be delivered now: of those with one operation and recipient only the first. */
-  listDueEvents(): PendingEvent[] {
-    return this.#store.listDueEvents(Date.now(), EVENT_BATCH)
-  }
-
-  /** Takes an event off: it was delivered, or is kept elsewhere. */
-  deleteEvent(event: PendingEvent): void {
-    this.#change(Date.now(), () => this.#store.deleteEvent(event))
+  /**
+   * Takes an event off: it was delivered, or is kept elsewhere.
+   *
+   * @returns Events that may go now: the caller delivers them.
+   */
+  deleteEvent(event: PendingEvent): PendingEvent[] {
+    return this.#endDelivery(event, () => this.#store.deleteEvent(event))
   }
 
   /**
    * Notes that a delivery has failed, or that a dead event could not be put elsewhere.
    *
    * @param until Epoch milliseconds of the next try.
+   * @returns As for `deleteEvent`.
    */
-  postponeEvent(event: PendingEvent, until: number): void {
+  postponeEvent(event: PendingEvent, until: number): PendingEvent[] {
     const postponed = { ...event, failures: event.failures + 1, dueAt: until }
-    this.#change(Date.now(), () => this.#store.postponeEvent(postponed))
+    return this.#endDelivery(event, () => this.#store.postponeEvent(postponed))
+  }
+
+  #endDelivery({ lane }: PendingEvent, write: () => void): PendingEvent[] {
+    const now = Date.now()
+    this.#lanes.land(lane)
+    return this.#change(now, () => {
+      write()
+      this.#lanes.leave(lane)
+      return this.#takeEvents(now)
+    })
+  }
+
+  #takeEvents(now: number): PendingEvent[] {
+    const taken = this.#lanes.take(this.#store.listHeads(), now)
+    return taken.map(({ sequence }) => this.#store.readEvent(sequence))
   }
 
   /**
@@ -582,28 +617,32 @@ export class Ledger {
   }
 
   #transact<result>(work: () => result): result {
+    const undo = this.#lanes.save()
+    const alarmAt = this.#alarmAt
     try {
       return this.#store.transaction(work)
     } catch (error) {
-      // What was rolled back may have been the alarm.
-      this.#alarmAt = null
+      undo()
+      // An alarm that was set in it is rolled back as well.
+      this.#alarmAt = alarmAt
       throw error
     }
   }
 
   #setAlarmFor(summary: StoreSummary, now: number): void {
-    const { garbageCount, dueAt: nextDueAt } = summary
+    const { garbageCount, dueAt: nextDueAt, heads } = summary
     // What is in the bucket is deleted now, and by the alarm where that fails.
     const sweepAt = garbageCount > 0 ? now + SWEEP_RETRY_MS : Infinity
-    const at = Math.min(nextDueAt ?? Infinity, sweepAt)
+    const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
+    const at = Math.min(nextDueAt ?? Infinity, sweepAt, ...eventsAt)
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (at < Infinity) this.#setAlarm(Math.max(at, now + 1))
     else if (!this.#isEmpty(summary)) this.#deleteAlarm()
   }
 
   /** Whether there is a storage that holds nothing, to be given back with its alarm. */
-  #isEmpty({ operationCount, eventCount, garbageCount, leftCount }: StoreSummary): boolean {
-    const count = operationCount + eventCount + garbageCount + leftCount
+  #isEmpty({ operationCount, heads, garbageCount, leftCount }: StoreSummary): boolean {
+    const count = operationCount + heads.length + garbageCount + leftCount
     return count === 0 && this.#store.hasTables
   }
 
@@ -622,8 +661,11 @@ export class Ledger {
     }
   }
 
-  /** Lets the alarm come at this time, whatever is due. @param at Epoch milliseconds. */
+  /** Lets the alarm come at this time at the latest, whatever is due. @param at Epoch milliseconds. */
   async postponeAlarm(at: number): Promise<void> {
+    // It may be set for something else before.
+    const isSooner = this.#alarmAt !== null && this.#alarmAt > Date.now() && this.#alarmAt <= at
+    if (isSooner) return
     this.#alarmAt = at
     await this.#storage.setAlarm(at)
   }

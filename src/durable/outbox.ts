@@ -20,6 +20,9 @@ const MAX_PAUSE_MS = 86_400_000
 /** How long the directory may take to answer, in milliseconds. */
 const DIRECTORY_LIMIT_MS = 15_000
 
+/** How long it may take to open an event, in milliseconds: nothing but a computation. */
+const OPENING_LIMIT_MS = 5_000
+
 /** A delivery that could not be made: it may still be, once the secret is back. */
 const UNOPENED: DeliveryEnd = {
   kind: 'failed',
@@ -29,6 +32,9 @@ const UNOPENED: DeliveryEnd = {
 
 /** An event that goes out of the deployment. */
 type PendingDelivery = PendingEvent & { readonly recipient: Destination }
+
+/** Stores what became of an event. @returns Events that may go now. */
+type Store = () => PendingEvent[]
 
 /** Makes what is stored of the events that a handler has emitted. */
 export function toNewEvents(
@@ -49,12 +55,14 @@ export function toNewEvents(
 
 /**
  * Delivers the events of an object: at least once, those of one operation to one recipient in their
- * order. What was sent and not yet taken off is sent again, with the same id.
+ * order. What was sent and not yet taken off when the object died is sent again, with the same id.
  */
 export class Outbox {
   readonly #env: HapaxEnv
   readonly #ledger: Ledger
-  #isDelivering = false
+  readonly #deliveries = new Set<Promise<void>>()
+  /** What became of events and could not be stored: until it is, they are not delivered again. */
+  #unstored: Store[] = []
   /** When the directory was last told of an operation: each time is later than the one before. */
   #saidAt = 0
 
@@ -63,37 +71,63 @@ export class Outbox {
     this.#ledger = ledger
   }
 
-  /** Delivers what is due, one after the other until nothing is. */
-  async deliverDue(): Promise<void> {
-    // Two at once would send everything twice.
-    if (this.#isDelivering) return
-    this.#isDelivering = true
+  /**
+   * Delivers events that the ledger has handed out, and whatever may go after them.
+   *
+   * @returns Resolves when nothing is under way any more.
+   * @throws {Error} When it could not be stored what became of some: the next call tries that again.
+   */
+  async deliver(events: readonly PendingEvent[]): Promise<void> {
+    const unstored = this.#unstored
+    this.#unstored = []
+    for (const store of unstored) this.#store(store)
+    for (const event of events) this.#begin(event)
+    // oxlint-disable-next-line no-await-in-loop -- each that ends may let others go
+    while (this.#deliveries.size > 0) await Promise.all(this.#deliveries)
+    if (this.#unstored.length > 0) throw new Error('An end of a delivery is not stored yet.')
+  }
+
+  #begin(event: PendingEvent): void {
+    const delivery = this.#deliverOne(event)
+      .then((store) => this.#store(store))
+      .finally(() => this.#deliveries.delete(delivery))
+    this.#deliveries.add(delivery)
+  }
+
+  #store(store: Store): void {
     try {
-      for (;;) {
-        const due = this.#ledger.listDueEvents()
-        if (due.length === 0) return
-        // oxlint-disable-next-line no-await-in-loop -- what stands behind comes after
-        await Promise.all(due.map((pending) => this.#deliverOne(pending)))
-      }
-    } finally {
-      this.#isDelivering = false
+      for (const event of store()) this.#begin(event)
+    } catch (error) {
+      logFault('the end of a delivery could not be stored; it will be tried again', error)
+      this.#unstored.push(store)
     }
   }
 
-  async #deliverOne({ recipient, ...rest }: PendingEvent): Promise<void> {
-    if (recipient.to === 'directory') return this.#notify({ recipient, ...rest })
-    const pending = { recipient, ...rest }
+  /** Whatever fails here, its lane goes on. */
+  async #deliverOne(event: PendingEvent): Promise<Store> {
+    try {
+      const { recipient } = event
+      return await (recipient.to === 'directory'
+        ? this.#notify(event)
+        : this.#send({ ...event, recipient }))
+    } catch {
+      return this.#postponed(event, 'its delivery failed', 0)
+    }
+  }
+
+  async #send(pending: PendingDelivery): Promise<Store> {
     const event = await this.#open(pending)
     if (pending.death !== undefined) return this.#bury(pending, event, pending.death)
     const startedAt = Date.now()
-    const end = event === null ? UNOPENED : await this.#deliver(recipient, event)
+    const end = event === null ? UNOPENED : await this.#deliver(pending.recipient, event)
     const death = deathOf(pending, end)
     const status = death === null ? STATUSES[end.kind] : 'dead'
     const counted = event ?? this.#namesOf(pending)
     recordDelivery(this.#env, { ...pending, event: counted, status, startedAt })
-    if (death !== null) return this.#bury(pending, event, death)
-    if (end.kind === 'delivered') return this.#ledger.deleteEvent(pending)
-    this.#postpone(pending, end.reason, end.kind === 'failed' ? end.afterMs : 0)
+    // Before it is buried, which may fail for long: it is not delivered again, whatever happens.
+    if (death !== null) return () => this.#ledger.postponeEvent({ ...pending, death }, Date.now())
+    if (end.kind === 'delivered') return this.#takenOff(pending)
+    return this.#postponed(pending, end.reason, end.kind === 'failed' ? end.afterMs : 0)
   }
 
   #deliver(recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
@@ -103,7 +137,8 @@ export class Outbox {
 
   async #open({ operationId, bytes }: PendingEvent): Promise<CloudEvent | null> {
     try {
-      const opened = await openStoredBytes(this.#env, 'event', operationId, bytes)
+      const opening = openStoredBytes(this.#env, 'event', operationId, bytes)
+      const opened = await inTime(opening, OPENING_LIMIT_MS)
       return JSON.parse(new TextDecoder().decode(opened)) as CloudEvent
     } catch {
       return null
@@ -117,22 +152,29 @@ export class Outbox {
     return { type: 'sealed', tenant, correlationid }
   }
 
-  #postpone(pending: PendingEvent, reason: string, afterMs: number): void {
+  #takenOff(pending: PendingEvent): Store {
+    return () => this.#ledger.deleteEvent(pending)
+  }
+
+  #postponed(pending: PendingEvent, reason: string, afterMs: number): Store {
     logFault('an event was not delivered; it will be tried again', new Error(reason))
     const backoff = backoffMs(pending.retry, pending.failures + 1, Math.random())
     const delayMs = Math.max(1, backoff, Math.min(afterMs, MAX_PAUSE_MS))
-    this.#ledger.postponeEvent(pending, Date.now() + delayMs)
+    const until = Date.now() + delayMs
+    return () => this.#ledger.postponeEvent(pending, until)
   }
 
   /** What nobody takes is kept where an operator finds it; where that fails, it is not sent again. */
-  async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<void> {
+  async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<Store> {
     try {
-      const letter = await this.#toLetter(pending, event, death)
-      await inTime(directoryOf(this.#env).bury(letter), DIRECTORY_LIMIT_MS)
-      this.#ledger.deleteEvent(pending)
+      const burying = this.#toLetter(pending, event, death).then((letter) =>
+        directoryOf(this.#env).bury(letter),
+      )
+      await inTime(burying, DIRECTORY_LIMIT_MS)
+      return this.#takenOff(pending)
     } catch (error) {
       logFault('a dead letter could not be kept', error)
-      this.#postpone({ ...pending, death }, death.reason, 0)
+      return this.#postponed(pending, death.reason, 0)
     }
   }
 
@@ -166,13 +208,13 @@ export class Outbox {
    * Puts an operation whose outcome is unknown onto the operator's list, or strikes it off: as its
    * record says now, whatever the notice said.
    */
-  async #notify(pending: PendingEvent): Promise<void> {
+  async #notify(pending: PendingEvent): Promise<Store> {
     try {
       await inTime(this.#list(pending.operationId), DIRECTORY_LIMIT_MS)
-      this.#ledger.deleteEvent(pending)
+      return this.#takenOff(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)
-      this.#postpone(pending, 'the directory did not answer', 0)
+      return this.#postponed(pending, 'the directory did not answer', 0)
     }
   }
 

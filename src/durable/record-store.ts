@@ -44,21 +44,27 @@ export const createGeneration = (): Generation => `answer:${crypto.randomUUID()}
 /** Where an event goes: out, or to the list of what an operator should look at. */
 type Recipient = Destination | { readonly to: 'directory' }
 
-/** An event that waits for its delivery. */
-export interface PendingEvent {
-  readonly operationId: string
+/** The first event of those with one operation and one recipient: only it may be delivered. */
+export interface EventHead {
+  /** Names the operation and the recipient. */
+  readonly lane: string
+  readonly recipient: Recipient
   /** Orders the events of an object; together with the operation it names one. */
   readonly sequence: number
-  readonly recipient: Recipient
+  /** Epoch milliseconds before which it is not tried. */
+  readonly dueAt: number
+  /** Why it is not delivered any more: it waits to become a dead letter. */
+  readonly death?: Death
+}
+
+/** An event that waits for its delivery. */
+export interface PendingEvent extends EventHead {
+  readonly operationId: string
   readonly retry: DeliveryRetry
   /** As `toStoredBytes` writes it. */
   readonly bytes: Uint8Array<ArrayBuffer>
   /** Tries that have failed: deliveries, and those to put it where a dead letter is kept. */
   readonly failures: number
-  /** Epoch milliseconds before which it is not tried. */
-  readonly dueAt: number
-  /** Why it is not delivered any more: it waits to become a dead letter. */
-  readonly death?: Death
 }
 
 /** How the last delivery of an event has ended. */
@@ -68,18 +74,22 @@ export interface Death {
   readonly attempts: number
 }
 
-export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures' | 'death'> & {
+export type NewEvent = Omit<PendingEvent, 'lane' | 'sequence' | 'failures' | 'death'> & {
   /** Of a notice: whether the operator's list may hold its operation already. */
   readonly mayBeListed?: boolean
 }
 
-interface EventRow extends Record<string, SqlStorageValue> {
-  operation_id: string
+interface HeadRow extends Record<string, SqlStorageValue> {
+  lane: string
   sequence: number
   head: string
+  due_at: number
+}
+
+interface EventRow extends HeadRow {
+  operation_id: string
   bytes: ArrayBuffer
   failures: number
-  due_at: number
 }
 
 /** How much is stored, and what is to be done next. */
@@ -87,10 +97,11 @@ export interface StoreSummary {
   readonly operationCount: number
   /** Keys in the bucket that are to be deleted there. */
   readonly garbageCount: number
-  readonly eventCount: number
   /** Bodies that belong to nothing any more, and that somebody still read when they were to go. */
   readonly leftCount: number
+  /** When something is due to what is no event, in epoch milliseconds. */
   readonly dueAt: number | null
+  readonly heads: readonly EventHead[]
 }
 
 /**
@@ -99,16 +110,22 @@ export interface StoreSummary {
  */
 export const PIECE_BYTES = 1_048_512
 
-/**
- * Of the events with one operation and recipient only the first may be delivered: what stands behind
- * one that waits is not due, or the alarm would ring for it without a pause.
- */
-const IS_FIRST = `sequence IN
-  (SELECT min(sequence) FROM event GROUP BY operation_id, json_extract(head, '$.recipient'))`
+/** Names the events with one operation and one recipient. There is an index of it, which this must match. */
+const LANE = `operation_id || json_extract(head, '$.recipient')`
+
+/** The first event of each lane, found by the index: an object may hold thousands of events. */
+const HEADS = `
+  WITH RECURSIVE lanes (lane) AS (
+    SELECT min(${LANE}) FROM event
+    UNION ALL
+    SELECT (SELECT min(${LANE}) FROM event WHERE ${LANE} > lane) FROM lanes WHERE lane IS NOT NULL
+  )
+  SELECT lane, sequence, head, due_at
+  FROM lanes JOIN event ON sequence =
+    (SELECT sequence FROM event WHERE ${LANE} = lane ORDER BY sequence LIMIT 1)`
 
 /** What tells the operator's list of an operation. */
-const NOTICES = `FROM event
-  WHERE operation_id = ? AND json_extract(head, '$.recipient.to') = 'directory'`
+const NOTICES = `FROM event WHERE ${LANE} = ? || '{"to":"directory"}'`
 
 /** A sequence may begin anew when everything was erased, so an event is named by what it is as well. */
 const IS_THIS_EVENT = 'WHERE sequence = ? AND operation_id = ? AND bytes = ?'
@@ -331,22 +348,17 @@ export class RecordStore {
     return this.#sql.exec(sql, operationId, now).rowsWritten > 0
   }
 
-  /** Events that may be delivered now, the first ones first, at most `limit` of them. */
-  listDueEvents(now: number, limit: number): PendingEvent[] {
+  /** Of the events with one operation and one recipient the first. */
+  listHeads(): EventHead[] {
     if (!this.#isThere()) return []
-    const rows = this.#sql.exec<EventRow>(
-      `SELECT * FROM event WHERE due_at <= ? AND ${IS_FIRST} ORDER BY sequence LIMIT ?`,
-      now,
-      limit,
-    )
-    return Array.from(rows, (row) => ({
-      operationId: row.operation_id,
-      sequence: row.sequence,
-      ...(JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry' | 'death'>),
-      bytes: new Uint8Array(row.bytes),
-      failures: row.failures,
-      dueAt: row.due_at,
-    }))
+    return Array.from(this.#sql.exec<HeadRow>(HEADS), toHead)
+  }
+
+  readEvent(sequence: number): PendingEvent {
+    const sql = `SELECT *, ${LANE} AS lane FROM event WHERE sequence = ?`
+    const row = this.#sql.exec<EventRow>(sql, sequence).one()
+    const { operation_id: operationId, failures } = row
+    return { ...toHead(row), operationId, bytes: new Uint8Array(row.bytes), failures }
   }
 
   /** @returns `false` where it is there no more: its operation was erased while it was on its way. */
@@ -379,24 +391,23 @@ export class RecordStore {
     return this.#sql.exec<{ waiting: number }>(sql, operationId).one().waiting
   }
 
-  /** What is stored, and the epoch milliseconds at which something is due next. */
+  /** What is stored, and what is due next. */
   summary(): StoreSummary {
     if (!this.#isThere()) {
-      return { operationCount: 0, garbageCount: 0, eventCount: 0, leftCount: 0, dueAt: null }
+      return { operationCount: 0, garbageCount: 0, leftCount: 0, dueAt: null, heads: [] }
     }
-    return this.#sql
-      .exec<StoreSummary & Record<string, SqlStorageValue>>(
+    const counts = this.#sql
+      .exec<Omit<StoreSummary, 'heads'> & Record<string, SqlStorageValue>>(
         `SELECT count(*) AS operationCount,
           (SELECT min(due_at) FROM (
-            SELECT due_at FROM operation UNION ALL SELECT due_at FROM event WHERE ${IS_FIRST}
-            UNION ALL SELECT due_at FROM left_body
+            SELECT due_at FROM operation UNION ALL SELECT due_at FROM left_body
           )) AS dueAt,
           (SELECT count(*) FROM garbage) AS garbageCount,
-          (SELECT count(*) FROM left_body) AS leftCount,
-          (SELECT count(*) FROM event) AS eventCount
+          (SELECT count(*) FROM left_body) AS leftCount
         FROM operation`,
       )
       .one()
+    return { ...counts, heads: this.listHeads() }
   }
 
   /** Whether anything was ever written, so that there is something to give back. */
@@ -446,6 +457,7 @@ export class RecordStore {
         failures INTEGER NOT NULL,
         due_at INTEGER NOT NULL
       ) STRICT;
+      CREATE INDEX IF NOT EXISTS event_lane ON event (${LANE});
       CREATE TABLE IF NOT EXISTS left_body (
         operation_id TEXT NOT NULL,
         belongs_to TEXT NOT NULL,
@@ -455,4 +467,10 @@ export class RecordStore {
       CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
     this.#hasTables = true
   }
+}
+
+function toHead(row: HeadRow): EventHead & Pick<PendingEvent, 'retry'> {
+  const { lane, sequence, due_at: dueAt } = row
+  const head = JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry' | 'death'>
+  return { ...head, lane, sequence, dueAt }
 }

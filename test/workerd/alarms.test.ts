@@ -19,6 +19,7 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { until } from './until.ts'
 
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
@@ -94,6 +95,27 @@ describe('the alarm of an operation', () => {
     pass(300_000)
     await ring('broken-store')
     expect(word(await send('broken-store'))).toBe('replayed')
+  })
+
+  it('does not begin a recovery twice that goes on while it comes again', async () => {
+    const gate = Promise.withResolvers<void>()
+    const { setTimeout: wait } = globalThis
+    vi.spyOn(globalThis, 'setTimeout').mockImplementation((work: () => void, ms?: number) =>
+      wait(work, ms === 2_000 ? 20 : ms),
+    )
+    const { requests } = playOrigin(async ({ method }) => {
+      if (method === 'GET') await gate.promise
+      return answer(method === 'GET' ? 200 : 500)
+    })
+    const send = clientWith(PROBE)
+    await send('long-recovery')
+    for (let nth = 1; nth <= 3; nth++) {
+      pass(60_000)
+      await ring('long-recovery')
+    }
+    expect(requests.map(({ method }) => method)).toEqual(['POST', 'GET'])
+    gate.resolve()
+    await until(async () => word(await send('long-recovery')) === 'replayed')
   })
 
   it('leaves the rest to the platform where it cannot even be set again', async () => {
