@@ -16,6 +16,7 @@ import { showSummary, type Summary } from './summary.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
 import {
   type Letter,
+  onReadOn,
   showLetters,
   showUnknown,
   type Stuck,
@@ -36,6 +37,14 @@ applyTheme()
 startSession(() => void refresh('reader'))
 void refresh('reader')
 
+onReadOn('unknown', () => {
+  stuckList.readOn()
+  void refresh('reader')
+})
+onReadOn('letters', () => {
+  letterList.readOn()
+  void refresh('reader')
+})
 onChoice(() => {
   applyTheme()
   void refresh('reader')

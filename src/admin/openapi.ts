@@ -1,3 +1,4 @@
+import { MAX_IDS } from './many.ts'
 import { MAX_BODY_BYTES } from './resolution.ts'
 
 /** The OpenAPI 3.1 document of the admin API. */
@@ -131,10 +132,12 @@ const OPERATION = objectOf(
   },
 )
 
-const RESOLUTION = {
+/** @param which Members that say of which operations it is said. */
+const resolutionOf = (which: Properties = {}) => ({
   oneOf: [
-    strictOf({ outcome: { const: 'not_executed' } }),
+    strictOf({ ...which, outcome: { const: 'not_executed' } }),
     strictOf({
+      ...which,
       outcome: { type: 'string', enum: ['succeeded', 'failed'] },
       response: strictOf(
         { status: { type: 'integer', minimum: 200, maximum: 599 } },
@@ -145,22 +148,59 @@ const RESOLUTION = {
       ),
     }),
   ],
+})
+
+const IDS = {
+  ids: { type: 'array', minItems: 1, maxItems: MAX_IDS, uniqueItems: true, items: TEXT },
 }
 
-const STUCK = objectOf({
-  id: TEXT,
-  tenant: TEXT,
-  operation: TEXT,
-  reason: REASON,
-  correlationId: TEXT,
-  since: TIME,
-  ageSeconds: COUNT,
-  nextAttemptAt: {
-    type: ['string', 'null'],
-    format: 'date-time',
-    description: 'When the alarm sees to it of its own accord; null: never.',
+const RESULTS = objectOf({
+  results: {
+    type: 'array',
+    description: 'In the order of the ids.',
+    items: objectOf(
+      {
+        id: TEXT,
+        result: {
+          type: 'string',
+          enum: ['done', 'refused', 'not-found', 'unconfirmed'],
+          description: '`unconfirmed`: nobody knows whether it was done. Look at it first.',
+        },
+      },
+      { because: { ...TEXT, description: 'Why it was refused.' } },
+    ),
   },
 })
+
+const OVERRIDE = {
+  override: {
+    ...FLAG,
+    default: false,
+    description:
+      'Does a message also where it was decided about it, and its operation is forgotten.',
+  },
+}
+
+const STUCK = objectOf(
+  {
+    id: TEXT,
+    tenant: TEXT,
+    operation: TEXT,
+    reason: REASON,
+    correlationId: TEXT,
+    since: TIME,
+    ageSeconds: COUNT,
+    nextAttemptAt: {
+      type: ['string', 'null'],
+      format: 'date-time',
+      description: 'When the alarm sees to it of its own accord; null: never, or not known.',
+    },
+  },
+  {
+    isInProgress: { ...FLAG, description: 'It is being sent again right now.' },
+    isLost: { ...FLAG, description: 'Its object did not answer: it may be resolved by now.' },
+  },
+)
 
 const DESTINATION = {
   oneOf: [
@@ -186,15 +226,13 @@ const LETTER = {
   at: TIME,
 }
 
-const DECISION = {
+const OF_SOME_LETTERS = {
   decision: {
+    type: 'string',
     enum: ['mismatch', 'failed', 'outcome-unknown'],
     description:
-      'What was decided about a message: where nothing is known of its operation any more, it is done only with an override.',
+      'What was decided about a message: where nothing is known of its operation any more, it is done only with `override`.',
   },
-}
-
-const UNOPENED = {
   isUnopened: {
     ...FLAG,
     description:
@@ -219,10 +257,14 @@ const SCHEMAS = {
   Rows: ROWS,
   Operation: OPERATION,
   LookUp: strictOf({ tenant: TEXT, key: TEXT }),
-  Resolution: RESOLUTION,
-  Replay: strictOf({}, { override: { ...FLAG, default: false } }),
+  Resolution: resolutionOf(),
+  Resolutions: resolutionOf(IDS),
+  Replay: strictOf({}, OVERRIDE),
+  Replays: strictOf(IDS, OVERRIDE),
+  Ids: strictOf(IDS),
+  Results: RESULTS,
   StuckPage: pageOf(STUCK),
-  DeadLetterPage: pageOf(objectOf(LETTER, { ...UNOPENED, ...DECISION })),
+  DeadLetterPage: pageOf(objectOf(LETTER, OF_SOME_LETTERS)),
   DeadLetter: objectOf(
     {
       ...LETTER,
@@ -231,7 +273,7 @@ const SCHEMAS = {
           'The event, or the body of the message; null where it was sealed under a secret that is gone.',
       },
     },
-    { ...UNOPENED, ...DECISION },
+    OF_SOME_LETTERS,
   ),
   Problem: objectOf({
     type: { type: 'string', format: 'uri-reference' },
@@ -317,8 +359,8 @@ const json = (described: object, description: string) => ({
   description,
   content: { 'application/json': { schema: described } },
 })
-const bodyOf = (described: object) => ({
-  required: true,
+const bodyOf = (described: object, required = true) => ({
+  required,
   content: { 'application/json': { schema: described } },
 })
 
@@ -342,6 +384,12 @@ const CHANGING = {
   415: response('NotJson'),
 }
 
+const EACH = {
+  200: json(schema('Results'), 'What came of each.'),
+  ...BAD,
+  ...CHANGING,
+}
+
 const OPERATION_NOW = json(schema('Operation'), 'The operation as it is now.')
 
 const PATHS = {
@@ -361,6 +409,15 @@ const PATHS = {
         'In a body, since a key has no place in a URL. The tenant is named as in metrics and logs.',
       requestBody: bodyOf(schema('LookUp')),
       responses: { 200: OPERATION_NOW, ...BAD, ...MISSING, ...CHANGING },
+    },
+  },
+  '/operations/resolve': {
+    post: {
+      operationId: 'resolveOperations',
+      tags: ['operations'],
+      summary: 'Say the same of many operations whose outcome is unknown',
+      requestBody: bodyOf(schema('Resolutions')),
+      responses: EACH,
     },
   },
   '/operations': {
@@ -454,6 +511,24 @@ const PATHS = {
       responses: { 200: json(schema('DeadLetterPage'), 'A page of the list.'), ...BAD, ...ALWAYS },
     },
   },
+  '/dead-letters/replay': {
+    post: {
+      operationId: 'replayDeadLetters',
+      tags: ['dead letters'],
+      summary: 'Deliver many events again, or do many messages again, right now',
+      requestBody: bodyOf(schema('Replays')),
+      responses: EACH,
+    },
+  },
+  '/dead-letters/drop': {
+    post: {
+      operationId: 'dropDeadLetters',
+      tags: ['dead letters'],
+      summary: 'Give many dead letters up',
+      requestBody: bodyOf(schema('Ids')),
+      responses: EACH,
+    },
+  },
   '/dead-letters/{id}': {
     parameters: parameters('LetterId'),
     get: {
@@ -475,9 +550,8 @@ const PATHS = {
       operationId: 'replayDeadLetter',
       tags: ['dead letters'],
       summary: 'Deliver an event again, or do a message again, right now',
-      description:
-        'An event has the same id again. Where it fails, the letter stays. What was decided about a message holds where nothing is known of its operation any more; `override` does it all the same.',
-      requestBody: { ...bodyOf(schema('Replay')), required: false },
+      description: 'An event has the same id again. Where it fails, the letter stays.',
+      requestBody: bodyOf(schema('Replay'), false),
       responses: { 204: DONE, ...BAD, ...MISSING, ...REFUSED, ...CHANGING },
     },
   },

@@ -1,6 +1,7 @@
 import type { EventRule } from './event.ts'
 import {
   type Attempt,
+  doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
   type Memory,
@@ -234,6 +235,7 @@ function toClaimed(
   const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
   const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
+  const before = previous?.attempts ?? []
   return {
     state: 'in_progress',
     operation,
@@ -254,8 +256,18 @@ function toClaimed(
     reauthorizePath,
     events,
     owner: toOwner(request, now),
-    attempts: withAttempt(previous?.attempts ?? [], fence, now),
+    ...keepDoubt(previous, before),
+    attempts: withAttempt(before, fence, now),
   }
+}
+
+/** A call that is made again leaves the doubt about those before, unless it is known of each that it was not executed. */
+function keepDoubt(
+  previous: OperationRecord | null,
+  before: readonly Attempt[],
+): Pick<InProgressRecord, 'doubt'> {
+  const doubt = before.some(isDoubtful) ? doubtOf(previous) : null
+  return doubt === null ? {} : { doubt }
 }
 
 /** The next claim of an operation for a request, when the origin has said that no call before was executed. */
@@ -289,6 +301,7 @@ export function claimAgain(
     ...toBase(record),
     state: 'in_progress',
     owner,
+    ...keepDoubt(record, before),
     fence,
     claimId,
     attempts,

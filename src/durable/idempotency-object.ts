@@ -15,6 +15,7 @@ import { type OperationView, toOperationView } from '../core/operation-view.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import {
   type ClaimRef,
+  doubtOf,
   type OperationRecord,
   ownerOf,
   type SettledRecord,
@@ -184,8 +185,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     await within(this.#keepAlive(work), ALARM_PATIENCE_MS)
   }
 
-  async rearm(): Promise<void> {
+  async rearm(operationId: string): Promise<'in-doubt' | 'over'> {
     this.#ledger.setAlarmAgain()
+    return doubtOf(this.#ledger.find(operationId)) === null ? 'over' : 'in-doubt'
   }
 
   /** Deletes in the bucket what belongs to nothing any more. */

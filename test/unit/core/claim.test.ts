@@ -538,18 +538,26 @@ describe('claimAgain', () => {
   const attempts = attemptsOf('unknown')
 
   it.each([
-    { name: 'a claim', record: runningOf({ attempts, createdAt: 7 }) },
-    { name: 'an unknown outcome', record: unknownOf({ attempts, createdAt: 7 }) },
-  ])('makes the next claim of $name, with a fence and an attempt of its own', ({ record }) => {
-    const claimed = claimAgain(record, next, 500)
-    expect(claimed).toEqual({
-      ...runningOf({ createdAt: 7 }),
-      fence: 2,
-      claimId: 'claim-2',
-      claimedAt: 500,
-      attempts: [...attempts, attemptOf({ fence: 2, startedAt: 500 })],
-    })
-  })
+    { name: 'a claim', record: runningOf({ attempts, createdAt: 7 }), doubt: {} },
+    {
+      name: 'an unknown outcome',
+      record: unknownOf({ attempts, createdAt: 7 }),
+      doubt: { doubt: { reason: 'origin-timeout', since: 0 } },
+    },
+  ])(
+    'makes the next claim of $name, with a fence and an attempt of its own',
+    ({ record, doubt }) => {
+      const claimed = claimAgain(record, next, 500)
+      expect(claimed).toEqual({
+        ...runningOf({ createdAt: 7 }),
+        ...doubt,
+        fence: 2,
+        claimId: 'claim-2',
+        claimedAt: 500,
+        attempts: [...attempts, attemptOf({ fence: 2, startedAt: 500 })],
+      })
+    },
+  )
 
   it.each([
     { when: 'nothing is known of the calls before', isResolved: false, outcome: 'unknown' },
