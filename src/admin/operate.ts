@@ -40,7 +40,12 @@ export async function operate(
     case 'refused':
       return refusal(c, 409, result.because)
     case 'done':
-      audit(c, name, { ...result.subject, operationId: id })
+      audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
       return result.view === null ? c.body(null, 204) : c.json(result.view)
   }
+}
+
+function unknownMs(view: OperatorView | null): number {
+  if (view?.state !== 'unknown' || view.settledAt === undefined) return 0
+  return Math.max(0, Date.now() - Date.parse(view.settledAt))
 }

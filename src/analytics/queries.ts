@@ -1,6 +1,7 @@
 import {
   hasVerdict,
   IS_ATTEMPT,
+  IS_DATED,
   IS_DUPLICATE,
   IS_ENFORCED,
   IS_HELD,
@@ -13,6 +14,7 @@ import {
   IS_STORE_ERROR,
   IS_UNKNOWN,
   IS_UNREADABLE,
+  SAID_AT,
 } from './conditions.ts'
 import {
   ALL,
@@ -33,9 +35,13 @@ const both = (...conditions: readonly string[]) => conditions.join(' AND ')
 const IS_MISMATCH = hasVerdict('mismatch')
 const IS_REUSE = `(${IS_DUPLICATE} OR ${IS_MISMATCH} OR ${IS_RETRIED})`
 const IS_BLOCKED = both(IS_DUPLICATE, IS_ENFORCED)
-const UNKNOWN_AT = `max(if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0))`
-const KNOWN_AT = `max(if(${IS_KNOWN}, toUnixTimestamp(timestamp), 0))`
-const AT_UNKNOWN = `if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0)`
+const AT_UNKNOWN = `if(${IS_UNKNOWN}, ${SAID_AT}, 0)`
+const UNKNOWN_AT = `max(${AT_UNKNOWN})`
+const KNOWN_AT = `max(if(${IS_KNOWN}, ${SAID_AT}, 0))`
+const AT_DATED = `if(${IS_DATED}, ${SAID_AT}, if(${IS_UNKNOWN}, 1, 0))`
+
+/** Since when an operation is unknown that is unknown now, in seconds: an earlier life of its key does not count. */
+export const UNKNOWN_SINCE = `argMax(${SAID_AT} - intDiv(double8, 1000), ${AT_DATED})`
 
 /** Operations that ended, each once: by the request that executed it, or by the alarm. */
 const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'not_executed'))"
@@ -169,16 +175,16 @@ export const QUERIES = {
     order: 'keyless DESC, route',
   },
 
-  /** Operations whose last word is `unknown`, the oldest first. */
+  /** Operations whose last word is `unknown`, with how long they have been so; the oldest first. */
   unknown: {
     columns: {
       operation_id: 'blob8',
       route: `argMax(blob1, ${AT_UNKNOWN})`,
       tenant: `argMax(blob6, ${AT_UNKNOWN})`,
-      attempts: 'max(double3)',
-      first_seen_at: 'min(timestamp)',
+      attempts: `argMax(double3, ${AT_UNKNOWN})`,
+      first_seen_at: `toDateTime(${UNKNOWN_SINCE})`,
       last_seen_at: 'max(timestamp)',
-      age_seconds: 'toUnixTimestamp(now()) - min(toUnixTimestamp(timestamp))',
+      age_seconds: `toUnixTimestamp(now()) - ${UNKNOWN_SINCE}`,
     },
     where: both("blob8 != ''", IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
     by: ['operation_id'],

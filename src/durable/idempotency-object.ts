@@ -9,6 +9,7 @@ import {
   isUnexecuted,
   toOwner,
 } from '../core/claim.ts'
+import { doubtMs } from '../core/doubt.ts'
 import { isRecoverable } from '../core/due.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import { type OperationView, toOperationView } from '../core/operation-view.ts'
@@ -245,7 +246,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   #grant(claim: ClaimRef, record: OperationRecord): ClaimAnswer {
     this.#flights.takeOff(claim, ownerOf(record))
-    return { kind: 'granted', claim }
+    return { kind: 'granted', claim, doubtMs: doubtMs(record, Date.now()) }
   }
 
   async #executeUnlessDone(
@@ -359,7 +360,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'unknown':
         // Nothing was executed, and it is sent again.
         if (isUnexecuted(record)) return running
-        return { kind: 'held', fence, reason: record.reason, policy: record.recovery.kind }
+        return { kind: 'held', policy: record.recovery.kind, ...pickHeld(record) }
       case 'expired':
         return { kind: 'expired', fence }
       case 'succeeded':
@@ -507,8 +508,9 @@ function isTooLate({ deadlineAt }: Caller): boolean {
   return deadlineAt !== null && deadlineAt <= Date.now()
 }
 
-function pickHeld({ fence, reason }: UnknownRecord) {
-  return { fence, reason }
+function pickHeld(record: UnknownRecord) {
+  const { fence, reason } = record
+  return { fence, reason, ageMs: doubtMs(record, Date.now()) ?? 0 }
 }
 
 /** How often an operation is looked at that does not run in this object, in milliseconds. */
