@@ -1,0 +1,61 @@
+import { errorName } from '../core/error-name.ts'
+import { logFault } from '../metrics/log.ts'
+import { inTime } from './in-time.ts'
+
+/** Most that are asked at once: the platform allows six connections. */
+const AT_ONCE = 6
+/** How long one of them may take to answer, in milliseconds. */
+const LIMIT_MS = 3_000
+
+/** How many are asked at once, and how long they may take. */
+export interface AskBounds {
+  readonly atOnce?: number
+  /** Milliseconds for each. */
+  readonly limitMs?: number
+  /** Milliseconds for all together: behind them nobody is asked any more. */
+  readonly inAllMs?: number
+}
+
+/** What came of a question; `isAsked`: the work was begun, and may still be done. */
+export type Asked<answer> =
+  | { readonly kind: 'answered'; readonly answer: answer }
+  | { readonly kind: 'lost'; readonly isAsked: boolean }
+
+/**
+ * Asks many objects the same, a few at once: one that fails, or never answers, is lost by itself and
+ * takes no other along.
+ *
+ * @param work Asks for one item. It is not cancelled where it takes too long.
+ * @returns In the order of the items.
+ */
+export async function askMany<item, answer>(
+  items: readonly item[],
+  work: (item: item) => Promise<answer>,
+  { atOnce = AT_ONCE, limitMs = LIMIT_MS, inAllMs = Infinity }: AskBounds = {},
+): Promise<Asked<answer>[]> {
+  const until = performance.now() + inAllMs
+  const results = items.map((): Asked<answer> => ({ kind: 'lost', isAsked: false }))
+  const waiting = items.entries()
+  const takeTurns = async () => {
+    for (const [index, item] of waiting) {
+      const leftMs = until - performance.now()
+      if (leftMs <= 0) return
+      // oxlint-disable-next-line no-await-in-loop -- each of those at once takes one after the other
+      results[index] = await askOne(() => work(item), Math.min(limitMs, leftMs))
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, takeTurns))
+  return results
+}
+
+async function askOne<answer>(
+  work: () => Promise<answer>,
+  limitMs: number,
+): Promise<Asked<answer>> {
+  try {
+    return { kind: 'answered', answer: await inTime(work(), limitMs) }
+  } catch (error) {
+    logFault('one of many did not answer', new Error(errorName(error)))
+    return { kind: 'lost', isAsked: true }
+  }
+}
