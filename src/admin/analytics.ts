@@ -27,11 +27,16 @@ type AdminContext = Context<GatewayEnv>
 const DEFAULT_RANGE_MS = 3_600_000
 /** As long as the platform keeps points: three months. */
 const LONGEST_MS = 92 * 86_400_000
+
+/** How long the Analytics Engine is waited for: what stands on other sources is not held up by it. */
+const PATIENCE_MS = 8_000
+
 /** The engine that this deployment's points can be asked from, or `null` where none is configured. */
-export function analyticsOf(env: HapaxEnv): AnalyticsClient | null {
+export function analyticsOf(env: HapaxEnv, timeoutMs = PATIENCE_MS): AnalyticsClient | null {
   const { CLOUDFLARE_ACCOUNT_ID: account, CLOUDFLARE_API_TOKEN: token } = env
   if (!account || !token) return null
-  return createAnalyticsClient({ url: toApiUrl(account, env.HAPAX_ANALYTICS_URL), token })
+  const url = toApiUrl(account, env.HAPAX_ANALYTICS_URL)
+  return createAnalyticsClient({ url, token, timeoutMs })
 }
 
 /** Answers with the rows of a named query, for a range of time, a route and a tenant. */
