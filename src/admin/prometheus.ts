@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
 import { AnalyticsError, type Row } from '../analytics/client.ts'
-import { type QueryName, toSql } from '../analytics/queries.ts'
+import { cut, type QueryName, toSql } from '../analytics/queries.ts'
 import { parseDuration } from '../core/duration.ts'
 import { type Directory, directoryOf } from '../durable/directory-guard.ts'
 import { inTime } from '../durable/in-time.ts'
@@ -139,11 +139,12 @@ export async function servePrometheus(c: Context<GatewayEnv>): Promise<Response>
 async function askQueries(
   c: Context<GatewayEnv>,
   windowMs: number,
-): Promise<ReadonlyMap<QueryName, Said<Row[]>>> {
+): Promise<ReadonlyMap<QueryName, Said<readonly Row[]>>> {
   const scope = { since: Date.now() - windowMs, dataset: c.env.HAPAX_DATASET }
-  const query = async (name: QueryName): Promise<Said<Row[]>> => {
+  const query = async (name: QueryName): Promise<Said<readonly Row[]>> => {
     const client = analyticsOf(c.env, SOURCE_MS)
-    return client === null ? null : client.query(toSql(name, scope)).catch(toEmpty)
+    if (client === null) return null
+    return cut(name, await client.query(toSql(name, scope)).catch(toEmpty)).rows
   }
   const names = [...new Set(GAUGES.map((gauge) => gauge.query))]
   const ask = async (name: QueryName) => [name, await askSource(name, () => query(name))] as const
@@ -177,12 +178,12 @@ function toLines(
   const samples = rows.flatMap((row) => {
     const known = Object.entries(labels).map(([label, column]) => [label, String(row[column])])
     return columns.flatMap((column) => {
-      const value = row[column]
+      const figure = row[column]
       // A figure that there is not is none, and not zero.
-      if (typeof value !== 'number') return []
+      if (typeof figure !== 'number') return []
       const own = columnLabel === undefined ? [] : [[columnLabel, toLabel(column)]]
       const text = [...known, ...own].map(([label, value]) => `${label}="${escape(value ?? '')}"`)
-      return [`${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${value}`]
+      return [`${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${figure}`]
     })
   })
   return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...samples]

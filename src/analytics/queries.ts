@@ -307,24 +307,71 @@ export const QUERIES = {
 /** Name of a query that needs nothing but a scope. */
 export type QueryName = keyof typeof QUERIES
 
-/** The SQL of a named query. @throws {RangeError} When the dataset has no name that a dataset can have. */
+/**
+ * The SQL of a named query. Where it has a limit, one row more is asked for, so that `cut` tells
+ * whether there are more.
+ *
+ * @throws {RangeError} When the dataset has no name that a dataset can have.
+ */
 export function toSql(name: QueryName, scope: Scope): string {
-  return select(QUERIES[name], toSource(scope))
+  const query: Query = QUERIES[name]
+  const more = query.limit !== undefined && { limit: query.limit + 1 }
+  return select({ ...query, ...more }, toSource(scope))
 }
 
-/** All points of a correlation id or a trace id, in order: requests, recoveries, deliveries and changes. */
-export function toCorrelationSql(correlationId: string, scope: Scope): string {
-  const id = quote(correlationId)
-  return points(`(blob7 = ${id} OR blob13 = ${id})`, scope)
+/** Rows as far as they are shown, and whether there are more. */
+export interface Cut<row> {
+  readonly rows: readonly row[]
+  readonly isCut: boolean
 }
 
-/** All points of an operation, in order. */
-export function toOperationSql(operationId: string, scope: Scope): string {
-  return points(`blob8 = ${quote(operationId)}`, scope)
+/** Cuts the rows of a query to the limit that it has, where it has one. */
+export function cut<row>(name: QueryName | 'timeline', rows: readonly row[]): Cut<row> {
+  const limit = name === 'timeline' ? TIMELINE_LIMIT : (QUERIES[name] as Query).limit
+  return cutTo(limit ?? Infinity, rows)
 }
 
-function points(where: string, scope: Scope): string {
-  return select({ columns: POINT, where, order: 'seen_at, fence', limit: 1_000 }, toSource(scope))
+/** Cuts rows to so many. */
+export function cutTo<row>(limit: number, rows: readonly row[]): Cut<row> {
+  return { rows: rows.slice(0, limit), isCut: rows.length > limit }
+}
+
+/** Most points of a timeline that are shown at once. */
+export const TIMELINE_LIMIT = 1_000
+
+/**
+ * The points of a correlation id or a trace id, in order: requests, recoveries, deliveries and
+ * changes; one more than `TIMELINE_LIMIT`, where there are so many.
+ *
+ * @param offset Points that were shown before.
+ */
+export function toCorrelationSql(correlationId: string, scope: Scope, offset = 0): string {
+  return points(bears(correlationId), scope, offset)
+}
+
+/** The points of an operation, likewise. */
+export function toOperationSql(operationId: string, scope: Scope, offset = 0): string {
+  return points(`blob8 = ${quote(operationId)}`, scope, offset)
+}
+
+/** The ids of the operations that bear a correlation id or a trace id, in the order of their letters. */
+export function toOperationIdsSql(
+  correlationId: string,
+  scope: Scope,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): string {
+  const where = both(bears(correlationId), `blob8 > ${quote(after)}`)
+  const columns = { operation_id: 'blob8' }
+  const ordered = { by: ['operation_id'], order: 'operation_id', limit: limit + 1 }
+  return select({ columns, where, ...ordered }, toSource(scope))
+}
+
+const bears = (correlationId: string) =>
+  `(blob7 = ${quote(correlationId)} OR blob13 = ${quote(correlationId)})`
+
+function points(where: string, scope: Scope, offset: number): string {
+  const limit = TIMELINE_LIMIT + 1
+  return select({ columns: POINT, where, order: IN_ORDER, limit, offset }, toSource(scope))
 }
 
 const POINT = {
@@ -350,3 +397,8 @@ const POINT = {
   operation_id: 'blob8',
   sample_interval: '_sample_interval',
 } as const
+
+/** By every column, since times are whole seconds: a page must go on where the one before has ended. */
+const IN_ORDER = ['seen_at', 'fence', ...Object.keys(POINT)]
+  .filter((name, index, names) => names.indexOf(name) === index)
+  .join(', ')

@@ -4,12 +4,15 @@ import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
 import {
   type AnalyticsClient,
   createAnalyticsClient,
+  type Row,
   toApiUrl,
 } from '../../src/analytics/client.ts'
 import {
+  cut,
   QUERIES,
   type QueryName,
   toCorrelationSql,
+  toOperationIdsSql,
   toOperationSql,
   toSql,
 } from '../../src/analytics/queries.ts'
@@ -490,6 +493,32 @@ describe('toOperationSql', () => {
       ['POST', 'unknown', ''],
       ['ALARM', 'unknown', ''],
     ])
+  })
+})
+
+describe('a timeline of many points', () => {
+  it('comes in pages, none twice, though all are of one second', async () => {
+    const many = Array.from({ length: 2_500 }, (_, nth) =>
+      pointOf({ correlationId: 'busy', operationId: `op-${nth % 7}`, totalMs: nth }),
+    )
+    await write(engine, many, 'many')
+    const scope = { since: SINCE, dataset: 'many' }
+    const pages = await Promise.all(
+      [0, 1_000, 2_000].map((offset) => client.query(toCorrelationSql('busy', scope, offset))),
+    )
+    const cuts = pages.map((page) => cut('timeline', page))
+    expect(cuts.map(({ isCut }) => isCut)).toEqual([true, true, false])
+    const seen = cuts.flatMap(({ rows }) => rows).map((row) => row['total_ms'])
+    expect(new Set(seen).size).toBe(2_500)
+  })
+
+  it('names its operations, page by page', async () => {
+    const scope = { since: SINCE, dataset: 'many' }
+    const page = (after: string) =>
+      client.query(toOperationIdsSql('busy', scope, { after, limit: 4 }))
+    const ids = (rows: readonly Row[]) => rows.map((row) => row['operation_id'])
+    expect(ids(await page(''))).toEqual(['op-0', 'op-1', 'op-2', 'op-3', 'op-4'])
+    expect(ids(await page('op-3'))).toEqual(['op-4', 'op-5', 'op-6'])
   })
 })
 

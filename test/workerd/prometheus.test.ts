@@ -1,4 +1,3 @@
-import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { createGateway, credential } from '../../src/hapax.ts'
@@ -46,7 +45,7 @@ const toTable = (row: Readonly<Record<string, string | null>>) =>
 const isSummary = (sql: string) => sql.includes('AS late_refused') && !sql.includes('GROUP BY')
 const never = () => new Promise<never>(() => {})
 const directoryWith = (count: () => Promise<unknown>) => ({
-  DIRECTORY: { ...env.DIRECTORY, getByName: () => ({ count }) },
+  DIRECTORY: { getByName: () => ({ count }) },
 })
 
 describe('the figures for Prometheus', () => {
