@@ -4,6 +4,7 @@ import { connect, type Reply } from './admin/connect.ts'
 import { readKey } from './admin/key.ts'
 import { toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
 import { Failure, reasonOf } from './failure.ts'
+import { print } from './print.ts'
 import { readText } from './text-file.ts'
 
 const HELP = `Usage: hapax admin <command> [options]
@@ -66,13 +67,13 @@ interface Asked {
 export async function admin(args: string[]): Promise<void> {
   const { values: options, positionals } = parse(args)
   if (options.help) {
-    process.stdout.write(HELP)
+    print(HELP)
     return
   }
   const asked = await toAsked(positionals, options)
   const ask = connect(process.env, options.url)
   const reply = await ask(asked)
-  process.stdout.write(options.json ? toJson(reply) : `${asked.show(reply)}\n`)
+  print(options.json ? toJson(reply) : `${asked.show(reply)}\n`)
 }
 
 function parse(args: string[]) {

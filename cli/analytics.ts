@@ -17,6 +17,7 @@ import { toJson } from './analytics/json.ts'
 import { toTable } from './analytics/table.ts'
 import { type Span, VIEWS } from './analytics/views.ts'
 import { Failure, reasonOf } from './failure.ts'
+import { print, printError } from './print.ts'
 
 const HELP = `Usage: hapax analytics <query> [options]
 
@@ -27,7 +28,7 @@ ${Object.entries(VIEWS)
   .join('\n')}
   correlation <id>    everything that bears a correlation id
   operation <id>      everything that was done about an operation
-  sql '<SELECT …>'    any query; one with a FORMAT is printed as it comes
+  sql '<SELECT …>'    any query; one with a FORMAT is printed in it
 
   --since <duration>  how far back: 1h, 24h, 7d, … (24h)
   --route <name>      only this route, such as 'POST /payments'
@@ -57,16 +58,17 @@ type Options = ReturnType<typeof parse>['values']
 export async function analytics(args: string[]): Promise<void> {
   const { values: options, positionals } = parse(args)
   if (options.help) {
-    process.stdout.write(HELP)
+    print(HELP)
     return
   }
   const ask = toAsk(positionals, options)
   const client = connect(process.env)
   try {
     const { text, shown } = await ask(client)
-    process.stdout.write(text)
-    if (shown !== undefined)
-      process.stderr.write(`hapax: only the first ${shown} rows; there are more\n`)
+    print(text)
+    if (shown !== undefined) {
+      printError(`hapax: only the first ${shown} rows are shown; there are more\n`)
+    }
   } catch (error) {
     throw error instanceof AnalyticsError ? toFailure(error, process.env) : error
   }
@@ -127,7 +129,7 @@ function toNamed(
 ): Ask {
   return async (client) => {
     const { rows, isCut } = cut(name, await client.query(toSql(name, scope)))
-    const text = print(rows, options) ?? VIEWS[name].print(rows, span)
+    const text = toText(rows, options) ?? VIEWS[name].print(rows, span)
     return { text, ...(isCut && { shown: rows.length }) }
   }
 }
@@ -142,7 +144,7 @@ function toTimeline(toPage: (offset: number) => string, options: Options): Ask {
       all.push(...page.rows)
       ;({ isCut } = page)
     }
-    return { text: print(all, options) ?? toTable(all) }
+    return { text: toText(all, options) ?? toTable(all) }
   }
 }
 
@@ -154,12 +156,12 @@ function toFree(sql: string, options: Options): Ask {
   }
   return async (client) => {
     const rows = await client.query(sql)
-    return { text: print(rows, options) ?? toTable(rows) }
+    return { text: toText(rows, options) ?? toTable(rows) }
   }
 }
 
 /** @returns `null` where it is to be read by people. */
-function print(rows: readonly Row[], { json, csv }: Options): string | null {
+function toText(rows: readonly Row[], { json, csv }: Options): string | null {
   if (json) return toJson(rows)
   return csv ? toCsv(rows) : null
 }

@@ -1,6 +1,7 @@
 import * as z from 'zod'
 
 import type { Contract } from '../src/core/contract.ts'
+import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { parseText, readText } from './text-file.ts'
 
@@ -75,7 +76,7 @@ export async function readContract(from: string): Promise<Contract> {
   const [issue] = parsed.error.issues
   const field = issue?.path.join('.') ?? ''
   throw new Failure(
-    `${where} is not an idempotency contract of version 1: ${field === '' ? '' : `${field}: `}${issue?.message}`,
+    `${where} is not an idempotency contract of version 1: ${toVisible(`${field === '' ? '' : `${field}: `}${issue?.message}`)}`,
   )
 }
 

@@ -3,10 +3,13 @@
  *
  *     npm run --silent hapax -- --help
  */
+import { inspect } from 'node:util'
+
 import { admin } from './admin.ts'
 import { analytics } from './analytics.ts'
 import { Failure } from './failure.ts'
 import { openapi } from './openapi.ts'
+import { print, printError } from './print.ts'
 
 /** What a command does with its arguments; throws `Failure` when that cannot be done. */
 type Command = (args: string[]) => Promise<void>
@@ -24,12 +27,12 @@ hapax <command> --help tells more. Exit codes: 0 done, 1 could not be done, 2 wr
 
 const [name = '', ...args] = process.argv.slice(2)
 try {
-  if (name === '--help' || name === '-h') process.stdout.write(HELP)
+  if (name === '--help' || name === '-h') print(HELP)
   else await commandOf(name)(args)
 } catch (error) {
-  if (!(error instanceof Failure)) throw error
-  process.stderr.write(`hapax: ${error.message}\n`)
-  process.exitCode = error.exitCode
+  const isExpected = error instanceof Failure
+  printError(isExpected ? `hapax: ${error.message}\n` : `${inspect(error)}\n`)
+  process.exitCode = isExpected ? error.exitCode : 1
 }
 
 function commandOf(word: string): Command {

@@ -3,11 +3,13 @@ import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 
 import { toOpenApiFragment, type OpenApiFragment } from '../src/core/openapi.ts'
+import { toVisible } from '../src/core/visible.ts'
 import { readContract } from './contract.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { isObject, type JsonObject } from './openapi/json.ts'
 import { mergeOpenApi, type MergeOptions } from './openapi/merge.ts'
 import { rewrite } from './openapi/rewrite.ts'
+import { print, printDocument, printError } from './print.ts'
 import { parseText, readText, writeText } from './text-file.ts'
 
 const HELP = `Usage: hapax openapi --from <contract> [--into <document>] [--out <file>]
@@ -37,7 +39,7 @@ const OPTIONS = {
 export async function openapi(args: string[]): Promise<void> {
   const asked = parse(args)
   if (asked.help) {
-    process.stdout.write(HELP)
+    print(HELP)
     return
   }
   if (asked.from === undefined) throw new Failure(`--from is missing.\n\n${HELP}`, 2)
@@ -52,7 +54,7 @@ export async function openapi(args: string[]): Promise<void> {
           ...(asked.prefix !== undefined && { prefix: asked.prefix }),
           missing: asked.add ? 'add' : 'report',
         })
-  if (asked.out === undefined) process.stdout.write(text)
+  if (asked.out === undefined) printDocument(text)
   else await writeText(asked.out, text)
 }
 
@@ -90,7 +92,7 @@ async function merged(
   const text = await readText(file)
   const before = toDocument(parseText(text, file), file)
   const { document, notes } = mergeOpenApi(before, fragment, options)
-  for (const note of notes) process.stderr.write(`hapax: ${note}\n`)
+  for (const note of notes) printError(`hapax: ${toVisible(note)}\n`)
   return rewrite(text, before, document)
 }
 

@@ -2,6 +2,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 
 import { parse as parseYaml } from 'yaml'
 
+import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 
 /** Reads a file as UTF-8. @throws Failure */
@@ -10,8 +11,11 @@ export async function readText(file: string): Promise<string> {
     return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '')
   } catch (error) {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    const name = toVisible(file)
     throw new Failure(
-      isMissing ? `There is no file ${file}.` : `${file} could not be read: ${reasonOf(error)}`,
+      isMissing
+        ? `There is no file ${name}.`
+        : `${name} could not be read: ${toVisible(reasonOf(error))}`,
     )
   }
 }
@@ -21,7 +25,7 @@ export async function writeText(file: string, text: string): Promise<void> {
   try {
     await writeFile(file, text)
   } catch (error) {
-    throw new Failure(`${file} could not be written: ${reasonOf(error)}`)
+    throw new Failure(toVisible(`${file} could not be written: ${reasonOf(error)}`))
   }
 }
 
@@ -46,6 +50,6 @@ export function parseText(text: string, where: string): unknown {
   try {
     return parseYaml(text, { merge: true })
   } catch (error) {
-    throw new Failure(`${where} is neither JSON nor YAML: ${reasonOf(error).trim()}`)
+    throw new Failure(`${toVisible(where)} is neither JSON nor YAML: ${reasonOf(error).trim()}`)
   }
 }

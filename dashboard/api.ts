@@ -1,3 +1,5 @@
+import { cut } from './text.ts'
+
 const TOKEN = 'hapax-admin-token'
 
 /** The caller is no operator, or not any more. */
@@ -33,7 +35,7 @@ export async function ask<answer>(path: string): Promise<answer> {
   if (response.status === 401) throw new SignInNeeded()
   const answer = (await response.json().catch(() => null)) as { detail?: string } | null
   if (response.ok) return answer as answer
-  throw new Error(answer?.detail ?? `The gateway answered ${response.status}.`)
+  throw new Error(cut(answer?.detail ?? `The gateway answered ${response.status}.`))
 }
 
 /** What the page is narrowed to. */

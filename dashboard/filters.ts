@@ -2,6 +2,7 @@ import { parseDuration } from '../src/core/duration.ts'
 import type { Filters } from './api.ts'
 import { formatDuration } from './format.ts'
 import { element } from './page.ts'
+import { cut } from './text.ts'
 
 const form = element('filters', HTMLFormElement)
 
@@ -36,7 +37,7 @@ export function restoreFilters(): void {
   const asked = new URL(location.href).searchParams
   offerSince(asked.get('since') ?? '')
   const route = asked.get('route') ?? ''
-  if (route !== '') select('route').add(new Option(route, route, false, true))
+  if (route !== '') select('route').add(new Option(cut(route), route, false, true))
   field('tenant').value = asked.get('tenant') ?? ''
   for (const name of OWN) {
     const value = localStorage.getItem(`hapax-${name}`) ?? ''
@@ -54,7 +55,7 @@ export function offerRoutes(routes: readonly string[]): void {
     ({ value, selected }) => value !== '' && !selected && !routes.includes(value),
   )
   for (const option of gone) option.remove()
-  for (const route of routes) if (!offered.has(route)) list.add(new Option(route, route))
+  for (const route of routes) if (!offered.has(route)) list.add(new Option(cut(route), route))
 }
 
 /** Any duration may stand in the address, also one that the list does not have. */

@@ -5,7 +5,15 @@ export const formatCount = (value: number): string => COUNT.format(value)
 export const formatShare = (value: number): string => SHARE.format(value)
 
 /** A moment, in the reader's own time. */
-export const formatTime = (at: string | number): string => new Date(at).toLocaleString()
+export const formatTime = (at: string | number): string =>
+  withoutMarks(new Date(at).toLocaleString())
+
+/** The time of day of a moment, in the reader's own time. */
+export const formatClock = (at: string | number): string =>
+  withoutMarks(new Date(at).toLocaleTimeString())
+
+/** Some languages have marks of direction in their dates, which are none of a name's. */
+const withoutMarks = (text: string) => text.replaceAll(/\p{Cf}/gu, '')
 
 /** Milliseconds for people. */
 export function formatMs(value: number): string {

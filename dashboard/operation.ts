@@ -2,6 +2,7 @@ import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'
 import { element, fillTerms } from './page.ts'
+import { named } from './text.ts'
 
 interface Operation {
   readonly id: string
@@ -31,7 +32,7 @@ dialog.addEventListener('close', () => {
 
 /** Shows an operation with its timeline. @throws {Error} When there is none, or it cannot be read. */
 export async function showOperation(id: string): Promise<void> {
-  const operation = await ask<Operation>(`/operations/${id}`)
+  const operation = await ask<Operation>(`/operations/${encodeURIComponent(id)}`)
   fillTerms(element('operation-facts', HTMLDListElement), [
     ['Id', operation.id],
     ['Route', operation.operation],
@@ -50,12 +51,12 @@ export async function showOperation(id: string): Promise<void> {
     element('operation-timeline', HTMLOListElement),
     operation.timeline.map(({ at, what, detail = {} }) => {
       const item = document.createElement('li')
-      const facts = Object.entries(detail).map(([name, value]) => `${name} ${value}`)
-      item.textContent = [`${time(at)}  ${what}`, ...facts].join(' · ')
+      const facts = Object.entries(detail).map(([name, value]) => named(`${name} ${value}`))
+      item.append(`${time(at)}  `, named(what), ...facts.flatMap((fact) => [' · ', fact]))
       return item
     }),
   )
-  const commands = document.createTextNode(commandsOf(operation).join('\n'))
+  const commands = document.createTextNode(commandsOf({ ...operation, id }).join('\n'))
   morph(element('operation-commands', HTMLPreElement), [commands])
   if (!dialog.open) dialog.showModal()
 }

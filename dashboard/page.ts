@@ -1,4 +1,5 @@
 import { morph } from './morph.ts'
+import { named } from './text.ts'
 
 /** An element of the page, by its id. @throws {Error} When the page has none of this kind. */
 export function element<kind extends HTMLElement>(id: string, kind: new () => kind): kind {
@@ -18,7 +19,7 @@ export function fillTerms(
       const dt = document.createElement('dt')
       dt.textContent = term
       const dd = document.createElement('dd')
-      dd.append(description)
+      dd.append(typeof description === 'string' ? named(description) : description)
       return [dt, dd]
     }),
   )

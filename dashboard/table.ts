@@ -1,5 +1,7 @@
+import { toVisible } from '../src/core/visible.ts'
 import { morph } from './morph.ts'
 import { element } from './page.ts'
+import { cut, named } from './text.ts'
 
 /** One column of a table: its heading, and what a cell of it holds. */
 export interface Column<row> {
@@ -40,7 +42,8 @@ export function fillTable<row>(
 /** Says something below a heading, or nothing. */
 export function say(id: string, text: string): void {
   const hint = element(id, HTMLParagraphElement)
-  if (hint.textContent !== text) hint.textContent = text
+  const shown = toVisible(text)
+  if (hint.textContent !== shown) hint.textContent = shown
   hint.hidden = text === ''
 }
 
@@ -72,7 +75,8 @@ function toCell<row>({ title, kind, cell }: Column<row>, row: row): HTMLElement 
   field.setAttribute('role', 'cell')
   field.dataset['label'] = title
   if (kind !== undefined) field.className = kind
-  field.append(cell(row))
+  const content = cell(row)
+  field.append(typeof content === 'string' ? named(content) : content)
   return field
 }
 
@@ -88,15 +92,16 @@ function toWord(word: string, span: number): HTMLElement {
 /** An identifier, shortened for the eye only. */
 export function short(name: string): HTMLElement {
   const code = document.createElement('code')
-  code.textContent = name.length > 14 ? `${name.slice(0, 12)}…` : name || '—'
-  code.title = name
-  if (name.length > 14) code.setAttribute('aria-label', name)
+  const shown = toVisible(name)
+  code.textContent = shown.length > 14 ? `${shown.slice(0, 12)}…` : shown || '—'
+  code.title = shown
+  if (shown.length > 14) code.setAttribute('aria-label', cut(name))
   return code
 }
 
 /** The name of a tenant, whole: two may differ in their last letter. */
 export function tenantName(tenant: string): HTMLElement {
   const code = document.createElement('code')
-  code.textContent = tenant || '—'
+  code.append(named(tenant || '—'))
   return code
 }

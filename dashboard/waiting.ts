@@ -1,5 +1,5 @@
 import { type Filters, isNarrowed } from './api.ts'
-import { formatAge, formatCount, formatTime } from './format.ts'
+import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable, say, short, tenantName } from './table.ts'
 import type { Listed } from './whole-list.ts'
@@ -91,7 +91,7 @@ function toListed({ nextAttemptAt, ...entry }: Stuck): Doubtful {
     tenant: entry.tenant,
     reason: entry.reason,
     ageSeconds: entry.ageSeconds,
-    next: nextAttemptAt === null ? 'needs you' : `by itself, ${clock(nextAttemptAt)}`,
+    next: nextAttemptAt === null ? 'needs you' : `by itself, ${formatClock(nextAttemptAt)}`,
   }
 }
 
@@ -105,8 +105,6 @@ function toSeen(row: Unknown): Doubtful {
     next: 'look',
   }
 }
-
-const clock = (time: string) => new Date(time).toLocaleTimeString()
 
 /** An event or a message that nobody took. */
 export interface Letter {
@@ -145,7 +143,7 @@ function wordOf({ entries, total, isWhole }: Listed<unknown>): string {
 
 function operationLink(id: string): HTMLAnchorElement {
   const link = document.createElement('a')
-  link.href = `#operation=${id}`
+  link.href = `#operation=${encodeURIComponent(id.toWellFormed())}`
   link.append(short(id))
   return link
 }

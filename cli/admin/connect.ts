@@ -1,3 +1,4 @@
+import { toVisible } from '../../src/core/visible.ts'
 import { Failure, reasonOf } from '../failure.ts'
 
 /** An answer of the admin API; without a body where there is nothing to say. */
@@ -78,7 +79,7 @@ async function send(url: URL, init: RequestInit): Promise<Response> {
     // A token goes where it was sent, and nowhere else.
     return await fetch(url, { ...init, redirect: 'manual', signal })
   } catch (error) {
-    throw new Failure(`${url.origin} could not be reached: ${reasonOf(error)}`)
+    throw new Failure(`${url.origin} could not be reached: ${toVisible(reasonOf(error))}`)
   }
 }
 
@@ -97,9 +98,9 @@ function toRefusal(status: number, problem: Reply['body'], { origin }: URL): str
   if (problem !== null && status === 401) {
     return `${origin} does not know this token. It is HAPAX_ADMIN_TOKEN of the deployment, or before the end of a rotation the one before.`
   }
-  if (problem !== null) return `${String(problem['detail'])} (${status})`
+  if (problem !== null) return `${toVisible(String(problem['detail']))} (${status})`
   if (status === 404) {
-    return `${origin} has no admin API: it is no deployment of Hapax, or has neither HAPAX_ADMIN_TOKEN nor Cloudflare Access configured.`
+    return `${origin} has no admin API: it is no deployment of Hapax, or has neither HAPAX_ADMIN_TOKEN nor Cloudflare Access configured, or its operators have a host of their own (HAPAX_OPERATORS_HOST).`
   }
   if (status >= 300 && status < 400) {
     return `${origin} sends elsewhere (${status}). Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET.`

@@ -1,4 +1,5 @@
 import type { OperatorView } from '../../src/core/operator.ts'
+import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 
 interface Page<entry> {
@@ -88,8 +89,7 @@ function toColumns(rows: readonly (readonly unknown[])[]): string {
   return lines.map((line) => line.join('  ').trimEnd()).join('\n')
 }
 
-/** What a terminal would obey is not printed as it is: names and reasons come from outside. */
+/** Names and reasons come from outside: each stays one line. */
 function toCell(value: unknown): string {
-  const text = typeof value === 'string' ? value : JSON.stringify(value)
-  return text.replaceAll(/\p{Cc}/gu, '\uFFFD')
+  return toVisible(typeof value === 'string' ? value : (JSON.stringify(value) ?? ''))
 }

@@ -5,6 +5,7 @@ import {
   toApiUrl,
 } from '../../src/analytics/client.ts'
 import { LOCAL_ENGINE } from '../../src/analytics/local.ts'
+import { toVisible } from '../../src/core/visible.ts'
 import { Failure, reasonOf } from '../failure.ts'
 
 type Environment = Readonly<Partial<Record<string, string>>>
@@ -49,7 +50,7 @@ export function toFailure(error: AnalyticsError, environment: Environment): Fail
   const where = local ?? "Cloudflare's API"
   const account =
     local === null ? environment['CLOUDFLARE_ACCOUNT_ID'] : localAccountOf(environment)
-  const said = `(${error.message})`
+  const said = `(${toVisible(error.message)})`
   switch (error.kind) {
     case 'unauthorized':
       return new Failure(`${where} does not know this token ${said}.`)
@@ -66,7 +67,7 @@ export function toFailure(error: AnalyticsError, environment: Environment): Fail
     case 'rate-limited':
       return new Failure(`${where} takes no more queries for now ${said}.`)
     case 'unreachable':
-      return new Failure(`${where} could not be reached: ${reasonOf(error)}`)
+      return new Failure(`${where} could not be reached: ${toVisible(reasonOf(error))}`)
     case 'failed':
       return new Failure(`${where} failed ${said}.`)
   }

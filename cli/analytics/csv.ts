@@ -1,4 +1,5 @@
 import type { Row, Value } from '../../src/analytics/client.ts'
+import { toVisibleLines } from '../../src/core/visible.ts'
 
 /**
  * Rows as RFC 4180 has them, with a header; nothing where there are no rows. Text that a spreadsheet
@@ -18,7 +19,13 @@ const FORMULA = /^(?:[\t\r\n]|\s*[=+\-@＝＋－＠])/u
 const SPECIAL = /[",;\t\r\n]/
 
 function toField(value: Value): string {
-  if (typeof value !== 'string') return String(value ?? '')
+  return typeof value === 'string' ? toTextField(toVisibleCell(value)) : String(value ?? '')
+}
+
+/** Line ends stay within their quotes; whatever else is not seen stands as visible text. */
+const toVisibleCell = (text: string) => text.split('\r').map(toVisibleLines).join('\r')
+
+function toTextField(value: string): string {
   if (FORMULA.test(value)) return quote(`'${value}`)
   return SPECIAL.test(value) ? quote(value) : value
 }

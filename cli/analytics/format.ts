@@ -1,6 +1,5 @@
-import { stripVTControlCharacters } from 'node:util'
-
 import type { Value } from '../../src/analytics/client.ts'
+import { toVisible } from '../../src/core/visible.ts'
 
 const SECOND = 1_000
 const UNITS = [
@@ -28,8 +27,8 @@ export function toDuration(ms: number): string {
   return `${amount >= 10 ? Math.round(amount) : amount.toFixed(1)} ${unit.name}`
 }
 
-/** What came from outside must not move the cursor. */
+/** What came from outside is one line of text. */
 function toLine(column: string, text: string): string {
-  if (column === 'bucket' || column.endsWith('_at')) return text.replace('T', ' ').replace('Z', '')
-  return stripVTControlCharacters(text).replaceAll(/\p{C}/gu, '\uFFFD')
+  const isTime = column === 'bucket' || column.endsWith('_at')
+  return toVisible(isTime ? text.replace('T', ' ').replace('Z', '') : text)
 }

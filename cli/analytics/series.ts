@@ -1,4 +1,5 @@
 import type { Row } from '../../src/analytics/client.ts'
+import { toVisible } from '../../src/core/visible.ts'
 import { format, toDuration } from './format.ts'
 import { toSparkline } from './plot.ts'
 
@@ -47,6 +48,6 @@ function toSeriesLine(
   const first = Math.floor(since / bucketMs) * bucketMs
   const length = Math.floor((until - first) / bucketMs) + 1
   const values = Array.from({ length }, (_, index) => known.get(first + index * bucketMs) ?? 0)
-  const name = [group, column.replaceAll('_', ' ')].filter(Boolean).join('  ')
+  const name = [group, toVisible(column.replaceAll('_', ' '))].filter(Boolean).join('  ')
   return { name, line: toSparkline(values), sum: values.reduce((sum, value) => sum + value, 0) }
 }

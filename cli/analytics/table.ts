@@ -1,4 +1,5 @@
 import type { Row } from '../../src/analytics/client.ts'
+import { toVisible } from '../../src/core/visible.ts'
 import { format } from './format.ts'
 import { toBar } from './plot.ts'
 
@@ -27,7 +28,7 @@ const isSaid = (value: unknown) => value !== '' && value !== null && value !== u
 
 function toColumn(name: string, rows: readonly Row[]): string[] {
   const isNumber = rows.every((row) => typeof row[name] === 'number' || row[name] === null)
-  const header = name.replace(/_(?:ms|seconds|at)$/, '').replaceAll('_', ' ')
+  const header = toVisible(name.replace(/_(?:ms|seconds|at)$/, '').replaceAll('_', ' '))
   const cells = [header, ...rows.map((row) => format(name, row[name] ?? null))]
   const width = Math.max(...cells.map((cell) => cell.length))
   return cells.map((cell) => (isNumber ? cell.padStart(width) : cell.padEnd(width)))

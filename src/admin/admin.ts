@@ -88,21 +88,35 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
 const onlyOperators: MiddlewareHandler<GatewayEnv> = async (c, next) => {
   if (!hasOperators(c.env)) return c.text('Not found', 404)
   c.header('Cache-Control', 'no-store')
-  const actor = await authenticate(c)
-  if (actor === null) {
-    c.header('WWW-Authenticate', 'Bearer realm="hapax admin"')
-    return refusal(
-      c,
-      401,
-      'Send the admin token as a bearer token, or come through Cloudflare Access.',
-    )
-  }
+  c.header('X-Content-Type-Options', 'nosniff')
+  const sender = await authenticate(c)
+  if (sender.kind !== 'operator') return turnAway(c, sender.kind)
   if (c.req.method !== 'GET' && c.req.method !== 'HEAD') {
     if (isFromOtherSite(c)) return refusal(c, 403, 'Changes come from no other site.')
     if (isLikeForm(c)) return refusal(c, 415, 'Send the body as application/json.')
   }
-  c.set('actor', actor)
+  c.set('actor', sender.actor)
   return next()
+}
+
+/** How soon who could not be verified should try again. */
+const RETRY_AFTER_SECONDS = 5
+
+function turnAway(c: AdminContext, kind: 'nobody' | 'unverified'): Response {
+  if (kind === 'unverified') {
+    c.header('Retry-After', String(RETRY_AFTER_SECONDS))
+    return refusal(
+      c,
+      503,
+      'The keys of Cloudflare Access could not be read, so nobody knows whether you are let in. Try again; if that goes on, look at the log and at HAPAX_ACCESS_TEAM, or use the admin token.',
+    )
+  }
+  c.header('WWW-Authenticate', 'Bearer realm="hapax admin"')
+  return refusal(
+    c,
+    401,
+    'Send the admin token as a bearer token, or come through Cloudflare Access.',
+  )
 }
 
 const onlySmall = bodyLimit({

@@ -1,12 +1,22 @@
 import type { Context } from 'hono'
-import { verifyWithJwks } from 'hono/jwt'
+import { verify } from 'hono/jwt'
 
 import type { HapaxEnv } from '../config/env.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
+import { findKey } from './access-keys.ts'
 import { bearerOf, matchSecret } from './bearer.ts'
 
 /** Who an operator is, as the audit names them: never a secret. */
-export type Actor = string
+type Actor = string
+
+/**
+ * Who sends a request. `unverified`: perhaps an operator; nobody can tell for now, since the keys of
+ * Cloudflare Access could not be read.
+ */
+export type Sender = { readonly kind: 'operator'; readonly actor: Actor } | Stranger
+type Stranger = { readonly kind: 'nobody' | 'unverified' }
+
+const NOBODY: Stranger = { kind: 'nobody' }
 
 /** Whether a deployment has said how its operators are known. Without that there is no admin API. */
 export function hasOperators(env: HapaxEnv): boolean {
@@ -16,50 +26,40 @@ export function hasOperators(env: HapaxEnv): boolean {
 /**
  * Tells which operator sends a request: by a bearer token of the deployment, or by the JWT that
  * Cloudflare Access has put on it.
- *
- * @returns `null` when it is none.
  */
-export async function authenticate(c: Context<GatewayEnv>): Promise<Actor | null> {
+export async function authenticate(c: Context<GatewayEnv>): Promise<Sender> {
   const { env } = c
   const token = bearerOf(c)
-  if (token !== null) return actorOfToken(env, token)
+  if (token !== null) return senderOfToken(env, token)
   const assertion = c.req.header('Cf-Access-Jwt-Assertion')
-  return assertion !== undefined && hasAccess(env) ? actorOfAccess(env, assertion) : null
+  return assertion !== undefined && hasAccess(env) ? senderOfAccess(env, assertion) : NOBODY
 }
 
-async function actorOfToken(env: HapaxEnv, token: string): Promise<Actor | null> {
+async function senderOfToken(env: HapaxEnv, token: string): Promise<Sender> {
   const secrets = [env.HAPAX_ADMIN_TOKEN, env.HAPAX_ADMIN_TOKEN_PREVIOUS]
   const which = await matchSecret(token, secrets)
-  return which === null ? null : (['token', 'token-previous'][which] ?? null)
+  const actor = which === null ? undefined : ['token', 'token-previous'][which]
+  return actor === undefined ? NOBODY : { kind: 'operator', actor }
 }
 
 function hasAccess(env: HapaxEnv): boolean {
   return !!env.HAPAX_ACCESS_TEAM && !!env.HAPAX_ACCESS_AUD
 }
 
-/** How the team's keys are fetched: a forged assertion must not cost a request to Access each. */
-const FETCHING = { cf: { cacheTtlByStatus: { '200-299': 300 } } }
-const FETCH_TIMEOUT_MS = 5_000
-
 /** Cloudflare Access: signed by the team's keys, for this very application, and not for ever. */
-async function actorOfAccess(env: HapaxEnv, assertion: string): Promise<Actor | null> {
+async function senderOfAccess(env: HapaxEnv, assertion: string): Promise<Sender> {
   const issuer = `https://${env.HAPAX_ACCESS_TEAM}.cloudflareaccess.com`
+  const key = await findKey(issuer, assertion)
+  if (key === 'lost') return { kind: 'unverified' }
+  if (key === null) return NOBODY
   try {
-    const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS)
-    const payload = await verifyWithJwks(
-      assertion,
-      {
-        jwks_uri: `${issuer}/cdn-cgi/access/certs`,
-        allowedAlgorithms: ['RS256'],
-        verification: { iss: issuer, aud: env.HAPAX_ACCESS_AUD ?? '' },
-      },
-      { ...FETCHING, signal },
-    )
-    if (payload.exp === undefined) return null
+    const aud = env.HAPAX_ACCESS_AUD ?? ''
+    const payload = await verify(assertion, key, { alg: 'RS256', iss: issuer, aud })
+    if (payload.exp === undefined) return NOBODY
     const names = [payload['email'], payload['common_name'], payload['sub']]
     const name = names.find((one) => typeof one === 'string' && one !== '')
-    return name === undefined ? null : `access:${name as string}`
+    return name === undefined ? NOBODY : { kind: 'operator', actor: `access:${name as string}` }
   } catch {
-    return null
+    return NOBODY
   }
 }

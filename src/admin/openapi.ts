@@ -273,6 +273,10 @@ const RESPONSES = {
     ...problemOf('No credentials, or wrong ones.'),
     headers: { 'WWW-Authenticate': { schema: TEXT } },
   },
+  Unverified: {
+    ...problemOf('The keys of Cloudflare Access could not be read. Try again.'),
+    headers: { 'Retry-After': { schema: TEXT } },
+  },
   Forbidden: problemOf('A browser sent it for another site.'),
   NotFound: problemOf('There is nothing of this name.'),
   Conflict: problemOf('It was refused, and nothing has changed. The detail says why.'),
@@ -280,8 +284,12 @@ const RESPONSES = {
   NotJson: problemOf('It comes through Access and is not application/json.'),
   Failed: problemOf('It failed. The log says why.'),
   NoRows: problemOf('The Analytics Engine did not answer with rows.'),
-  NoAnalytics: problemOf('This deployment cannot ask its Analytics Engine.'),
-  Unconfirmed: problemOf('Nobody knows whether it was done. Look at the operation first.'),
+  NoAnalytics: problemOf(
+    'This deployment cannot ask its Analytics Engine, or could not read the keys of Cloudflare Access.',
+  ),
+  Unconfirmed: problemOf(
+    'Nobody knows whether it was done: look at the operation first. Or the keys of Cloudflare Access could not be read.',
+  ),
 }
 
 const PARAMETERS = {
@@ -355,7 +363,11 @@ const ANALYTICS = { 502: response('NoRows'), 503: response('NoAnalytics') }
 const UNCONFIRMED = { 503: response('Unconfirmed') }
 
 /** What may be answered to everything. */
-const ALWAYS = { 401: response('Unauthorized'), 500: response('Failed') }
+const ALWAYS = {
+  401: response('Unauthorized'),
+  500: response('Failed'),
+  503: response('Unverified'),
+}
 const CHANGING = {
   ...ALWAYS,
   403: response('Forbidden'),
@@ -395,8 +407,8 @@ const PATHS = {
       responses: {
         200: json(schema('Found'), 'The operations, and what bears the correlation id.'),
         ...BAD,
-        ...ANALYTICS,
         ...ALWAYS,
+        ...ANALYTICS,
       },
     },
   },
@@ -429,7 +441,7 @@ const PATHS = {
       operationId: 'eraseOperation',
       tags: ['operations'],
       summary: 'Forget an operation altogether: its key is new again',
-      responses: { 204: DONE, ...MISSING, ...REFUSED, ...UNCONFIRMED, ...CHANGING },
+      responses: { 204: DONE, ...MISSING, ...REFUSED, ...CHANGING, ...UNCONFIRMED },
     },
   },
   '/operations/{id}/release': {
@@ -439,7 +451,7 @@ const PATHS = {
       tags: ['operations'],
       summary: 'Give up a claim whose Worker is thought lost',
       description: 'Its outcome is unknown from then on, and the policy of its route holds.',
-      responses: { 200: OPERATION_NOW, ...MISSING, ...REFUSED, ...UNCONFIRMED, ...CHANGING },
+      responses: { 200: OPERATION_NOW, ...MISSING, ...REFUSED, ...CHANGING, ...UNCONFIRMED },
     },
   },
   '/operations/{id}/resolve': {
@@ -455,8 +467,8 @@ const PATHS = {
         ...BAD,
         ...MISSING,
         ...REFUSED,
-        ...UNCONFIRMED,
         ...CHANGING,
+        ...UNCONFIRMED,
       },
     },
   },
@@ -470,8 +482,8 @@ const PATHS = {
         200: json(schema('Rows'), 'The rows.'),
         ...BAD,
         ...MISSING,
-        ...ANALYTICS,
         ...ALWAYS,
+        ...ANALYTICS,
       },
     },
   },

@@ -9,6 +9,7 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { analyticsOf } from './analytics.ts'
 import { bearerOf, matchSecret } from './bearer.ts'
+import { toLabelValue } from './label-value.ts'
 import { refusal } from './refusal.ts'
 
 const DEFAULT_WINDOW_MS = 300_000
@@ -182,7 +183,9 @@ function toLines(
       // A figure that there is not is none, and not zero.
       if (typeof figure !== 'number') return []
       const own = columnLabel === undefined ? [] : [[columnLabel, toLabel(column)]]
-      const text = [...known, ...own].map(([label, value]) => `${label}="${escape(value ?? '')}"`)
+      const text = [...known, ...own].map(
+        ([label, value]) => `${label}="${toLabelValue(value ?? '')}"`,
+      )
       return [`${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${figure}`]
     })
   })
@@ -194,12 +197,6 @@ const toLabel = (column: string) => {
   const [, percent] = /_p(\d+)_ms$/.exec(column) ?? []
   return percent === undefined ? column : `0.${percent.replace(/0$/, '')}`
 }
-
-const escape = (value: string) =>
-  value
-    .replaceAll('\\', '\\\\')
-    .replaceAll('"', String.raw`\"`)
-    .replaceAll('\n', String.raw`\n`)
 
 /** Of the operator's lists: exact, not sampled. */
 function toListLines({ stuck, letters, oldestAt }: Counted): readonly string[] {

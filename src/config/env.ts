@@ -25,6 +25,11 @@ export interface HapaxEnv extends Omit<Env, 'ASSETS'> {
   readonly HAPAX_ACCESS_TEAM?: string
   /** Audience tag of the Access application in front of `/_hapax/admin`. */
   readonly HAPAX_ACCESS_AUD?: string
+  /**
+   * The one host that has what is for operators (`/_hapax/admin`, `/_hapax/dashboard`,
+   * `/_hapax/metrics`), and has nothing else; without it every host has both.
+   */
+  readonly HAPAX_OPERATORS_HOST?: string
   /** Secret for Prometheus' bearer token at `/_hapax/metrics`; without one there is none. */
   readonly HAPAX_METRICS_TOKEN?: string
   /** Account whose Analytics Engine is asked, and a token that may read it (Account Analytics: Read). */

@@ -45,7 +45,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'authentication_error',
     about:
-      'Keys are unique per caller, so a request whose caller is not known is not accepted. Send your credentials.',
+      'Keys are unique per caller, so a request whose caller is not known is not accepted. Send your credentials. A 503 says that they could not be verified for now: send the same request with the same key.',
   },
   'payload-too-large': {
     status: 413,

@@ -108,6 +108,7 @@ function variantsOf(policy: Policy): Variants {
   const unprotected = only(isForwarded && retry !== 'never', { retry: 'never' })
   return {
     'key-missing': only(policy.required),
+    'tenant-missing': [{}, { status: 503, retry: 'same-key' }],
     'key-reused': [{ status: policy.mismatchStatus }],
     'key-expired': [...only(policy.tombstone > 0), ...only(isRepeatable, { status: 412 })],
     'outcome-unknown': [

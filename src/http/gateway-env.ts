@@ -61,6 +61,8 @@ export type Identity =
   /** It brings credentials that no tenant can be made of; the text says what to do instead. */
   | { readonly kind: 'refused'; readonly detail: string }
   | { readonly kind: 'nobody' }
+  /** Nobody knows: what verifies callers is broken, or cannot be reached. */
+  | { readonly kind: 'unverified' }
 
 /** Tells whose a request is. */
 export type Identify = (c: Context<GatewayEnv>) => Promise<Identity>

@@ -3,15 +3,16 @@ import { HTTPException } from 'hono/http-exception'
 
 import { createAdmin } from '../admin/admin.ts'
 import { serveDashboard } from '../admin/dashboard.ts'
+import { keepApart } from '../admin/operators-host.ts'
 import { servePrometheus } from '../admin/prometheus.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { toOpenApiFragment } from '../core/openapi.ts'
 import { logFault } from '../metrics/log.ts'
+import { authenticated } from './authenticated.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
 import { contractOf, serveContract } from './contract.ts'
-import type { GatewayEnv, Identify, TenantResolver } from './gateway-env.ts'
-import { NOBODY } from './identity.ts'
+import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
 import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
@@ -29,7 +30,7 @@ export interface GatewayOptions {
   /**
    * Verifies the caller before it is asked who that is, as `jwt`, `jwk` or Cloudflare Access do, on
    * protected routes and on `/_hapax/operations`, which no middleware of the app comes before. Whom
-   * it does not let in is told 401.
+   * it does not let in is told 401; where it breaks, as without the keys of the issuer, 503.
    */
   readonly authenticate?: MiddlewareHandler
   /**
@@ -67,6 +68,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     await next()
   })
   app.use(refuseUrl(cors))
+  app.use(keepApart)
   app.use('/_hapax/problems/*', cors)
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
@@ -91,23 +93,4 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     return c.text('Internal Server Error', 500)
   })
   return app
-}
-
-/** Asks who the caller is only after that was verified. */
-function authenticated(authenticate: MiddlewareHandler | undefined, identify: Identify): Identify {
-  if (authenticate === undefined) return identify
-  return async function authenticated(c) {
-    try {
-      let isLetIn = false
-      const refusal = await authenticate(c, async () => {
-        isLetIn = true
-      })
-      if (!isLetIn || refusal instanceof Response) return NOBODY
-      const identity = await identify(c)
-      return identity.kind === 'known' ? { ...identity, isVerified: true } : identity
-    } catch (error) {
-      if (error instanceof HTTPException && error.status < 500) return NOBODY
-      throw error
-    }
-  }
 }

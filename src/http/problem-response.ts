@@ -4,6 +4,7 @@ import { accepts } from 'hono/accepts'
 import type { Differences } from '../core/differences.ts'
 import { type Preset, toStripeError } from '../core/preset.ts'
 import { type Problem, PROBLEMS, type ProblemSlug } from '../core/problem.ts'
+import { toEscape, toVisible } from '../core/visible.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './request-url.ts'
 
@@ -106,19 +107,10 @@ function toStripe(c: Context<GatewayEnv>, problem: Problem) {
 /** Names are the client's own and can be long; where they are told as a list, they are whole. */
 const MAX_SENTENCE_LENGTH = 2_000
 
-/** What ends a line, is not seen or turns the text around. */
-const UNSEEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu
-
 /** Writes what holds names of the client's so that it stays one line that reads as it is written. */
 function toSentence(text: string): string {
-  const line = text.replaceAll(UNSEEN, toEscape)
+  const line = toVisible(text)
   return line.length > MAX_SENTENCE_LENGTH ? `${line.slice(0, MAX_SENTENCE_LENGTH)}…` : line
-}
-
-/** As JSON escapes it, each half of a pair by itself. */
-function toEscape(char: string): string {
-  const units = Array.from({ length: char.length }, (_, index) => char.charCodeAt(index))
-  return units.map((unit) => `\\u${unit.toString(16).padStart(4, '0')}`).join('')
 }
 
 function toMarkdown(document: ProblemDocument): string {
@@ -146,5 +138,4 @@ const MARKUP = /[\\`*{}[\]<>#|~!&]|(?<!\w)_|_(?!\w)/g
 const escapeMarkdown = (text: string) => text.replaceAll(MARKUP, String.raw`\$&`)
 
 /** Within a code span nothing but its end means anything. */
-const toCode = (text: string) =>
-  `\`${text.replaceAll(UNSEEN, toEscape).replaceAll('`', toEscape)}\``
+const toCode = (text: string) => `\`${toVisible(text).replaceAll('`', toEscape)}\``

@@ -45,13 +45,27 @@ export function keyMissing(policy: Policy): Problem {
   return problem('key-missing', detail)
 }
 
-/** A request that does not say whose it is, or says it by credentials that no tenant can be made of. */
+/**
+ * A request that does not say whose it is, says it by credentials that no tenant can be made of, or
+ * by some that nobody can verify for now.
+ */
 export function tenantMissing(identity: Exclude<Identity, { kind: 'known' }>): Problem {
+  if (identity.kind === 'unverified') return unverified()
   const detail =
     identity.kind === 'refused'
       ? identity.detail
       : 'The request does not say whose it is. Send credentials.'
   return problem('tenant-missing', detail)
+}
+
+function unverified(): Problem {
+  const detail =
+    'The credentials could not be verified for now. Nothing was forwarded: send the same request with the same key.'
+  return problem('tenant-missing', detail, {
+    status: 503,
+    retry: 'same-key',
+    retryAfterMs: retryAfterMs(0, Math.random()),
+  })
 }
 
 /** A request whose deadline had passed before anything was sent. */

@@ -1,6 +1,7 @@
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 
+import { HOSTILE, RAW } from '../fakes/unseen.ts'
 import { launchBrowser } from './browser.ts'
 import { type Operated, SENT, startOperated, TOKEN } from './operators-mix.ts'
 
@@ -195,6 +196,51 @@ describe('a list of more than a hundred stuck operations', () => {
     expect(await page.locator('#unknown tbody tr').count()).toBe(1)
     expect(await page.locator('#unknown-hint').innerText()).toContain('1 of 210')
     expect(await page.locator('#letters-hint').innerText()).toContain('all routes')
+  })
+})
+
+describe('names that a page could obey', () => {
+  const MARKUP = '<img src=x onerror="document.title=1">{{1}}'
+  const NAME = `${MARKUP}${HOSTILE}`
+  const LONG = `${NAME}${'x'.repeat(20_000)}-end`
+
+  it('are text in every table, option, link and message', async () => {
+    const page = await browser.newPage(WIDE)
+    const asked: string[] = []
+    page.on('request', (request) => asked.push(new URL(request.url()).pathname))
+    await playStuck(page, () => [
+      stuckOf(`${NAME}/../x`, 9, { operation: LONG, tenant: NAME, reason: NAME }),
+    ])
+    await playRows(page, 'conflicts', [
+      { route: NAME, tenant: LONG, mismatches: 1, observed: 0, mismatch_share: 1 },
+    ])
+    await playRows(page, 'keyless', [
+      { route: LONG, requests: 1, keyless: 1, keyless_share: 1, observed: 0 },
+    ])
+    await page.goto(addressOf())
+    await signIn(page)
+    await page.locator('#unknown td', { hasText: MARKUP }).first().waitFor({ state: 'attached' })
+    const text = (await page.locator('body').evaluate((body) => body.textContent)) ?? ''
+    expect(text).not.toMatch(RAW)
+    expect(text).toContain(MARKUP + String.raw`a\u001b[31mb`)
+    expect(text).toContain('-end')
+    expect(text.length).toBeLessThan(20_000)
+    expect([await page.locator('img').count(), await page.title()]).toEqual([0, 'Hapax'])
+    expect(await isTooWide(page)).toBe(false)
+    const href = await page.locator('#unknown tbody a').first().getAttribute('href')
+    expect(href).toMatch(/^#operation=[\w%.~!*'()-]+$/)
+    // What is chosen is the name itself, and not what is shown of it.
+    const lengths = page
+      .locator('select[name=route] option')
+      .evaluateAll((all) => all.map((one) => one.getAttribute('value')?.length))
+    expect(await lengths).toContain(LONG.length)
+    await page.route('**/_hapax/admin/analytics/summary?*', (route) =>
+      route.fulfill({ status: 502, json: { detail: NAME } }),
+    )
+    await refresh(page)
+    await page.locator('#status[data-state=failed]').waitFor()
+    expect(await page.locator('#status').innerText()).not.toMatch(RAW)
+    expect(asked).not.toContain('/_hapax/dashboard/x')
   })
 })
 

@@ -372,6 +372,11 @@ const claimsOf = (over: object = {}) => ({
   ...over,
 })
 
+/** An answer that never comes. */
+function failWith(error: Error): never {
+  throw error
+}
+
 const part = (value: object) =>
   btoa(JSON.stringify(value)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 
@@ -504,12 +509,70 @@ describe('the admin API behind Cloudflare Access', () => {
 
   it.each([
     { name: 'do not come', certs: () => new Response('no', { status: 503 }) },
+    { name: 'are not known there', certs: () => new Response('no', { status: 404 }) },
     { name: 'are no JSON', certs: () => new Response('<html>') },
     { name: 'are none', certs: () => Response.json({ keys: [] }) },
     { name: 'are not a list', certs: () => Response.json({ keys: {} }) },
-  ])("does not let in where the team's keys $name", async ({ certs }) => {
-    const { response } = await come(({ secret }) => sign(claimsOf(), secret, 'RS256'), { certs })
-    expect(response.status).toBe(401)
+    { name: 'are null', certs: () => Response.json(null) },
+    {
+      name: 'cannot be used',
+      certs: () => Response.json({ keys: [{ kid: 'kid-1', kty: 'RSA', n: '!', e: 'AQAB' }] }),
+    },
+    { name: 'time out', certs: () => failWith(new DOMException('too late', 'TimeoutError')) },
+    { name: 'are out of reach', certs: () => failWith(new Error('Network connection lost.')) },
+    { name: 'are refused', certs: () => failWith(new TypeError('fetch failed')) },
+  ])('asks to try again where the keys of the team $name, and says so once', async ({ certs }) => {
+    const faults = vi.spyOn(console, 'error').mockImplementation(() => {})
+    let assertion = ''
+    const { response } = await come(
+      async ({ secret }) => (assertion = await sign(claimsOf(), secret, 'RS256')),
+      { certs },
+    )
+    expect(response.status).toBe(503)
+    expect(response.headers.get('Retry-After')).toMatch(/^[1-9]\d*$/)
+    expect(response.headers.get('WWW-Authenticate')).toBeNull()
+    expect(await response.json()).toMatchObject({
+      status: 503,
+      detail: expect.stringContaining('Try again') as string,
+    })
+    expect(faults).toHaveBeenCalledTimes(1)
+    const line = String(faults.mock.calls[0]?.[0])
+    expect(line).toContain('the keys of Cloudflare Access could not be read')
+    for (const part_ of assertion.split('.')) expect(line).not.toContain(part_)
+  })
+
+  it('needs no keys to see that an assertion is none', async () => {
+    const certs = () => failWith(new Error('Network connection lost.'))
+    const { response, urls } = await come(() => 'not-a-jwt', { certs })
+    expect([response.status, urls]).toEqual([401, []])
+  })
+
+  it('lets in who is signed by a key that the cached set does not have yet', async () => {
+    vi.useFakeTimers({ now: Date.now() + 60_000, toFake: ['Date'] })
+    const old = await makeKey('kid-old')
+    let asked = 0
+    const { response, urls } = await come(({ secret }) => sign(claimsOf(), secret, 'RS256'), {
+      certs: (keys) =>
+        asked++ === 0 ? Response.json({ keys: [old.public] }) : Response.json(keys),
+    })
+    expect([response.status, urls.length]).toEqual([200, 2])
+  })
+
+  it('asks past the cache once for many key ids that nobody knows', async () => {
+    vi.useFakeTimers({ now: Date.now() + 120_000, toFake: ['Date'] })
+    const asked: string[] = []
+    vi.spyOn(globalThis, 'fetch').mockImplementation(async (_, init) => {
+      asked.push(init?.cache ?? 'cached')
+      return Response.json({ keys: [(await makeKey('kid-1')).public] })
+    })
+    const app = createGateway({ tenant: credential('Authorization') })
+    const forger = await makeKey('kid-of-nobody')
+    for (let nth = 0; nth < 3; nth++) {
+      const headers = { 'Cf-Access-Jwt-Assertion': await sign(claimsOf(), forger.secret, 'RS256') }
+      const request = new Request('https://gateway.test/_hapax/admin/stuck', { headers })
+      expect((await app.fetch(request, { ...env, ...ACCESS })).status).toBe(401)
+    }
+    expect(asked).toEqual(['cached', 'no-store', 'cached', 'cached'])
   })
 
   it('does not let in with an assertion where only a token is configured, and asks nobody', async () => {

@@ -1,4 +1,7 @@
 import { env } from 'cloudflare:workers'
+import type { MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+import { jwk } from 'hono/jwk'
 import { jwt, sign } from 'hono/jwt'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
@@ -54,6 +57,11 @@ const unsignedOf = (claims: Claims) =>
 async function forgedOf(claims: Claims): Promise<string> {
   const [head, , signature] = (await tokenOf({ sub: 'somebody else' })).split('.')
   return [head, base64Url({ iss: ISSUER, ...claims }), signature].join('.')
+}
+
+/** An answer that never comes. */
+function failWith(error: Error): never {
+  throw error
 }
 
 const bearer = (token: string) => ({ Authorization: `Bearer ${token}` })
@@ -364,17 +372,51 @@ describe('claim', () => {
     expect(origin.requests).toHaveLength(0)
   })
 
-  it('fails loudly, and forwards nothing, where the verification itself breaks', async () => {
-    vi.spyOn(console, 'error').mockImplementation(() => {})
-    const { origin, pay } = gatewayOf({
-      tenant: claim('sub'),
-      authenticate: async () => {
-        throw new Error('the key server does not answer')
-      },
-    })
-    const failed = await pay('broken', bearer(await tokenOf({ sub: 'ann' })))
-    expect(refusal(failed)).toEqual([500, 'gateway-misconfigured'])
-    expect(origin.requests).toHaveLength(0)
+  it.each([
+    { name: 'throws', authenticate: () => failWith(new Error('the key server does not answer')) },
+    { name: 'says 502', authenticate: async (c) => c.text('no', 502) },
+    { name: 'throws a 503', authenticate: () => failWith(new HTTPException(503)) },
+  ] satisfies { name: string; authenticate: MiddlewareHandler }[])(
+    'tells nobody that they are nobody where the verification $name, and forwards nothing',
+    async ({ authenticate }) => {
+      vi.spyOn(console, 'error').mockImplementation(() => {})
+      const { origin, ask, pay } = gatewayOf({ tenant: claim('sub'), authenticate })
+      const failed = await pay('broken', bearer(await tokenOf({ sub: 'ann' })))
+      expect(refusal(failed)).toEqual([503, 'tenant-missing'])
+      expect(failed.headers.get('WWW-Authenticate')).toBeNull()
+      expect(failed.headers.get('Retry-After')).toMatch(/^[1-9]/)
+      expect(failed.headers.get('X-Should-Retry')).toBe('true')
+      expect(await failed.json()).toMatchObject({ retryable: true, retry: 'same-key' })
+      const looked = await ask(`/_hapax/operations/${'A'.repeat(43)}`, { method: 'GET' })
+      expect(refusal(looked)).toEqual([503, 'tenant-missing'])
+      expect(origin.requests).toHaveLength(0)
+    },
+  )
+
+  it.each([
+    { name: 'are not there', keys: () => new Response('no', { status: 503 }), status: 503 },
+    { name: 'are no JSON', keys: () => new Response('<html>'), status: 503 },
+    { name: 'are no list', keys: () => Response.json({}), status: 503 },
+    { name: 'are out of reach', keys: () => failWith(new Error('lost')), status: 503 },
+    { name: 'are refused', keys: () => failWith(new TypeError('fetch failed')), status: 503 },
+    { name: 'time out', keys: () => failWith(new DOMException('', 'TimeoutError')), status: 503 },
+    { name: 'do not have that of the token', keys: () => Response.json({ keys: [] }), status: 401 },
+  ])('says $status where the keys of the issuer $name', async ({ keys, status }) => {
+    const faults = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const authenticate = jwk({ jwks_uri: `${ISSUER}/keys`, alg: ['RS256'] })
+    const { pay } = gatewayOf({ tenant: claim('sub'), authenticate })
+    playOrigin(keys)
+    const token = `${base64Url({ alg: 'RS256', kid: 'a', typ: 'JWT' })}.${base64Url({ sub: 'ann' })}.AAAA`
+    expect(refusal(await pay('no-keys', bearer(token)))).toEqual([status, 'tenant-missing'])
+    expect(faults).toHaveBeenCalledTimes(status === 503 ? 1 : 0)
+    expect(JSON.stringify(faults.mock.calls)).not.toContain(token)
+  })
+
+  it('lets in nobody whose credentials the verification refuses for a reason of its own', async () => {
+    const cause = new Error('not on the list')
+    const authenticate = () => failWith(new HTTPException(403, { cause }))
+    const { pay } = gatewayOf({ tenant: claim('sub'), authenticate })
+    expect(refusal(await pay('refused', bearer('x')))).toEqual([401, 'tenant-missing'])
   })
 })
 

@@ -7,6 +7,7 @@ import { toBar, toSparkline } from '../../../../cli/analytics/plot.ts'
 import { toSeries } from '../../../../cli/analytics/series.ts'
 import { toTable } from '../../../../cli/analytics/table.ts'
 import { VIEWS } from '../../../../cli/analytics/views.ts'
+import { HOSTILE, RAW, UNSEEN } from '../../../fakes/unseen.ts'
 
 const MINUTE = 60_000
 const SPAN = { since: 30_000, until: 5 * MINUTE, bucketMs: MINUTE, name: '5m' }
@@ -21,7 +22,13 @@ describe('format', () => {
     { column: 'total_ms', value: 90_000, expected: '1.5 min' },
     { column: 'age_seconds', value: 86_400 * 12, expected: '12 d' },
     { column: 'first_seen_at', value: '2026-11-24T13:43:48Z', expected: '2026-11-24 13:43:48' },
-    { column: 'route', value: 'a\u001B[31mb\u0007\u202Ec', expected: 'ab\uFFFD\uFFFDc' },
+    {
+      column: 'route',
+      value: 'a\u001B[31mb\u0007\u202Ec',
+      expected: String.raw`a\u001b[31mb\u0007\u202ec`,
+    },
+    { column: 'bucket', value: '2026\u001B[2J', expected: String.raw`2026\u001b[2J` },
+    { column: 'first_seen_at', value: '\u009B2J', expected: String.raw`\u009b2J` },
     { column: 'share', value: null, expected: '–' },
   ])('shows $value of $column as $expected', ({ column, value, expected }) => {
     expect(format(column, value)).toBe(expected)
@@ -141,7 +148,41 @@ describe('toCsv', () => {
   })
 })
 
+describe('toCsv of what is not seen', () => {
+  it.each(UNSEEN.filter(({ text }) => !/[\t\r\n]/.test(text)))('shows $name', ({ text, shown }) => {
+    expect(toCsv([{ [text]: text }])).toBe(`${shown}\r\n${shown}\r\n`)
+  })
+
+  it('keeps the ends of lines within the quotes of their cell', () => {
+    expect(toCsv([{ a: 'x\r\ny\rz\n', b: 1 }])).toBe('a,b\r\n"x\r\ny\rz\n",1\r\n')
+  })
+
+  it('makes no formula of one that stands behind what is not seen', () => {
+    expect(toCsv([{ a: '\u200B=1' }])).toBe(`a\r\n${String.raw`\u200b=1`}\r\n`)
+  })
+})
+
+describe('toTable of what is not seen', () => {
+  it('is as wide as what is shown, in its headings as well', () => {
+    const [head, first, second] = toTable([
+      { 'a\u001B': 'b\n', n: 1 },
+      { 'a\u001B': 'c', n: 2 },
+    ]).split('\n')
+    expect([head, first, second]).toEqual([
+      String.raw`a\u001b  n`,
+      String.raw`b\u000a  1`,
+      'c        2',
+    ])
+  })
+})
+
 describe('toJson', () => {
+  it('holds nothing raw, and says the same', () => {
+    const rows = [{ [HOSTILE]: HOSTILE }]
+    expect(toJson(rows)).not.toMatch(RAW)
+    expect(JSON.parse(toJson(rows))).toEqual(rows)
+  })
+
   it.each([{ rows: [] }, { rows: [{ a: 1 }, { a: 'x' }] }])('writes $rows', ({ rows }) => {
     expect(JSON.parse(toJson(rows))).toEqual(rows)
   })

@@ -1,0 +1,48 @@
+import type { MiddlewareHandler } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+
+import { logFault } from '../metrics/log.ts'
+import type { Identify, Identity } from './gateway-env.ts'
+import { NOBODY } from './identity.ts'
+
+const UNVERIFIED: Identity = { kind: 'unverified' }
+
+/**
+ * Asks who the caller is only after that was verified. Whom the verification refuses is nobody. Where
+ * it breaks, as without the keys of the issuer, the credentials may be good: that is no refusal.
+ */
+export function authenticated(
+  authenticate: MiddlewareHandler | undefined,
+  identify: Identify,
+): Identify {
+  if (authenticate === undefined) return identify
+  return async function authenticated(c) {
+    let isLetIn = false
+    try {
+      const answer = await authenticate(c, async () => {
+        isLetIn = true
+      })
+      if (answer instanceof Response && answer.status >= 500) return UNVERIFIED
+      if (answer instanceof Response) return NOBODY
+    } catch (error) {
+      if (isRefusal(error)) return NOBODY
+      logFault(
+        'a caller could not be verified',
+        error instanceof HTTPException ? (error.cause ?? error) : error,
+      )
+      return UNVERIFIED
+    }
+    if (!isLetIn) return NOBODY
+    const identity = await identify(c)
+    return identity.kind === 'known' ? { ...identity, isVerified: true } : identity
+  }
+}
+
+/** Hono's `jwk` says 401 also where the keys did not come in time or are no JSON; the cause tells. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof HTTPException) || error.status >= 500) return false
+  return !BROKEN.some((kind) => error.cause instanceof kind)
+}
+
+/** What `fetch` and the reading of JSON throw. */
+const BROKEN = [SyntaxError, TypeError, DOMException]
