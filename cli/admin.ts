@@ -2,7 +2,9 @@ import { parseArgs } from 'node:util'
 
 import { connect, type Reply } from './admin/connect.ts'
 import { readKey } from './admin/key.ts'
-import { toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
+import { type ListAsked, printList } from './admin/list.ts'
+import { changeMany, type ManyAsked, readIds } from './admin/many.ts'
+import { toJson, toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { print } from './print.ts'
 import { readText } from './text-file.ts'
@@ -15,12 +17,14 @@ Looks after the operations of a deployment: docs/admin.md.
   lookup             the same by --tenant and its key, which comes from HAPAX_KEY, --key-file
                      or standard input: an argument could be read by every process here
   release <id>       gives up a claim whose Worker is thought lost
-  resolve <id>       says what became of an unknown outcome, by --outcome
+  resolve <id> …     says what became of an unknown outcome, by --outcome
   erase <id>         forgets an operation: its key is new again; asks for --yes
   stuck              operations whose outcome is unknown
   dead-letters [id]  events and messages that nobody took, or one of them with its content
-  replay <id>        delivers or does a dead letter again, right now
-  drop <id>          gives a dead letter up; asks for --yes
+  replay <id> …      delivers or does a dead letter again, right now
+  drop <id> …        gives a dead letter up; asks for --yes
+
+resolve, replay and drop take many ids, or - for those of standard input, one a line.
 
   --url <URL>          the deployment (HAPAX_URL)
   --tenant <tenant>    with lookup: as it is named in metrics and logs
@@ -29,7 +33,10 @@ Looks after the operations of a deployment: docs/admin.md.
   --status <status>    with --outcome succeeded or failed: of the response that retries get
   --header 'Name: v'   a header of that response; may be there more than once
   --body-file <file>   the body of that response, as text
-  --limit <count>      with lists: the newest so many (50)
+  --limit <count>      with lists: so many of them, the newest first (50)
+  --after <number>     with lists: go on where a page has ended
+  --all                with lists: to the end
+  --override           with replay: whatever was decided about the message
   --yes                it is meant
   --json               the answer as it came, for programs
   -h, --help           this text
@@ -48,6 +55,9 @@ const OPTIONS = {
   header: { type: 'string', multiple: true },
   'body-file': { type: 'string' },
   limit: { type: 'string' },
+  after: { type: 'string' },
+  all: { type: 'boolean' },
+  override: { type: 'boolean' },
   yes: { type: 'boolean' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -72,8 +82,11 @@ export async function admin(args: string[]): Promise<void> {
   }
   const asked = await toAsked(positionals, options)
   const ask = connect(process.env, options.url)
+  const isJson = options.json === true
+  if ('ids' in asked) return changeMany(ask, asked, isJson)
+  if ('list' in asked) return printList(ask, asked, isJson)
   const reply = await ask(asked)
-  print(options.json ? toJson(reply) : `${asked.show(reply)}\n`)
+  print(isJson ? toJson(reply) : `${asked.show(reply)}\n`)
 }
 
 function parse(args: string[]) {
@@ -86,28 +99,47 @@ function parse(args: string[]) {
 
 const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)
 
+/** What a command asks for: one thing, a list, or a change of many things. */
+type Work = Asked | ListAsked | ManyAsked
+
 /** Every command, with what it takes besides its options. */
-const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Asked | Promise<Asked>>> =
-  {
-    operation: (id) => ({ ...operation('GET', id), show: toOperation }),
-    lookup: toLookUp,
-    release: (id) => ({ ...operation('POST', id, '/release'), show: toOperation }),
-    resolve: toResolve,
-    erase: (id, options) => {
-      requireYes(options, 'What it came to is forgotten, and its key executes again.')
-      return { ...operation('DELETE', id), show: () => 'Erased. Its key is new again.' }
-    },
-    stuck: (_, options) => ({ method: 'GET', path: `/stuck${toQuery(options)}`, show: toStuck }),
-    'dead-letters': (id, options) =>
-      id === ''
-        ? { method: 'GET', path: `/dead-letters${toQuery(options)}`, show: toLetters }
-        : { ...letter('GET', id), show: toLetter },
-    replay: (id) => ({ ...letter('POST', id, '/replay'), show: () => 'Done. The letter is gone.' }),
-    drop: (id, options) => {
-      requireYes(options, 'Nobody can replay it any more.')
-      return { ...letter('DELETE', id), show: () => 'Dropped.' }
-    },
-  }
+const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work | Promise<Work>>> = {
+  operation: (id) => ({ ...operation('GET', id), show: toOperation }),
+  lookup: toLookUp,
+  release: (id) => ({ ...operation('POST', id, '/release'), show: toOperation }),
+  resolve: toResolve,
+  erase: (id, options) => {
+    requireYes(options, 'What it came to is forgotten, and its key executes again.')
+    return { ...operation('DELETE', id), show: () => 'Erased. Its key is new again.' }
+  },
+  stuck: (_, options) => ({ list: '/stuck', ...toPage(options), show: toStuck }),
+  'dead-letters': (id, options) =>
+    id === ''
+      ? { list: '/dead-letters', ...toPage(options), show: toLetters }
+      : { ...letter('GET', id), show: toLetter },
+  replay: (id, options) => ({
+    ...letter('POST', id, '/replay'),
+    ...toReplay(options),
+    show: () => 'Done. The letter is gone.',
+  }),
+  drop: (id, options) => {
+    requireYes(options, 'Nobody can replay it any more.')
+    return { ...letter('DELETE', id), show: () => 'Dropped.' }
+  },
+}
+
+/** Commands that take many ids at once. */
+const MANY: Readonly<Record<string, (options: Options) => Promise<Omit<ManyAsked, 'ids'>>>> = {
+  resolve: async (options) => ({
+    path: '/operations/resolve',
+    body: await toResolution(options),
+  }),
+  replay: async (options) => ({ path: '/dead-letters/replay', ...toReplay(options) }),
+  drop: async (options) => {
+    requireYes(options, 'Nobody can replay them any more.')
+    return { path: '/dead-letters/drop' }
+  },
+}
 
 /** How many ids a command takes, where it is not one. */
 const ID_COUNTS: Readonly<Record<string, readonly number[]>> = {
@@ -116,10 +148,25 @@ const ID_COUNTS: Readonly<Record<string, readonly number[]>> = {
   'dead-letters': [0, 1],
 }
 
-function toAsked([name, ...ids]: string[], options: Options): Asked | Promise<Asked> {
+async function toAsked([name, ...ids]: string[], options: Options): Promise<Work> {
   if (name === undefined) throw usage('Which command?')
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (command === undefined) throw usage(`There is no command admin ${name}.`)
+  if (ids.length > 1 || ids[0] === '-') {
+    const many = Object.hasOwn(MANY, name) ? MANY[name] : undefined
+    // What is wrong with the options is said before anything is read.
+    const asked = await many?.(options)
+    if (asked !== undefined) return { ...asked, ids: await readIds(ids) }
+  }
+  return toOne(name, command, ids, options)
+}
+
+function toOne(
+  name: string,
+  command: (id: string, options: Options) => Work | Promise<Work>,
+  ids: readonly string[],
+  options: Options,
+): Work | Promise<Work> {
   const counts = ID_COUNTS[name] ?? [1]
   if (!counts.includes(ids.length)) throw usage(`admin ${name} takes ${counts.join(' or ')} id.`)
   return command(ids[0] ?? '', options)
@@ -186,16 +233,18 @@ function toField(line: string): [string, string] {
   return [name.trim(), value.join(':').trim()]
 }
 
-function toQuery({ limit }: Options): string {
-  if (limit === undefined) return ''
-  if (!/^(?:[1-9]\d?|100)$/.test(limit)) throw usage('--limit is a number from 1 to 100.')
-  return `?limit=${limit}`
+function toPage({ limit, after, all = false }: Options) {
+  if (limit !== undefined && !/^(?:[1-9]\d?|100)$/.test(limit)) {
+    throw usage('--limit is a number from 1 to 100.')
+  }
+  if (after !== undefined && !/^[1-9]\d*$/.test(after)) {
+    throw usage('--after is the number that the page before has ended with.')
+  }
+  return { limit: limit ?? (all ? '100' : null), after: after ?? null, isWhole: all }
 }
+
+const toReplay = ({ override = false }: Options) => (override ? { body: { override } } : {})
 
 function requireYes({ yes }: Options, warning: string): void {
   if (yes !== true) throw new Failure(`${warning} Say --yes where that is meant.`, 2)
-}
-
-function toJson({ body }: Reply): string {
-  return body === null ? '' : `${JSON.stringify(body, null, 2)}\n`
 }

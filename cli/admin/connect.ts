@@ -7,6 +7,9 @@ export interface Reply {
   readonly body: Readonly<Record<string, unknown>> | null
 }
 
+/** Asks the admin API. */
+export type Ask = (question: Question) => Promise<Reply>
+
 interface Question {
   readonly method: string
   readonly path: string
@@ -23,10 +26,7 @@ const PROBLEM_TYPE = 'application/problem+json'
  * @param url Wins over `HAPAX_URL`.
  * @throws Failure without a URL or credentials; what is returned throws it where the answer is no.
  */
-export function connect(
-  env: NodeJS.ProcessEnv,
-  url: string | undefined,
-): (question: Question) => Promise<Reply> {
+export function connect(env: NodeJS.ProcessEnv, url: string | undefined): Ask {
   const base = toBase(url ?? env['HAPAX_URL'])
   const credentials = toCredentials(env)
   return async ({ method, path, body }) => {

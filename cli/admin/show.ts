@@ -2,7 +2,8 @@ import type { OperatorView } from '../../src/core/operator.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 
-interface Page<entry> {
+/** A part of a list. */
+export interface Page<entry> {
   readonly entries: readonly entry[]
   readonly next: number | null
 }
@@ -14,6 +15,8 @@ interface Stuck {
   readonly reason: string
   readonly ageSeconds: number
   readonly nextAttemptAt: string | null
+  readonly isInProgress?: boolean
+  readonly isLost?: boolean
 }
 
 interface Letter {
@@ -45,25 +48,48 @@ const toDetail = (detail: object) =>
     .map(([name, value]) => `${name}=${String(value)}`)
     .join(' ')
 
-/** The list of what is stuck. */
-export function toStuck({ body }: Reply): string {
+/** The list of what is stuck. @param isFirst Whether it is the first page that is printed. */
+export function toStuck({ body }: Reply, isFirst: boolean): string {
   const { entries, next } = body as unknown as Page<Stuck>
-  const rows = entries.map(({ id, operation, reason, tenant, ageSeconds, nextAttemptAt }) => {
-    return [id, operation, reason, `${ageSeconds} s`, nextAttemptAt ?? 'never', tenant]
+  const rows = entries.map(({ id, operation, reason, tenant, ageSeconds, ...rest }) => {
+    return [id, operation, reason, `${ageSeconds} s`, toNextAttempt(rest), tenant]
   })
   const head = ['ID', 'OPERATION', 'REASON', 'AGE', 'NEXT ATTEMPT', 'TENANT']
-  return toList('Nothing is stuck.', [head, ...rows], next)
+  return toList(rows, { head: isFirst ? head : null, empty: 'Nothing is stuck.', next })
 }
 
-/** The list of dead letters. */
-export function toLetters({ body }: Reply): string {
+function toNextAttempt({
+  nextAttemptAt,
+  isInProgress = false,
+  isLost = false,
+}: Pick<Stuck, 'nextAttemptAt' | 'isInProgress' | 'isLost'>): string {
+  if (isLost) return 'did not answer'
+  return isInProgress ? 'in progress' : (nextAttemptAt ?? 'never')
+}
+
+/** The list of dead letters. @param isFirst As for `toStuck`. */
+export function toLetters({ body }: Reply, isFirst: boolean): string {
   const { entries, next } = body as unknown as Page<Letter>
   const rows = entries.map(({ id, type, attempts, at, reason }) => [id, type, attempts, at, reason])
-  return toList(
-    'There are no dead letters.',
-    [['ID', 'TYPE', 'ATTEMPTS', 'AT', 'REASON'], ...rows],
-    next,
-  )
+  const head = ['ID', 'TYPE', 'ATTEMPTS', 'AT', 'REASON']
+  return toList(rows, { head: isFirst ? head : null, empty: 'There are no dead letters.', next })
+}
+
+/** What came of the change of one of many things. */
+export interface Result {
+  readonly id: string
+  readonly result: string
+  readonly because?: string
+}
+
+/** A line for each of many changes. */
+export function toResults(results: readonly Result[]): string {
+  return toColumns(results.map(({ id, result, because = '' }) => [id, result, because]))
+}
+
+/** An answer as it came, for programs. */
+export function toJson({ body }: Pick<Reply, 'body'>): string {
+  return body === null ? '' : `${JSON.stringify(body, null, 2)}\n`
 }
 
 /** One dead letter with its content. */
@@ -74,10 +100,17 @@ export function toLetter({ body }: Reply): string {
   return `${toColumns(facts)}\n\n${shown}`
 }
 
-function toList(empty: string, rows: readonly (readonly unknown[])[], next: number | null): string {
-  if (rows.length === 1 && next === null) return empty
-  const more = next === null ? '' : '\n\nThere are more: --limit 100, or resolve some first.'
-  return toColumns(rows) + more
+interface ListWords {
+  /** `null` below rows that are printed already. */
+  readonly head: readonly string[] | null
+  readonly empty: string
+  readonly next: number | null
+}
+
+function toList(rows: readonly (readonly unknown[])[], { head, empty, next }: ListWords): string {
+  if (rows.length === 0 && next === null) return head === null ? '' : empty
+  const more = next === null ? '' : `\n\nThere are more: --after ${next}, or --all.`
+  return toColumns(head === null ? rows : [head, ...rows]) + more
 }
 
 function toColumns(rows: readonly (readonly unknown[])[]): string {

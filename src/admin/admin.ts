@@ -5,10 +5,8 @@ import * as z from 'zod/mini'
 import { parseKey } from '../core/key.ts'
 import { operationId } from '../core/operation.ts'
 import type { OperatorView } from '../core/operator.ts'
-import { type DeadLetter, directoryOf } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
-import type { AdminAction } from '../metrics/request-facts.ts'
 import {
   answerQuery,
   answerTimeline,
@@ -17,13 +15,13 @@ import {
   readOffset,
   withRequests,
 } from './analytics.ts'
-import { audit } from './audit.ts'
+import { auditUnconfirmed } from './audit.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
 import { isFromOtherSite, isLikeForm } from './cross-site.ts'
-import { openLetter, replayLetter } from './dead-letters.ts'
+import { drop, dropMany, listLetters, replay, replayMany, showLetter } from './letters.ts'
+import { changeMany, IDS_ADVICE, readIds } from './many.ts'
 import { toAdminOpenApi } from './openapi.ts'
-import { examine, operate } from './operate.ts'
-import { PAGE_ADVICE, readPage } from './page.ts'
+import { examine, operate, operateOn } from './operate.ts'
 import { readJson } from './read-json.ts'
 import { notFound, refusal } from './refusal.ts'
 import { MAX_BODY_BYTES, parseResolution } from './resolution.ts'
@@ -46,6 +44,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.use(onlyOperators, onlySmall)
   admin.get('/openapi.json', (c) => c.json(toAdminOpenApi()))
   admin.post('/operations/lookup', lookUp)
+  admin.post('/operations/resolve', resolveMany)
   admin.get('/operations', findByCorrelation)
   admin.get('/operations/:id', async (c) => {
     const offset = readOffset(c)
@@ -59,28 +58,12 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.post('/operations/:id/resolve', resolve)
   admin.delete('/operations/:id', (c) => operate(c, { kind: 'erase' }, 'erased'))
   admin.get('/stuck', listStuck)
-  admin.get('/dead-letters', async (c) => {
-    const page = readPage(c)
-    if (page === null) return refusal(c, 400, PAGE_ADVICE)
-    const directory = directoryOf(c.env)
-    const [{ entries, next }, { letters: total }] = await Promise.all([
-      directory.listLetters(page),
-      directory.count(),
-    ])
-    return c.json({ entries: entries.map(withTime), next, total })
-  })
-  admin.get('/dead-letters/:id', (c) =>
-    withLetter(c, async (letter) => c.json(withTime(await openLetter(c.env, letter)))),
-  )
-  admin.post('/dead-letters/:id/replay', (c) =>
-    withLetter(c, async (letter) => {
-      const because = await replayLetter(c, app, letter)
-      return because === null ? dropLetter(c, letter, 'requeued') : refusal(c, 409, because)
-    }),
-  )
-  admin.delete('/dead-letters/:id', (c) =>
-    withLetter(c, (letter) => dropLetter(c, letter, 'dropped')),
-  )
+  admin.get('/dead-letters', listLetters)
+  admin.post('/dead-letters/replay', (c) => replayMany(c, app))
+  admin.post('/dead-letters/drop', dropMany)
+  admin.get('/dead-letters/:id', showLetter)
+  admin.post('/dead-letters/:id/replay', (c) => replay(c, app))
+  admin.delete('/dead-letters/:id', drop)
   admin.all('*', notFound)
   return admin
 }
@@ -152,30 +135,16 @@ async function resolve(c: AdminContext): Promise<Response> {
   return operate(c, resolution.value, 'resolved')
 }
 
-async function withLetter(
-  c: AdminContext,
-  work: (letter: DeadLetter) => Promise<Response>,
-): Promise<Response> {
-  const letter = await directoryOf(c.env).letter(c.req.param('id') ?? '')
-  return letter === null ? notFound(c) : work(letter)
-}
-
-async function dropLetter(
-  c: AdminContext,
-  letter: DeadLetter,
-  action: Extract<AdminAction, 'requeued' | 'dropped'>,
-): Promise<Response> {
-  // Before it is taken off: what was sent, or is lost, must not go unsaid where that fails.
-  audit(c, action, {
-    ...letter,
-    operation: letter.type,
-    fence: letter.attempts,
-    letterId: letter.id,
-  })
-  await directoryOf(c.env).dropLetter(letter.id)
-  return c.body(null, 204)
-}
-
-function withTime<entry extends { readonly at: number }>(entry: entry) {
-  return { ...entry, at: new Date(entry.at).toISOString() }
+/** Says the same of many operations. */
+async function resolveMany(c: AdminContext): Promise<Response> {
+  const read = readIds(await readJson(c))
+  if (read === null) return refusal(c, 400, IDS_ADVICE)
+  const resolution = parseResolution(read.rest)
+  if (!resolution.ok) return refusal(c, 400, resolution.error)
+  return changeMany(
+    c,
+    read.ids,
+    (id) => operateOn(c, id, resolution.value, 'resolved'),
+    (id) => auditUnconfirmed(c, 'resolved', { operationId: id }),
+  )
 }

@@ -45,7 +45,7 @@ export function audit(
 export function auditUnconfirmed(
   c: Context<GatewayEnv>,
   action: AdminAction,
-  operationId: string,
+  which: { readonly operationId: string } | { readonly letterId: string },
 ): void {
-  logAudit({ action, actor: c.var.actor ?? '', operationId, result: 'unconfirmed' })
+  logAudit({ action, actor: c.var.actor ?? '', ...which, result: 'unconfirmed' })
 }

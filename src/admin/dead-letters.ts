@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { type Decision, FORGOTTEN } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { openStoredBytes } from '../durable/at-rest.ts'
 import { deliver } from '../durable/delivery.ts'
@@ -27,8 +28,15 @@ export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<Ope
   return { ...shown, content: toShown(body) }
 }
 
+/** How a dead letter is replayed. */
+export interface Replay {
+  /** Whether an operator overrides what was decided about it. */
+  readonly override: boolean
+}
+
 /**
- * Delivers an event again, or does a message again, right now.
+ * Delivers an event again, or does a message again, right now. What was decided about a message
+ * holds where nothing is known of its operation any more, unless an operator overrides it.
  *
  * @returns Why that did not succeed, for people, or `null`.
  */
@@ -36,6 +44,7 @@ export async function replayLetter(
   c: Context<GatewayEnv>,
   app: object,
   letter: DeadLetter,
+  { override }: Replay,
 ): Promise<string | null> {
   const text = await open(c.env, letter)
   if (text === null) return letter.isUnopened === true ? `${SHUT} ${PUT_BACK}` : SHUT
@@ -50,11 +59,22 @@ export async function replayLetter(
     { ...message, attempts: 1 },
     c.env,
     c.executionCtx as ExecutionContext,
+    { mayExecute: override || decisionOf(letter) === undefined },
   )
-  return fate.kind === 'ack'
-    ? null
-    : `It is not done: ${'reason' in fate ? fate.reason : fate.kind}.`
+  if (fate.kind === 'ack') return null
+  const reason = 'reason' in fate ? fate.reason : fate.kind
+  return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
 }
+
+/** What was decided about a message, also where an earlier version has kept only the reason. */
+function decisionOf({ decision, from, reason }: DeadLetter): Decision | undefined {
+  if (decision !== undefined || from === 'outbox') return decision
+  if (reason === 'failed' || reason === 'outcome-unknown') return reason
+  return /^(?:They differ|key-reused)/.test(reason) ? 'mismatch' : undefined
+}
+
+const OVERRIDE =
+  'this was decided about it, and nothing is known of its operation any more. Where it is to be done all the same, replay it with { "override": true } (on the command line: --override).'
 
 const SHUT = 'It was sealed under a secret that this deployment no longer has.'
 const PUT_BACK = 'Set that secret as HAPAX_SEAL_KEY_PREVIOUS, then replay the letter again.'

@@ -1,3 +1,4 @@
+import { MAX_IDS } from './many.ts'
 import { MAX_BODY_BYTES } from './resolution.ts'
 
 /** The OpenAPI 3.1 document of the admin API. */
@@ -134,6 +135,11 @@ const OPERATION = objectOf(
     settledAt: TIME,
     expiresAt: TIME,
     reason: REASON,
+    outcome: {
+      type: 'string',
+      enum: ['succeeded', 'failed', 'unknown'],
+      description: 'How an expired operation ended, where that is still known.',
+    },
     owner: objectOf({ kind: { type: 'string', enum: ['object', 'worker'] } }, { leaseUntil: TIME }),
     nextAttemptAt: TIME,
     result: objectOf(
@@ -147,10 +153,12 @@ const OPERATION = objectOf(
   },
 )
 
-const RESOLUTION = {
+/** @param which Members that say of which operations it is said. */
+const resolutionOf = (which: Properties = {}) => ({
   oneOf: [
-    strictOf({ outcome: { const: 'not_executed' } }),
+    strictOf({ ...which, outcome: { const: 'not_executed' } }),
     strictOf({
+      ...which,
       outcome: { type: 'string', enum: ['succeeded', 'failed'] },
       response: strictOf(
         { status: { type: 'integer', minimum: 200, maximum: 599 } },
@@ -161,22 +169,59 @@ const RESOLUTION = {
       ),
     }),
   ],
+})
+
+const IDS = {
+  ids: { type: 'array', minItems: 1, maxItems: MAX_IDS, uniqueItems: true, items: TEXT },
 }
 
-const STUCK = objectOf({
-  id: TEXT,
-  tenant: TEXT,
-  operation: TEXT,
-  reason: REASON,
-  correlationId: TEXT,
-  since: TIME,
-  ageSeconds: COUNT,
-  nextAttemptAt: {
-    type: ['string', 'null'],
-    format: 'date-time',
-    description: 'When the alarm sees to it of its own accord; null: never.',
+const RESULTS = objectOf({
+  results: {
+    type: 'array',
+    description: 'In the order of the ids.',
+    items: objectOf(
+      {
+        id: TEXT,
+        result: {
+          type: 'string',
+          enum: ['done', 'refused', 'not-found', 'unconfirmed'],
+          description: '`unconfirmed`: nobody knows whether it was done. Look at it first.',
+        },
+      },
+      { because: { ...TEXT, description: 'Why it was refused.' } },
+    ),
   },
 })
+
+const OVERRIDE = {
+  override: {
+    ...FLAG,
+    default: false,
+    description:
+      'Does a message also where it was decided about it, and its operation is forgotten.',
+  },
+}
+
+const STUCK = objectOf(
+  {
+    id: TEXT,
+    tenant: TEXT,
+    operation: TEXT,
+    reason: REASON,
+    correlationId: TEXT,
+    since: TIME,
+    ageSeconds: COUNT,
+    nextAttemptAt: {
+      type: ['string', 'null'],
+      format: 'date-time',
+      description: 'When the alarm sees to it of its own accord; null: never, or not known.',
+    },
+  },
+  {
+    isInProgress: { ...FLAG, description: 'It is being sent again right now.' },
+    isLost: { ...FLAG, description: 'Its object did not answer: it may be resolved by now.' },
+  },
+)
 
 const DESTINATION = {
   oneOf: [
@@ -202,7 +247,13 @@ const LETTER = {
   at: TIME,
 }
 
-const UNOPENED = {
+const OF_SOME_LETTERS = {
+  decision: {
+    type: 'string',
+    enum: ['mismatch', 'failed', 'outcome-unknown'],
+    description:
+      'What was decided about a message: where its operation is forgotten, it is done again only with `override`.',
+  },
   isUnopened: {
     ...FLAG,
     description:
@@ -241,9 +292,14 @@ const SCHEMAS = {
   Rows: ROWS,
   Operation: OPERATION,
   LookUp: strictOf({ tenant: TEXT, key: TEXT }),
-  Resolution: RESOLUTION,
+  Resolution: resolutionOf(),
+  Resolutions: resolutionOf(IDS),
+  Replay: strictOf({}, OVERRIDE),
+  Replays: strictOf(IDS, OVERRIDE),
+  Ids: strictOf(IDS),
+  Results: RESULTS,
   StuckPage: pageOf(STUCK),
-  DeadLetterPage: pageOf(objectOf(LETTER, UNOPENED)),
+  DeadLetterPage: pageOf(objectOf(LETTER, OF_SOME_LETTERS)),
   DeadLetter: objectOf(
     {
       ...LETTER,
@@ -252,7 +308,7 @@ const SCHEMAS = {
           'The event, or the body of the message; null where it was sealed under a secret that is gone.',
       },
     },
-    UNOPENED,
+    OF_SOME_LETTERS,
   ),
   Problem: objectOf({
     type: { type: 'string', format: 'uri-reference' },
@@ -350,8 +406,8 @@ const json = (described: object, description: string) => ({
   description,
   content: { 'application/json': { schema: described } },
 })
-const bodyOf = (described: object) => ({
-  required: true,
+const bodyOf = (described: object, required = true) => ({
+  required,
   content: { 'application/json': { schema: described } },
 })
 
@@ -375,6 +431,12 @@ const CHANGING = {
   415: response('NotJson'),
 }
 
+const EACH = {
+  200: json(schema('Results'), 'What came of each.'),
+  ...BAD,
+  ...CHANGING,
+}
+
 const OPERATION_NOW = json(schema('Operation'), 'The operation as it is now.')
 
 const PATHS = {
@@ -394,6 +456,15 @@ const PATHS = {
         'In a body, since a key has no place in a URL. The tenant is named as in metrics and logs.',
       requestBody: bodyOf(schema('LookUp')),
       responses: { 200: OPERATION_NOW, ...BAD, ...MISSING, ...CHANGING },
+    },
+  },
+  '/operations/resolve': {
+    post: {
+      operationId: 'resolveOperations',
+      tags: ['operations'],
+      summary: 'Say the same of many operations whose outcome is unknown',
+      requestBody: bodyOf(schema('Resolutions')),
+      responses: EACH,
     },
   },
   '/operations': {
@@ -505,6 +576,24 @@ const PATHS = {
       responses: { 200: json(schema('DeadLetterPage'), 'A page of the list.'), ...BAD, ...ALWAYS },
     },
   },
+  '/dead-letters/replay': {
+    post: {
+      operationId: 'replayDeadLetters',
+      tags: ['dead letters'],
+      summary: 'Deliver many events again, or do many messages again, right now',
+      requestBody: bodyOf(schema('Replays')),
+      responses: EACH,
+    },
+  },
+  '/dead-letters/drop': {
+    post: {
+      operationId: 'dropDeadLetters',
+      tags: ['dead letters'],
+      summary: 'Give many dead letters up',
+      requestBody: bodyOf(schema('Ids')),
+      responses: EACH,
+    },
+  },
   '/dead-letters/{id}': {
     parameters: parameters('LetterId'),
     get: {
@@ -527,7 +616,8 @@ const PATHS = {
       tags: ['dead letters'],
       summary: 'Deliver an event again, or do a message again, right now',
       description: 'An event has the same id again. Where it fails, the letter stays.',
-      responses: { 204: DONE, ...MISSING, ...REFUSED, ...CHANGING },
+      requestBody: bodyOf(schema('Replay'), false),
+      responses: { 204: DONE, ...BAD, ...MISSING, ...REFUSED, ...CHANGING },
     },
   },
 }

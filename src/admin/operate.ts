@@ -2,13 +2,17 @@ import type { Context } from 'hono'
 
 import { isOperationId } from '../core/operation.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
+import { inTime } from '../durable/in-time.ts'
 import type { OperationGuard } from '../durable/operation-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { askObject } from '../http/object.ts'
 import { logFault } from '../metrics/log.ts'
 import type { AdminAction } from '../metrics/request-facts.ts'
 import { audit, auditUnconfirmed } from './audit.ts'
-import { notFound, refusal } from './refusal.ts'
+import { type Changed, toResponse } from './changed.ts'
+
+/** How long an object may take to do what an operator says, in milliseconds. */
+const OPERATE_LIMIT_MS = 10_000
 
 /** Shows an operation to an operator; `null` where there is none. */
 export async function examine(c: Context<GatewayEnv>, id: string): Promise<OperatorView | null> {
@@ -16,33 +20,40 @@ export async function examine(c: Context<GatewayEnv>, id: string): Promise<Opera
   return askObject(c, id, (object) => object.examine(id))
 }
 
+/** What is done to operations. */
+type Done = Extract<AdminAction, 'released' | 'resolved' | 'erased'>
+
 /** Does something to the operation that the path names, and audits it. */
 export async function operate(
   c: Context<GatewayEnv>,
   action: OperatorAction,
-  name: Extract<AdminAction, 'released' | 'resolved' | 'erased'>,
+  name: Done,
 ): Promise<Response> {
-  const id = c.req.param('id') ?? ''
-  if (!isOperationId(id)) return notFound(c)
+  return toResponse(c, await operateOn(c, c.req.param('id') ?? '', action, name))
+}
+
+/** Does something to an operation, and audits it. */
+export async function operateOn(
+  c: Context<GatewayEnv>,
+  id: string,
+  action: OperatorAction,
+  name: Done,
+): Promise<Changed> {
+  if (!isOperationId(id)) return { kind: 'not-found' }
   let result: OperatorResult
   try {
     // Asked once: a second try would be told that there is nothing to do, and nobody of the first.
     const object = c.env.OPERATIONS.getByName(id) as unknown as OperationGuard
-    result = await object.operate(id, action)
+    result = await inTime(object.operate(id, action), OPERATE_LIMIT_MS)
   } catch (error) {
     logFault('an operator was not told what became of an action', error)
-    auditUnconfirmed(c, name, id)
-    return refusal(c, 503, 'Nobody knows whether it was done. Look at the operation first.')
+    auditUnconfirmed(c, name, { operationId: id })
+    return { kind: 'unconfirmed' }
   }
-  switch (result.kind) {
-    case 'not-found':
-      return notFound(c)
-    case 'refused':
-      return refusal(c, 409, result.because)
-    case 'done':
-      audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
-      return result.view === null ? c.body(null, 204) : c.json(result.view)
+  if (result.kind === 'done') {
+    audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
   }
+  return result
 }
 
 function unknownMs(view: OperatorView | null): number {

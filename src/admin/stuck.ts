@@ -1,46 +1,64 @@
 import type { Context } from 'hono'
 
 import type { OperatorView } from '../core/operator.ts'
-import { directoryOf, type StuckEntry } from '../durable/directory-guard.ts'
+import { type Asked, askMany } from '../durable/ask-many.ts'
+import { directoryOf, type ListedEntry } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { examine } from './operate.ts'
 import { PAGE_ADVICE, readPage } from './page.ts'
 import { refusal } from './refusal.ts'
 
+/** How long the objects of a page may take together, in milliseconds: a client waits for it. */
+const PAGE_LIMIT_MS = 10_000
+
 /** The list, as far as it still holds: what was resolved meanwhile is struck off. */
 export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
   const asked = readPage(c)
   if (asked === null) return refusal(c, 400, PAGE_ADVICE)
-  const page = await directoryOf(c.env).listStuck(asked)
-  const looked = await Promise.all(page.entries.map((entry) => look(c, entry)))
-  const resolved = looked.filter(({ view }) => view !== 'lost' && view?.state !== 'unknown')
-  if (resolved.length > 0) {
-    await directoryOf(c.env).strike(resolved.map(({ entry }) => entry))
-  }
-  const entries = looked.filter((one) => !resolved.includes(one)).map(toStuck)
-  const { stuck: total } = await directoryOf(c.env).count()
-  return c.json({ entries, next: page.next, total })
+  const directory = directoryOf(c.env)
+  const { entries, next } = await directory.listStuck(asked)
+  const views = await askMany(entries, ({ operationId }) => examine(c, operationId), {
+    inAllMs: PAGE_LIMIT_MS,
+  })
+  const looked = entries.map((entry, index) => ({ entry, view: views[index] ?? LOST }))
+  await strike(c, looked.filter(isOver))
+  const { stuck: total } = await directory.count()
+  const open = looked.filter((one) => !isOver(one))
+  return c.json({ entries: open.map(toStuck), next, total })
 }
 
 interface Looked {
-  readonly entry: StuckEntry
-  /** `lost`: its object did not answer, so it stays on the list. */
-  readonly view: OperatorView | 'lost' | null
+  readonly entry: ListedEntry
+  /** Lost: its object did not answer, so it stays on the list. */
+  readonly view: Asked<OperatorView | null>
 }
 
-async function look(c: Context<GatewayEnv>, entry: StuckEntry): Promise<Looked> {
+const LOST = { kind: 'lost', isAsked: false } as const
+
+/** What is in progress is being sent again: no end of it is known yet. */
+function isOver({ view }: Looked): boolean {
+  if (view.kind === 'lost') return false
+  const { state } = view.answer ?? {}
+  return state !== 'unknown' && state !== 'in_progress'
+}
+
+/** Who reads the list gets it also where that fails: the next one strikes them off. */
+async function strike(c: Context<GatewayEnv>, over: readonly Looked[]): Promise<void> {
+  if (over.length === 0) return
   try {
-    return { entry, view: await examine(c, entry.operationId) }
+    await directoryOf(c.env).strike(over.map(({ entry }) => entry))
   } catch (error) {
-    logFault('an operation on the list could not be looked up', error)
-    return { entry, view: 'lost' }
+    logFault('what is resolved could not be struck off the list', error)
   }
 }
 
-function toStuck({ entry: { operationId: id, ...entry }, view }: Looked) {
+function toStuck({ entry, view }: Looked) {
+  const { operationId: id, tenant, operation, reason, correlationId } = entry
   const ageSeconds = Math.floor((Date.now() - entry.since) / 1_000)
   const since = new Date(entry.since).toISOString()
-  const nextAttemptAt = view === 'lost' ? null : (view?.nextAttemptAt ?? null)
-  return { id, ...entry, since, ageSeconds, nextAttemptAt }
+  const shown = { id, tenant, operation, reason, correlationId, since, ageSeconds }
+  if (view.kind === 'lost') return { ...shown, nextAttemptAt: null, isLost: true }
+  const isInProgress = view.answer?.state === 'in_progress' && { isInProgress: true }
+  return { ...shown, nextAttemptAt: view.answer?.nextAttemptAt ?? null, ...isInProgress }
 }

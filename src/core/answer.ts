@@ -93,9 +93,19 @@ export type Answer =
       readonly until?: number | null
       readonly ageMs?: UnknownMs
     }
-  | { readonly kind: 'expired'; readonly fence: number }
+  | {
+      readonly kind: 'expired'
+      /** 0: nothing is known of the operation any more, and the request must not begin it. */
+      readonly fence: number
+      /** How it ended; `null` where that was forgotten. */
+      readonly outcome: 'succeeded' | 'failed' | 'unknown' | null
+      /** Whether the key named another request. */
+      readonly isOther: boolean
+    }
   | {
       readonly kind: 'too_large'
+      /** `null` where that is not stored yet. */
+      readonly outcome: 'succeeded' | 'failed' | null
       readonly fence: number
       readonly timing: Timing
       /** Of the answer that was not kept, where that is known. */
@@ -108,7 +118,11 @@ export type Answer =
   /** The origin could not be asked whether this caller may have the result. */
   | { readonly kind: 'unasked'; readonly fence: number }
   /** The stored response is sealed, and the request does not bring what opens it. */
-  | { readonly kind: 'sealed'; readonly fence: number }
+  | {
+      readonly kind: 'sealed'
+      readonly fence: number
+      readonly outcome: 'succeeded' | 'failed'
+    }
   /** The caller's deadline had passed before anything was claimed. */
   | { readonly kind: 'too_late' }
   /** Too many new operations of this tenant; nothing was claimed. */

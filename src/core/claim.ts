@@ -1,6 +1,7 @@
 import type { EventRule } from './event.ts'
 import {
   type Attempt,
+  doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
   type Memory,
@@ -33,6 +34,8 @@ export interface ClaimRequest extends Memory {
   readonly isAccepted: boolean
   /** Milliseconds that a Worker may run without renewal; `null` where the object runs the call. */
   readonly leaseMs: number | null
+  /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
+  readonly mustBeKnown?: boolean
 }
 
 /** What only the caller of the decision can know. */
@@ -58,7 +61,13 @@ export type ClaimDecision =
       readonly record: UnknownRecord
       readonly recovery: Extract<Recovery, { kind: 'probe' }>
     }
-  | { readonly kind: 'expired'; readonly known: OperationRecord }
+  /** `null`: nothing is known of it any more, and the request must not begin it. */
+  | {
+      readonly kind: 'expired'
+      readonly known: ExpiredRecord | null
+      /** Whether the key named another request. */
+      readonly isOther: boolean
+    }
 
 const FIRST_FENCE = 1
 
@@ -82,11 +91,16 @@ export function decideClaim(
   facts: ClaimFacts,
 ): ClaimDecision {
   const record = known === null ? null : remember(tighten(known, request.recovery), request)
-  if (record === null || isForgotten(record, facts)) return execute(request, null, facts.now)
-  if (record.state === 'expired' || isExpired(record, facts)) {
-    return { kind: 'expired', known: record }
+  if (record === null || isForgotten(record, facts)) {
+    if (request.mustBeKnown === true) return { kind: 'expired', known: null, isOther: false }
+    return execute(request, null, facts.now)
   }
-  if (record.fingerprint !== request.fingerprint) return { kind: 'mismatch', known: record }
+  const isOther = record.fingerprint !== request.fingerprint
+  if (record.state === 'expired') return { kind: 'expired', known: record, isOther }
+  if (record.state !== 'in_progress' && isExpired(record, facts)) {
+    return { kind: 'expired', known: toTombstone(record), isOther }
+  }
+  if (isOther) return { kind: 'mismatch', known: record }
   return decideByState(record, request, facts)
 }
 
@@ -221,6 +235,7 @@ function toClaimed(
   const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
   const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
+  const before = previous?.attempts ?? []
   return {
     state: 'in_progress',
     operation,
@@ -241,8 +256,18 @@ function toClaimed(
     reauthorizePath,
     events,
     owner: toOwner(request, now),
-    attempts: withAttempt(previous?.attempts ?? [], fence, now),
+    ...keepDoubt(previous, before),
+    attempts: withAttempt(before, fence, now),
   }
+}
+
+/** A call that is made again leaves the doubt about those before, unless it is known of each that it was not executed. */
+function keepDoubt(
+  previous: OperationRecord | null,
+  before: readonly Attempt[],
+): Pick<InProgressRecord, 'doubt'> {
+  const doubt = before.some(isDoubtful) ? doubtOf(previous) : null
+  return doubt === null ? {} : { doubt }
 }
 
 /** The next claim of an operation for a request, when the origin has said that no call before was executed. */
@@ -276,6 +301,7 @@ export function claimAgain(
     ...toBase(record),
     state: 'in_progress',
     owner,
+    ...keepDoubt(record, before),
     fence,
     claimId,
     attempts,
@@ -329,8 +355,9 @@ function retentionEndsAt(record: OperationRecord): number | null {
 
 /** What is left of a record whose retention is over. */
 export function toTombstone(record: SettledRecord | UnknownRecord): ExpiredRecord {
-  const { settledAt, expiresAt } = record
-  return { ...toBase(record), state: 'expired', settledAt, expiresAt: expiresAt ?? settledAt }
+  const { state: outcome, settledAt, expiresAt } = record
+  const times = { settledAt, expiresAt: expiresAt ?? settledAt }
+  return { ...toBase(record), state: 'expired', outcome, ...times }
 }
 
 /** What a record says at this moment, whether or not the alarm has come: `null` when it is forgotten. */

@@ -10,8 +10,18 @@ export interface VerdictFacts {
   readonly work: Work | null
   readonly problem: Problem | null
   readonly operationId: string | null
+  /** Of the last claim; 0 where nothing is known of one. */
+  readonly fence: number
+  /** Of a key that has expired: whether it named something else. */
+  readonly isOther?: boolean
   readonly correlationId: string
 }
+
+/**
+ * What was decided about a message that is a dead letter: it is done again only when an operator
+ * overrides that, whatever has been forgotten since.
+ */
+export type Decision = 'mismatch' | 'failed' | 'outcome-unknown'
 
 /** What becomes of a message, and why. `again`: it is asked about once more, at once. */
 export type MessageFate =
@@ -19,7 +29,7 @@ export type MessageFate =
   /** `isOwn`: the result to come is that of this very delivery. */
   | { readonly kind: 'again'; readonly isOwn: boolean }
   | { readonly kind: 'retry'; readonly reason: string }
-  | { readonly kind: 'dead-letter'; readonly reason: string }
+  | { readonly kind: 'dead-letter'; readonly reason: string; readonly decision?: Decision }
 
 const ACK: MessageFate = { kind: 'ack' }
 
@@ -46,9 +56,9 @@ export function decideFate(
         ? again({ isOwn: false })
         : retry(status)
     case 'unknown':
-      return isHeld ? deadLetter('outcome-unknown') : retry('outcome-unknown')
+      return isHeld ? decided('outcome-unknown') : retry('outcome-unknown')
     case 'mismatch':
-      return deadLetter(problem?.detail ?? 'key-reused')
+      return decided('mismatch', problem?.detail ?? 'key-reused')
     case 'rejected':
       return toRejected(problem)
     default:
@@ -58,16 +68,31 @@ export function decideFate(
 
 const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settle === 'late'
 
-function ofRepeat({ status, outcome }: VerdictFacts, isFirst: boolean): MessageFate {
+function ofRepeat(facts: VerdictFacts, isFirst: boolean): MessageFate {
+  const { status, outcome } = facts
+  if (status === 'expired') return ofTombstone(facts)
+  if (!ENDED.has(status)) return retry(status)
+  // Its call has not come to its end yet.
+  if (outcome === null) return again({ isOwn: false })
   // It may be an earlier delivery of this very message, whose dead letter could not be kept.
-  if (status === 'replayed') return isFirst ? ACK : ofResult(outcome)
-  return DONE.has(status) ? ACK : retry(status)
+  return isFirst ? ACK : ofResult(outcome)
 }
 
-/** Done before, though nobody can read the result any more. */
-const DONE: ReadonlySet<IdempotencyStatus> = new Set(['expired', 'too-large', 'sealed'])
+/** Ended before, whether or not the result can still be read. */
+const ENDED: ReadonlySet<IdempotencyStatus> = new Set(['replayed', 'too-large', 'sealed'])
 
-const ofResult = (outcome: Outcome | null) => (outcome === 'failed' ? deadLetter('failed') : ACK)
+/** Whoever had the result of an operation that is over has had its time: only what was done is done. */
+function ofTombstone({ outcome, fence, isOther = false }: VerdictFacts): MessageFate {
+  if (isOther) return decided('mismatch', 'key-reused')
+  if (outcome === 'succeeded') return ACK
+  if (outcome === 'failed') return decided('failed')
+  return fence === 0 ? decided('outcome-unknown', FORGOTTEN) : decided('outcome-unknown')
+}
+
+/** Why a message is not done that was decided about, where nothing is known of its operation any more. */
+export const FORGOTTEN = 'forgotten'
+
+const ofResult = (outcome: Outcome | null) => (outcome === 'failed' ? decided('failed') : ACK)
 
 function toRejected(problem: Problem | null): MessageFate {
   if (problem === null) return retry('rejected')
@@ -82,3 +107,6 @@ const KEY_MISSING = 'key-missing: the message has no key where its policy looks 
 const again = ({ isOwn }: { readonly isOwn: boolean }): MessageFate => ({ kind: 'again', isOwn })
 const retry = (reason: string): MessageFate => ({ kind: 'retry', reason })
 const deadLetter = (reason: string): MessageFate => ({ kind: 'dead-letter', reason })
+const decided = (decision: Decision, reason: string = decision): MessageFate => ({
+  ...{ kind: 'dead-letter', reason, decision },
+})

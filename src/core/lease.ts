@@ -1,4 +1,10 @@
-import { type ClaimRef, type InProgressRecord, type OperationRecord, toBase } from './record.ts'
+import {
+  type ClaimRef,
+  doubtOf,
+  type InProgressRecord,
+  type OperationRecord,
+  toBase,
+} from './record.ts'
 import { isOpen } from './settle.ts'
 
 /**
@@ -45,5 +51,7 @@ export function decideAdoption(
     // It was given up and has come back: it is under way.
     attempt.fence === claim.fence ? { ...attempt, outcome: null, endedAt: null } : attempt,
   )
-  return { ...toBase(record), attempts, claimId, state: 'in_progress', owner: { kind: 'object' } }
+  const doubt = doubtOf(record)
+  const own = { attempts, claimId, ...(doubt && { doubt }) }
+  return { ...toBase(record), ...own, state: 'in_progress', owner: { kind: 'object' } }
 }

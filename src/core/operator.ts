@@ -18,6 +18,8 @@ export interface OperatorView {
   readonly settledAt?: string
   readonly expiresAt?: string
   readonly reason?: string
+  /** How an expired operation ended, where that is still known. */
+  readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   /** Who drives it while it is in progress, and until when without renewal. */
   readonly owner?: { readonly kind: 'object' | 'worker'; readonly leaseUntil?: string }
   /** Whether this very object is calling the origin for it right now. */
@@ -104,7 +106,9 @@ function timesOf(record: OperationRecord, { isRecovering }: OperatorFacts) {
     const next = isRecovering && { nextAttemptAt: toTime(record.recoveryAt) }
     return { settledAt, ...expiry, reason: record.reason, ...next }
   }
-  if (record.state === 'expired') return { settledAt, ...expiry }
+  if (record.state === 'expired') {
+    return { settledAt, ...expiry, ...(record.outcome && { outcome: record.outcome }) }
+  }
   const { snapshot } = record
   const { bodyBytes, body } = snapshot
   const isSealed = 'box' in snapshot
@@ -129,9 +133,8 @@ function toEnds(record: OperationRecord): TimelineEntry[] {
   if (record.state === 'in_progress') return []
   const settledAt = toTime(record.settledAt)
   if (record.state !== 'expired') return [{ at: settledAt, what: record.state }]
-  // How it ended went with the snapshot.
   const expired = { at: toTime(record.expiresAt), what: record.state }
-  return [{ at: settledAt, what: 'settled' }, expired]
+  return [{ at: settledAt, what: record.outcome ?? 'settled' }, expired]
 }
 
 /** Orders times as `toTime` writes them. */

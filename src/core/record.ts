@@ -66,6 +66,15 @@ export interface RecordBase extends Memory {
 export interface InProgressRecord extends RecordBase {
   readonly state: 'in_progress'
   readonly owner: Owner
+  /** Set while it is called again after its outcome was unknown: no end of it is known yet. */
+  readonly doubt?: Doubt
+}
+
+/** Why the outcome of an operation is unknown, and since when. */
+export interface Doubt {
+  readonly reason: UnknownReason
+  /** Epoch milliseconds. */
+  readonly since: number
 }
 
 export interface SettledRecord extends RecordBase {
@@ -112,6 +121,8 @@ export interface UnknownRecord extends RecordBase {
 /** The tombstone: its snapshot is gone, its key is still refused. */
 export interface ExpiredRecord extends RecordBase {
   readonly state: 'expired'
+  /** How it ended. Absent in those of an earlier version: nobody knows any more. */
+  readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   readonly settledAt: number
   readonly expiresAt: number
 }
@@ -144,6 +155,16 @@ export function toBase(record: OperationRecord): RecordBase {
   }
   const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
   return { ...claim, ...times, recovery, isAccepted, reauthorizePath, events }
+}
+
+/**
+ * The doubt that an operation is in, also while it is called again: what was unknown once is so until
+ * an end of it is known, or until it is known that no call of it was executed.
+ */
+export function doubtOf(record: OperationRecord | null): Doubt | null {
+  if (record?.state === 'in_progress') return record.doubt ?? null
+  if (record?.state !== 'unknown') return null
+  return { reason: record.reason, since: record.settledAt }
 }
 
 /** Names the last claim of an operation. */

@@ -55,7 +55,7 @@ export function answerJoined(
   const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
   switch (end.kind) {
     case 'too_large':
-      return { kind: 'too_large', fence, timing }
+      return { kind: 'too_large', fence, outcome: null, timing }
     case 'fault':
       return { ...end, kind: 'lost', fence, timing, work: null, ...ifUnknown(end, ageMs) }
     case 'undecided':

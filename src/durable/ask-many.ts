@@ -12,7 +12,7 @@ export interface AskBounds {
   readonly atOnce?: number
   /** Milliseconds for each. */
   readonly limitMs?: number
-  /** Milliseconds for all together: behind them nobody is asked any more. */
+  /** Milliseconds after which nobody is asked any more. */
   readonly inAllMs?: number
 }
 
@@ -38,10 +38,9 @@ export async function askMany<item, answer>(
   const waiting = items.entries()
   const takeTurns = async () => {
     for (const [index, item] of waiting) {
-      const leftMs = until - performance.now()
-      if (leftMs <= 0) return
+      if (performance.now() >= until) return
       // oxlint-disable-next-line no-await-in-loop -- each of those at once takes one after the other
-      results[index] = await askOne(() => work(item), Math.min(limitMs, leftMs))
+      results[index] = await askOne(() => work(item), limitMs)
     }
   }
   await Promise.all(Array.from({ length: atOnce }, takeTurns))

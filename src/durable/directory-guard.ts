@@ -1,4 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { Decision } from '../core/disposition.ts'
 import type { Destination } from '../core/event.ts'
 import type { UnknownReason } from '../core/record.ts'
 
@@ -13,6 +14,12 @@ export interface StuckEntry {
   readonly since: number
 }
 
+/** An operation as it stands on the list. */
+export interface ListedEntry extends StuckEntry {
+  /** Names this very listing: listed anew it has another one, higher than all before. */
+  readonly sequence: number
+}
+
 /** What could not be delivered, or not be done: an event of the outbox, or a message of a queue. */
 export interface DeadLetter {
   readonly id: string
@@ -25,6 +32,8 @@ export interface DeadLetter {
   readonly operationId: string | null
   readonly correlationId: string | null
   readonly reason: string
+  /** What was decided about a message: it is done again only when an operator overrides that. */
+  readonly decision?: Decision
   readonly attempts: number
   /** Epoch milliseconds. */
   readonly at: number
@@ -50,19 +59,36 @@ export interface PageQuestion {
   readonly limit: number
 }
 
+/** How much there is for an operator to look at. */
+export interface DirectoryCount {
+  readonly stuck: number
+  readonly letters: number
+  /** What the letters hold of the object's storage. */
+  readonly letterBytes: number
+  /** Since when the oldest of the stuck operations is, in epoch milliseconds. */
+  readonly oldestAt: number | null
+}
+
 /** What may be asked of the one object that knows what an operator should look at. */
 export interface Directory {
-  /** Puts an operation on the list of those whose outcome is unknown. */
-  list(entry: StuckEntry): Promise<void>
+  /**
+   * Puts an operation on the list of those whose outcome is unknown.
+   *
+   * @param saidAt Epoch milliseconds at which its object read its record; no two are the same.
+   *   Messages may be late, or overtake each other: only the latest counts.
+   */
+  list(entry: StuckEntry, saidAt?: number): Promise<void>
+  /** Takes an operation off the list, as its object says. @param saidAt As for `list`. */
+  unlist(operationId: string, saidAt: number): Promise<void>
   /** The list; what has been resolved since is on it until it is struck off. */
-  listStuck(question: PageQuestion): Promise<Page<StuckEntry>>
-  /** Strikes operations off, those of the list only if nothing newer has been listed of them since. */
-  strike(entries: readonly Pick<StuckEntry, 'operationId' | 'since'>[]): Promise<void>
+  listStuck(question: PageQuestion): Promise<Page<ListedEntry>>
+  /** Strikes off what somebody else has found resolved: only the very listings that it has read. */
+  strike(entries: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void>
+  /** @throws {Error} Where there is no room: whoever buries it keeps it until there is. */
   bury(letter: DeadLetter): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
-  /** How much there is, and since when the oldest of the stuck operations is. */
-  count(): Promise<{ stuck: number; letters: number; oldestAt: number | null }>
+  count(): Promise<DirectoryCount>
   /** @returns `false` when there was none. */
   dropLetter(id: string): Promise<boolean>
 }

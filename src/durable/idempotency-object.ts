@@ -16,6 +16,7 @@ import { type OperationView, toOperationView } from '../core/operation-view.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import {
   type ClaimRef,
+  doubtOf,
   type OperationRecord,
   ownerOf,
   type SettledRecord,
@@ -170,8 +171,9 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     })
   }
 
-  async rearm(): Promise<void> {
+  async rearm(operationId: string): Promise<'in-doubt' | 'over'> {
     this.#ledger.setAlarmAgain()
+    return doubtOf(this.#ledger.find(operationId)) === null ? 'over' : 'in-doubt'
   }
 
   /** Deletes in the bucket what belongs to nothing any more. */
@@ -362,7 +364,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
         if (isUnexecuted(record)) return running
         return { kind: 'held', policy: record.recovery.kind, ...pickHeld(record) }
       case 'expired':
-        return { kind: 'expired', fence }
+        return toExpired({ known: record, isOther: false })
       case 'succeeded':
       case 'failed':
         return this.#replay(question.operationId, record, caller)
@@ -421,7 +423,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'mismatch':
         return { kind: 'mismatch', fence: refusal.known.fence, places: refusal.known.places }
       case 'expired':
-        return { kind: 'expired', fence: refusal.known.fence }
+        return toExpired(refusal)
       case 'hold':
         return { kind: 'held', policy: 'hold', ...pickHeld(refusal.record) }
       case 'store_fault':
@@ -433,7 +435,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const { snapshot: stored, operation, fence, state, settledAt, reauthorizePath } = settled
     if (stored.body === 'omitted') {
       const originStatus = isSealed(stored) ? {} : { originStatus: stored.status }
-      return { kind: 'too_large', fence, timing: NO_TIME, ...originStatus }
+      return { kind: 'too_large', outcome: state, fence, timing: NO_TIME, ...originStatus }
     }
     // Before anything is awaited: the record may be another one then, but this body stays.
     const ref = { operationId, body: bodyOf(settled) }
@@ -441,7 +443,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const opened = await openHead(operationId, settled, caller.sealKeys)
     if (opened === null) {
       letGo()
-      return { kind: 'sealed', fence }
+      return { kind: 'sealed', outcome: state, fence }
     }
     const { head, sealer } = opened
     const origins = { stored: head.corsOrigin, current: caller.corsOrigin }
@@ -488,6 +490,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 /** An unknown outcome, and how the origin is asked about it. */
 type Doubt = Extract<ClaimDecision, { readonly kind: 'probe' }>
 
+type Expired = Extract<ClaimDecision, { readonly kind: 'expired' }>
+
 /** A claim that is made again where nothing was executed, unless something speaks against the call. */
 interface Reclaim {
   readonly request: ClaimRequest
@@ -506,6 +510,10 @@ const TOO_LATE: Answer = { kind: 'too_late' }
 /** Whether the caller has given up already. */
 function isTooLate({ deadlineAt }: Caller): boolean {
   return deadlineAt !== null && deadlineAt <= Date.now()
+}
+
+function toExpired({ known, isOther }: Omit<Expired, 'kind'>): Answer {
+  return { kind: 'expired', fence: known?.fence ?? 0, outcome: known?.outcome ?? null, isOther }
 }
 
 function pickHeld(record: UnknownRecord) {

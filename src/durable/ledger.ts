@@ -16,12 +16,13 @@ import {
   tighten,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
-import { DELIVERY_RETRY, rulesFor, toStateEvent } from '../core/event.ts'
+import { rulesFor, toStateEvent } from '../core/event.ts'
 import { decideAdoption, decideRenewal } from '../core/lease.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { countFrom, estimateReceipt } from '../core/receipt.ts'
 import {
   type ClaimRef,
+  doubtOf,
   type InProgressRecord,
   type OperationRecord,
   type SettledRecord,
@@ -501,10 +502,10 @@ export class Ledger {
     now: number,
   ): void {
     if (record.state === before?.state && record.fence === before.fence) return
-    if (before?.state === 'unknown') this.#addNotice(operationId, before, now)
     if (record.state !== 'in_progress' && record.state !== 'expired') {
       this.#addEvents(operationId, record, now)
     }
+    this.#noteDoubt(operationId, before, record, now)
   }
 
   #addEvents(operationId: string, record: SettledRecord | UnknownRecord, now: number): void {
@@ -512,17 +513,27 @@ export class Ledger {
     for (const { to, retry } of rulesFor(record)) {
       this.#store.addEvent({ operationId, recipient: to, retry, bytes, dueAt: now })
     }
-    if (record.state !== 'unknown') return
-    const delayMs = isRecoverable(record, now) ? STUCK_AFTER_MS : 0
-    this.#addNotice(operationId, record, now + delayMs)
   }
 
-  /** The operator's list is to hold the operation, or not any more, as its record will say then. */
-  #addNotice(operationId: string, record: UnknownRecord, at: number): void {
-    if (record.events === null) return
-    const recipient = { to: 'directory' } as const
-    const bytes = toEventBytes(operationId, record, record.settledAt)
-    this.#store.addEvent({ operationId, recipient, retry: DELIVERY_RETRY, bytes, dueAt: at })
+  /**
+   * The operator's list is to hold an operation from when it comes into doubt until an end of it is
+   * known: a call that is made again in between changes nothing there. What could not have been
+   * listed yet is not struck off either.
+   */
+  #noteDoubt(
+    operationId: string,
+    before: OperationRecord | null,
+    record: OperationRecord | null,
+    now: number,
+  ): void {
+    const wasListed = isListed(before)
+    if (wasListed === isListed(record)) return
+    if (!wasListed) {
+      const isPatient = record?.state === 'unknown' && isRecoverable(record, now)
+      this.#store.replaceNotice(operationId, now + (isPatient ? STUCK_AFTER_MS : 0))
+    } else if (!this.#store.dropEarlyNotice(operationId, now)) {
+      this.#store.replaceNotice(operationId, now)
+    }
   }
 
   /** Deletes an operation; what is due to its events stays. */
@@ -531,7 +542,7 @@ export class Ledger {
     this.#store.delete(operationId)
     this.#store.deleteBody(operationId, 'request')
     this.#dropAnswers(operationId, now)
-    if (before?.state === 'unknown') this.#addNotice(operationId, before, now)
+    this.#noteDoubt(operationId, before, null, now)
   }
 
   /** Events that may be delivered now: of those with one operation and recipient only the first. */
@@ -684,6 +695,11 @@ function asHeld(record: OperationRecord, words: readonly Policy['unknown'][]): O
   if (recovery.kind !== 'probe' || graces.length === 0) return tighten(record, { kind: 'hold' })
   const graceMs = Math.max(graceMsOf(recovery), Math.min(...graces))
   return { ...record, recovery: { ...recovery, graceMs } }
+}
+
+/** Whether an operation is for the operator's list. What is only observed is on none. */
+function isListed(record: OperationRecord | null): boolean {
+  return doubtOf(record) !== null && record?.events !== null
 }
 
 /** Which stored answer is the result of an operation. */

@@ -139,6 +139,10 @@ export interface OperationGuard {
   examine(operationId: string): Promise<OperatorView | null>
   /** Does to an operation what an operator says. */
   operate(operationId: string, action: OperatorAction): Promise<OperatorResult>
-  /** Sets the object's alarm again, where something is due and the platform has given it up. */
-  rearm(): Promise<void>
+  /**
+   * Sets the object's alarm again, where something is due and the platform has given it up.
+   *
+   * @returns Whether an end of the operation is known, or none of it may have been executed.
+   */
+  rearm(operationId: string): Promise<'in-doubt' | 'over'>
 }

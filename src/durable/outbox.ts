@@ -1,6 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { createDigest } from '../core/digest.ts'
 import { type CloudEvent, DELIVERY_RETRY, type Destination } from '../core/event.ts'
+import { doubtOf } from '../core/record.ts'
 import { backoffMs } from '../core/retry.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
@@ -54,6 +55,8 @@ export class Outbox {
   readonly #env: HapaxEnv
   readonly #ledger: Ledger
   #isDelivering = false
+  /** When the directory was last told of an operation: each time is later than the one before. */
+  #saidAt = 0
 
   constructor(env: HapaxEnv, ledger: Ledger) {
     this.#env = env
@@ -175,10 +178,12 @@ export class Outbox {
 
   async #list(operationId: string): Promise<void> {
     const record = this.#ledger.find(operationId)
+    const doubt = doubtOf(record)
     const directory = directoryOf(this.#env)
-    if (record?.state !== 'unknown') return directory.strike([{ operationId, since: Date.now() }])
-    const { tenant, operation, settledAt: since, reason, correlationId } = record
-    return directory.list({ operationId, tenant, operation, since, reason, correlationId })
+    this.#saidAt = Math.max(Date.now(), this.#saidAt + 1)
+    if (record === null || doubt === null) return directory.unlist(operationId, this.#saidAt)
+    const { tenant, operation, correlationId } = record
+    return directory.list({ operationId, tenant, operation, correlationId, ...doubt }, this.#saidAt)
   }
 }
 

@@ -1,4 +1,4 @@
-import type { DeliveryRetry, Destination } from '../core/event.ts'
+import { DELIVERY_RETRY, type DeliveryRetry, type Destination } from '../core/event.ts'
 import type { Generation, OperationRecord } from '../core/record.ts'
 
 interface Row extends Record<string, SqlStorageValue> {
@@ -68,7 +68,10 @@ export interface Death {
   readonly attempts: number
 }
 
-export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures' | 'death'>
+export type NewEvent = Omit<PendingEvent, 'sequence' | 'failures' | 'death'> & {
+  /** Of a notice: whether the operator's list may hold its operation already. */
+  readonly mayBeListed?: boolean
+}
 
 interface EventRow extends Record<string, SqlStorageValue> {
   operation_id: string
@@ -102,6 +105,10 @@ export const PIECE_BYTES = 1_048_512
  */
 const IS_FIRST = `sequence IN
   (SELECT min(sequence) FROM event GROUP BY operation_id, json_extract(head, '$.recipient'))`
+
+/** What tells the operator's list of an operation. */
+const NOTICES = `FROM event
+  WHERE operation_id = ? AND json_extract(head, '$.recipient.to') = 'directory'`
 
 /** A sequence may begin anew when everything was erased, so an event is named by what it is as well. */
 const IS_THIS_EVENT = 'WHERE sequence = ? AND operation_id = ? AND bytes = ?'
@@ -282,16 +289,46 @@ export class RecordStore {
     }))
   }
 
-  addEvent({ operationId, recipient, retry, bytes, dueAt }: NewEvent): void {
+  addEvent({ operationId, bytes, dueAt, ...head }: NewEvent): void {
     this.#createTables()
     this.#sql.exec(
       `INSERT INTO event (operation_id, sequence, head, bytes, failures, due_at)
         VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM event), ?, ?, 0, ?)`,
       operationId,
-      JSON.stringify({ recipient, retry }),
+      JSON.stringify(head),
       bytes,
       dueAt,
     )
+  }
+
+  /**
+   * Notes that the operator's list is to be brought up to date about an operation. There is one such
+   * notice at the most, and a newer one does not wait behind an older: it is another row, of another
+   * name, so that the end of a delivery that is under way takes off only its own.
+   */
+  replaceNotice(operationId: string, dueAt: number): void {
+    this.#createTables()
+    const [known] = this.#sql
+      .exec<{ last: number | null }>(`SELECT max(sequence) AS last ${NOTICES}`, operationId)
+      .toArray()
+    const last = known?.last ?? null
+    const bytes = new Uint8Array(new TextEncoder().encode(crypto.randomUUID()))
+    const recipient = { to: 'directory' } as const
+    // Before the older one goes, or it would get its number.
+    const notice = { operationId, recipient, retry: DELIVERY_RETRY, bytes, dueAt }
+    this.addEvent({ ...notice, mayBeListed: last !== null })
+    this.#sql.exec(`DELETE ${NOTICES} AND sequence <= ?`, operationId, last)
+  }
+
+  /**
+   * Takes back a notice that nobody has tried to deliver yet, where it is the first of its operation.
+   *
+   * @returns `false` where the list may hold the operation already.
+   */
+  dropEarlyNotice(operationId: string, now: number): boolean {
+    const sql = `DELETE ${NOTICES} AND failures = 0 AND due_at > ?
+      AND json_extract(head, '$.mayBeListed') = 0`
+    return this.#sql.exec(sql, operationId, now).rowsWritten > 0
   }
 
   /** Events that may be delivered now, the first ones first, at most `limit` of them. */
@@ -327,8 +364,11 @@ export class RecordStore {
     return this.#isThere() && this.#sql.exec(change, ...namesOf(event)).rowsWritten > 0
   }
 
+  /** Deletes what was to go out. A notice stays: it tells the operator's list that nothing is left. */
   deleteEvents(operationId: string): void {
-    this.#sql.exec('DELETE FROM event WHERE operation_id = ?', operationId)
+    const sql = `DELETE FROM event WHERE operation_id = ?
+      AND json_extract(head, '$.recipient.to') <> 'directory'`
+    this.#sql.exec(sql, operationId)
   }
 
   /** Events of an operation that wait and go out of the deployment. */

@@ -12,7 +12,7 @@ import { err, ok, type Result } from '../core/result.ts'
 import { sealPlaces } from './compare.ts'
 import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import type { Payload } from './payload.ts'
 import { requestUrlOf } from './request-url.ts'
 
@@ -70,6 +70,7 @@ export async function admit(
     events: eventsOf(c, policy),
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
+    mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
   }
   return ok({ key, source, call, isVerified, body, compared, claim })
 }

@@ -112,11 +112,11 @@ function toRequestFacts(
 }
 
 function toFacts(
-  { operationId, correlationId }: RequestFacts,
-  { status, outcome, work, reply }: Marked,
+  { operationId, correlationId, fence }: RequestFacts,
+  { status, outcome, work, reply, isOther = false }: Marked,
 ): VerdictFacts {
   const problem = reply !== undefined && isProblem(reply) ? reply : null
-  return { status, outcome, work, problem, operationId, correlationId }
+  return { status, outcome, work, problem, operationId, correlationId, fence, isOther }
 }
 
 /**

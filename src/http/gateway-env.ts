@@ -20,6 +20,8 @@ interface RequestScope {
 export interface MessageScope {
   readonly tenant: string
   readonly message: HandledMessage
+  /** Whether it may be done where nothing is known of its operation. */
+  readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext
   /** Told of the one verdict; says what becomes of the message. */
   readonly conclude: (facts: VerdictFacts) => Disposition | null

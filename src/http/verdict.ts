@@ -24,6 +24,8 @@ export interface Verdict {
   readonly work: Work | null
   /** On a replay, milliseconds since the operation settled; for how long it has been unknown, where it is. */
   readonly ageMs: number
+  /** Of a key that has expired: whether it named another request. */
+  readonly isOther?: boolean
   /** Whether the store failed and provably nothing was claimed or sent. */
   readonly isUnclaimed?: true
 }

@@ -12,6 +12,7 @@ export async function bury(
   message: ReceivedMessage,
   {
     reason,
+    decision,
     operationId,
     tenant,
     type,
@@ -29,6 +30,7 @@ export async function bury(
     operationId,
     correlationId,
     reason,
+    ...(decision && { decision }),
     attempts: message.attempts,
     at: Date.now(),
     bytes: await toStoredBytes(env, 'dead letter', id, new Uint8Array(bytes)),

@@ -13,13 +13,20 @@ export type QueueConsumer = AnyQueueHandler & {
   /**
    * Does again what was a dead letter. Where its operation has come to a result since, that counts.
    *
+   * @param how `mayExecute`: whether it may be done where nothing is known of its operation any more.
    * @returns Whether it is done; else why not.
    */
   readonly redo: (
     message: ReceivedMessage,
     env: HapaxEnv,
     ctx: ExecutionContext,
+    how: Redoing,
   ) => Promise<HandledFate>
+}
+
+/** How a dead letter is done again. */
+export interface Redoing {
+  readonly mayExecute: boolean
 }
 
 /** What takes the messages of a queue: a consumer, or a handler of the deployer's own. */
@@ -50,8 +57,8 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
     }
     await Promise.all(Array.from({ length: consumer.concurrency }, work))
   }
-  const redo: QueueConsumer['redo'] = (message, env, ctx) =>
-    handle(consumer, { message, isFirst: false }, env, ctx)
+  const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) =>
+    handle(consumer, { message, isFirst: false, mayExecute }, env, ctx)
   return Object.assign(queue, { redo })
 }
 
@@ -66,7 +73,8 @@ async function take(
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
-  const fate = await handle(consumer, { message: read, isFirst: read.attempts === 1 }, env, ctx)
+  const delivery = { message: read, isFirst: read.attempts === 1, mayExecute: true }
+  const fate = await handle(consumer, delivery, env, ctx)
   const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, read, fate))
   if (fate.kind !== 'retry' && isKept) message.ack()
   else message.retry(delayOf(consumer, read, fate))

@@ -40,6 +40,8 @@ interface Delivery {
   readonly message: ReceivedMessage
   /** Whether none came before it. */
   readonly isFirst: boolean
+  /** Whether it may be done where nothing is known of its operation. */
+  readonly mayExecute: boolean
 }
 
 const NOBODY = { tenant: null, operationId: null, waitMs: 0 } as const
@@ -180,10 +182,11 @@ async function handleOnce(
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
-  const { message, tenant, route, type, payload } = read
+  const { message, tenant, route, type, payload, mayExecute } = read
   let fate: HandledFate | null = null
   const scope: MessageScope = {
     tenant,
+    mayExecute,
     message: { ...message, type, payload: payload.value },
     contextOf: (c) => contextOf(c, env, tenant),
     conclude(facts) {

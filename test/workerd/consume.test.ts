@@ -1168,9 +1168,9 @@ describe('what is seen of a message', () => {
 })
 
 describe('redo', () => {
-  const redo = async (consumer: QueueConsumer, id: string) => {
+  const redo = async (consumer: QueueConsumer, id: string, mayExecute = true) => {
     const ctx = createExecutionContext()
-    const fate = await consumer.redo(await contentOf(id), env, ctx)
+    const fate = await consumer.redo(await contentOf(id), env, ctx, { mayExecute })
     await waitOnExecutionContext(ctx)
     return fate
   }

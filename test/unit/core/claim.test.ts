@@ -211,11 +211,26 @@ describe('decideClaim', () => {
   })
 
   it.each([
-    { name: 'the same payload', fingerprint: 'v1:a' },
-    { name: 'another payload', fingerprint: 'v1:b' },
-  ])('refuses $name on an expired key', ({ fingerprint }) => {
+    { name: 'the same payload', fingerprint: 'v1:a', isOther: false },
+    { name: 'another payload', fingerprint: 'v1:b', isOther: true },
+  ])('refuses $name on an expired key', ({ fingerprint, isOther }) => {
     const decision = decideClaim(tombstoneOf(), requestOf({ fingerprint }), factsOf({ now: 2_000 }))
-    expect(decision).toEqual({ kind: 'expired', known: tombstoneOf() })
+    expect(decision).toEqual({ kind: 'expired', known: tombstoneOf(), isOther })
+  })
+
+  it.each([
+    { when: 'its retention has just ended', record: settledOf(), now: 1_000 },
+    { when: 'its tombstone has just ended', record: tombstoneOf(), now: 3_000 },
+    { when: 'there is nothing', record: null, now: 0 },
+  ])('does not begin what must be known where $when', ({ record, now }) => {
+    const decision = decideClaim(record, requestOf({ mustBeKnown: true }), factsOf({ now }))
+    expect(decision).toEqual({ kind: 'expired', known: null, isOther: false })
+  })
+
+  it('sends what must be known again where its policy says so', () => {
+    const recovery = resendOf()
+    const request = requestOf({ mustBeKnown: true, recovery })
+    expect(decideClaim(unknownOf({ recovery }), request, factsOf()).kind).toBe('execute')
   })
 
   it.each([
@@ -523,18 +538,26 @@ describe('claimAgain', () => {
   const attempts = attemptsOf('unknown')
 
   it.each([
-    { name: 'a claim', record: runningOf({ attempts, createdAt: 7 }) },
-    { name: 'an unknown outcome', record: unknownOf({ attempts, createdAt: 7 }) },
-  ])('makes the next claim of $name, with a fence and an attempt of its own', ({ record }) => {
-    const claimed = claimAgain(record, next, 500)
-    expect(claimed).toEqual({
-      ...runningOf({ createdAt: 7 }),
-      fence: 2,
-      claimId: 'claim-2',
-      claimedAt: 500,
-      attempts: [...attempts, attemptOf({ fence: 2, startedAt: 500 })],
-    })
-  })
+    { name: 'a claim', record: runningOf({ attempts, createdAt: 7 }), doubt: {} },
+    {
+      name: 'an unknown outcome',
+      record: unknownOf({ attempts, createdAt: 7 }),
+      doubt: { doubt: { reason: 'origin-timeout', since: 0 } },
+    },
+  ])(
+    'makes the next claim of $name, with a fence and an attempt of its own',
+    ({ record, doubt }) => {
+      const claimed = claimAgain(record, next, 500)
+      expect(claimed).toEqual({
+        ...runningOf({ createdAt: 7 }),
+        ...doubt,
+        fence: 2,
+        claimId: 'claim-2',
+        claimedAt: 500,
+        attempts: [...attempts, attemptOf({ fence: 2, startedAt: 500 })],
+      })
+    },
+  )
 
   it.each([
     { when: 'nothing is known of the calls before', isResolved: false, outcome: 'unknown' },
@@ -825,9 +848,10 @@ describe('toUnknown', () => {
 describe('toTombstone', () => {
   it.each([
     { name: 'a result', record: settledOf({ tombstoneMs: 2_000 }) },
+    { name: 'a refusal', record: settledOf({ state: 'failed', tombstoneMs: 2_000 }) },
     { name: 'an unknown outcome', record: unknownOf({ tombstoneMs: 2_000, expiresAt: 1_000 }) },
-  ])('leaves of $name what refuses a late retry, and no snapshot', ({ record }) => {
-    expect(toTombstone(record)).toEqual(tombstoneOf())
+  ])('leaves of $name what refuses a late retry and how it ended, no snapshot', ({ record }) => {
+    expect(toTombstone(record)).toEqual(tombstoneOf({ outcome: record.state }))
   })
 })
 

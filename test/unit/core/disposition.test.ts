@@ -13,6 +13,7 @@ const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
   problem: null,
   correlationId: 'correlation-1',
   operationId: 'op',
+  fence: 1,
   ...over,
 })
 
@@ -20,6 +21,7 @@ const FIRST_HELD = { isFirst: true, isHeld: true }
 const ACK = { kind: 'ack' }
 const retry = (reason: string) => ({ kind: 'retry', reason })
 const dead = (reason: string) => ({ kind: 'dead-letter', reason })
+const decided = (decision: string, reason = decision) => ({ ...dead(reason), decision })
 
 interface Case {
   readonly when: string
@@ -62,12 +64,12 @@ const cases: readonly Case[] = [
   {
     when: 'it was refused, and the refusal is stored',
     facts: { outcome: 'failed', work: work('taken') },
-    expected: dead('failed'),
+    expected: decided('failed'),
   },
   {
     when: 'it was refused late',
     facts: { outcome: 'failed', work: work('late') },
-    expected: dead('failed'),
+    expected: decided('failed'),
   },
   {
     when: 'the refusal still comes',
@@ -97,7 +99,7 @@ const cases: readonly Case[] = [
   {
     when: 'its outcome is unknown and held',
     facts: { status: 'unknown', outcome: 'unknown' },
-    expected: dead('outcome-unknown'),
+    expected: decided('outcome-unknown'),
   },
   {
     when: 'its outcome is unknown and can be resolved',
@@ -108,12 +110,12 @@ const cases: readonly Case[] = [
   {
     when: 'its key is that of another',
     facts: { status: 'mismatch', problem: problem('key-reused', 'They differ at /a.') },
-    expected: dead('They differ at /a.'),
+    expected: decided('mismatch', 'They differ at /a.'),
   },
   {
     when: 'its key is that of another, and nobody says how',
     facts: { status: 'mismatch' },
-    expected: dead('key-reused'),
+    expected: decided('mismatch', 'key-reused'),
   },
   {
     when: 'it was done before',
@@ -135,11 +137,62 @@ const cases: readonly Case[] = [
     when: 'an earlier delivery may have been refused',
     facts: { status: 'replayed', outcome: 'failed' },
     given: { isFirst: false },
-    expected: dead('failed'),
+    expected: decided('failed'),
   },
-  { when: 'it was done long ago', facts: { status: 'expired' }, expected: ACK },
-  { when: 'its result was not kept', facts: { status: 'too-large' }, expected: ACK },
-  { when: 'its result cannot be opened', facts: { status: 'sealed' }, expected: ACK },
+  {
+    when: 'it was done long ago',
+    facts: { status: 'expired', outcome: 'succeeded' },
+    expected: ACK,
+  },
+  {
+    when: 'it was refused long ago',
+    facts: { status: 'expired', outcome: 'failed' },
+    expected: decided('failed'),
+  },
+  {
+    when: 'nobody has found out what became of it',
+    facts: { status: 'expired', outcome: 'unknown' },
+    expected: decided('outcome-unknown'),
+  },
+  {
+    when: 'nobody knows any more how it ended',
+    facts: { status: 'expired', outcome: null },
+    expected: decided('outcome-unknown'),
+  },
+  {
+    when: 'nothing is known of it any more',
+    facts: { status: 'expired', outcome: null, fence: 0 },
+    expected: decided('outcome-unknown', 'forgotten'),
+  },
+  {
+    when: 'its key was that of another, which was done',
+    facts: { status: 'expired', outcome: 'succeeded', isOther: true },
+    expected: decided('mismatch', 'key-reused'),
+  },
+  ...(['too-large', 'sealed'] as const).flatMap((status) => [
+    {
+      when: `it was done, and its result cannot be read (${status})`,
+      facts: { status, outcome: 'succeeded' } as const,
+      given: { isFirst: false },
+      expected: ACK,
+    },
+    {
+      when: `another was refused, and the refusal cannot be read (${status})`,
+      facts: { status, outcome: 'failed' } as const,
+      expected: ACK,
+    },
+    {
+      when: `it was refused, and the refusal cannot be read (${status})`,
+      facts: { status, outcome: 'failed' } as const,
+      given: { isFirst: false },
+      expected: decided('failed'),
+    },
+  ]),
+  {
+    when: 'another does it, and its result is not kept',
+    facts: { status: 'too-large', outcome: null },
+    expected: { kind: 'again', isOwn: false },
+  },
   {
     when: 'nothing was done',
     facts: { status: 'not-executed', outcome: 'not_executed' },

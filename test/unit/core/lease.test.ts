@@ -38,14 +38,16 @@ describe('decideRenewal', () => {
 
 describe('decideAdoption', () => {
   it.each([
-    { when: 'in time', record: leased },
+    { when: 'in time', record: leased, doubt: {} },
     {
-      when: 'late, when nobody has taken over',
+      when: 'late, when nobody has taken over: in doubt until its end',
       record: unknownOf({ attempts: [attemptOf({ endedAt: 500, outcome: 'unknown' })] }),
+      doubt: { doubt: { reason: 'origin-timeout', since: 0 } as const },
     },
-  ])('gives the claim to the object under a new name, $when', ({ record }) => {
+  ])('gives the claim to the object under a new name, $when', ({ record, doubt }) => {
+    const attempts = [attemptOf()]
     expect(decideAdoption(record, claimRefOf(), 'claim-3')).toEqual(
-      runningOf({ owner: { kind: 'object' }, claimId: 'claim-3', attempts: [attemptOf()] }),
+      runningOf({ owner: { kind: 'object' }, claimId: 'claim-3', attempts, ...doubt }),
     )
   })
 

@@ -64,6 +64,11 @@ describe('toOperatorView', () => {
       record: tombstoneOf(),
       expected: { state: 'expired', expiresAt: '1970-01-01T00:00:01.000Z' },
     },
+    {
+      state: 'expired, and has failed',
+      record: tombstoneOf({ outcome: 'failed' }),
+      expected: { state: 'expired', outcome: 'failed' },
+    },
   ])('shows what is $state', ({ record, facts, expected }) => {
     expect(viewOf(record, facts)).toMatchObject(expected)
   })
@@ -98,13 +103,18 @@ describe('toOperatorView', () => {
     ])
   })
 
-  it('says of what has expired when it was settled, and when it expired', () => {
-    const attempts = [attemptOf({ endedAt: 7, outcome: 'succeeded' })]
-    expect(timelineOf(tombstoneOf({ attempts, settledAt: 7, expiresAt: 1_000 }))).toEqual([
+  it.each([
+    { outcome: 'failed', what: 'failed' },
+    // Of an earlier version, which did not keep it.
+    { outcome: undefined, what: 'settled' },
+  ] as const)('says of what has expired how it ended ($what)', ({ outcome, what }) => {
+    const attempts = [attemptOf({ endedAt: 7, outcome: 'failed' })]
+    const ended = { attempts, settledAt: 7, expiresAt: 1_000, ...(outcome && { outcome }) }
+    expect(timelineOf(tombstoneOf(ended))).toEqual([
       [0, 'created'],
       [0, 'claimed'],
       [7, 'ended'],
-      [7, 'settled'],
+      [7, what],
       [1_000, 'expired'],
     ])
   })

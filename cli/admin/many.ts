@@ -1,0 +1,48 @@
+import { text } from 'node:stream/consumers'
+
+import { Failure } from '../failure.ts'
+import { print } from '../print.ts'
+import type { Ask } from './connect.ts'
+import { toJson, toResults, type Result } from './show.ts'
+
+/** The same change of many things. */
+export interface ManyAsked {
+  readonly path: string
+  readonly ids: readonly string[]
+  readonly body?: object
+}
+
+/** As many as the admin API takes at once. */
+const BATCH = 100
+
+/** Reads ids from the arguments, or one a line from standard input where they say `-`. @throws Failure without any. */
+export async function readIds(args: readonly string[]): Promise<string[]> {
+  const lines = args.includes('-') ? (await text(process.stdin)).split('\n') : []
+  const ids = [...args.filter((one) => one !== '-'), ...lines].map((id) => id.trim())
+  const once = [...new Set(ids)].filter((id) => id !== '')
+  if (once.length === 0) throw new Failure('There is no id.', 2)
+  return once
+}
+
+/** Changes them in batches, and prints what came of each. @throws Failure where one was not done. */
+export async function changeMany(
+  ask: Ask,
+  { path, ids, body }: ManyAsked,
+  isJson: boolean,
+): Promise<void> {
+  const results: Result[] = []
+  try {
+    for (let from = 0; from < ids.length; from += BATCH) {
+      const batch = { ...body, ids: ids.slice(from, from + BATCH) }
+      // oxlint-disable-next-line no-await-in-loop -- one batch after the other
+      const reply = await ask({ method: 'POST', path, body: batch })
+      const done = (reply.body as unknown as { results: Result[] }).results
+      results.push(...done)
+      if (!isJson) print(`${toResults(done)}\n`)
+    }
+  } finally {
+    if (isJson) print(toJson({ body: { results } }))
+  }
+  const doneCount = results.filter(({ result }) => result === 'done').length
+  if (doneCount < ids.length) throw new Failure(`${doneCount} of ${ids.length} were done.`)
+}
