@@ -192,7 +192,8 @@ function refuseRows(c: AdminContext, read: Exclude<Read, { kind: 'rows' }>): Res
     return refusal(c, 502, `The Analytics Engine did not answer with rows (${read.fault}).`)
   }
   const advice = 'Set CLOUDFLARE_ACCOUNT_ID and the secret CLOUDFLARE_API_TOKEN.'
-  return refusal(c, 503, `This deployment cannot ask its Analytics Engine. ${advice}`)
+  const detail = `This deployment cannot ask its Analytics Engine. ${advice}`
+  return refusal(c, 503, detail, 'analytics-not-configured')
 }
 
 const secondOf = ({ at }: TimelineEntry) => Math.floor(Date.parse(at) / 1_000)

@@ -310,12 +310,15 @@ const SCHEMAS = {
     },
     OF_SOME_LETTERS,
   ),
-  Problem: objectOf({
-    type: { type: 'string', format: 'uri-reference' },
-    title: TEXT,
-    status: { type: 'integer' },
-    detail: TEXT,
-  }),
+  Problem: objectOf(
+    {
+      type: { type: 'string', format: 'uri-reference' },
+      title: TEXT,
+      status: { type: 'integer' },
+      detail: TEXT,
+    },
+    { code: { const: 'analytics-not-configured' } },
+  ),
 }
 
 const problemOf = (description: string) => ({
