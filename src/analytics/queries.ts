@@ -337,7 +337,7 @@ export function cutTo<row>(limit: number, rows: readonly row[]): Cut<row> {
 }
 
 /** Most points of a timeline that are shown at once. */
-export const TIMELINE_LIMIT = 1_000
+const TIMELINE_LIMIT = 1_000
 
 /**
  * The points of a correlation id or a trace id, in order: requests, recoveries, deliveries and
