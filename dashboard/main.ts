@@ -20,6 +20,7 @@ import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
 import {
   type Letter,
+  onReadOn,
   showLetters,
   showUnknown,
   type Stuck,
@@ -210,6 +211,14 @@ applyTheme()
 startSession(() => void refresh('reader'))
 void refresh('reader')
 
+onReadOn('unknown', () => {
+  stuckList.readOn()
+  void refresh('reader')
+})
+onReadOn('letters', () => {
+  letterList.readOn()
+  void refresh('reader')
+})
 onChoice(() => {
   applyTheme()
   void refresh('reader')

@@ -16,6 +16,8 @@ export interface Stuck {
   readonly since: string
   readonly ageSeconds: number
   readonly nextAttemptAt: string | null
+  readonly isInProgress?: boolean
+  readonly isLost?: boolean
 }
 
 /**
@@ -81,7 +83,10 @@ export function showUnknown(
     'unknown',
     DOUBTFUL,
     rows.toSorted((a, b) => b.ageSeconds - a.ageSeconds),
-    filters.isAll ? 'Every outcome is known.' : 'What is known of them is not complete.',
+    {
+      none: filters.isAll ? 'Every outcome is known.' : 'What is known of them is not complete.',
+      isWhole: list?.isWhole ?? true,
+    },
   )
   const words = [
     ...(list === null ? [] : [narrowedWord(listed.length, list, filters), wordOf(list)]),
@@ -95,15 +100,21 @@ function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters)
   return `${formatCount(count)} of ${formatCount(total)} on the list match the filters.`
 }
 
-function toListed({ nextAttemptAt, ...entry }: Stuck): Doubtful {
+function toListed(entry: Stuck): Doubtful {
   return {
     id: entry.id,
     route: entry.operation,
     tenant: entry.tenant,
     reason: entry.reason,
     ageSeconds: entry.ageSeconds,
-    next: nextAttemptAt === null ? 'needs you' : `by itself, ${formatClock(nextAttemptAt)}`,
+    next: toNext(entry),
   }
+}
+
+function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: Stuck): string {
+  if (isLost) return 'did not answer'
+  if (isInProgress) return 'being sent again'
+  return nextAttemptAt === null ? 'needs you' : `by itself, ${formatClock(nextAttemptAt)}`
 }
 
 function toSeen(row: Unknown): Doubtful {
@@ -125,13 +136,25 @@ export interface Letter {
   readonly reason: string
   readonly at: string
   readonly operationId: string | null
+  readonly decision?: keyof typeof DECISIONS
+}
+
+/** What was decided about a message, and so what a replay of it needs. */
+const DECISIONS = {
+  mismatch: 'another message of its key counts',
+  failed: 'its failure is its result',
+  'outcome-unknown': 'its operation has to be resolved first',
+}
+
+function whyOf({ reason, decision }: Letter): string {
+  return decision === undefined ? reason : `${reason} (${DECISIONS[decision] ?? decision})`
 }
 
 const LETTER: readonly Column<Letter>[] = [
   { title: 'Letter', cell: ({ id }) => short(id) },
   { title: 'Since', cell: ({ at }) => formatTime(at) },
   { title: 'From', cell: ({ from, type }) => `${from}, ${type}`, kind: 'name' },
-  { title: 'Why', cell: ({ reason }) => reason, kind: 'name' },
+  { title: 'Why', cell: whyOf, kind: 'name' },
   {
     title: 'Operation',
     cell: ({ operationId }) => (operationId === null ? '—' : operationLink(operationId)),
@@ -140,7 +163,8 @@ const LETTER: readonly Column<Letter>[] = [
 
 /** What could not be delivered, or not be done: all of it, whatever the page is narrowed to. */
 export function showLetters(list: Listed<Letter>, filters: Filters): void {
-  showStepwise('letters', LETTER, list.entries, 'Nothing is waiting.')
+  const { isWhole } = list
+  showStepwise('letters', LETTER, list.entries, { none: 'Nothing is waiting.', isWhole })
   const all = isNarrowed(filters)
     ? 'Of all routes and tenants: the filters do not reach this list.'
     : ''
@@ -159,7 +183,10 @@ function operationLink(id: string): HTMLAnchorElement {
   return link
 }
 
+type ListId = 'unknown' | 'letters'
+
 const showMore = new Map<string, () => void>()
+const readOn = new Map<ListId, () => void>()
 const limits = new Map<string, number>()
 
 for (const id of ['unknown', 'letters']) {
@@ -169,12 +196,17 @@ for (const id of ['unknown', 'letters']) {
   })
 }
 
-/** Shows the first rows, and a button for more of them. */
+/** What is done where somebody wants more of a list than was read of it. */
+export function onReadOn(id: ListId, work: () => void): void {
+  readOn.set(id, work)
+}
+
+/** Shows the first rows, and a button for more of them, which reads on behind the last. */
 function showStepwise<row extends { readonly id: string }>(
-  id: 'unknown' | 'letters',
+  id: ListId,
   columns: readonly Column<row>[],
   rows: readonly row[],
-  none: string,
+  { none, isWhole }: { readonly none: string; readonly isWhole: boolean },
 ): void {
   const show = () => {
     const limit = limits.get(id) ?? STEP
@@ -183,11 +215,16 @@ function showStepwise<row extends { readonly id: string }>(
     fillTable(table, columns, shown, { none, keyOf: (row) => row.id })
     const button = element(`${id}-more`, HTMLButtonElement)
     const isFocused = document.activeElement === button
-    button.hidden = shown.length === rows.length
+    button.hidden = shown.length === rows.length && isWhole
     if (isFocused && button.hidden) table.closest<HTMLElement>('[tabindex]')?.focus()
     const [count, all] = [formatCount(shown.length), formatCount(rows.length)]
-    say(`${id}-count`, button.hidden ? '' : `The first ${count} of ${all} are shown.`)
+    const read = isWhole ? all : `${all} that were read`
+    say(`${id}-count`, button.hidden ? '' : `The first ${count} of ${read} are shown.`)
   }
-  showMore.set(id, show)
+  showMore.set(id, () => {
+    show()
+    const isShort = (limits.get(id) ?? STEP) > rows.length
+    if (isShort && !isWhole) readOn.get(id)?.()
+  })
   show()
 }

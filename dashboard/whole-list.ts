@@ -1,8 +1,10 @@
 import { ask } from './api.ts'
 
 const PAGE = 100
-/** Looked through at most: the admin API asks each operation of a page. */
+/** Looked through at once: the admin API asks each operation of a page. */
 const MOST_PAGES = 20
+/** When no further page is begun: objects that do not answer make each of them slow. */
+const WALK_LIMIT_MS = 20_000
 const WALK_AGAIN_MS = 60_000
 
 interface Page<entry> {
@@ -20,45 +22,60 @@ export interface Listed<entry> {
   readonly isWhole: boolean
 }
 
+/** Pages that were read one after the other. */
+interface Walk<entry> {
+  readonly at: number
+  readonly entries: readonly entry[]
+  readonly pageCount: number
+  readonly next: number | null
+}
+
 /**
- * A list of the admin API, page by page to its end. It comes with the newest first, and those at
- * its end have waited longest. The first page is asked for each time, the others once a minute:
- * what has been resolved meanwhile stays for as long.
+ * A list of the admin API, page by page, to its end or as far as is wanted. It comes with the newest
+ * first, and those at its end have waited longest. The first page is asked for each time, the others
+ * once a minute: what has been resolved meanwhile stays for as long.
  */
 export class WholeList<entry extends { readonly id: string }> {
   readonly #path: string
-  #walked: { readonly at: number; readonly list: Listed<entry> } | null = null
+  #walked: Walk<entry> | null = null
+  #mostPages = MOST_PAGES
 
   constructor(path: string) {
     this.#path = path
   }
 
   async load(): Promise<Listed<entry>> {
-    const first = await this.#page(null)
-    const { entries, next, total } = first
+    const { entries, next, total } = await this.#page(null)
     if (next === null) {
       this.#walked = null
       return { entries, total, isWhole: true }
     }
     const now = performance.now()
-    if (this.#walked === null || now - this.#walked.at > WALK_AGAIN_MS) {
-      this.#walked = { at: now, list: await this.#walk(first) }
-    }
-    const { list } = this.#walked
-    const known = new Map([...entries, ...list.entries].map((entry) => [entry.id, entry]))
-    return { entries: [...known.values()], total, isWhole: list.isWhole }
+    const isFresh = this.#walked !== null && now - this.#walked.at <= WALK_AGAIN_MS
+    const begun = isFresh ? this.#walked : null
+    const walked = await this.#walk(begun ?? { at: now, entries, pageCount: 1, next })
+    this.#walked = walked
+    const known = new Map([...entries, ...walked.entries].map((entry) => [entry.id, entry]))
+    return { entries: [...known.values()], total, isWhole: walked.next === null }
   }
 
-  async #walk(first: Page<entry>): Promise<Listed<entry>> {
-    const entries = [...first.entries]
-    let { next } = first
-    for (let page = 1; next !== null && page < MOST_PAGES; page++) {
+  /** Lets the next load read on where the last one has stopped. */
+  readOn(): void {
+    this.#mostPages = (this.#walked?.pageCount ?? 0) + MOST_PAGES
+  }
+
+  async #walk(begun: Walk<entry>): Promise<Walk<entry>> {
+    const until = performance.now() + WALK_LIMIT_MS
+    const entries = [...begun.entries]
+    let { next, pageCount } = begun
+    while (next !== null && pageCount < this.#mostPages && performance.now() < until) {
       // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
       const more: Page<entry> = await this.#page(next)
       entries.push(...more.entries)
       next = more.next
+      pageCount += 1
     }
-    return { entries, total: first.total, isWhole: next === null }
+    return { at: begun.at, entries, pageCount, next }
   }
 
   #page(after: number | null): Promise<Page<entry>> {

@@ -1,4 +1,4 @@
-import { parse, stringify, uneval } from 'devalue'
+import { uneval } from 'devalue'
 import type { Context } from 'hono'
 import { encodeBase64 } from 'hono/utils/encode'
 
@@ -10,6 +10,7 @@ import { deliver } from '../durable/delivery.ts'
 import type { DeadLetter } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
+import { readContent, writeContent } from '../queue/content.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
@@ -24,8 +25,7 @@ export async function openLetter(env: HapaxEnv, letter: DeadLetter): Promise<Ope
     const content = JSON.parse(text) as CloudEvent
     return { ...shown, type: content.type, content }
   }
-  const { body } = parse(text) as ReceivedMessage
-  return { ...shown, content: toShown(body) }
+  return { ...shown, content: await toContent(text) }
 }
 
 /** How a dead letter is replayed. */
@@ -52,15 +52,23 @@ export async function replayLetter(
     const end = await deliver(c.env, letter.destination, JSON.parse(text) as CloudEvent)
     return end.kind === 'delivered' ? null : `It was not delivered: ${end.reason}.`
   }
-  const message = parse(text) as ReceivedMessage
+  const mayExecute = override || decisionOf(letter) === undefined
+  return redo(c, app, letter, { text, mayExecute })
+}
+
+async function redo(
+  c: Context<GatewayEnv>,
+  app: object,
+  letter: DeadLetter,
+  { text, mayExecute }: { readonly text: string; readonly mayExecute: boolean },
+): Promise<string | null> {
+  const message = readContent(text) as ReceivedMessage | undefined
+  if (message === undefined) return LOST
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
-  const fate = await consumer.redo(
-    { ...message, attempts: 1 },
-    c.env,
-    c.executionCtx as ExecutionContext,
-    { mayExecute: override || decisionOf(letter) === undefined },
-  )
+  const again = { ...message, attempts: 1 }
+  const ctx = c.executionCtx as ExecutionContext
+  const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
   if (fate.kind === 'ack') return null
   const reason = 'reason' in fate ? fate.reason : fate.kind
   return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
@@ -70,13 +78,16 @@ export async function replayLetter(
 function decisionOf({ decision, from, reason }: DeadLetter): Decision | undefined {
   if (decision !== undefined || from === 'outbox') return decision
   if (reason === 'failed' || reason === 'outcome-unknown') return reason
-  return /^(?:They differ|key-reused)/.test(reason) ? 'mismatch' : undefined
+  return /^(?:This key was used for another|They differ|key-reused)/.test(reason)
+    ? 'mismatch'
+    : undefined
 }
 
 const OVERRIDE =
   'this was decided about it, and nothing is known of its operation any more. Where it is to be done all the same, replay it with { "override": true } (on the command line: --override).'
 
 const SHUT = 'It was sealed under a secret that this deployment no longer has.'
+const LOST = 'What the message held could not be kept.'
 const PUT_BACK = 'Set that secret as HAPAX_SEAL_KEY_PREVIOUS, then replay the letter again.'
 
 async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
@@ -91,13 +102,49 @@ async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
   }
 }
 
-/** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
-function toShown(body: unknown): unknown {
-  if (body instanceof ArrayBuffer) return encodeBase64(body)
+/** What a message holds, for people; as it is stored where nothing else can show it. */
+async function toContent(text: string): Promise<unknown> {
   try {
-    if (stringify(JSON.parse(JSON.stringify(body))) === stringify(body)) return body
+    const message = readContent(text) as ReceivedMessage | undefined
+    return message === undefined ? LOST : await toShown(message.body)
   } catch {
-    // Nothing, a BigInt, or something that contains itself.
+    return text
   }
-  return uneval(body)
+}
+
+/** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
+async function toShown(body: unknown): Promise<unknown> {
+  if (body instanceof ArrayBuffer) return encodeBase64(body)
+  const json = toJson(body)
+  if (json === null || (await writeContent(JSON.parse(json))) !== (await writeContent(body))) {
+    return uneval(body, (value, js) => {
+      if (!(value instanceof Error)) return
+      const { name, message, cause } = value
+      const members = { name, ...(cause !== undefined && { cause }) }
+      return js`Object.assign(new Error(${message}), ${members})`
+    })
+  }
+  // Too deep for who is to read it, here or there.
+  return depthOf(json) > MAX_DEPTH ? json : body
+}
+
+/** @returns `null` where it holds nothing, a BigInt or itself, or is too deep. */
+function toJson(body: unknown): string | null {
+  try {
+    return JSON.stringify(body) ?? null
+  } catch {
+    return null
+  }
+}
+
+const MAX_DEPTH = 200
+
+/** How deep a JSON text is nested at the most. */
+function depthOf(json: string): number {
+  let [depth, deepest] = [0, 0]
+  for (const [char] of json.matchAll(/[[\]{}]/g)) {
+    depth += char === '[' || char === '{' ? 1 : -1
+    deepest = Math.max(deepest, depth)
+  }
+  return deepest
 }

@@ -8,8 +8,8 @@ import type { Changed } from './changed.ts'
 export const MAX_IDS = 100
 
 /** How long each may take, and after how long no other is begun, in milliseconds: a client waits for it. */
-const ONE_LIMIT_MS = 12_000
-const BEGIN_LIMIT_MS = 12_000
+const ONE_LIMIT_MS = 16_000
+const BEGIN_LIMIT_MS = 10_000
 
 const IdsSchema = z.object({
   ids: z.array(z.string()).check(z.minLength(1), z.maxLength(MAX_IDS), z.refine(isEachOnce)),

@@ -135,13 +135,12 @@ const OPERATION = objectOf(
     settledAt: TIME,
     expiresAt: TIME,
     reason: REASON,
+    owner: objectOf({ kind: { type: 'string', enum: ['object', 'worker'] } }, { leaseUntil: TIME }),
+    nextAttemptAt: TIME,
     outcome: {
-      type: 'string',
       enum: ['succeeded', 'failed', 'unknown'],
       description: 'How an expired operation ended, where that is still known.',
     },
-    owner: objectOf({ kind: { type: 'string', enum: ['object', 'worker'] } }, { leaseUntil: TIME }),
-    nextAttemptAt: TIME,
     result: objectOf(
       {
         bodyBytes: COUNT,
@@ -252,7 +251,7 @@ const OF_SOME_LETTERS = {
     type: 'string',
     enum: ['mismatch', 'failed', 'outcome-unknown'],
     description:
-      'What was decided about a message: where its operation is forgotten, it is done again only with `override`.',
+      'What was decided about a message: where nothing is known of its operation any more, it is done only with `override`.',
   },
   isUnopened: {
     ...FLAG,

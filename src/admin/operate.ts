@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 
 import { isOperationId } from '../core/operation.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
+import { directoryOf } from '../durable/directory-guard.ts'
 import { inTime } from '../durable/in-time.ts'
 import type { OperationGuard } from '../durable/operation-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
@@ -50,11 +51,22 @@ export async function operateOn(
     auditUnconfirmed(c, name, { operationId: id })
     return { kind: 'unconfirmed' }
   }
-  if (result.kind === 'done') {
-    audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
-  }
+  if (result.kind !== 'done') return result
+  audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
+  if (action.kind === 'resolve' && action.outcome === 'not_executed') await undecide(c, id)
   return result
 }
+
+/** Messages of it may be done again. Where the directory is not told, replaying them takes an override. */
+async function undecide(c: Context<GatewayEnv>, id: string): Promise<void> {
+  try {
+    await inTime(directoryOf(c.env).undecide(id), TELL_MS)
+  } catch (error) {
+    logFault('dead letters of a resolved operation stay decided', error)
+  }
+}
+
+const TELL_MS = 5_000
 
 function unknownMs(view: OperatorView | null): number {
   if (view?.state !== 'unknown' || view.settledAt === undefined) return 0

@@ -71,15 +71,17 @@ const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settl
 function ofRepeat(facts: VerdictFacts, isFirst: boolean): MessageFate {
   const { status, outcome } = facts
   if (status === 'expired') return ofTombstone(facts)
-  if (!ENDED.has(status)) return retry(status)
+  if (!isEnded(status)) return retry(status)
   // Its call has not come to its end yet.
   if (outcome === null) return again({ isOwn: false })
   // It may be an earlier delivery of this very message, whose dead letter could not be kept.
   return isFirst ? ACK : ofResult(outcome)
 }
 
-/** Ended before, whether or not the result can still be read. */
-const ENDED: ReadonlySet<IdempotencyStatus> = new Set(['replayed', 'too-large', 'sealed'])
+/** Whether a request is told of an operation that has ended, whether or not its result can be read. */
+export function isEnded(status: string): boolean {
+  return status === 'replayed' || status === 'too-large' || status === 'sealed'
+}
 
 /** Whoever had the result of an operation that is over has had its time: only what was done is done. */
 function ofTombstone({ outcome, fence, isOther = false }: VerdictFacts): MessageFate {
@@ -108,5 +110,7 @@ const again = ({ isOwn }: { readonly isOwn: boolean }): MessageFate => ({ kind: 
 const retry = (reason: string): MessageFate => ({ kind: 'retry', reason })
 const deadLetter = (reason: string): MessageFate => ({ kind: 'dead-letter', reason })
 const decided = (decision: Decision, reason: string = decision): MessageFate => ({
-  ...{ kind: 'dead-letter', reason, decision },
+  kind: 'dead-letter',
+  reason,
+  decision,
 })

@@ -86,11 +86,32 @@ export interface Directory {
   strike(entries: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void>
   /** @throws {Error} Where there is no room: whoever buries it keeps it until there is. */
   bury(letter: DeadLetter): Promise<void>
+  /** Notes that an unknown outcome was found not to have been executed: its letters are undecided. */
+  undecide(operationId: string): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
   count(): Promise<DirectoryCount>
   /** @returns `false` when there was none. */
   dropLetter(id: string): Promise<boolean>
+}
+
+/** The longest name in a list, in UTF-16 code units: a message may say of itself what it likes. */
+const MAX_NAME = 512
+
+/** A dead letter as lists hold it: its names are cut where they would make a page too large. */
+export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'bytes'> {
+  const { type, tenant, correlationId, reason } = head
+  return {
+    ...head,
+    type: cut(type),
+    tenant: tenant && cut(tenant),
+    correlationId: correlationId && cut(correlationId),
+    reason: cut(reason),
+  }
+}
+
+function cut(name: string): string {
+  return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1).toWellFormed()}…` : name
 }
 
 const NAME = 'directory'

@@ -5,14 +5,15 @@ import { errorName } from '../core/error-name.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from './alarm.ts'
 import { askMany } from './ask-many.ts'
-import type {
-  DeadLetter,
-  Directory,
-  DirectoryCount,
-  ListedEntry,
-  Page,
-  PageQuestion,
-  StuckEntry,
+import {
+  type DeadLetter,
+  type Directory,
+  type DirectoryCount,
+  type ListedEntry,
+  type Page,
+  type PageQuestion,
+  type StuckEntry,
+  toListed,
 } from './directory-guard.ts'
 import { createDirectoryTables } from './directory-tables.ts'
 
@@ -108,10 +109,21 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   async bury({ bytes, ...head }: DeadLetter): Promise<void> {
     this.ctx.storage.transactionSync(() => {
       const sql = 'INSERT INTO letter (id, head, bytes) VALUES (?, ?, ?)'
-      this.#sql.exec(sql, head.id, JSON.stringify(head), bytes)
+      this.#sql.exec(sql, head.id, JSON.stringify(toListed(head)), bytes)
       if (this.#tallyOf('letter').bytes <= MAX_LETTER_BYTES) return
       throw new Error('There are too many dead letters: replay some, or drop them.')
     })
+  }
+
+  async undecide(operationId: string): Promise<void> {
+    this.#sql.exec(
+      `UPDATE letter
+        SET head = json_set(json_remove(head, '$.decision'), '$.reason', ?)
+        WHERE head ->> '$.operationId' = ? AND head ->> '$.from' = 'inbox'
+          AND coalesce(head ->> '$.decision', head ->> '$.reason') = 'outcome-unknown'`,
+      'not_executed: resolved by an operator',
+      operationId,
+    )
   }
 
   async listLetters(question: PageQuestion): Promise<Page<DeadLetterHead>> {

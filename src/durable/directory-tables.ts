@@ -24,6 +24,7 @@ const LISTS = `
     head TEXT NOT NULL,
     bytes BLOB NOT NULL
   ) STRICT;
+  CREATE INDEX IF NOT EXISTS letter_operation ON letter (head ->> '$.operationId');
   CREATE TABLE IF NOT EXISTS heard (
     id TEXT PRIMARY KEY,
     said_at INTEGER NOT NULL
@@ -52,6 +53,8 @@ function triggersOf(list: string, bytesOf: (row: 'NEW' | 'OLD') => string): stri
   return `
     CREATE TRIGGER ${list}_replaced BEFORE INSERT ON ${list}
       BEGIN DELETE FROM ${list} WHERE id = NEW.id; END;
+    CREATE TRIGGER ${list}_changed AFTER UPDATE ON ${list}
+      BEGIN ${change('-', 'OLD')}; ${change('+', 'NEW')}; END;
     CREATE TRIGGER ${list}_added AFTER INSERT ON ${list} BEGIN ${change('+', 'NEW')}; END;
     CREATE TRIGGER ${list}_gone AFTER DELETE ON ${list} BEGIN ${change('-', 'OLD')}; END;`
 }

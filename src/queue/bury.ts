@@ -1,8 +1,9 @@
-import { stringify } from 'devalue'
-
 import type { HapaxEnv } from '../config/env.ts'
+import { errorName } from '../core/error-name.ts'
 import { toStoredBytes } from '../durable/at-rest.ts'
 import { directoryOf } from '../durable/directory-guard.ts'
+import { logFault } from '../metrics/log.ts'
+import { NO_CONTENT, writeContent } from './content.ts'
 import type { HandledFate } from './handle.ts'
 import type { ReceivedMessage } from './message-source.ts'
 
@@ -20,7 +21,7 @@ export async function bury(
   }: Extract<HandledFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
   const id = `${message.queue}:${message.id}`
-  const bytes = new TextEncoder().encode(stringify(message))
+  const bytes = new TextEncoder().encode(await contentOf(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
@@ -35,4 +36,14 @@ export async function bury(
     at: Date.now(),
     bytes: await toStoredBytes(env, 'dead letter', id, new Uint8Array(bytes)),
   })
+}
+
+/** Without a letter the message would be lost: as the very last resort there is one that holds none. */
+async function contentOf(message: ReceivedMessage): Promise<string> {
+  try {
+    return await writeContent(message)
+  } catch (error) {
+    logFault('a dead letter cannot hold its message', new Error(errorName(error)))
+    return NO_CONTENT
+  }
 }

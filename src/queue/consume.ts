@@ -1,10 +1,12 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { backoffMs } from '../core/retry.ts'
+import { inTime } from '../durable/in-time.ts'
 import { logFault } from '../metrics/log.ts'
 import { bury } from './bury.ts'
 import { type Consumer, type ConsumeOptions, type Handlers, readConsumer } from './consumer.ts'
 import { handle, type HandledFate } from './handle.ts'
 import type { ReceivedMessage } from './message-source.ts'
+import { BATCH_MS, shareMs } from './patience.ts'
 
 type AnyQueueHandler = ExportedHandlerQueueHandler<HapaxEnv>
 
@@ -25,7 +27,7 @@ export type QueueConsumer = AnyQueueHandler & {
 }
 
 /** How a dead letter is done again. */
-export interface Redoing {
+interface Redoing {
   readonly mayExecute: boolean
 }
 
@@ -49,16 +51,20 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
   const consumer = readConsumer(handlers, options)
   async function queue(batch: MessageBatch, env: HapaxEnv, ctx: ExecutionContext): Promise<void> {
     const waiting = [...batch.messages]
+    const endsAt = Date.now() + BATCH_MS
+    const until = endingAt(ctx, endsAt)
     const work = async () => {
       for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
+        const patienceMs = shareMs(endsAt - Date.now(), waiting.length + 1, consumer.concurrency)
+        const taken = { ...received(message, batch.queue), message, patienceMs }
         // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
-        await take(consumer, { ...received(message, batch.queue), message }, env, ctx)
+        await take(consumer, taken, env, until)
       }
     }
     await Promise.all(Array.from({ length: consumer.concurrency }, work))
   }
   const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) =>
-    handle(consumer, { message, isFirst: false, mayExecute }, env, ctx)
+    handle(consumer, { message, isFirst: false, mayExecute, patienceMs: Infinity }, env, ctx)
   return Object.assign(queue, { redo })
 }
 
@@ -66,24 +72,52 @@ function received({ id, body, attempts, timestamp }: Message, queue: string): Re
   return { id, queue, body, attempts, timestamp }
 }
 
+/**
+ * The platform is told of a batch only when what its messages have left to be waited for is over:
+ * that must not last longer than the batch.
+ */
+function endingAt(ctx: ExecutionContext, endsAt: number): ExecutionContext {
+  const waitUntil = (work: Promise<unknown>) =>
+    ctx.waitUntil(inTime(work, endsAt - Date.now()).catch(() => {}))
+  return new Proxy(ctx, {
+    get: (target, name) => (name === 'waitUntil' ? waitUntil : bound(target, name)),
+  })
+}
+
+function bound(target: ExecutionContext, name: string | symbol): unknown {
+  const member: unknown = Reflect.get(target, name)
+  return typeof member === 'function' ? member.bind(target) : member
+}
+
+interface Taken extends ReceivedMessage {
+  readonly message: Message
+  readonly patienceMs: number
+}
+
 /** Handles one message and tells the platform. Whatever fails concerns this message alone. */
 async function take(
   consumer: Consumer,
-  { message, ...read }: ReceivedMessage & { readonly message: Message },
+  { message, patienceMs, ...read }: Taken,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
-  const delivery = { message: read, isFirst: read.attempts === 1, mayExecute: true }
+  // There is no time to begin it any more: it comes back as it is.
+  if (patienceMs === 0) return message.retry()
+  const isFirst = read.attempts === 1
+  const delivery = { message: read, isFirst, mayExecute: true, patienceMs }
   const fate = await handle(consumer, delivery, env, ctx)
   const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, read, fate))
   if (fate.kind !== 'retry' && isKept) message.ack()
   else message.retry(delayOf(consumer, read, fate))
 }
 
+/** How long the directory may take, in milliseconds. */
+const BURY_MS = 10_000
+
 /** @returns Whether it was kept: a message that was not is no dead letter yet. */
 async function tryBury(...letter: Parameters<typeof bury>): Promise<boolean> {
   try {
-    await bury(...letter)
+    await inTime(bury(...letter), BURY_MS)
     return true
   } catch (error) {
     logFault('a dead letter could not be kept; the message will be tried again', error)

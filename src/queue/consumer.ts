@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 
 import { deployPolicies } from '../config/deployed-policies.ts'
 import { duration, parsePolicy, type PolicyOptions, toLine, wholeNumber } from '../config/policy.ts'
-import { type Duration, parseDuration } from '../core/duration.ts'
+import type { Duration } from '../core/duration.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { header, type KeySource } from '../core/key-source.ts'
 import type { RetryPolicy } from '../core/retry.ts'
@@ -84,10 +84,14 @@ export type Handlers = MessageHandler | Forwarding | Readonly<Record<string, Han
 /** One type of message as a route of a gateway that nobody reaches from outside. */
 export interface MessageRoute {
   readonly app: Hono<GatewayEnv>
+  /** Its name in metrics. */
+  readonly operation: string
   readonly isHeld: boolean
   readonly leaseMs: number
-  /** How long a delivery waits for its handler, in milliseconds; `null`: the object bounds the call. */
-  readonly timeoutMs: number | null
+  /** How long a delivery takes at the most, in milliseconds. */
+  readonly timeoutMs: number
+  /** Whether the object does it, which goes on when the delivery is over. */
+  readonly isForwarded: boolean
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -158,7 +162,7 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
 const LEASE = '30s'
 
 /** How long a delivery waits for a handler in the Worker. */
-const PATIENCE = '2m'
+const PATIENCE_MS = 120_000
 
 /** As long as a queue keeps messages by default: one that came after it would be done again. */
 const RETENTION = '4d'
@@ -231,13 +235,17 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))
-  const { unknown, lease } = read.value
-  const timeoutMs = isForwarding(handle) ? null : parseDuration(policy.timeout ?? PATIENCE)
+  const { unknown, lease, timeout } = read.value
+  const isForwarded = isForwarding(handle)
+  // The origin may be asked what became of an earlier call, and be called again.
+  const handlerMs = policy.timeout === undefined ? PATIENCE_MS : timeout
+  const timeoutMs = isForwarded ? 2 * timeout : handlerMs
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
   deployPolicies(guardedRoutes(app.routes))
-  return { app, isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, method, path, payload, keys }
+  const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded }
+  return { app, operation: options.operation ?? operation, ...ends, method, path, payload, keys }
 }
 
 /** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { HapaxEnv } from '../config/env.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests, type Digest } from '../core/digest.ts'
-import { decideFate, type MessageFate, type VerdictFacts } from '../core/disposition.ts'
+import { decideFate, isEnded, type MessageFate, type VerdictFacts } from '../core/disposition.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
@@ -42,6 +42,8 @@ interface Delivery {
   readonly isFirst: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
+  /** How long it may take, in milliseconds, where its route says no less. */
+  readonly patienceMs: number
 }
 
 const NOBODY = { tenant: null, operationId: null, waitMs: 0 } as const
@@ -89,12 +91,13 @@ async function handleRead(
 ): Promise<HandledFate> {
   let { isFirst } = read
   const turns = new Turns()
+  const { leaseMs: waitMs, timeoutMs } = read.route
+  const endsAt = Date.now() + Math.min(timeoutMs, read.patienceMs)
   for (let turn = 1; ; turn++) {
     // oxlint-disable-next-line no-await-in-loop -- the next one after this one's end
-    const fate = await handleOnce(consumer, { ...read, isFirst, turns }, env, ctx)
+    const fate = await handleOnce(consumer, { ...read, isFirst, turns, endsAt }, env, ctx)
     if (fate.kind !== 'again') return fate
     if (turn === MAX_TURNS) {
-      const { leaseMs: waitMs } = read.route
       const last = exhaust(consumer, read.message, UNSETTLED)
       turns.end(env, last.kind)
       return { ...fate, waitMs, ...last }
@@ -114,13 +117,18 @@ class Turns {
       return null
     }
     if (this.#first === null) return facts
-    const { disposition, status } = facts
-    const settle = status === 'replayed' ? 'taken' : this.#first.settle
+    const { disposition, status, outcome } = facts
+    const isStored = isEnded(status) && outcome !== null
+    const settle = isStored ? 'taken' : this.#first.settle
     return { ...this.#first, disposition, settle }
   }
 
-  end(env: HapaxEnv, disposition: Disposition): void {
-    if (this.#first !== null) recordRequest(env, { ...this.#first, disposition })
+  /** @returns Whether there was something. */
+  end(env: HapaxEnv, disposition: Disposition): boolean {
+    const first = this.#first
+    this.#first = null
+    if (first !== null) recordRequest(env, { ...first, disposition })
+    return first !== null
   }
 }
 
@@ -176,57 +184,125 @@ function isPathValue(value: unknown): value is string | number {
   return typeof value === 'string' && value.isWellFormed() && !/^\.{0,2}$/.test(value)
 }
 
+/** One look at what is known of a message's operation. */
+interface Turn extends Read, Delivery {
+  readonly turns: Turns
+  /** Epoch milliseconds after which nobody waits for it. */
+  readonly endsAt: number
+}
+
 async function handleOnce(
   consumer: Consumer,
-  read: Read & Delivery & { readonly turns: Turns },
+  turn: Turn,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<HandledFate> {
-  const { message, tenant, route, type, payload, mayExecute } = read
-  let fate: HandledFate | null = null
-  const scope: MessageScope = {
-    tenant,
-    mayExecute,
-    message: { ...message, type, payload: payload.value },
-    contextOf: (c) => contextOf(c, env, tenant),
-    conclude(facts) {
-      const waitMs = facts.status === 'in-progress' ? route.leaseMs : 0
-      const { operationId, correlationId } = facts
-      const known = { tenant, operationId, correlationId, waitMs, type: type || null }
-      fate = { ...decide(consumer, read, facts), ...known }
-      return fate.kind === 'again' ? null : fate.kind
-    },
-    toRecord: (facts) => read.turns.toRecord(facts, fate?.kind === 'again'),
-  }
-  const request = await toRequest(read)
+  const { route, endsAt } = turn
+  const look = new Look(consumer, turn, env)
+  const request = await toRequest(turn)
   const work = (async () => {
-    const response = await route.app.fetch(request, { ...env, [MESSAGE]: scope }, ctx)
-    // Nobody reads it; but what streams is settled at its end.
-    await response.body?.pipeTo(new WritableStream()).catch(() => {})
+    const response = await route.app.fetch(request, { ...env, [MESSAGE]: look.scope }, ctx)
+    await readToEnd(response, look)
   })()
-  if (!(await isOverWithin(work, route.timeoutMs, ctx))) {
-    // Its handler goes on under its lease; the message comes back to see what became of it.
-    const known = { tenant, type: type || null, operationId: null, correlationId: null }
-    return { kind: 'retry', reason: 'in-progress', ...known, waitMs: route.leaseMs }
-  }
-  if (fate === null) throw new Error('A message was not concluded.')
-  return fate
+  const isOver = await isOverWithin(work, endsAt - Date.now())
+  // What the object does goes on without this delivery.
+  if (!route.isForwarded) ctx.waitUntil(work.catch(() => {}))
+  return isOver ? look.fate() : look.giveUp()
 }
 
-/** Waits for work only so long: one that hangs must not hold up the messages behind it. */
-async function isOverWithin(
-  work: Promise<void>,
-  timeoutMs: number | null,
-  ctx: ExecutionContext,
-): Promise<boolean> {
-  if (timeoutMs === null) return work.then(() => true)
+/** Nobody reads the answer; but what streams is settled at its end. */
+async function readToEnd({ body }: Response, look: Look): Promise<void> {
+  if (body === null) return
+  const end = look.isOpen
+    ? body.pipeTo(new WritableStream(), { signal: look.signal })
+    : body.cancel()
+  await end.catch(() => {})
+}
+
+/** What one look at a message's operation comes to. */
+class Look {
+  readonly scope: MessageScope
+  readonly #turn: Turn
+  readonly #env: HapaxEnv
+  readonly #startedAt = Date.now()
+  readonly #reading = new AbortController()
+  #fate: HandledFate | null = null
+  /** Its time is over; `counted`: it has its point. */
+  #end: 'open' | 'given-up' | 'counted' = 'open'
+
+  constructor(consumer: Consumer, turn: Turn, env: HapaxEnv) {
+    this.#turn = turn
+    this.#env = env
+    const { message, tenant, type, payload, mayExecute, route } = turn
+    this.scope = {
+      tenant,
+      mayExecute,
+      message: { ...message, type, payload: payload.value },
+      contextOf: (c) => contextOf(c, env, tenant),
+      conclude: (facts) => {
+        if (this.#end !== 'open') return 'retry'
+        const waitMs = facts.status === 'in-progress' ? route.leaseMs : 0
+        const { operationId, correlationId } = facts
+        const known = { tenant, operationId, correlationId, waitMs, type: type || null }
+        const fate = { ...decide(consumer, turn, facts), ...known }
+        this.#fate = fate
+        return fate.kind === 'again' ? null : fate.kind
+      },
+      toRecord: (facts) => this.#toRecord(facts),
+    }
+  }
+
+  /** Whether its result is still to come. */
+  get isOpen(): boolean {
+    return this.#fate?.kind === 'again'
+  }
+
+  /** Aborted when nobody waits for an answer any more that is recorded without this delivery. */
+  get signal(): AbortSignal {
+    return this.#reading.signal
+  }
+
+  fate(): HandledFate {
+    if (this.#fate === null) throw new Error('A message was not concluded.')
+    return this.#fate
+  }
+
+  /**
+   * Ends the look where its time is over: the message comes back to see what became of it. A
+   * handler goes on under its lease, and its point follows at its end.
+   */
+  giveUp(): HandledFate {
+    const fate = this.#fate
+    if (fate !== null && !this.isOpen) return fate
+    const { message, tenant, type, route, turns } = this.#turn
+    const known = { tenant, type: type || null, operationId: null, correlationId: null }
+    this.#end = turns.end(this.#env, 'retry') ? 'counted' : 'given-up'
+    if (route.isForwarded) {
+      this.#reading.abort()
+      if (this.#end === 'given-up') {
+        const { operation } = route
+        const facts = { operation, tenant, status: 'in-progress', disposition: 'retry' } as const
+        recordUncounted(this.#env, message, this.#startedAt, facts)
+        this.#end = 'counted'
+      }
+    }
+    return { ...known, ...fate, kind: 'retry', reason: 'in-progress', waitMs: route.leaseMs }
+  }
+
+  #toRecord(facts: RequestFacts): RequestFacts | null {
+    if (this.#end === 'counted') return null
+    return this.#turn.turns.toRecord(facts, this.#end === 'open' && this.isOpen)
+  }
+}
+
+/** Waits for work only so long: what hangs must not hold up the messages behind it. */
+async function isOverWithin(work: Promise<void>, waitMs: number): Promise<boolean> {
   const timeUp = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => timeUp.resolve(false), timeoutMs)
+  const timer = setTimeout(() => timeUp.resolve(false), waitMs)
   try {
     return await Promise.race([work.then(() => true), timeUp.promise])
   } finally {
     clearTimeout(timer)
-    ctx.waitUntil(work.catch(() => {}))
   }
 }
 
@@ -251,8 +327,13 @@ function exhaust(
   fate: RetryFate,
 ): RetryFate | Extract<MessageFate, { kind: 'dead-letter' }> {
   if (attempts < retry.attempts || fate.reason === 'in-progress') return fate
-  return { kind: 'dead-letter', reason: `retries-exhausted: ${fate.reason}` }
+  const reason = `retries-exhausted: ${fate.reason}`
+  const isInDoubt = IN_DOUBT.has(fate.reason)
+  return { kind: 'dead-letter', reason, ...(isInDoubt && { decision: 'outcome-unknown' }) }
 }
+
+/** What may have been executed: once it is forgotten it is for an operator to say that it was not. */
+const IN_DOUBT: ReadonlySet<string> = new Set(['outcome-unknown', 'unsettled', 'joined'])
 
 function contextOf(c: Context<GatewayEnv>, env: HapaxEnv, tenant: string): MessageContext {
   return {
@@ -297,25 +378,32 @@ async function toField(key: string): Promise<string> {
 const digestOf = createDigests()
 const digestKey = digestOf(undefined)
 
-/** Counts a message that came to no operation. */
+/** Counts a message that came to no verdict. */
+function recordUncounted(
+  env: HapaxEnv,
+  message: ReceivedMessage,
+  startedAt: number,
+  facts: Pick<RequestFacts, 'operation' | 'status' | 'tenant' | 'disposition'>,
+): void {
+  const { correlationId } = readCorrelation(tiesOf(message), () => crypto.randomUUID())
+  recordRequest(env, {
+    ...NO_FACTS,
+    ...facts,
+    method: 'QUEUE',
+    correlationId,
+    operationId: null,
+    fence: 0,
+    totalMs: Date.now() - startedAt,
+    ageMs: 0,
+  })
+}
+
 function recordUnclaimed(
   env: HapaxEnv,
   message: ReceivedMessage,
   startedAt: number,
   disposition: Disposition,
 ): void {
-  const { correlationId } = readCorrelation(tiesOf(message), () => crypto.randomUUID())
-  recordRequest(env, {
-    ...NO_FACTS,
-    operation: message.queue,
-    method: 'QUEUE',
-    status: 'rejected',
-    tenant: null,
-    correlationId,
-    operationId: null,
-    fence: 0,
-    totalMs: Date.now() - startedAt,
-    ageMs: 0,
-    disposition,
-  })
+  const unclaimed = { operation: message.queue, tenant: null, status: 'rejected' } as const
+  recordUncounted(env, message, startedAt, { ...unclaimed, disposition })
 }

@@ -76,12 +76,13 @@ const stuckOf = (id: string, ageSeconds: number, more: object = {}): Stub => ({
 })
 
 /** Answers for the admin API with a list, the newest first, in pages of a hundred. */
-async function playStuck(page: Page, listOf: () => readonly Stub[]): Promise<void> {
+async function playStuck(page: Page, listOf: () => readonly Stub[], most = 100): Promise<void> {
   await page.route('**/_hapax/admin/stuck?*', async (route) => {
     const list = listOf()
     const { searchParams } = new URL(route.request().url())
     const from = Number(searchParams.get('after') ?? 0)
-    const entries = list.slice(from, from + Number(searchParams.get('limit')))
+    const limit = Math.min(most, Number(searchParams.get('limit')))
+    const entries = list.slice(from, from + limit)
     const end = from + entries.length
     await route.fulfill({
       json: { entries, next: end < list.length ? end : null, total: list.length },
@@ -182,6 +183,26 @@ describe('a list of more than a hundred stuck operations', () => {
     expect(await rows.count()).toBeGreaterThanOrEqual(209)
     // The button that had the focus is gone; the table has it.
     expect(await page.locator(':focus').getAttribute('aria-labelledby')).toBe('unknown-title')
+  })
+
+  it('is read on behind its first twenty pages when asked, and says what did not answer', async () => {
+    const page = await browser.newPage(WIDE)
+    const odd = [
+      { ...stuckOf('lost', 9_001), isLost: true },
+      { ...stuckOf('again', 9_000), isInProgress: true },
+    ]
+    await playStuck(page, () => [...odd, ...many], 6)
+    await page.goto(addressOf())
+    await signIn(page)
+    const hint = page.locator('#unknown-hint')
+    expect(await hint.innerText()).toContain('Only the newest 120 of 211')
+    const rows = page.locator('#unknown tbody tr')
+    expect(await rows.nth(0).innerText()).toContain('did not answer')
+    expect(await rows.nth(1).innerText()).toContain('being sent again')
+    await page.locator('#unknown-more').click()
+    await hint.waitFor({ state: 'hidden' })
+    await page.locator('#unknown-more').click()
+    await page.locator('#unknown tbody tr[data-key=op-0]').waitFor()
   })
 
   it('is narrowed in the table and not in the tile, which says so', async () => {

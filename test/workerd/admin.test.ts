@@ -934,6 +934,79 @@ describe('the list of what is stuck', () => {
     expect((body as unknown as StuckPage).entries.map(({ id }) => id)).toEqual([operationId])
   })
 
+  it('keeps on it what is sent again while it is read, and has it still when that has failed', async () => {
+    await emptyDirectory()
+    const ends = Array.from({ length: 2 }, () => Promise.withResolvers<number>())
+    const { requests } = playOrigin(async () => {
+      const code = await ends[requests.length - 1]?.promise
+      return new Response('{}', { status: code ?? 500 })
+    })
+    const { pay, ask } = gatewayWith({ unknown: 'resend' })
+    const list = async () => {
+      const { body } = await ask('/stuck')
+      expectSchema('StuckPage', body)
+      return body['entries'] as { id: string; isInProgress?: boolean }[]
+    }
+    ends[0]?.resolve(500)
+    await pay('sent-again')
+    const id = await idOf('sent-again')
+    await until(async () => (await list()).length === 1)
+    const again = pay('sent-again')
+    await until(() => requests.length === 2)
+    expect(await list()).toMatchObject([{ id, isInProgress: true }])
+    ends[1]?.resolve(500)
+    await again
+    const [entry] = await list()
+    expect(entry).toMatchObject({ id })
+    expect(entry).not.toHaveProperty('isInProgress')
+  })
+
+  it('has one that does not answer in its place, and says so; no more than six are asked at once', async () => {
+    await emptyDirectory()
+    playOrigin(status(500))
+    const { pay } = gatewayWith()
+    const keys = Array.from({ length: 8 }, (_, index) => `many-${index}`)
+    for (const key of keys) await pay(key)
+    await until(async () => (await directoryOf(env).count()).stuck === keys.length)
+    const hanging = await idOf('many-4')
+    let running = 0
+    const most: number[] = []
+    const getByName = (id: string) => ({
+      examine: async () => {
+        most.push((running += 1))
+        if (id === hanging) return new Promise(() => {})
+        const view = await env.OPERATIONS.getByName(id).examine(id)
+        running -= 1
+        return view
+      },
+    })
+    const app = createGateway({ tenant: credential('Authorization') })
+    const { body } = await operatorOf(app, { OPERATIONS: { getByName } })('/stuck')
+    expectSchema('StuckPage', body)
+    const entries = body['entries'] as { id: string; isLost?: boolean }[]
+    expect(entries.map(({ id }) => id)).toEqual(await Promise.all(keys.toReversed().map(idOf)))
+    expect(entries.filter(({ isLost }) => isLost).map(({ id }) => id)).toEqual([hanging])
+    expect(Math.max(...most)).toBe(6)
+  })
+
+  it('is shown also where what is resolved cannot be struck off', async () => {
+    await emptyDirectory()
+    playOrigin(status(500))
+    const { pay, ask } = gatewayWith()
+    await pay('unstruck')
+    await until(async () => (await directoryOf(env).count()).stuck === 1)
+    const id = await idOf('unstruck')
+    const directory = directoryOf(env)
+    const { entries } = await directory.listStuck({ after: null, limit: 1 })
+    const list = async () => ({ entries, next: null })
+    const broken = { listStuck: list, strike: () => Promise.reject(new Error('disk I/O error')) }
+    const DIRECTORY = { getByName: () => ({ ...broken, count: () => directory.count() }) }
+    await ask(`/operations/${id}/resolve`, 'POST', SUCCEEDED)
+    const app = createGateway({ tenant: credential('Authorization') })
+    const answer = await operatorOf(app, { DIRECTORY })('/stuck')
+    expect([answer.status, answer.body['entries']]).toEqual([200, []])
+  })
+
   it.each([
     'limit=0',
     'limit=101',
@@ -955,6 +1028,184 @@ describe('the list of what is stuck', () => {
 })
 
 const HOOK = 'https://shop.test/hooks'
+
+describe('many operations resolved at once', () => {
+  async function resolveMany(vars: Record<string, unknown> = {}) {
+    await emptyDirectory()
+    playOrigin(status(500))
+    const { pay } = gatewayWith()
+    const app = createGateway({ tenant: credential('Authorization') })
+    const ask = operatorOf(app, vars)
+    return { pay, ask, change: (body: unknown) => ask('/operations/resolve', 'POST', body) }
+  }
+
+  it('have each what came of it, in order, and each is audited as if it were alone', async () => {
+    const { pay, ask, change } = await resolveMany()
+    for (const key of ['one', 'two', 'done-before']) await pay(key)
+    const [one, two, before] = await Promise.all(['one', 'two', 'done-before'].map(idOf))
+    await ask(`/operations/${before}/resolve`, 'POST', SUCCEEDED)
+    log.mockClear()
+    const never = await idOf('never-heard-of')
+    const ids = [two, never, before, 'no id', one]
+    const answer = await change({ ids, ...SUCCEEDED })
+    expect(answer.status).toBe(200)
+    expectSchema('Results', answer.body)
+    expect(answer.body['results']).toEqual([
+      { id: two, result: 'done' },
+      { id: never, result: 'not-found' },
+      { id: before, result: 'refused', because: expect.stringContaining('Only an unknown') },
+      { id: 'no id', result: 'not-found' },
+      { id: one, result: 'done' },
+    ])
+    expect(
+      audits()
+        .map(({ action, operationId }) => [action, operationId])
+        .toSorted(),
+    ).toEqual([one, two].map((id) => ['resolved', id]).toSorted())
+    expect(word(await pay('one'))).toBe('replayed')
+  })
+
+  it('are unconfirmed where an object does not say what became of it', async () => {
+    const lost = await idOf('lost')
+    const OPERATIONS = {
+      getByName: (id: string) =>
+        id === lost
+          ? { operate: () => Promise.reject(new Error('reset')) }
+          : env.OPERATIONS.getByName(id),
+    }
+    const { pay, change } = await resolveMany({ OPERATIONS })
+    await pay('answers')
+    const answers = await idOf('answers')
+    log.mockClear()
+    const { body } = await change({ ids: [lost, answers], ...NOT_EXECUTED })
+    expect(body['results']).toEqual([
+      { id: lost, result: 'unconfirmed' },
+      { id: answers, result: 'done' },
+    ])
+    expect(audits()).toEqual([
+      expect.objectContaining({ operationId: lost, result: 'unconfirmed' }),
+      expect.objectContaining({ operationId: answers, action: 'resolved' }),
+    ])
+  })
+
+  const hundred = Array.from({ length: 101 }, (_, index) => `id-${index}`)
+  it.each([
+    { what: 'no ids', body: NOT_EXECUTED },
+    { what: 'none', body: { ids: [], ...NOT_EXECUTED } },
+    { what: 'too many', body: { ids: hundred, ...NOT_EXECUTED } },
+    { what: 'one twice', body: { ids: ['a', 'a'], ...NOT_EXECUTED } },
+    { what: 'what is no id', body: { ids: [1], ...NOT_EXECUTED } },
+    { what: 'no outcome', body: { ids: ['a'] } },
+    { what: 'what nobody knows', body: { ids: ['a'], ...NOT_EXECUTED, more: 1 } },
+    { what: 'no JSON', body: '{' },
+  ])('are refused as a whole with $what', async ({ body }) => {
+    const { change } = await resolveMany()
+    expect((await change(body)).status).toBe(400)
+    expect(audits()).toEqual([])
+  })
+})
+
+describe('many dead letters at once', () => {
+  /** Letters of events, one of them for a receiver that takes nothing, and a message that nobody consumes. */
+  async function buryMany() {
+    await emptyDirectory()
+    const directory = directoryOf(env)
+    const bury = async (id: string, url: string) => {
+      const event = { id, type: 'a.b', specversion: '1.0', source: '/hapax', tenant: 't' }
+      const bytes = new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))
+      const names = { type: 'a.b', tenant: 't', operationId: 'o', correlationId: 'c' }
+      const destination = webhook(url)
+      await directory.bury({
+        ...{ id, from: 'outbox', destination, reason: 'gone', attempts: 1, at: 1, ...names },
+        bytes: await toStoredBytes(env, 'dead letter', id, bytes),
+      })
+    }
+    await bury('taken-1', HOOK)
+    await bury('refused', 'https://shop.test/never')
+    await bury('taken-2', HOOK)
+    const { requests } = playOrigin(
+      ({ url }) => new Response(null, { status: url === HOOK ? 204 : 410 }),
+    )
+    const { ask } = gatewayWith()
+    log.mockClear()
+    return { ask, requests, left: async () => (await lettersOf(ask)).map(({ id }) => id) }
+  }
+
+  it('are replayed: what was taken is gone, and each is audited', async () => {
+    const { ask, requests, left } = await buryMany()
+    const ids = ['taken-2', 'refused', 'never heard of', 'taken-1']
+    const answer = await ask('/dead-letters/replay', 'POST', { ids })
+    expect(answer.status).toBe(200)
+    expectSchema('Results', answer.body)
+    expect(answer.body['results']).toEqual([
+      { id: 'taken-2', result: 'done' },
+      { id: 'refused', result: 'refused', because: expect.stringContaining('not delivered') },
+      { id: 'never heard of', result: 'not-found' },
+      { id: 'taken-1', result: 'done' },
+    ])
+    expect(requests).toHaveLength(3)
+    expect(await left()).toEqual(['refused'])
+    expect(
+      audits()
+        .map(({ action, letterId }) => [action, letterId])
+        .toSorted(),
+    ).toEqual([
+      ['requeued', 'taken-1'],
+      ['requeued', 'taken-2'],
+    ])
+  })
+
+  it('are dropped', async () => {
+    const { ask, requests, left } = await buryMany()
+    const { body } = await ask('/dead-letters/drop', 'POST', {
+      ids: ['refused', 'nothing', 'taken-1'],
+    })
+    expectSchema('Results', body)
+    expect(body['results']).toEqual([
+      { id: 'refused', result: 'done' },
+      { id: 'nothing', result: 'not-found' },
+      { id: 'taken-1', result: 'done' },
+    ])
+    expect(requests).toHaveLength(0)
+    expect(await left()).toEqual(['taken-2'])
+    expect(audits().map(({ action }) => action)).toEqual(['dropped', 'dropped'])
+  })
+
+  it('are unconfirmed where the directory fails in the middle, and stay', async () => {
+    const { left } = await buryMany()
+    const directory = directoryOf(env)
+    const DIRECTORY = {
+      getByName: () => ({
+        letter: (id: string) => directory.letter(id),
+        dropLetter: (id: string) =>
+          id === 'taken-1' ? Promise.reject(new Error('disk I/O error')) : directory.dropLetter(id),
+      }),
+    }
+    const app = createGateway({ tenant: credential('Authorization') })
+    const ids = ['taken-1', 'taken-2']
+    const { body } = await operatorOf(app, { DIRECTORY })('/dead-letters/drop', 'POST', { ids })
+    expect(body['results']).toEqual([
+      { id: 'taken-1', result: 'unconfirmed' },
+      { id: 'taken-2', result: 'done' },
+    ])
+    expect(audits()).toContainEqual(
+      expect.objectContaining({ letterId: 'taken-1', result: 'unconfirmed' }),
+    )
+    expect(await left()).toEqual(['refused', 'taken-1'])
+  })
+
+  it.each([
+    { path: 'replay', body: {} },
+    { path: 'replay', body: { ids: [] } },
+    { path: 'replay', body: { ids: ['refused'], override: 'yes' } },
+    { path: 'drop', body: { ids: ['refused', 'refused'] } },
+    { path: 'drop', body: { ids: ['refused'], override: true } },
+  ])('are refused as a whole: $path $body', async ({ path, body }) => {
+    const { ask, left } = await buryMany()
+    expect((await ask(`/dead-letters/${path}`, 'POST', body)).status).toBe(400)
+    expect(await left()).toHaveLength(3)
+  })
+})
 
 async function lettersOf(ask: ReturnType<typeof operatorOf>) {
   const { body } = await ask('/dead-letters')
@@ -1155,8 +1406,63 @@ describe('a dead letter of the inbox', () => {
     expect(audits()).toEqual([])
     const { body } = await ask('/dead-letters/work:m4')
     await ask(`/operations/${String(body['operationId'])}`, 'DELETE')
-    await ask('/dead-letters/work:m4/replay', 'POST')
+    const forgotten = await ask('/dead-letters/work:m4/replay', 'POST')
+    expect(forgotten.status).toBe(409)
+    expect(forgotten.body['detail']).toMatch(/^failed: .*\{ "override": true \}.*--override/)
+    expect(handler).toHaveBeenCalledTimes(1)
+    await ask('/dead-letters/work:m4/replay', 'POST', { override: true })
     expect(handler).toHaveBeenCalledTimes(2)
+  })
+
+  it.each([[], { override: 1 }, { override: true, force: true }, 'override', null])(
+    'is not replayed on the word %j',
+    async (body) => {
+      const handler = vi.fn()
+      await consumerWith({ 'other.type': handler }).deliver('m6')
+      const { ask } = consumerWith({ 'order.paid': handler })
+      const answer = await ask('/dead-letters/work:m6/replay', 'POST', body)
+      expect([answer.status, answer.body['detail']]).toEqual([
+        400,
+        'Send no body, or { "override": true } as JSON.',
+      ])
+      expect(handler).not.toHaveBeenCalled()
+    },
+  )
+
+  it.each([
+    { reason: 'failed' },
+    { reason: 'outcome-unknown' },
+    { reason: 'This key was used for another request. They differ in body, at /amount.' },
+  ])('of an earlier version keeps its reason $reason as a decision', async ({ reason }) => {
+    const handler = vi.fn()
+    await consumerWith({ 'other.type': handler }).deliver('m7')
+    const letter = await env.DIRECTORY.getByName('directory').letter('work:m7')
+    if (letter === null) throw new Error('It is there.')
+    await env.DIRECTORY.getByName('directory').bury({ ...letter, reason })
+    const { ask } = consumerWith({ 'order.paid': handler })
+    expect((await ask('/dead-letters/work:m7/replay', 'POST')).status).toBe(409)
+    expect(handler).not.toHaveBeenCalled()
+    const answer = await ask('/dead-letters/work:m7/replay', 'POST', { override: true })
+    expect([answer.status, handler.mock.calls.length]).toEqual([204, 1])
+  })
+
+  it('of an unknown outcome takes an override where the directory did not hear of its end', async () => {
+    const handler = vi.fn(async () => {
+      if (handler.mock.calls.length === 1) throw new Error('half done')
+    })
+    const { ask, deliver } = consumerWith({ 'order.paid': handler })
+    await deliver('m8')
+    const { body } = await ask('/dead-letters/work:m8')
+    const path = `/operations/${String(body['operationId'])}/resolve`
+    const directory = env.DIRECTORY.getByName('directory')
+    vi.spyOn(env.DIRECTORY, 'getByName').mockReturnValueOnce({
+      undecide: () => Promise.reject(new Error('lost')),
+    } as unknown as typeof directory)
+    expect((await ask(path, 'POST', NOT_EXECUTED)).status).toBe(204)
+    vi.mocked(env.DIRECTORY.getByName).mockRestore()
+    expect((await ask('/dead-letters/work:m8/replay', 'POST')).status).toBe(409)
+    const answer = await ask('/dead-letters/work:m8/replay', 'POST', { override: true })
+    expect([answer.status, handler.mock.calls.length]).toEqual([204, 2])
   })
 
   it('stays where nothing consumes its queue any more', async () => {

@@ -8,10 +8,10 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { parse } from 'devalue'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
+import { openLetter } from '../../src/admin/dead-letters.ts'
 import { openStoredBytes } from '../../src/durable/at-rest.ts'
 import {
   asClaim,
@@ -39,6 +39,8 @@ import {
   type QueueConsumer,
   type ReceivedMessage,
 } from '../../src/hapax.ts'
+import { bury as buryMessage } from '../../src/queue/bury.ts'
+import { readContent } from '../../src/queue/content.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
@@ -88,6 +90,18 @@ async function deliverTo(consumer: QueueConsumer, sent: readonly Sent[], over: o
   return { acked: explicitAcks, retried, delays }
 }
 
+/** Delivers what the platform can, and a structured clone cannot. */
+async function tell(consumer: QueueConsumer, id: string, sent: unknown): Promise<string> {
+  const told: string[] = []
+  const [ack, retry] = [() => void told.push('ack'), () => void told.push('retry')]
+  const message = { id, body: sent, attempts: 1, timestamp: new Date(), ack, retry }
+  const batch = { queue: QUEUE, messages: [message] } as unknown as MessageBatch
+  const ctx = createExecutionContext()
+  await consumer(batch, env, ctx)
+  await waitOnExecutionContext(ctx)
+  return told.join()
+}
+
 function consumerWith(handlers: Handlers, options: Partial<ConsumeOptions> = {}, over = {}) {
   const consumer = consume(handlers, { tenant: attribute('tenant'), ...options })
   const deliver = (...sent: Sent[]) => deliverTo(consumer, sent, over)
@@ -119,7 +133,7 @@ async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage
   const letter = await letterOf(id)
   if (letter === null) throw new Error('There is no such letter.')
   const opened = await openStoredBytes({ ...env, ...over }, 'dead letter', letter.id, letter.bytes)
-  return parse(new TextDecoder().decode(opened)) as ReceivedMessage
+  return readContent(new TextDecoder().decode(opened)) as ReceivedMessage
 }
 
 /** The points of messages: operation, status, disposition, correlation, id of the operation. */
@@ -543,6 +557,7 @@ describe('a message that can never be done', () => {
       operationId: expect.any(String),
       correlationId: 'corr-m',
       reason,
+      decision: 'mismatch',
       attempts: 3,
       at: expect.any(Number),
     })
@@ -609,6 +624,113 @@ describe('a message that can never be done', () => {
     const data = { id: value, pad: 1 }
     expect(await fateOf({ body: eventOf(fresh('e'), data) })).toMatch(/^payload-invalid: /)
     expect(origin.requests).toHaveLength(0)
+  })
+
+  const itself: Record<string, unknown> = {}
+  itself['self'] = itself
+  it.each([
+    { what: 'an error', body: { tenant: 'acme', error: new TypeError('wrong') }, shown: /wrong/ },
+    {
+      what: 'what nobody can show',
+      body: { tenant: 'acme', blob: new Blob(['x']) },
+      shown: /Blob/,
+    },
+    { what: 'itself', body: { tenant: 'acme', ...itself }, shown: /self/ },
+    {
+      what: 'a name that is none',
+      body: JSON.parse('{"tenant":"acme","__proto__":{"a":1}}') as object,
+      shown: /__proto__/,
+    },
+    {
+      what: 'more levels than any stack',
+      body: JSON.parse(
+        `{"tenant":"acme","deep":${'['.repeat(40_000)}${']'.repeat(40_000)}}`,
+      ) as object,
+      shown: /acme/,
+    },
+    {
+      what: 'levels that can be written and not be read',
+      body: JSON.parse(
+        `{"tenant":"acme","deep":${'['.repeat(1_500)}${']'.repeat(1_500)}}`,
+      ) as object,
+      shown: /acme/,
+    },
+    {
+      what: 'no letters',
+      body: { tenant: '\uD800', type: '\u0000', correlationid: '\uDFFF' },
+      shown: /./,
+    },
+    { what: 'a long tenant', body: { tenant: 't'.repeat(120_000) }, shown: /ttt/ },
+    { what: 'a long type', body: { tenant: 'acme', type: 't'.repeat(120_000) }, shown: /ttt/ },
+    { what: 'a long event', body: { ...eventOf('e'.repeat(120_000), 1) }, shown: /eee/ },
+    { what: 'nothing', body: undefined, shown: /./ },
+  ])(
+    'is a dead letter, shown and replayed, where it holds $what',
+    async ({ body: sent, shown }) => {
+      const id = fresh('holds')
+      const consumer = consume({ never: () => {} }, { tenant: attribute('tenant') })
+      expect(await tell(consumer, id, sent)).toBe('ack')
+      const letter = await letterOf(id)
+      if (letter === null) throw new Error('There is none.')
+      expect(letter.reason).toMatch(/^no-handler/)
+      const { bytes: _, ...head } = letter
+      expect(JSON.stringify(head).length).toBeLessThan(8_192)
+      const text = JSON.stringify(await openLetter(env, letter))
+      expect(text).toMatch(shown)
+      const ctx = createExecutionContext()
+      const message = await contentOf(id)
+      const fate = await consumer.redo(message, env, ctx, { mayExecute: true })
+      expect(fate).toMatchObject({
+        kind: 'dead-letter',
+        reason: expect.stringMatching(/^no-handler/),
+      })
+    },
+  )
+
+  it.each([
+    { what: 'an error', body: { tenant: 'acme', error: new TypeError('wrong') } },
+    {
+      what: 'more levels than any stack',
+      body: JSON.parse(
+        `{"tenant":"acme","deep":${'['.repeat(40_000)}${']'.repeat(40_000)}}`,
+      ) as object,
+    },
+    {
+      what: 'levels in text',
+      body: `{"tenant":"acme","deep":${'['.repeat(40_000)}${']'.repeat(40_000)}}`,
+    },
+    { what: 'half a letter in its tenant', body: { tenant: '\uD800' } },
+    { what: 'a long tenant', body: { tenant: 't'.repeat(120_000) }, isDone: true },
+    { what: 'nothing in its tenant', body: { tenant: '\u0000' }, isDone: true },
+    { what: 'a long event', body: { ...eventOf('f'.repeat(120_000), 1) }, isDone: true },
+    {
+      what: 'a long tie',
+      body: { tenant: 'acme', correlationid: 'c'.repeat(100_000) },
+      isDone: true,
+    },
+  ])('is told at once where it holds $what', async ({ body: sent, isDone = false }) => {
+    const id = fresh('told')
+    const consumer = consume(() => {}, { tenant: attribute('tenant') })
+    expect(await tell(consumer, id, sent)).toBe('ack')
+    const reason = (await letterOf(id))?.reason ?? 'ack'
+    expect(reason).toMatch(isDone ? /^ack$/ : /^payload-invalid/)
+  })
+
+  it('has a letter without content where nothing can write it', async () => {
+    const id = fresh('unwritten')
+    const consumer = consume({ never: () => {} }, { tenant: () => 'acme' })
+    const unreadable = {
+      get tenant(): string {
+        throw new Error('no')
+      },
+    }
+    const message = { id, queue: QUEUE, body: unreadable, attempts: 1, timestamp: new Date() }
+    const ctx = createExecutionContext()
+    const fate = await consumer.redo(message, env, ctx, { mayExecute: true })
+    if (fate.kind !== 'dead-letter') throw new Error('It is one.')
+    await buryMessage(env, message, fate)
+    const letter = await letterOf(id)
+    expect(letter && (await openLetter(env, letter)).content).toMatch(/could not be kept/)
   })
 
   it('is tried again where its dead letter cannot be kept', async () => {
@@ -1004,6 +1126,67 @@ describe('a message that is forwarded', () => {
     expect(origin.requests).toHaveLength(1)
   })
 
+  it('does not keep the next one waiting for an answer that never ends', async () => {
+    const state = { isOpen: true }
+    const origin = playOrigin(async (request) => {
+      if (!request.url.endsWith('/drips')) return paid()
+      const { readable, writable } = new IdentityTransformStream()
+      const writer = writable.getWriter()
+      const drip = async () => {
+        while (state.isOpen) {
+          await writer.write(new TextEncoder().encode('.'))
+          await scheduler.wait(20)
+        }
+        await writer.close()
+      }
+      drip().catch(() => {})
+      return new Response(readable, { status: 201 })
+    })
+    const points = watchPoints()
+    const consumer = consume(
+      { 'order.paid': forward('/{/path}') },
+      { tenant: attribute('tenant'), timeout: '200ms', concurrency: 1, wait: 0 },
+    )
+    const [drips, fine] = [fresh('drips'), fresh('fine')]
+    const sent = [drips, fine].map((id) => ({
+      id,
+      body: eventOf(id, { path: id === drips ? 'drips' : 'payments' }),
+    }))
+    expect(await deliverTo(consumer, sent)).toMatchObject({ acked: [fine], retried: [drips] })
+    expect(points().map(({ disposition }) => disposition)).toEqual(['retry', 'ack'])
+    // The object records on, without anybody who reads it.
+    state.isOpen = false
+    await until(async () => {
+      const { acked } = await deliverTo(consumer, [{ id: drips, attempts: 2, body: sent[0]?.body }])
+      return acked.length > 0
+    })
+    expect(await letterOf(drips)).toBeNull()
+    expect(origin.requests).toHaveLength(2)
+  })
+
+  it('does not keep the next one waiting for an origin that answers nothing', async () => {
+    const origin = playSlowOrigin(paid)
+    const points = watchPoints()
+    const hanging = {
+      ...env,
+      OPERATIONS: { getByName: () => ({ execute: () => new Promise(() => {}) }) },
+    }
+    const consumer = consume(forward('/payments'), {
+      tenant: attribute('tenant'),
+      timeout: '50ms',
+      concurrency: 1,
+    })
+    const sent = [fresh('one'), fresh('two')].map((id) => ({ id, body: eventOf(id, 1) }))
+    const { retried, delays } = await deliverTo(consumer, sent, hanging)
+    expect(retried).toHaveLength(2)
+    expect(delays.every((seconds = 0) => seconds >= 30)).toBe(true)
+    expect(points()).toMatchObject([
+      { operation: 'POST /payments', status: 'in-progress', disposition: 'retry' },
+      { operation: 'POST /payments', status: 'in-progress', disposition: 'retry' },
+    ])
+    origin.release()
+  })
+
   it('is unknown when its answer breaks off', async () => {
     const origin = playStream(200)
     const { fateOf } = consumerWith(forward('/payments'))
@@ -1365,6 +1548,41 @@ describe('what a new user meets first', () => {
     const bytes = new TextEncoder().encode(text).buffer
     await deliver({ body: json }, { body: text }, { body: bytes })
     expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('begins every message of a batch whose handlers hang, and tells of each', async () => {
+    const handler = vi.fn(() => new Promise<void>(() => {}))
+    const options = { timeout: '20ms', concurrency: 2, wait: 0, lease: '1s' } as const
+    const consumer = consume(handler, { tenant: attribute('tenant'), ...options })
+    const ids = Array.from({ length: 9 }, () => fresh('hangs'))
+    const batch = createMessageBatch(
+      QUEUE,
+      // None of them is ever a dead letter for that.
+      ids.map((id) => ({ id, timestamp: new Date(), attempts: 99, body: eventOf(id, {}) })),
+    )
+    const told = batch.messages.map((message) => vi.spyOn(message, 'retry'))
+    const waitUntil = vi.fn<ExecutionContext['waitUntil']>()
+    const ctx = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext
+    await consumer(batch, env, ctx)
+    expect(told.map(({ mock }) => mock.calls.length)).toEqual(ids.map(() => 1))
+    expect(handler).toHaveBeenCalledTimes(ids.length)
+  })
+
+  it('lets go of what hangs before the platform ends the consumer', async () => {
+    vi.useFakeTimers({ toFake: ['Date', 'setTimeout', 'clearTimeout'] })
+    const handler = vi.fn(() => new Promise<void>(() => {}))
+    const consumer = consume(handler, { tenant: attribute('tenant'), timeout: '10m' })
+    const sent = { id: fresh('hangs'), timestamp: new Date(), attempts: 1 }
+    const batch = createMessageBatch(QUEUE, [{ ...sent, body: eventOf(sent.id, {}) }])
+    const left: Promise<unknown>[] = []
+    const waitUntil = (work: Promise<unknown>) => void left.push(work)
+    const ctx = { waitUntil, passThroughOnException() {}, props: {} } as unknown as ExecutionContext
+    const done = consumer(batch, env, ctx)
+    await until(() => handler.mock.calls.length > 0)
+    await vi.advanceTimersByTimeAsync(14 * 60_000)
+    await done
+    expect(left.length).toBeGreaterThan(0)
+    await Promise.all(left)
   })
 
   it('gives a message back whose handler hangs, and lets the handler go on', async () => {

@@ -122,6 +122,11 @@ describe('the count of a list', () => {
     await directory.bury(letterOf('a', 5_000))
     expect(await directory.count()).toEqual(await counted('letters'))
     expect((await directory.count()).letterBytes).toBeGreaterThan(5_010)
+    // Its head is another, and shorter.
+    await directory.bury({ ...letterOf('b', 10), from: 'inbox', decision: 'outcome-unknown' })
+    await directory.undecide('operation-1')
+    expect((await directory.letter('b'))?.decision).toBeUndefined()
+    expect(await directory.count()).toEqual(await counted('letters'))
     await directory.dropLetter('a')
     await directory.dropLetter('never heard of')
     expect(await directory.count()).toEqual(await counted('letters'))
@@ -146,7 +151,8 @@ describe('the count of a list', () => {
     await directory.bury(letterOf('a', 1_000))
     await within('earlier', (_, { sql }) => {
       for (const list of ['stuck', 'letter']) {
-        for (const when of ['replaced', 'added', 'gone']) sql.exec(`DROP TRIGGER ${list}_${when}`)
+        for (const when of ['replaced', 'changed', 'added', 'gone'])
+          sql.exec(`DROP TRIGGER ${list}_${when}`)
       }
       sql.exec('DROP TABLE tally; DROP TABLE heard; DROP INDEX stuck_since')
       sql.exec("DELETE FROM stuck WHERE id = 'c'")

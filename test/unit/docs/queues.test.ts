@@ -35,19 +35,26 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
   'done, its result is stored': [{ status: 'executed', outcome: 'succeeded', work: settled }],
   'refused (`failed`), the refusal is stored': [
     { status: 'executed', outcome: 'failed', work: settled },
+    // In its tombstone.
+    { status: 'expired', outcome: 'failed' },
   ],
   'done or refused, and the result is not stored yet': [
     { status: 'executed', outcome: 'succeeded', work: open },
     { status: 'executed', outcome: 'failed', work: open },
   ],
   'done before': [{ status: 'replayed', outcome: 'succeeded' }],
-  'refused before': [{ status: 'replayed', outcome: 'failed' }],
+  'refused before': [
+    { status: 'replayed', outcome: 'failed' },
+    { status: 'too-large', outcome: 'failed' },
+    { status: 'sealed', outcome: 'failed' },
+  ],
   'done before, its result is gone, not kept or cannot be opened': [
-    { status: 'expired' },
-    { status: 'too-large' },
-    { status: 'sealed' },
+    { status: 'expired', outcome: 'succeeded' },
+    { status: 'too-large', outcome: 'succeeded' },
+    { status: 'sealed', outcome: 'succeeded' },
   ],
   'another does it, and has its result': [
+    { status: 'too-large', outcome: null },
     { status: 'joined', outcome: 'succeeded' },
     { status: 'joined', outcome: 'failed' },
   ],
@@ -57,11 +64,19 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
   ],
   'another still runs': [{ status: 'in-progress' }],
   'nothing was done (`not_executed`)': [{ status: 'not-executed', outcome: 'not_executed' }],
-  'outcome unknown, under `hold`': [{ status: 'unknown', outcome: 'unknown' }],
+  'outcome unknown, under `hold`': [
+    { status: 'unknown', outcome: 'unknown' },
+    // In its tombstone, where nobody finds it out any more.
+    { status: 'expired', outcome: 'unknown' },
+    { status: 'expired', outcome: null },
+  ],
   'outcome unknown, under `resend` or a probe': [
     { status: 'unknown', outcome: 'unknown', isHeld: false },
   ],
-  'the key names something else': [{ status: 'mismatch', problem: problem('key-reused', 'x') }],
+  'the key names something else': [
+    { status: 'mismatch', problem: problem('key-reused', 'x') },
+    { status: 'expired', outcome: 'succeeded', isOther: true },
+  ],
   'no key, a payload that cannot be compared or is too large': [
     rejected('key-missing'),
     rejected('payload-invalid'),
@@ -77,7 +92,8 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
 
 function fateOf({ isHeld = true, ...facts }: Facts, isFirst: boolean) {
   const nothing = { outcome: null, work: null, problem: null, correlationId: '', operationId: null }
-  const { kind } = decideFate({ status: 'executed', ...nothing, ...facts }, { isFirst, isHeld })
+  const known = { ...nothing, fence: 1, ...facts }
+  const { kind } = decideFate({ status: 'executed', ...known }, { isFirst, isHeld })
   return WORDS[kind]
 }
 

@@ -1,0 +1,213 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { Readable } from 'node:stream'
+import { json } from 'node:stream/consumers'
+
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+
+import { admin } from '../../../cli/admin.ts'
+
+const COUNT = 250
+
+/** The entry of a list under this number; the newest has the highest. */
+const entryOf = (sequence: number) => ({
+  id: `id-${sequence}`,
+  operation: 'POST /payments',
+  tenant: 't',
+  reason: 'origin-timeout',
+  ageSeconds: COUNT - sequence,
+  nextAttemptAt: null,
+  ...(sequence === 7 && { isLost: true }),
+  ...(sequence === 8 && { isInProgress: true }),
+  type: 'a.b',
+  attempts: 1,
+  at: '2026-11-24T08:00:00.000Z',
+})
+
+/** What was sent, and the number of a page that cannot be read. */
+const asked: { url: string; body: { ids?: string[] } }[] = []
+let brokenAfter = 0
+
+function pageOf(url: URL) {
+  const limit = Number(url.searchParams.get('limit') ?? 50)
+  const after = Number(url.searchParams.get('after') ?? COUNT + 1)
+  if (after === brokenAfter) return null
+  const first = after - 1
+  const last = Math.max(1, first - limit + 1)
+  const entries = Array.from({ length: first - last + 1 }, (_, index) => entryOf(first - index))
+  return { entries, next: last === 1 ? null : last, total: COUNT }
+}
+
+const toResult = (id: string) =>
+  id === 'id-refused' ? { id, result: 'refused', because: 'no' } : { id, result: 'done' }
+
+const server = createServer((request, response) => {
+  void (async () => {
+    const url = new URL(request.url ?? '', 'http://localhost')
+    const isPost = request.method === 'POST'
+    const body = isPost ? ((await json(request)) as { ids?: string[] }) : {}
+    asked.push({ url: url.pathname.replace('/_hapax/admin', '') + url.search, body })
+    const answer = isPost ? { results: (body.ids ?? []).map(toResult) } : pageOf(url)
+    const type = answer === null ? 'application/problem+json' : 'application/json'
+    response.writeHead(answer === null ? 500 : 200, { 'Content-Type': type })
+    response.end(JSON.stringify(answer ?? { detail: 'It failed.' }))
+  })()
+})
+
+let url = ''
+beforeAll(async () => {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+})
+afterAll(() => {
+  server.close()
+})
+
+let written = ''
+beforeEach(() => {
+  written = ''
+  asked.length = 0
+  brokenAfter = 0
+  vi.stubEnv('HAPAX_ADMIN_TOKEN', 'token')
+  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
+    written += String(text)
+    return true
+  })
+})
+afterEach(() => {
+  vi.unstubAllEnvs()
+  vi.restoreAllMocks()
+})
+
+const run = (...args: string[]) => admin([...args, '--url', url])
+const idsOf = (text: string) => Array.from(text.matchAll(/^id-\d+/gm), ([id]) => id)
+const ALL_IDS = Array.from({ length: COUNT }, (_, index) => `id-${COUNT - index}`)
+
+describe('a list on the command line', () => {
+  it.each(['stuck', 'dead-letters'])(
+    'of %s says where it goes on, and goes on there',
+    async (list) => {
+      await run(list, '--limit', '3')
+      expect(idsOf(written)).toEqual(['id-250', 'id-249', 'id-248'])
+      expect(written).toContain('There are more: --after 248, or --all.')
+      written = ''
+      await run(list, '--after', '248', '--limit', '2')
+      expect(idsOf(written)).toEqual(['id-247', 'id-246'])
+      expect(asked.at(-1)?.url).toBe(`/${list}?limit=2&after=248`)
+    },
+  )
+
+  it.each(['stuck', 'dead-letters'])('of %s is read to its end with --all', async (list) => {
+    await run(list, '--all')
+    expect(idsOf(written)).toEqual(ALL_IDS)
+    expect(written.match(/^ID /gm)).toHaveLength(1)
+    expect(written).not.toContain('There are more')
+    expect(asked.map((one) => one.url)).toEqual([
+      `/${list}?limit=100`,
+      `/${list}?limit=100&after=151`,
+      `/${list}?limit=100&after=51`,
+    ])
+  })
+
+  it('is one document with --json, whole or as it came', async () => {
+    await run('stuck', '--all', '--json')
+    const whole = JSON.parse(written) as { entries: { id: string }[]; next: null; total: number }
+    expect(whole.entries.map(({ id }) => id)).toEqual(ALL_IDS)
+    expect(whole).toMatchObject({ next: null, total: COUNT })
+    written = ''
+    await run('stuck', '--json')
+    expect(JSON.parse(written)).toMatchObject({ next: 201, total: COUNT })
+  })
+
+  it('has what was read where a page cannot be, and says where to go on', async () => {
+    brokenAfter = 51
+    await expect(run('stuck', '--all')).rejects.toThrow('It failed. (500) Go on with --after 51.')
+    expect(idsOf(written)).toEqual(ALL_IDS.slice(0, 200))
+    written = ''
+    await expect(run('stuck', '--all', '--json')).rejects.toThrow('Go on with --after 51.')
+    expect(JSON.parse(written)).toMatchObject({ next: 51, total: COUNT })
+  })
+
+  it('says what did not answer, and what is in progress', async () => {
+    await run('stuck', '--after', '9')
+    expect(written).toMatch(/^id-8 .*in progress/m)
+    expect(written).toMatch(/^id-7 .*did not answer/m)
+    expect(written).toMatch(/^id-6 .*never/m)
+  })
+
+  it.each([
+    { args: ['stuck', '--limit', '101'], message: '--limit' },
+    { args: ['stuck', '--after', '0'], message: '--after' },
+    { args: ['dead-letters', '--after', 'x'], message: '--after' },
+  ])('is not asked for with $args', async ({ args, message }) => {
+    await expect(run(...args)).rejects.toMatchObject({
+      exitCode: 2,
+      message: expect.stringContaining(message),
+    })
+    expect(asked).toEqual([])
+  })
+})
+
+/** Standard input. */
+function type(text: string): void {
+  vi.spyOn(process, 'stdin', 'get').mockReturnValue(Readable.from([text]) as never)
+}
+
+describe('many ids on the command line', () => {
+  it.each([
+    {
+      args: ['resolve', 'id-1', 'id-2', '--outcome', 'not_executed'],
+      path: '/operations/resolve',
+      body: { outcome: 'not_executed' },
+    },
+    { args: ['replay', 'id-1', 'id-2'], path: '/dead-letters/replay', body: {} },
+    {
+      args: ['replay', 'id-1', 'id-2', '--override'],
+      path: '/dead-letters/replay',
+      body: { override: true },
+    },
+    { args: ['drop', 'id-1', 'id-2', '--yes'], path: '/dead-letters/drop', body: {} },
+  ])('are changed with one request: $args', async ({ args, path, body }) => {
+    await run(...args)
+    expect(asked).toEqual([{ url: path, body: { ids: ['id-1', 'id-2'], ...body } }])
+    expect(written).toBe('id-1  done\nid-2  done\n')
+  })
+
+  it('come from standard input, one a line, each once, in batches', async () => {
+    type([...ALL_IDS, '', 'id-7', '  id-3  '].join('\r\n'))
+    await run('replay', '-', '--json')
+    expect(asked.map(({ body }) => body.ids?.length)).toEqual([100, 100, 50])
+    const { results } = JSON.parse(written) as { results: { id: string }[] }
+    expect(results.map(({ id }) => id)).toEqual(ALL_IDS)
+  })
+
+  it('tell of each that was not done, and end with 1', async () => {
+    await expect(run('replay', 'id-1', 'id-refused')).rejects.toMatchObject({
+      exitCode: 1,
+      message: '1 of 2 were done.',
+    })
+    expect(written).toBe('id-1        done\nid-refused  refused  no\n')
+  })
+
+  it.each([
+    { args: ['drop', 'id-1', 'id-2'], message: '--yes' },
+    { args: ['resolve', 'id-1', 'id-2'], message: '--outcome' },
+    { args: ['erase', 'id-1', 'id-2', '--yes'], message: 'takes 1 id' },
+    { args: ['release', '-', 'id-2'], message: 'takes 1 id' },
+  ])('are not taken: $args', async ({ args, message }) => {
+    await expect(run(...args)).rejects.toThrow(message)
+    expect(asked).toEqual([])
+  })
+
+  it('are missed where standard input has none', async () => {
+    type('\n\n')
+    await expect(run('replay', '-')).rejects.toThrow('There is no id.')
+  })
+
+  it('overrides what was decided about one letter', async () => {
+    await run('replay', 'id-1', '--override')
+    expect(asked).toEqual([{ url: '/dead-letters/id-1/replay', body: { override: true } }])
+  })
+})
