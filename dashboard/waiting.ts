@@ -88,11 +88,20 @@ export function showUnknown(
       isWhole: list?.isWhole ?? true,
     },
   )
+  say('unknown-hint', hintOf(listed.length, points, list, filters))
+}
+
+function hintOf(
+  count: number,
+  points: Found<Unknown> | null,
+  list: Listed<Stuck> | null,
+  filters: Filters,
+): string {
   const words = [
-    ...(list === null ? [] : [narrowedWord(listed.length, list, filters), wordOf(list)]),
+    ...(list === null ? [] : [narrowedWord(count, list, filters), wordOf(list)]),
     points?.isCut === true ? 'Of those seen in requests there are more.' : '',
   ]
-  say('unknown-hint', words.filter(Boolean).join(' '))
+  return words.filter(Boolean).join(' ')
 }
 
 function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters): string {

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { AnalyticsError, type Row } from '../analytics/client.ts'
 import { cut, type QueryName, toSql } from '../analytics/queries.ts'
 import { parseDuration } from '../core/duration.ts'
-import { type Directory, directoryOf } from '../durable/directory-guard.ts'
+import { type DirectoryCount, directoryOf } from '../durable/directory-guard.ts'
 import { inTime } from '../durable/in-time.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
@@ -199,7 +199,7 @@ const toLabel = (column: string) => {
 }
 
 /** Of the operator's lists: exact, not sampled. */
-function toListLines({ stuck, letters, oldestAt }: Counted): readonly string[] {
+function toListLines({ stuck, letters, letterBytes, oldestAt }: DirectoryCount): readonly string[] {
   const ageSeconds = oldestAt === null ? 0 : Math.floor((Date.now() - oldestAt) / 1_000)
   return [
     '# HELP hapax_stuck_operations Operations on the list of unknown outcomes.',
@@ -211,10 +211,11 @@ function toListLines({ stuck, letters, oldestAt }: Counted): readonly string[] {
     '# HELP hapax_dead_letters Dead letters that wait for an operator.',
     '# TYPE hapax_dead_letters gauge',
     `hapax_dead_letters ${letters}`,
+    '# HELP hapax_dead_letter_bytes Bytes that they hold.',
+    '# TYPE hapax_dead_letter_bytes gauge',
+    `hapax_dead_letter_bytes ${letterBytes}`,
   ]
 }
-
-type Counted = Awaited<ReturnType<Directory['count']>>
 
 /** Whether each source has answered, so that a missing figure is not taken for zero. */
 function toUpLines(sources: readonly (readonly [string, Said<unknown>])[]): readonly string[] {

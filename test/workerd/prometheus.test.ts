@@ -55,6 +55,7 @@ describe('the figures for Prometheus', () => {
     expect(status).toBe(200)
     expect(text).toMatch(/^hapax_stuck_operations \d+$/m)
     expect(text).toMatch(/^hapax_dead_letters \d+$/m)
+    expect(text).toMatch(/^hapax_dead_letter_bytes \d+$/m)
     expect(text).not.toContain('hapax_requests')
     expect(isUp).toEqual(upOf('directory'))
     expect(requests).toHaveLength(0)
