@@ -1,6 +1,7 @@
 import { parseArgs } from 'node:util'
 
 import { connect, type Reply } from './admin/connect.ts'
+import { printCorrelation } from './admin/correlation.ts'
 import { readKey } from './admin/key.ts'
 import { type ListAsked, printList } from './admin/list.ts'
 import { changeMany, type ManyAsked, readIds } from './admin/many.ts'
@@ -16,6 +17,7 @@ Looks after the operations of a deployment: docs/admin.md.
   operation <id>     an operation and its timeline
   lookup             the same by --tenant and its key, which comes from HAPAX_KEY, --key-file
                      or standard input: an argument could be read by every process here
+  correlation <id>   the operations that bear a correlation id, and what happened under it
   release <id>       gives up a claim whose Worker is thought lost
   resolve <id> …     says what became of an unknown outcome, by --outcome
   erase <id>         forgets an operation: its key is new again; asks for --yes
@@ -85,6 +87,7 @@ export async function admin(args: string[]): Promise<void> {
   const isJson = options.json === true
   if ('ids' in asked) return changeMany(ask, asked, isJson)
   if ('list' in asked) return printList(ask, asked, isJson)
+  if ('correlationId' in asked) return printCorrelation(ask, asked.correlationId, isJson)
   const reply = await ask(asked)
   print(isJson ? toJson(reply) : `${asked.show(reply)}\n`)
 }
@@ -100,12 +103,13 @@ function parse(args: string[]) {
 const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)
 
 /** What a command asks for: one thing, a list, or a change of many things. */
-type Work = Asked | ListAsked | ManyAsked
+type Work = Asked | ListAsked | ManyAsked | { readonly correlationId: string }
 
 /** Every command, with what it takes besides its options. */
 const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work | Promise<Work>>> = {
   operation: (id) => ({ ...operation('GET', id), show: toOperation }),
   lookup: toLookUp,
+  correlation: (correlationId) => ({ correlationId }),
   release: (id) => ({ ...operation('POST', id, '/release'), show: toOperation }),
   resolve: toResolve,
   erase: (id, options) => {

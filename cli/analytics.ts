@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util'
 
 import { type AnalyticsClient, AnalyticsError, type Row } from '../src/analytics/client.ts'
 import {
+  cut,
   QUERIES,
   type QueryName,
   toCorrelationSql,
@@ -16,7 +17,7 @@ import { toJson } from './analytics/json.ts'
 import { toTable } from './analytics/table.ts'
 import { type Span, VIEWS } from './analytics/views.ts'
 import { Failure, reasonOf } from './failure.ts'
-import { print } from './print.ts'
+import { print, printError } from './print.ts'
 
 const HELP = `Usage: hapax analytics <query> [options]
 
@@ -63,7 +64,11 @@ export async function analytics(args: string[]): Promise<void> {
   const ask = toAsk(positionals, options)
   const client = connect(process.env)
   try {
-    print(await ask(client))
+    const { text, shown } = await ask(client)
+    print(text)
+    if (shown !== undefined) {
+      printError(`hapax: only the first ${shown} rows are shown; there are more\n`)
+    }
   } catch (error) {
     throw error instanceof AnalyticsError ? toFailure(error, process.env) : error
   }
@@ -78,14 +83,19 @@ function parse(args: string[]) {
 }
 
 /** Asks, and returns what is printed. */
-type Ask = (client: AnalyticsClient) => Promise<string>
+type Ask = (client: AnalyticsClient) => Promise<Printed>
 
-/** Queries about something that is named. */
-const ABOUT = {
-  correlation: { needs: 'an id', toSql: toCorrelationSql },
-  operation: { needs: 'an id', toSql: toOperationSql },
-  sql: { needs: 'a query', toSql: (sql: string) => sql },
-} as const
+interface Printed {
+  readonly text: string
+  /** How many rows there are in it, where there are more. */
+  readonly shown?: number
+}
+
+/** What has a timeline of its own. */
+const TIMELINES = { correlation: toCorrelationSql, operation: toOperationSql } as const
+
+/** What needs to be said along with a query. */
+const NEEDS = { correlation: 'an id', operation: 'an id', sql: 'a query' } as const
 
 function toAsk([name = '', ...more]: readonly string[], options: Options): Ask {
   if (options.json && options.csv) throw usage('--json and --csv are one or the other.')
@@ -95,12 +105,17 @@ function toAsk([name = '', ...more]: readonly string[], options: Options): Ask {
     if (more[0] !== undefined) throw usage(`${more[0]} is one too many.`)
     return toNamed(name, scope, { options, span })
   }
-  if (!isNameIn(ABOUT, name))
+  if (!isNameIn(NEEDS, name))
     throw usage(name === '' ? 'Which query?' : `There is no query ${name}.`)
-  const [argument, extra] = more
-  if (argument === undefined) throw usage(`${name} needs ${ABOUT[name].needs}.`)
+  const argument = toArgument(name, more)
+  if (name === 'sql') return toFree(argument, options)
+  return toTimeline((offset) => TIMELINES[name](argument, scope, offset), options)
+}
+
+function toArgument(name: keyof typeof NEEDS, [argument, extra]: readonly string[]): string {
+  if (argument === undefined) throw usage(`${name} needs ${NEEDS[name]}.`)
   if (extra !== undefined) throw usage(`${extra} is one too many.`)
-  return toFree(ABOUT[name].toSql(argument, scope), options)
+  return argument
 }
 
 function isNameIn<T extends object>(record: T, name: string): name is string & keyof T {
@@ -113,8 +128,23 @@ function toNamed(
   { options, span }: { readonly options: Options; readonly span: Span },
 ): Ask {
   return async (client) => {
-    const rows = await client.query(toSql(name, scope))
-    return toText(rows, options) ?? VIEWS[name].print(rows, span)
+    const { rows, isCut } = cut(name, await client.query(toSql(name, scope)))
+    const text = toText(rows, options) ?? VIEWS[name].print(rows, span)
+    return { text, ...(isCut && { shown: rows.length }) }
+  }
+}
+
+/** All of a timeline, page by page. */
+function toTimeline(toPage: (offset: number) => string, options: Options): Ask {
+  return async (client) => {
+    const all: Row[] = []
+    for (let isCut = true; isCut;) {
+      // oxlint-disable-next-line no-await-in-loop -- a page begins where the one before has ended
+      const page = cut('timeline', await client.query(toPage(all.length)))
+      all.push(...page.rows)
+      ;({ isCut } = page)
+    }
+    return { text: toText(all, options) ?? toTable(all) }
   }
 }
 
@@ -122,11 +152,11 @@ function toFree(sql: string, options: Options): Ask {
   if (/\bFORMAT\s+\w+\s*;?\s*$/i.test(sql)) {
     if (options.json || options.csv)
       throw usage('A FORMAT and --json or --csv are one or the other.')
-    return (client) => client.text(sql)
+    return async (client) => ({ text: await client.text(sql) })
   }
   return async (client) => {
     const rows = await client.query(sql)
-    return toText(rows, options) ?? toTable(rows)
+    return { text: toText(rows, options) ?? toTable(rows) }
   }
 }
 

@@ -7,6 +7,11 @@ export class SignInNeeded extends Error {
   override readonly name = 'SignInNeeded'
 }
 
+/** The deployment has no Analytics Engine to ask. */
+export class NotConfigured extends Error {
+  override readonly name = 'NotConfigured'
+}
+
 /** Keeps the token of this tab. */
 export function signIn(token: string): void {
   sessionStorage.setItem(TOKEN, token)
@@ -26,16 +31,34 @@ export function isSignedIn(): boolean {
  * Asks the admin API. Without a token too: behind Cloudflare Access there is none.
  *
  * @throws {SignInNeeded} When it lets nobody in without one.
+ * @throws {NotConfigured} When it needs analytics for it, and has none.
  * @throws {Error} With what it says, for people, when it cannot answer.
  */
 export async function ask<answer>(path: string): Promise<answer> {
   const token = sessionStorage.getItem(TOKEN)
   const headers = { Accept: 'application/json', ...(token && { Authorization: `Bearer ${token}` }) }
-  const response = await fetch(`/_hapax/admin${path}`, { headers })
+  const response = await send(`/_hapax/admin${path}`, headers)
   if (response.status === 401) throw new SignInNeeded()
-  const answer = (await response.json().catch(() => null)) as { detail?: string } | null
-  if (response.ok) return answer as answer
+  const answer = (await response.json().catch(() => null)) as Problem | null
+  if (response.ok && answer !== null) return answer as answer
+  if (answer?.code === 'analytics-not-configured') throw new NotConfigured(cut(answer.detail ?? ''))
   throw new Error(cut(answer?.detail ?? `The gateway answered ${response.status}.`))
+}
+
+interface Problem {
+  readonly detail?: string
+  readonly code?: string
+}
+
+/** Longer than the admin API itself waits for anybody. */
+const PATIENCE_MS = 25_000
+
+async function send(path: string, headers: Record<string, string>): Promise<Response> {
+  try {
+    return await fetch(path, { headers, signal: AbortSignal.timeout(PATIENCE_MS) })
+  } catch {
+    throw new Error('The gateway did not answer.')
+  }
 }
 
 /** What the page is narrowed to. */
@@ -57,6 +80,8 @@ export interface Found<row> {
   readonly since: string
   /** Width of a bucket of a time series. */
   readonly bucketSeconds: number
+  /** Whether there are more rows than the query shows. */
+  readonly isCut?: boolean
 }
 
 /** Asks a named query. */

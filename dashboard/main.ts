@@ -1,4 +1,5 @@
-import { type Filters, isNarrowed, query, SignInNeeded } from './api.ts'
+import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
+import { sayConfigured, sayFault } from './faults.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
 import {
   type Conflict,
@@ -8,11 +9,14 @@ import {
   showKeyless,
   showLatency,
 } from './lists.ts'
+import { morph } from './morph.ts'
 import { showOperation } from './operation.ts'
 import { element } from './page.ts'
+import { loadPart, type Part } from './parts.ts'
 import { askToSignIn, isAsking, showSignedIn, startSession } from './session.ts'
 import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
+import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
 import {
   type Letter,
@@ -23,48 +27,66 @@ import {
   type Unknown,
   withAges,
 } from './waiting.ts'
-import { WholeList } from './whole-list.ts'
+import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
 const stuckList = new WholeList<Stuck>('/stuck')
 const letterList = new WholeList<Letter>('/dead-letters')
 
+/** What the page is made of; each part is loaded, fails and comes back by itself. */
+interface Loaded {
+  readonly stuck: Listed<Stuck>
+  readonly letters: Listed<Letter>
+  readonly summary: Found<Summary>
+  readonly traffic: Found<Traffic>
+  readonly conflicts: Found<Conflict>
+  readonly keyless: Found<Keyless>
+  /** Of all routes, to choose from; where nothing is narrowed, `keyless` is that. */
+  readonly routes: Found<Keyless>
+  readonly latency: Found<Latency>
+  readonly unknown: Found<Unknown>
+}
+
+const LOADERS: { readonly [name in keyof Loaded]: (shown: Filters) => Promise<Loaded[name]> } = {
+  stuck: () => stuckList.load().then(withAges),
+  letters: () => letterList.load(),
+  summary: (shown) => query('summary', shown),
+  traffic: (shown) => query('traffic', shown),
+  conflicts: (shown) => query('conflicts', shown),
+  keyless: (shown) => query('keyless', shown),
+  routes: (shown) => query('keyless', { ...shown, route: '', tenant: '' }),
+  latency: (shown) => query('latency', shown),
+  unknown: (shown) => query('unknown', shown),
+}
+const NAMES = Object.keys(LOADERS) as (keyof Loaded)[]
+const FIGURES = NAMES.filter((name) => name !== 'stuck' && name !== 'letters')
+
+let parts: { readonly [name in keyof Loaded]?: Part<Loaded[name]> | undefined } = {}
+let ofChoice = ''
 let timer = 0
 let turn = 0
-
-restoreFilters()
-applyTheme()
-startSession(() => void refresh('reader'))
-void refresh('reader')
-
-onReadOn('unknown', () => {
-  stuckList.readOn()
-  void refresh('reader')
-})
-onReadOn('letters', () => {
-  letterList.readOn()
-  void refresh('reader')
-})
-onChoice(() => {
-  applyTheme()
-  void refresh('reader')
-})
-window.addEventListener('hashchange', () => void showFromHash())
-document.addEventListener('visibilitychange', () => {
-  if (document.visibilityState === 'visible' && !isAsking()) void refresh('clock')
-})
 
 /** Loads everything anew. What a newer turn has begun, an older one does not show. */
 async function refresh(asker: Asker): Promise<void> {
   clearTimeout(timer)
   const own = (turn += 1)
+  const shown = readFilters()
   if (asker === 'reader') main.setAttribute('aria-busy', 'true')
+  // What was of another choice is not shown again where the new one cannot be loaded.
+  const chosen = JSON.stringify(shown)
+  if (chosen !== ofChoice) parts = { stuck: parts.stuck, letters: parts.letters }
+  ofChoice = chosen
   try {
-    const loaded = await load(readFilters())
+    const names = NAMES.filter((name) => name !== 'routes' || isNarrowed(shown))
+    const loads = names.map(async (name) => {
+      const part = await loadPart<unknown>(() => LOADERS[name](shown), parts[name] ?? null)
+      if (own !== turn) return
+      parts = { ...parts, [name]: part }
+      show(name, shown)
+    })
+    await Promise.all(loads)
     if (own !== turn) return
-    loaded.show()
-    showSignedIn()
-    sayUpdated(asker, loaded.waiting)
+    sayLoaded(asker)
     await showFromHash()
   } catch (error) {
     if (own === turn) fail(error)
@@ -85,35 +107,82 @@ function fail(error: unknown): void {
   }
 }
 
-/** Everything is there before anything is shown, so that the figures of one moment stand together. */
-async function load(shown: Filters) {
-  const keylessRows = query<Keyless>('keyless', shown)
-  const everywhere = isNarrowed(shown)
-    ? query<Keyless>('keyless', { ...shown, route: '', tenant: '' })
-    : keylessRows
-  const [summary, traffic, conflicts, keyless, all, latency, unknown, stuck, letters] =
-    await Promise.all([
-      query<Summary>('summary', shown),
-      query<Traffic>('traffic', shown),
-      query<Conflict>('conflicts', shown),
-      keylessRows,
-      everywhere,
-      query<Latency>('latency', shown),
-      query<Unknown>('unknown', shown),
-      stuckList.load().then(withAges),
-      letterList.load(),
-    ])
-  const show = () => {
-    showSummary(summary.rows[0], { stuck, letters, isNarrowed: isNarrowed(shown) })
-    showTraffic(traffic)
-    showConflicts(conflicts.rows)
-    showKeyless(keyless.rows)
-    offerRoutes(all.rows.map(({ route }) => route))
-    showLatency(latency.rows)
-    showUnknown(unknown.rows, stuck, shown)
-    showLetters(letters, shown)
-  }
-  return { show, waiting: { stuck: stuck.total, letters: letters.total } }
+function sayLoaded(asker: Asker): void {
+  showSignedIn()
+  const failed = NAMES.flatMap((name) => (parts[name]?.fault === 'failed' ? [parts[name]] : []))
+  const reasons = new Set(failed.map(({ because }) => because))
+  const isAll = failed.length === Object.keys(parts).length
+  if (isAll && reasons.size === 1) sayFailed([...reasons].join(''))
+  else if (failed.length > 0) sayFailed('Some of it could not be read: it says so in its place.')
+  else sayUpdated(asker, { stuck: parts.stuck?.value?.total, letters: parts.letters?.value?.total })
+}
+
+/** Shows a part, and what else stands on it. */
+function show(name: keyof Loaded, shown: Filters): void {
+  sayConfigured(FIGURES.every((figure) => parts[figure]?.fault !== 'not-configured'))
+  VIEWS[name](shown)
+}
+
+const rowsOf = <row>(part: Part<Found<row>> | undefined) => part?.value?.rows
+
+function showFigures<row>(
+  name: 'conflicts' | 'keyless' | 'latency',
+  part: Part<Found<row>> | undefined,
+  showRows: (rows: readonly row[]) => void,
+): void {
+  sayFault(name, part)
+  const rows = rowsOf(part)
+  if (rows === undefined) morph(element(name, HTMLTableElement), [])
+  else showRows(rows)
+}
+
+function offer(part: Part<Found<Keyless>> | undefined): void {
+  const rows = rowsOf(part)
+  if (rows !== undefined) offerRoutes(rows.map(({ route }) => route))
+}
+
+function showTiles(shown: Filters): void {
+  sayFault('summary', parts.summary)
+  const [stuck, letters] = [parts.stuck?.value ?? null, parts.letters?.value ?? null]
+  const row = parts.summary?.value == null ? null : parts.summary.value.rows[0]
+  showSummary(row, { stuck, letters, isNarrowed: isNarrowed(shown) })
+}
+
+function showDoubtful(shown: Filters): void {
+  const { unknown, stuck } = parts
+  sayFault('unknown', stuck, unknown)
+  const isAll = stuck?.value != null && unknown?.fault !== 'failed'
+  showUnknown(unknown?.value ?? null, stuck?.value ?? null, { ...shown, isAll })
+}
+
+const VIEWS: Readonly<Record<keyof Loaded, (shown: Filters) => void>> = {
+  summary: showTiles,
+  traffic: () => {
+    for (const id of ['traffic', 'trouble']) sayFault(id, parts.traffic)
+    if (parts.traffic?.value != null) showTraffic(parts.traffic.value)
+  },
+  conflicts: () => {
+    showFigures('conflicts', parts.conflicts, showConflicts)
+    const isCut = parts.conflicts?.value?.isCut === true
+    say('conflicts-hint', isCut ? 'Only the first 100 are shown: there are more.' : '')
+  },
+  keyless: (shown) => {
+    showFigures('keyless', parts.keyless, showKeyless)
+    if (!isNarrowed(shown)) offer(parts.keyless)
+  },
+  routes: () => offer(parts.routes),
+  latency: () => showFigures('latency', parts.latency, showLatency),
+  unknown: showDoubtful,
+  stuck: (shown) => {
+    showDoubtful(shown)
+    showTiles(shown)
+  },
+  letters: (shown) => {
+    sayFault('letters', parts.letters)
+    if (parts.letters?.value == null) morph(element('letters', HTMLTableElement), [])
+    else showLetters(parts.letters.value, shown)
+    showTiles(shown)
+  },
 }
 
 function schedule(): void {
@@ -136,3 +205,25 @@ async function showFromHash(): Promise<void> {
   if (id === undefined) return
   await showOperation(id).catch(fail)
 }
+
+restoreFilters()
+applyTheme()
+startSession(() => void refresh('reader'))
+void refresh('reader')
+
+onReadOn('unknown', () => {
+  stuckList.readOn()
+  void refresh('reader')
+})
+onReadOn('letters', () => {
+  letterList.readOn()
+  void refresh('reader')
+})
+onChoice(() => {
+  applyTheme()
+  void refresh('reader')
+})
+window.addEventListener('hashchange', () => void showFromHash())
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible' && !isAsking()) void refresh('clock')
+})

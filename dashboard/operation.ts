@@ -2,6 +2,7 @@ import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'
 import { element, fillTerms } from './page.ts'
+import { say } from './table.ts'
 import { named } from './text.ts'
 
 interface Operation {
@@ -18,6 +19,9 @@ interface Operation {
   readonly recovery: string
   readonly nextAttemptAt?: string
   readonly pendingEvents: number
+  /** Whether there are more points than the timeline shows. */
+  readonly isCut?: boolean
+  readonly analytics?: 'read' | 'unavailable'
   readonly timeline: readonly {
     readonly at: string
     readonly what: string
@@ -56,9 +60,18 @@ export async function showOperation(id: string): Promise<void> {
       return item
     }),
   )
+  say('operation-hint', toHint(operation))
   const commands = document.createTextNode(commandsOf({ ...operation, id }).join('\n'))
   morph(element('operation-commands', HTMLPreElement), [commands])
   if (!dialog.open) dialog.showModal()
+}
+
+function toHint({ id, isCut = false, analytics }: Operation): string {
+  if (analytics === 'unavailable') {
+    return 'Its requests are missing here: the Analytics Engine does not answer.'
+  }
+  const all = `npm run --silent hapax -- analytics operation ${id}`
+  return isCut ? `Only the first 1,000 points are shown. All of them: ${all}` : ''
 }
 
 const time = (at: string | undefined) => (at === undefined ? '—' : formatTime(at))

@@ -6,15 +6,17 @@ const announcer = element('announcer', HTMLParagraphElement)
 /** Who wanted the figures: the reader, who hears of them, or the clock, who is silent about what is as it was. */
 export type Asker = 'reader' | 'clock'
 
+/** How many wait for an operator. */
 interface Waiting {
-  readonly stuck: number
-  readonly letters: number
+  readonly stuck: number | undefined
+  readonly letters: number | undefined
 }
 
-let last: Waiting = { stuck: 0, letters: 0 }
+let last = { stuck: 0, letters: 0 }
 
 /** Says that the figures are those of now, aloud where they need somebody or somebody asked. */
-export function sayUpdated(asker: Asker, now: Waiting): void {
+export function sayUpdated(asker: Asker, { stuck = 0, letters = 0 }: Waiting): void {
+  const now = { stuck, letters }
   const isWorse = now.stuck > last.stuck || now.letters > last.letters
   const isBack = status.dataset['state'] === 'failed'
   last = now

@@ -24,23 +24,29 @@ export interface Summary {
 
 /** What waits for an operator now, whatever the filters. */
 export interface Waiting {
-  readonly stuck: Listed<Stuck>
-  readonly letters: Listed<Letter>
+  /** `null`: it could not be read, or not yet. */
+  readonly stuck: Listed<Stuck> | null
+  readonly letters: Listed<Letter> | null
   readonly isNarrowed: boolean
 }
 
 interface Tile {
   readonly name: string
   readonly label: string
-  readonly value: number
+  /** `null`: nobody knows. */
+  readonly value: number | null
   readonly note?: string
   readonly tone?: string
   readonly isAlarm?: boolean
 }
 
-/** Shows the figures that tell whether all is well. */
-export function showSummary(row: Summary | undefined, waiting: Waiting): void {
-  const tiles = [...tilesOf(row), ...tilesOfNow(waiting)]
+/**
+ * Shows the figures that tell whether all is well.
+ *
+ * @param row `null`: it could not be read, so there are no figures of requests.
+ */
+export function showSummary(row: Summary | null | undefined, waiting: Waiting): void {
+  const tiles = [...(row === null ? [] : tilesOf(row)), ...tilesOfNow(waiting)]
   morph(element('summary', HTMLDListElement), tiles.map(toTile))
 }
 
@@ -71,25 +77,28 @@ function tilesOf(row: Summary | undefined): readonly Tile[] {
 }
 
 function tilesOfNow({ stuck, letters, isNarrowed }: Waiting): readonly Tile[] {
-  const oldest = Math.max(0, ...stuck.entries.map(({ ageSeconds }) => ageSeconds))
   const all = 'all routes and tenants'
-  const age = oldest > 0 && stuck.isWhole ? `oldest: ${formatAge(oldest)}` : ''
   return [
     {
       name: 'stuck',
       label: 'Unknown now',
-      value: stuck.total,
-      note: isNarrowed ? all : age,
-      isAlarm: stuck.total > 0,
+      value: stuck?.total ?? null,
+      note: isNarrowed ? all : oldestOf(stuck),
+      isAlarm: stuck === null || stuck.total > 0,
     },
     {
       name: 'letters',
       label: 'Dead letters',
-      value: letters.total,
+      value: letters?.total ?? null,
       note: isNarrowed ? all : '',
-      isAlarm: letters.total > 0,
+      isAlarm: letters === null || letters.total > 0,
     },
   ]
+}
+
+function oldestOf(stuck: Listed<Stuck> | null): string {
+  const oldest = Math.max(0, ...(stuck?.entries ?? []).map(({ ageSeconds }) => ageSeconds))
+  return oldest > 0 && stuck?.isWhole === true ? `oldest: ${formatAge(oldest)}` : ''
 }
 
 function toTile({ name, label, value, note, tone, isAlarm }: Tile): HTMLElement {
@@ -101,7 +110,7 @@ function toTile({ name, label, value, note, tone, isAlarm }: Tile): HTMLElement 
   const term = document.createElement('dt')
   term.textContent = label
   const figure = document.createElement('dd')
-  figure.textContent = formatCount(value)
+  figure.textContent = value === null ? '—' : formatCount(value)
   if (note !== undefined && note !== '') {
     const small = document.createElement('small')
     small.textContent = note

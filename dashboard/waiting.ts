@@ -1,4 +1,4 @@
-import { type Filters, isNarrowed } from './api.ts'
+import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable, say, short, tenantName } from './table.ts'
@@ -62,28 +62,51 @@ const DOUBTFUL: readonly Column<Doubtful>[] = [
 /**
  * Operations of which nobody knows whether they were executed, the oldest first: from the operator's
  * list, which is of now, and from the points, which are of the time range.
+ *
+ * @param points `null`: they could not be read, or not yet; so may the list be.
  */
 export function showUnknown(
-  points: readonly Unknown[],
-  list: Listed<Stuck>,
-  filters: Filters,
+  points: Found<Unknown> | null,
+  list: Listed<Stuck> | null,
+  filters: Filters & { readonly isAll: boolean },
 ): void {
   const { route, tenant } = filters
-  const listed = list.entries.filter(
+  const entries = list?.entries ?? []
+  const listed = entries.filter(
     (entry) =>
       (route === '' || entry.operation === route) && (tenant === '' || entry.tenant === tenant),
   )
-  const known = new Set(list.entries.map(({ id }) => id))
-  const seen = points.filter((row) => !known.has(row.operation_id))
+  const known = new Set(entries.map(({ id }) => id))
+  const seen = (points?.rows ?? []).filter((row) => !known.has(row.operation_id))
   const rows = [...listed.map(toListed), ...seen.map(toSeen)]
   showStepwise(
     'unknown',
     DOUBTFUL,
     rows.toSorted((a, b) => b.ageSeconds - a.ageSeconds),
-    { none: 'Every outcome is known.', isWhole: list.isWhole },
+    {
+      none: filters.isAll ? 'Every outcome is known.' : 'What is known of them is not complete.',
+      isWhole: list?.isWhole ?? true,
+    },
   )
-  const narrowed = `${formatCount(listed.length)} of ${formatCount(list.total)} on the list match the filters.`
-  say('unknown-hint', [isNarrowed(filters) ? narrowed : '', wordOf(list)].join(' ').trim())
+  say('unknown-hint', hintOf(listed.length, points, list, filters))
+}
+
+function hintOf(
+  count: number,
+  points: Found<Unknown> | null,
+  list: Listed<Stuck> | null,
+  filters: Filters,
+): string {
+  const words = [
+    ...(list === null ? [] : [narrowedWord(count, list, filters), wordOf(list)]),
+    points?.isCut === true ? 'Of those seen in requests there are more.' : '',
+  ]
+  return words.filter(Boolean).join(' ')
+}
+
+function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters): string {
+  if (!isNarrowed(filters)) return ''
+  return `${formatCount(count)} of ${formatCount(total)} on the list match the filters.`
 }
 
 function toListed(entry: Stuck): Doubtful {

@@ -1,4 +1,4 @@
-import type { OperatorView } from '../../src/core/operator.ts'
+import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 
@@ -30,7 +30,8 @@ interface Letter {
 
 /** An operation, a line for each thing that is known of it, then its timeline. */
 export function toOperation({ body }: Reply): string {
-  const { timeline, attempts, owner, result, ...view } = body as unknown as OperatorView
+  const { timeline, attempts, owner, result, ...rest } = body as unknown as Shown
+  const { isCut = false, timelineNext: _, analytics, ...view } = rest
   const facts = Object.entries({
     ...view,
     attempts: attempts.length,
@@ -39,8 +40,23 @@ export function toOperation({ body }: Reply): string {
       result: [result.status, `${result.bodyBytes} bytes`].filter(Boolean).join(', '),
     }),
   }).filter(([, value]) => value !== '')
-  const events = timeline.map(({ at, what, detail = {} }) => [at, what, toDetail(detail)])
-  return `${toColumns(facts)}\n\n${toColumns(events)}`
+  const notes = [
+    ...(isCut ? [`There is more: hapax analytics operation ${view.id}`] : []),
+    ...(analytics === 'unavailable' ? ['Its requests are missing: they could not be read.'] : []),
+  ]
+  return [toColumns(facts), toEvents(timeline), ...notes].join('\n\n')
+}
+
+/** An operation with what is said of its timeline. */
+interface Shown extends OperatorView {
+  readonly isCut?: boolean
+  readonly timelineNext?: number | null
+  readonly analytics?: 'read' | 'unavailable'
+}
+
+/** A timeline, a line for each thing that has happened. */
+export function toEvents(timeline: readonly TimelineEntry[]): string {
+  return toColumns(timeline.map(({ at, what, detail = {} }) => [at, what, toDetail(detail)]))
 }
 
 const toDetail = (detail: object) =>
@@ -113,7 +129,8 @@ function toList(rows: readonly (readonly unknown[])[], { head, empty, next }: Li
   return toColumns(head === null ? rows : [head, ...rows]) + more
 }
 
-function toColumns(rows: readonly (readonly unknown[])[]): string {
+/** Rows one under the other, their cells in columns. */
+export function toColumns(rows: readonly (readonly unknown[])[]): string {
   const cells = rows.map((row) => row.map(toCell))
   const widths = cells.reduce<number[]>((known, row) => {
     return row.map((cell, index) => Math.max(known[index] ?? 0, cell.length))

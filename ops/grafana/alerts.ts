@@ -4,7 +4,7 @@ import {
   IS_REQUEST,
   IS_STORE_ERROR,
 } from '../../src/analytics/conditions.ts'
-import { QUERIES } from '../../src/analytics/queries.ts'
+import { QUERIES, UNKNOWN_SINCE } from '../../src/analytics/queries.ts'
 import { ALL } from '../../src/analytics/sql.ts'
 import { PLUGIN, toAlertSql, toModel } from './query.ts'
 
@@ -12,6 +12,8 @@ import { PLUGIN, toAlertSql, toModel } from './query.ts'
 const DATASOURCE_UID = 'hapax-analytics'
 const MINUTE = 60
 const UNKNOWN_FOR_SECONDS = 15 * MINUTE
+/** As long as the platform keeps points: what is held leaves none while nobody asks for it. */
+const LONGEST = 92 * 24 * 60 * MINUTE
 
 /** A rule: series of numbers, added up over a range, and what must not be true of their sums. */
 interface Rule {
@@ -35,19 +37,19 @@ function requests(condition: string | null): string {
   return toAlertSql({ columns: { requests: ALL }, where, by: ['bucket'], order: 'bucket' })
 }
 
-/** Operations that have been unknown for a while, each at the time that it was first seen. */
+/** Operations that have been unknown for a while, each at the time since when it is. */
 function stuck(): string {
   const { where, having } = QUERIES.unknown
   const operations = toAlertSql({
-    columns: { operation_id: 'blob8', first_seen: 'min(toUnixTimestamp(timestamp))' },
+    columns: { operation_id: 'blob8', since: UNKNOWN_SINCE },
     where,
     by: ['operation_id'],
     having,
   })
   return [
-    'SELECT intDiv(first_seen, 60) * 60 * 1000 AS t, count() AS operations',
+    'SELECT intDiv(since, 60) * 60 * 1000 AS t, count() AS operations',
     `FROM (\n${operations}\n)`,
-    `WHERE first_seen < $to - ${UNKNOWN_FOR_SECONDS}`,
+    `WHERE since < $to - ${UNKNOWN_FOR_SECONDS}`,
     'GROUP BY t',
     'ORDER BY t',
   ].join('\n')
@@ -84,7 +86,7 @@ const RULES: readonly Rule[] = [
     severity: 'critical',
     summary: 'Nobody has known for 15 minutes whether an operation was executed.',
     description: 'Which: hapax analytics unknown. Ask the origin, and resolve or release it.',
-    range: 24 * 60 * MINUTE,
+    range: LONGEST,
     series: { A: stuck() },
     fires: '$SumA > 0',
     for: '0s',
@@ -107,9 +109,16 @@ export function toAlerts() {
   return {
     apiVersion: 1,
     groups: [
-      { orgId: 1, name: 'hapax', folder: 'Hapax', interval: '1m', rules: RULES.map(toRule) },
+      toGroup('hapax', '1m', (range) => range < LONGEST),
+      // Three months of points are not read every minute.
+      toGroup('hapax-long', '5m', (range) => range === LONGEST),
     ],
   }
+}
+
+function toGroup(name: string, interval: string, isOf: (range: number) => boolean) {
+  const rules = RULES.filter(({ range }) => isOf(range)).map(toRule)
+  return { orgId: 1, name, folder: 'Hapax', interval, rules }
 }
 
 function toRule(rule: Rule) {

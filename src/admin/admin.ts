@@ -7,7 +7,14 @@ import { operationId } from '../core/operation.ts'
 import type { OperatorView } from '../core/operator.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
-import { answerQuery, findByCorrelation, withRequests } from './analytics.ts'
+import {
+  answerQuery,
+  answerTimeline,
+  findByCorrelation,
+  OFFSET_ADVICE,
+  readOffset,
+  withRequests,
+} from './analytics.ts'
 import { auditUnconfirmed } from './audit.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
 import { isFromOtherSite, isLikeForm } from './cross-site.ts'
@@ -40,9 +47,12 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.post('/operations/resolve', resolveMany)
   admin.get('/operations', findByCorrelation)
   admin.get('/operations/:id', async (c) => {
+    const offset = readOffset(c)
+    if (offset === null) return refusal(c, 400, OFFSET_ADVICE)
     const view = await examine(c, c.req.param('id'))
-    return toAnswer(c, view && (await withRequests(c, view)))
+    return toAnswer(c, view && (await withRequests(c, view, offset)))
   })
+  admin.get('/timeline', answerTimeline)
   admin.get('/analytics/:query', answerQuery)
   admin.post('/operations/:id/release', (c) => operate(c, { kind: 'release' }, 'released'))
   admin.post('/operations/:id/resolve', resolve)
@@ -107,12 +117,12 @@ async function lookUp(c: AdminContext): Promise<Response> {
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
+  let view: OperatorView | null = null
   for (const one of keys) {
     // oxlint-disable-next-line no-await-in-loop -- the second is asked for only without the first
-    const view = await examine(c, await operationId(c.var.hapax.digest, tenant, one))
-    if (view !== null) return c.json(view)
+    view ??= await examine(c, await operationId(c.var.hapax.digest, tenant, one))
   }
-  return notFound(c)
+  return toAnswer(c, view && (await withRequests(c, view)))
 }
 
 function toAnswer(c: AdminContext, view: OperatorView | null): Response {

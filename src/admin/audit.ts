@@ -14,13 +14,15 @@ interface Changed {
   readonly correlationId: string | null
   readonly fence: number
   readonly letterId?: string
+  /** For how many milliseconds its outcome has been unknown, where it is left so. */
+  readonly ageMs?: number
 }
 
 /** Writes down who has changed what: a line of its own, and a point with the method `ADMIN`. */
 export function audit(
   c: Context<GatewayEnv>,
   action: AdminAction,
-  { operation, tenant, operationId, correlationId, fence, letterId }: Changed,
+  { operation, tenant, operationId, correlationId, fence, letterId, ageMs = 0 }: Changed,
 ): void {
   const actor = c.var.actor ?? ''
   const letter = letterId !== undefined && { letterId }
@@ -35,7 +37,7 @@ export function audit(
     operationId,
     fence,
     totalMs: 0,
-    ageMs: 0,
+    ageMs,
   })
 }
 

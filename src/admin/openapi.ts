@@ -92,6 +92,25 @@ const TIMELINE_ENTRY = objectOf(
   { detail: { type: 'object', additionalProperties: { type: ['string', 'number'] } } },
 )
 
+const TIMELINE = { type: 'array', items: TIMELINE_ENTRY }
+
+/** What an answer says of the points in its timeline. */
+const POINTS_READ = {
+  isCut: { ...FLAG, description: 'There are more points than the timeline shows.' },
+  timelineNext: {
+    type: ['integer', 'null'],
+    description: 'What `after` of the next page of the timeline is; null at the end.',
+  },
+  analytics: {
+    type: 'string',
+    enum: ['read', 'unavailable'],
+    description:
+      'Whether the timeline holds what requests have left as points; absent where analytics are not configured.',
+  },
+}
+
+const POINTS = { timeline: TIMELINE, ...POINTS_READ }
+
 const OPERATION = objectOf(
   {
     id: { ...TEXT, description: 'A digest of tenant and key: it reveals neither.' },
@@ -109,9 +128,10 @@ const OPERATION = objectOf(
     isAccepted: FLAG,
     attempts: { type: 'array', items: ATTEMPT },
     pendingEvents: COUNT,
-    timeline: { type: 'array', items: TIMELINE_ENTRY },
+    timeline: TIMELINE,
   },
   {
+    ...POINTS_READ,
     settledAt: TIME,
     expiresAt: TIME,
     reason: REASON,
@@ -240,20 +260,34 @@ const OF_SOME_LETTERS = {
   },
 }
 
-const FOUND = objectOf({
-  operations: { type: 'array', items: { $ref: '#/components/schemas/Operation' } },
-  timeline: { type: 'array', items: TIMELINE_ENTRY },
-})
+const LOST = objectOf({ id: TEXT, state: { const: 'lost' } })
+
+const FOUND = objectOf(
+  {
+    operations: {
+      type: 'array',
+      items: { oneOf: [{ $ref: '#/components/schemas/Operation' }, LOST] },
+      description: 'A lost one is there, but its object did not answer.',
+    },
+    next: {
+      ...NULLABLE_TEXT,
+      description: 'What `after` of the next page is; null at the end.',
+    },
+  },
+  POINTS,
+)
 
 const ROWS = objectOf({
   query: TEXT,
   since: TIME,
   bucketSeconds: COUNT,
   rows: { type: 'array', items: { type: 'object' } },
+  isCut: { ...FLAG, description: 'There are more rows than the query shows.' },
 })
 
 const SCHEMAS = {
   Found: FOUND,
+  Timeline: objectOf(POINTS),
   Rows: ROWS,
   Operation: OPERATION,
   LookUp: strictOf({ tenant: TEXT, key: TEXT }),
@@ -275,12 +309,15 @@ const SCHEMAS = {
     },
     OF_SOME_LETTERS,
   ),
-  Problem: objectOf({
-    type: { type: 'string', format: 'uri-reference' },
-    title: TEXT,
-    status: { type: 'integer' },
-    detail: TEXT,
-  }),
+  Problem: objectOf(
+    {
+      type: { type: 'string', format: 'uri-reference' },
+      title: TEXT,
+      status: { type: 'integer' },
+      detail: TEXT,
+    },
+    { code: { const: 'analytics-not-configured' } },
+  ),
 }
 
 const problemOf = (description: string) => ({
@@ -322,6 +359,18 @@ const PARAMETERS = {
     description: 'Operation id.',
   },
   LetterId: { name: 'id', in: 'path', required: true, schema: TEXT, description: 'Letter id.' },
+  AfterId: {
+    name: 'after',
+    in: 'query',
+    description: '`next` of the page before.',
+    schema: TEXT,
+  },
+  AfterPoints: {
+    name: 'after',
+    in: 'query',
+    description: '`timelineNext` of the page before.',
+    schema: { type: 'integer', minimum: 1 },
+  },
   CorrelationId: { name: 'correlation_id', in: 'query', required: true, schema: TEXT },
   Query: {
     name: 'query',
@@ -341,7 +390,7 @@ const PARAMETERS = {
   Limit: {
     name: 'limit',
     in: 'query',
-    description: 'Entries of a page. One of them may be struck off, so a page may hold fewer.',
+    description: 'Entries of a page. One of them may be gone since, so a page may hold fewer.',
     schema: { type: 'integer', minimum: 1, maximum: 100, default: 50 },
   },
   After: {
@@ -425,13 +474,29 @@ const PATHS = {
       operationId: 'findOperations',
       tags: ['operations'],
       summary: 'Find operations by a correlation id of theirs',
-      description: 'Of any request, recovery, delivery or change. Asks the Analytics Engine.',
-      parameters: parameters('CorrelationId'),
+      description:
+        'Of any request, recovery, delivery or change. Asks the Analytics Engine. The first page comes with the timeline of the id.',
+      parameters: parameters('CorrelationId', 'Limit', 'AfterId'),
       responses: {
         200: json(schema('Found'), 'The operations, and what bears the correlation id.'),
         ...BAD,
         ...ALWAYS,
         ...ANALYTICS,
+      },
+    },
+  },
+  '/timeline': {
+    get: {
+      operationId: 'getTimeline',
+      tags: ['operations'],
+      summary: 'The timeline of a correlation id',
+      description: 'Everything that bears it: requests, recoveries, deliveries and changes.',
+      parameters: parameters('CorrelationId', 'AfterPoints'),
+      responses: {
+        200: json(schema('Timeline'), 'A page of the timeline.'),
+        ...BAD,
+        ...ANALYTICS,
+        ...ALWAYS,
       },
     },
   },
@@ -441,7 +506,9 @@ const PATHS = {
       operationId: 'getOperation',
       tags: ['operations'],
       summary: 'An operation and its timeline',
-      responses: { 200: OPERATION_NOW, ...MISSING, ...ALWAYS },
+      description: 'Of a later page, the timeline holds points alone.',
+      parameters: parameters('AfterPoints'),
+      responses: { 200: OPERATION_NOW, ...BAD, ...MISSING, ...ALWAYS },
     },
     delete: {
       operationId: 'eraseOperation',

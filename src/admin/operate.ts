@@ -52,7 +52,7 @@ export async function operateOn(
     return { kind: 'unconfirmed' }
   }
   if (result.kind !== 'done') return result
-  audit(c, name, { ...result.subject, operationId: id })
+  audit(c, name, { ...result.subject, operationId: id, ageMs: unknownMs(result.view) })
   if (action.kind === 'resolve' && action.outcome === 'not_executed') await undecide(c, id)
   return result
 }
@@ -67,3 +67,8 @@ async function undecide(c: Context<GatewayEnv>, id: string): Promise<void> {
 }
 
 const TELL_MS = 5_000
+
+function unknownMs(view: OperatorView | null): number {
+  if (view?.state !== 'unknown' || view.settledAt === undefined) return 0
+  return Math.max(0, Date.now() - Date.parse(view.settledAt))
+}

@@ -4,8 +4,8 @@ import * as z from 'zod/mini'
 import type { PageQuestion } from '../durable/directory-guard.ts'
 
 /** How many entries of a list are shown at once, and how many at the most. */
-const PAGE = 50
-const MAX_PAGE = 100
+export const PAGE = 50
+export const MAX_PAGE = 100
 
 const PageSchema = z.object({
   limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)), PAGE),

@@ -1,16 +1,20 @@
 import type { Context } from 'hono'
 
 import { AnalyticsError, type Row } from '../analytics/client.ts'
-import { type QueryName, toSql } from '../analytics/queries.ts'
+import { cut, type QueryName, toSql } from '../analytics/queries.ts'
 import { parseDuration } from '../core/duration.ts'
-import { directoryOf } from '../durable/directory-guard.ts'
+import { type DirectoryCount, directoryOf } from '../durable/directory-guard.ts'
+import { inTime } from '../durable/in-time.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
+import { logFault } from '../metrics/log.ts'
 import { analyticsOf } from './analytics.ts'
 import { bearerOf, matchSecret } from './bearer.ts'
 import { toLabelValue } from './label-value.ts'
 import { refusal } from './refusal.ts'
 
 const DEFAULT_WINDOW_MS = 300_000
+/** How long a source is waited for. */
+const SOURCE_MS = 6_000
 
 interface Gauge {
   readonly name: string
@@ -101,9 +105,15 @@ const GAUGES: readonly Gauge[] = [
   },
 ]
 
+/** What a source has said, or `null` where it has not answered. */
+type Said<answer> = answer | null
+
 /**
  * The figures as Prometheus reads them (text format 0.0.4), over the window that `?window=` names;
  * five minutes without it. Only for who brings `HAPAX_METRICS_TOKEN`; without one it does not exist.
+ *
+ * Each source stands for itself: where one does not answer, its gauges are left out and
+ * `hapax_source_up` says so. The lists of the operator are exact and need no Analytics Engine.
  */
 export async function servePrometheus(c: Context<GatewayEnv>): Promise<Response> {
   const { HAPAX_METRICS_TOKEN: token } = c.env
@@ -112,27 +122,46 @@ export async function servePrometheus(c: Context<GatewayEnv>): Promise<Response>
     c.header('WWW-Authenticate', 'Bearer realm="hapax metrics"')
     return refusal(c, 401, 'Send the metrics token as a bearer token.')
   }
-  const client = analyticsOf(c.env)
-  if (client === null) return refusal(c, 503, 'This deployment cannot ask its Analytics Engine.')
   const windowMs = parseDuration(c.req.query('window') ?? DEFAULT_WINDOW_MS)
   if (windowMs === null || windowMs === 0) return refusal(c, 400, "window is such as '5m'.")
+  const [counted, rowsOf] = await Promise.all([
+    askSource('directory', () => directoryOf(c.env).count()),
+    askQueries(c, windowMs),
+  ])
+  const lines = [
+    ...GAUGES.flatMap((gauge) => toLines(gauge, rowsOf.get(gauge.query) ?? null)),
+    ...(counted === null ? [] : toListLines(counted)),
+    ...toUpLines([...rowsOf, ['directory', counted]]),
+  ]
+  const body = [...lines, ''].join('\n')
+  return c.body(body, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' })
+}
+
+async function askQueries(
+  c: Context<GatewayEnv>,
+  windowMs: number,
+): Promise<ReadonlyMap<QueryName, Said<readonly Row[]>>> {
   const scope = { since: Date.now() - windowMs, dataset: c.env.HAPAX_DATASET }
+  const query = async (name: QueryName): Promise<Said<readonly Row[]>> => {
+    const client = analyticsOf(c.env, SOURCE_MS)
+    if (client === null) return null
+    return cut(name, await client.query(toSql(name, scope)).catch(toEmpty)).rows
+  }
+  const names = [...new Set(GAUGES.map((gauge) => gauge.query))]
+  const ask = async (name: QueryName) => [name, await askSource(name, () => query(name))] as const
+  return new Map(await Promise.all(names.map(ask)))
+}
+
+/** Asks a source for so long at most; Prometheus itself waits for ten seconds where nobody says otherwise. */
+async function askSource<answer>(
+  name: string,
+  ask: () => Promise<Said<answer>>,
+): Promise<Said<answer>> {
   try {
-    const names = [...new Set(GAUGES.map(({ query }) => query))]
-    const results = await Promise.all(
-      names.map(async (name): Promise<[QueryName, Row[]]> => [
-        name,
-        await client.query(toSql(name, scope)).catch(toEmpty),
-      ]),
-    )
-    const rowsOf = new Map(results)
-    const lines = GAUGES.flatMap((gauge) => toLines(gauge, rowsOf.get(gauge.query) ?? []))
-    const stuck = await countStuck(c)
-    const body = [...lines, ...stuck, ''].join('\n')
-    return c.body(body, 200, { 'Content-Type': 'text/plain; version=0.0.4; charset=utf-8' })
+    return await inTime(ask(), SOURCE_MS)
   } catch (error) {
-    if (!(error instanceof AnalyticsError)) throw error
-    return refusal(c, 502, `The Analytics Engine did not answer with rows (${error.kind}).`)
+    logFault(`the figures of ${name} could not be read`, error)
+    return null
   }
 }
 
@@ -142,15 +171,22 @@ function toEmpty(error: unknown): Row[] {
   throw error
 }
 
-function toLines({ name, help, labels, columns, columnLabel }: Gauge, rows: readonly Row[]) {
+function toLines(
+  { name, help, labels, columns, columnLabel }: Gauge,
+  rows: Said<readonly Row[]>,
+): readonly string[] {
+  if (rows === null) return []
   const samples = rows.flatMap((row) => {
     const known = Object.entries(labels).map(([label, column]) => [label, String(row[column])])
-    return columns.map((column) => {
+    return columns.flatMap((column) => {
+      const figure = row[column]
+      // A figure that there is not is none, and not zero.
+      if (typeof figure !== 'number') return []
       const own = columnLabel === undefined ? [] : [[columnLabel, toLabel(column)]]
       const text = [...known, ...own].map(
         ([label, value]) => `${label}="${toLabelValue(value ?? '')}"`,
       )
-      return `${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${Number(row[column] ?? 0)}`
+      return [`${name}${text.length > 0 ? `{${text.join(',')}}` : ''} ${figure}`]
     })
   })
   return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...samples]
@@ -163,8 +199,7 @@ const toLabel = (column: string) => {
 }
 
 /** Of the operator's lists: exact, not sampled. */
-async function countStuck(c: Context<GatewayEnv>): Promise<readonly string[]> {
-  const { stuck, letters, oldestAt } = await directoryOf(c.env).count()
+function toListLines({ stuck, letters, letterBytes, oldestAt }: DirectoryCount): readonly string[] {
   const ageSeconds = oldestAt === null ? 0 : Math.floor((Date.now() - oldestAt) / 1_000)
   return [
     '# HELP hapax_stuck_operations Operations on the list of unknown outcomes.',
@@ -176,5 +211,19 @@ async function countStuck(c: Context<GatewayEnv>): Promise<readonly string[]> {
     '# HELP hapax_dead_letters Dead letters that wait for an operator.',
     '# TYPE hapax_dead_letters gauge',
     `hapax_dead_letters ${letters}`,
+    '# HELP hapax_dead_letter_bytes Bytes that they hold.',
+    '# TYPE hapax_dead_letter_bytes gauge',
+    `hapax_dead_letter_bytes ${letterBytes}`,
+  ]
+}
+
+/** Whether each source has answered, so that a missing figure is not taken for zero. */
+function toUpLines(sources: readonly (readonly [string, Said<unknown>])[]): readonly string[] {
+  return [
+    '# HELP hapax_source_up Whether the source of the figures has answered: 1, or 0 where they are left out.',
+    '# TYPE hapax_source_up gauge',
+    ...sources.map(
+      ([source, said]) => `hapax_source_up{source="${source}"} ${said === null ? 0 : 1}`,
+    ),
   ]
 }

@@ -14,9 +14,19 @@ const TITLES: Readonly<Record<number, string>> = {
   503: 'Service Unavailable',
 }
 
-/** A problem of the admin API (RFC 9457), which has no page of its own. */
-export function refusal(c: Context, status: ContentfulStatusCode, detail: string): Response {
-  const problem = { type: 'about:blank', title: TITLES[status] ?? 'Error', status, detail }
+/**
+ * A problem of the admin API (RFC 9457), which has no page of its own.
+ *
+ * @param code For programs, where the status alone does not tell what to do.
+ */
+export function refusal(
+  c: Context,
+  status: ContentfulStatusCode,
+  detail: string,
+  code?: 'analytics-not-configured',
+): Response {
+  const title = TITLES[status] ?? 'Error'
+  const problem = { type: 'about:blank', title, status, detail, ...(code && { code }) }
   return c.body(JSON.stringify(problem), status, { 'Content-Type': 'application/problem+json' })
 }
 

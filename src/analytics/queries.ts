@@ -1,6 +1,7 @@
 import {
   hasVerdict,
   IS_ATTEMPT,
+  IS_DATED,
   IS_DUPLICATE,
   IS_ENFORCED,
   IS_HELD,
@@ -13,6 +14,7 @@ import {
   IS_STORE_ERROR,
   IS_UNKNOWN,
   IS_UNREADABLE,
+  SAID_AT,
 } from './conditions.ts'
 import {
   ALL,
@@ -33,9 +35,13 @@ const both = (...conditions: readonly string[]) => conditions.join(' AND ')
 const IS_MISMATCH = hasVerdict('mismatch')
 const IS_REUSE = `(${IS_DUPLICATE} OR ${IS_MISMATCH} OR ${IS_RETRIED})`
 const IS_BLOCKED = both(IS_DUPLICATE, IS_ENFORCED)
-const UNKNOWN_AT = `max(if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0))`
-const KNOWN_AT = `max(if(${IS_KNOWN}, toUnixTimestamp(timestamp), 0))`
-const AT_UNKNOWN = `if(${IS_UNKNOWN}, toUnixTimestamp(timestamp), 0)`
+const AT_UNKNOWN = `if(${IS_UNKNOWN}, ${SAID_AT}, 0)`
+const UNKNOWN_AT = `max(${AT_UNKNOWN})`
+const KNOWN_AT = `max(if(${IS_KNOWN}, ${SAID_AT}, 0))`
+const AT_DATED = `if(${IS_DATED}, ${SAID_AT}, if(${IS_UNKNOWN}, 1, 0))`
+
+/** Since when an operation is unknown that is unknown now, in seconds: an earlier life of its key does not count. */
+export const UNKNOWN_SINCE = `argMax(${SAID_AT} - intDiv(double8, 1000), ${AT_DATED})`
 
 /** Operations that ended, each once: by the request that executed it, or by the alarm. */
 const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'not_executed'))"
@@ -169,16 +175,16 @@ export const QUERIES = {
     order: 'keyless DESC, route',
   },
 
-  /** Operations whose last word is `unknown`, the oldest first. */
+  /** Operations whose last word is `unknown`, with how long they have been so; the oldest first. */
   unknown: {
     columns: {
       operation_id: 'blob8',
       route: `argMax(blob1, ${AT_UNKNOWN})`,
       tenant: `argMax(blob6, ${AT_UNKNOWN})`,
-      attempts: 'max(double3)',
-      first_seen_at: 'min(timestamp)',
+      attempts: `argMax(double3, ${AT_UNKNOWN})`,
+      first_seen_at: `toDateTime(${UNKNOWN_SINCE})`,
       last_seen_at: 'max(timestamp)',
-      age_seconds: 'toUnixTimestamp(now()) - min(toUnixTimestamp(timestamp))',
+      age_seconds: `toUnixTimestamp(now()) - ${UNKNOWN_SINCE}`,
     },
     where: both("blob8 != ''", IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
     by: ['operation_id'],
@@ -301,24 +307,71 @@ export const QUERIES = {
 /** Name of a query that needs nothing but a scope. */
 export type QueryName = keyof typeof QUERIES
 
-/** The SQL of a named query. @throws {RangeError} When the dataset has no name that a dataset can have. */
+/**
+ * The SQL of a named query. Where it has a limit, one row more is asked for, so that `cut` tells
+ * whether there are more.
+ *
+ * @throws {RangeError} When the dataset has no name that a dataset can have.
+ */
 export function toSql(name: QueryName, scope: Scope): string {
-  return select(QUERIES[name], toSource(scope))
+  const query: Query = QUERIES[name]
+  const more = query.limit !== undefined && { limit: query.limit + 1 }
+  return select({ ...query, ...more }, toSource(scope))
 }
 
-/** All points of a correlation id or a trace id, in order: requests, recoveries, deliveries and changes. */
-export function toCorrelationSql(correlationId: string, scope: Scope): string {
-  const id = quote(correlationId)
-  return points(`(blob7 = ${id} OR blob13 = ${id})`, scope)
+/** Rows as far as they are shown, and whether there are more. */
+export interface Cut<row> {
+  readonly rows: readonly row[]
+  readonly isCut: boolean
 }
 
-/** All points of an operation, in order. */
-export function toOperationSql(operationId: string, scope: Scope): string {
-  return points(`blob8 = ${quote(operationId)}`, scope)
+/** Cuts the rows of a query to the limit that it has, where it has one. */
+export function cut<row>(name: QueryName | 'timeline', rows: readonly row[]): Cut<row> {
+  const limit = name === 'timeline' ? TIMELINE_LIMIT : (QUERIES[name] as Query).limit
+  return cutTo(limit ?? Infinity, rows)
 }
 
-function points(where: string, scope: Scope): string {
-  return select({ columns: POINT, where, order: 'seen_at, fence', limit: 1_000 }, toSource(scope))
+/** Cuts rows to so many. */
+export function cutTo<row>(limit: number, rows: readonly row[]): Cut<row> {
+  return { rows: rows.slice(0, limit), isCut: rows.length > limit }
+}
+
+/** Most points of a timeline that are shown at once. */
+const TIMELINE_LIMIT = 1_000
+
+/**
+ * The points of a correlation id or a trace id, in order: requests, recoveries, deliveries and
+ * changes; one more than `TIMELINE_LIMIT`, where there are so many.
+ *
+ * @param offset Points that were shown before.
+ */
+export function toCorrelationSql(correlationId: string, scope: Scope, offset = 0): string {
+  return points(bears(correlationId), scope, offset)
+}
+
+/** The points of an operation, likewise. */
+export function toOperationSql(operationId: string, scope: Scope, offset = 0): string {
+  return points(`blob8 = ${quote(operationId)}`, scope, offset)
+}
+
+/** The ids of the operations that bear a correlation id or a trace id, in the order of their letters. */
+export function toOperationIdsSql(
+  correlationId: string,
+  scope: Scope,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): string {
+  const where = both(bears(correlationId), `blob8 > ${quote(after)}`)
+  const columns = { operation_id: 'blob8' }
+  const ordered = { by: ['operation_id'], order: 'operation_id', limit: limit + 1 }
+  return select({ columns, where, ...ordered }, toSource(scope))
+}
+
+const bears = (correlationId: string) =>
+  `(blob7 = ${quote(correlationId)} OR blob13 = ${quote(correlationId)})`
+
+function points(where: string, scope: Scope, offset: number): string {
+  const limit = TIMELINE_LIMIT + 1
+  return select({ columns: POINT, where, order: IN_ORDER, limit, offset }, toSource(scope))
 }
 
 const POINT = {
@@ -344,3 +397,8 @@ const POINT = {
   operation_id: 'blob8',
   sample_interval: '_sample_interval',
 } as const
+
+/** By every column, since times are whole seconds: a page must go on where the one before has ended. */
+const IN_ORDER = ['seen_at', 'fence', ...Object.keys(POINT)]
+  .filter((name, index, names) => names.indexOf(name) === index)
+  .join(', ')

@@ -31,6 +31,8 @@ export interface Query {
   readonly having?: string
   readonly order?: string
   readonly limit?: number
+  /** Rows that are left out before the first one. */
+  readonly offset?: number
 }
 
 const LAYOUT = 'double1 = 1'
@@ -68,7 +70,7 @@ export function quote(text: string): string {
 
 /** Writes a query over points of the layout that is known here. */
 export function select(query: Query, { dataset, within, bucket }: Source): string {
-  const { where, by, having, order, limit } = query
+  const { where, by, having, order, limit, offset } = query
   const columns = by?.includes('bucket') ? { bucket, ...query.columns } : query.columns
   const expressions = Object.entries(columns).map(([name, sql]) => `  ${sql} AS ${name}`)
   const conditions = [LAYOUT, within, ...(where === undefined ? [] : [where])]
@@ -80,6 +82,7 @@ export function select(query: Query, { dataset, within, bucket }: Source): strin
     ...(having === undefined ? [] : [`HAVING ${having}`]),
     ...(order === undefined ? [] : [`ORDER BY ${order}`]),
     ...(limit === undefined ? [] : [`LIMIT ${limit}`]),
+    ...(offset ? [`OFFSET ${offset}`] : []),
   ].join('\n')
 }
 

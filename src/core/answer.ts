@@ -23,6 +23,9 @@ export interface Work {
 /** What became of a settle: `late` where the claim had been given up but nobody had taken over. */
 export type SettleResult = 'taken' | 'late' | 'refused'
 
+/** For how many milliseconds the outcome has been unknown, where it is. */
+type UnknownMs = number
+
 /** What the object says about one request. Plain data: it crosses RPC. */
 export type Answer =
   | {
@@ -32,6 +35,7 @@ export type Answer =
       readonly fence: number
       readonly timing: Timing
       readonly work: Work
+      readonly ageMs?: UnknownMs
     }
   | {
       readonly kind: 'joined'
@@ -41,6 +45,7 @@ export type Answer =
       /** Path at the origin that decides whether this caller may have it, or `null`. */
       readonly reauthorizePath: string | null
       readonly timing: Timing
+      readonly ageMs?: UnknownMs
     }
   | {
       readonly kind: 'replayed'
@@ -63,6 +68,7 @@ export type Answer =
       readonly timing: Timing
       /** `null` where this request only waited for the call of another. */
       readonly work: Work | null
+      readonly ageMs?: UnknownMs
     }
   | {
       readonly kind: 'mismatch'
@@ -85,6 +91,7 @@ export type Answer =
       readonly policy: Recovery['kind']
       /** Epoch milliseconds before which the origin's word that nothing was executed does not count. */
       readonly until?: number | null
+      readonly ageMs?: UnknownMs
     }
   | {
       readonly kind: 'expired'

@@ -1,6 +1,8 @@
 import { type Answer, NO_TIME, type Timing } from '../core/answer.ts'
+import { doubtMs } from '../core/doubt.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import type { Landing } from '../core/landing.ts'
+import type { Outcome } from '../core/outcome.ts'
 import type { OperationRecord, UnknownRecord } from '../core/record.ts'
 import type { FlightEnd, Undecided } from '../core/reply.ts'
 import type { LiveEnd } from './flight.ts'
@@ -29,7 +31,8 @@ export function answerResolution(
   const { operation, fence, reason, reauthorizePath } = record
   if (resolution.kind !== 'settled') {
     const until = resolution.kind === 'undecided' ? (resolution.until ?? null) : null
-    return { kind: 'held', fence, reason, policy: 'probe', until }
+    const ageMs = doubtMs(record, Date.now()) ?? 0
+    return { kind: 'held', fence, reason, policy: 'probe', until, ageMs }
   }
   const { landing } = resolution
   const joined = answerJoined(landing.end, record, NO_TIME, caller)
@@ -42,19 +45,21 @@ export function answerResolution(
 /** Answers a request that has waited for the call of another. */
 export function answerJoined(
   end: FlightEnd | LiveEnd,
-  { fence, reauthorizePath, recovery }: OperationRecord,
+  record: OperationRecord,
   timing: Timing,
   caller: Caller,
 ): Answer {
+  const { fence, reauthorizePath, recovery } = record
+  const ageMs = doubtMs(record, Date.now()) ?? 0
   // What is held can be asked about all the same, by a request whose route can.
   const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
   switch (end.kind) {
     case 'too_large':
       return { kind: 'too_large', fence, outcome: null, timing }
     case 'fault':
-      return { ...end, kind: 'lost', fence, timing, work: null }
+      return { ...end, kind: 'lost', fence, timing, work: null, ...ifUnknown(end, ageMs) }
     case 'undecided':
-      return { kind: 'held', fence, reason: 'owner-lost', policy, until: end.until ?? null }
+      return { kind: 'held', fence, reason: 'owner-lost', policy, until: end.until ?? null, ageMs }
     case 'live':
     case 'response': {
       const { status, outcome, corsOrigin } = end
@@ -63,7 +68,16 @@ export function answerJoined(
       const body = end.kind === 'live' ? end.open() : splitBody(end.body)
       const bodyBytes = end.kind === 'live' ? end.bodyBytes : end.body.byteLength
       const response = { status, headers, body, bodyBytes }
-      return { kind: 'joined', response, outcome, fence, reauthorizePath, timing }
+      const joined = { kind: 'joined', response, outcome, fence, reauthorizePath, timing } as const
+      return { ...joined, ...ifUnknown(end, ageMs) }
     }
   }
+}
+
+/** How long it has been unknown, where it still is. */
+export function ifUnknown(
+  { outcome }: { readonly outcome: Outcome },
+  ageMs: number,
+): { readonly ageMs?: number } {
+  return outcome === 'unknown' ? { ageMs } : {}
 }

@@ -9,6 +9,7 @@ import {
   isUnexecuted,
   toOwner,
 } from '../core/claim.ts'
+import { doubtMs } from '../core/doubt.ts'
 import { isRecoverable } from '../core/due.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import { type OperationView, toOperationView } from '../core/operation-view.ts'
@@ -262,7 +263,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   #grant(claim: ClaimRef, record: OperationRecord): ClaimAnswer {
     this.#flights.takeOff(claim, ownerOf(record))
-    return { kind: 'granted', claim }
+    return { kind: 'granted', claim, doubtMs: doubtMs(record, Date.now()) }
   }
 
   async #executeUnlessDone(
@@ -381,7 +382,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
       case 'unknown':
         // Nothing was executed, and it is sent again.
         if (isUnexecuted(record)) return running
-        return { kind: 'held', fence, reason: record.reason, policy: record.recovery.kind }
+        return { kind: 'held', policy: record.recovery.kind, ...pickHeld(record) }
       case 'expired':
         return toExpired({ known: record, isOther: false })
       case 'succeeded':
@@ -587,8 +588,9 @@ function toExpired({ known, isOther }: Omit<Expired, 'kind'>): Answer {
   return { kind: 'expired', fence: known?.fence ?? 0, outcome: known?.outcome ?? null, isOther }
 }
 
-function pickHeld({ fence, reason }: UnknownRecord) {
-  return { fence, reason }
+function pickHeld(record: UnknownRecord) {
+  const { fence, reason } = record
+  return { fence, reason, ageMs: doubtMs(record, Date.now()) ?? 0 }
 }
 
 /**

@@ -101,7 +101,14 @@ export interface OperationQuestion {
 }
 
 /** A claim granted to a Worker, or what is to be answered instead. */
-export type ClaimAnswer = { readonly kind: 'granted'; readonly claim: ClaimRef } | Answer
+export type ClaimAnswer =
+  | {
+      readonly kind: 'granted'
+      readonly claim: ClaimRef
+      /** For how many milliseconds an earlier call has left the outcome open; `null` or absent where none has. */
+      readonly doubtMs?: number | null
+    }
+  | Answer
 
 /**
  * What a Worker may ask of the object that guards an operation. Plain data both ways; a promise

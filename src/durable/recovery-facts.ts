@@ -35,7 +35,7 @@ export function recordRecovery(
     fence: record.fence,
     totalMs: tookMs,
     originMs: tookMs,
-    ageMs: startedAt - record.claimedAt,
+    ageMs: Date.now() - record.settledAt,
     originCalls,
   })
 }

@@ -1,6 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isUnexecuted } from '../core/claim.ts'
+import { doubtMs } from '../core/doubt.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
@@ -20,7 +21,7 @@ import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { dropBody, type Resolution } from './answers.ts'
+import { dropBody, ifUnknown, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
@@ -129,13 +130,16 @@ export class Runs {
     const landing = decideLanding(reply, plan.rules)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const outcome = this.#outcomeLeft(claim, landing)
+    const record = this.#ledger.find(operationId)
+    const ageMs = (record && doubtMs(record, Date.now())) ?? 0
+    const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs) }
     if (reply.kind === 'fault') {
       const { fault, originStatus } = reply
-      return { kind: 'lost', fault, outcome, originStatus, fence, timing, work }
+      return { kind: 'lost', fault, originStatus, ...known }
     }
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
-    return { kind: 'executed', response: { status, headers, body }, outcome, fence, timing, work }
+    return { kind: 'executed', response: { status, headers, body }, ...known }
   }
 
   /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */

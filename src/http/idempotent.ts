@@ -9,7 +9,7 @@ import type { CloudEvent, Destination } from '../core/event.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
-import { classifyStatus, isAnswerStatus } from '../core/outcome.ts'
+import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
@@ -146,9 +146,10 @@ async function run(
   }
 
   restoreBody(c, admitted.body)
+  const { doubtMs = null } = answer
   const held: Held = { ask, claim: answer.claim, leaseMs: policy.lease }
   // Until the object has what came of it: a settle may be late as well.
-  return underLease(held, () => runHandler(c, next, policy, { ...held, tenant, keeping }))
+  return underLease(held, () => runHandler(c, next, policy, { ...held, tenant, keeping, doubtMs }))
 }
 
 /** A claim that a Worker holds, and how it asks the object that granted it. */
@@ -158,11 +159,19 @@ interface Held {
   readonly leaseMs: number
 }
 
+/** What a handler is run for. */
+interface Run extends Held {
+  readonly tenant: string
+  readonly keeping: Keeping
+  /** For how many milliseconds an earlier call has left the outcome open; `null` where none has. */
+  readonly doubtMs: number | null
+}
+
 async function runHandler(
   c: Context<GatewayEnv>,
   next: Next,
   policy: Policy,
-  { ask, claim, leaseMs, tenant, keeping }: Held & { tenant: string; keeping: Keeping },
+  { ask, claim, leaseMs, tenant, keeping, doubtMs }: Run,
 ): Promise<Verdict> {
   const startedAt = Date.now()
   handled.add(c.req)
@@ -195,14 +204,30 @@ async function runHandler(
       },
     ),
   }
-  const { outcome } = landing
+  const outcome = outcomeLeft(landing, doubtMs)
+  const timing = took()
+  const isSinceLong = outcome === 'unknown' && doubtMs !== null
+  const ageMs = isSinceLong ? doubtMs + timing.originMs : 0
   if (reply.kind === 'fault') {
     const { fault, originStatus } = reply
-    const timing = took()
-    return toVerdict({ ...known, kind: 'lost', fault, outcome, originStatus, timing, work }, policy)
+    const lost = { kind: 'lost', fault, outcome, originStatus, timing, work } as const
+    return toVerdict({ ...known, ...lost, ageMs }, policy)
   }
-  const status = toStatus(outcome)
-  return { ...known, status, reply: reply.response, outcome, timing: took(), work }
+  return {
+    ...known,
+    status: toStatus(outcome),
+    reply: reply.response,
+    outcome,
+    timing,
+    work,
+    ageMs,
+  }
+}
+
+/** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
+function outcomeLeft({ outcome, settlement }: Landing, doubtMs: number | null): Outcome {
+  const coversAll = settlement.outcome === 'not_executed' && settlement.coversAll
+  return outcome === 'not_executed' && doubtMs !== null && !coversAll ? 'unknown' : outcome
 }
 
 function toStreamCall(

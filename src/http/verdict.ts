@@ -22,7 +22,7 @@ export interface Verdict {
   readonly timing: Timing
   /** `null` where this request called nobody. */
   readonly work: Work | null
-  /** Milliseconds since the operation settled; only on a replay. */
+  /** On a replay, milliseconds since the operation settled; for how long it has been unknown, where it is. */
   readonly ageMs: number
   /** Of a key that has expired: whether it named another request. */
   readonly isOther?: boolean

@@ -43,7 +43,10 @@ export interface RequestFacts {
   readonly originMs: number
   /** Milliseconds waited for the call of another request. */
   readonly waitedMs: number
-  /** On a replay, milliseconds since the operation settled. */
+  /**
+   * On a replay, milliseconds since the operation settled; of an unknown outcome, and of what a
+   * recovery found out, for how long it had been unknown; of an event, since it was made.
+   */
   readonly ageMs: number
   readonly requestBytes: number
   /** Calls of the origin that this request made, retries included. */

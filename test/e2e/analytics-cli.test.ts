@@ -109,6 +109,27 @@ describe('hapax analytics', () => {
     expect(rows.map(({ status }) => status)).toEqual(words)
   })
 
+  it('says that there are more rows than it shows, and shows all of a timeline', async () => {
+    const many = Array.from({ length: 1_200 }, (_, nth) =>
+      pointOf({ status: 'mismatch', tenant: `t-${nth % 101}`, operationId: 'busy' }),
+    )
+    await write(engine, many, 'many')
+    const shown = await analytics('conflicts', '--since', '1h', '--dataset', 'many', '--json')
+    expect(JSON.parse(shown.out)).toHaveLength(100)
+    expect(shown.err).toContain('only the first 100 rows are shown')
+    const whole = await analytics(
+      'operation',
+      'busy',
+      '--since',
+      '1h',
+      '--dataset',
+      'many',
+      '--json',
+    )
+    expect(JSON.parse(whole.out)).toHaveLength(1_200)
+    expect(whole.err).toBe('')
+  })
+
   it('runs any query, in any format', async () => {
     const sql = `SELECT blob1 AS route, sum(_sample_interval) AS n FROM hapax WHERE blob2 = 'EVENT' GROUP BY route`
     expect((await analytics('sql', sql)).out).toBe('route    n\npaid.v1  5\n')

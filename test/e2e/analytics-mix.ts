@@ -87,7 +87,10 @@ export const MIX: readonly MixedPoint[] = [
     { ...ATTEMPT, operationId: 'op-3', status: 'unknown', originMs: 30_000, claimMs: 20 },
     { after: 2 * MINUTE },
   ),
-  pointOf({ operationId: 'op-3', status: 'unknown' }, { stands: 2, after: 3 * MINUTE }),
+  pointOf(
+    { operationId: 'op-3', status: 'unknown', ageMs: MINUTE },
+    { stands: 2, after: 3 * MINUTE },
+  ),
   pointOf({ ...ATTEMPT, ...RESCUED, status: 'unknown', originMs: 40_000, claimMs: 20 }),
   pointOf(
     { status: 'rejected', keySource: 'none', operationId: null, problem: 'key-missing' },
@@ -148,7 +151,7 @@ export const MIX: readonly MixedPoint[] = [
       status: 'unknown',
       outcome: 'unknown',
       originCalls: 1,
-      ageMs: 7_000,
+      ageMs: 2 * MINUTE,
     },
     { stands: 3, after: 4 * MINUTE },
   ),

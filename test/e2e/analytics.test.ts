@@ -4,16 +4,19 @@ import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
 import {
   type AnalyticsClient,
   createAnalyticsClient,
+  type Row,
   toApiUrl,
 } from '../../src/analytics/client.ts'
 import {
+  cut,
   QUERIES,
   type QueryName,
   toCorrelationSql,
+  toOperationIdsSql,
   toOperationSql,
   toSql,
 } from '../../src/analytics/queries.ts'
-import { BUCKET, MIX, pointOf, SINCE, write } from './analytics-mix.ts'
+import { BUCKET, MIX, type MixedPoint, pointOf, SINCE, write } from './analytics-mix.ts'
 
 const MINUTE = 60_000
 
@@ -227,9 +230,9 @@ const EXPECTED: Readonly<Record<QueryName, readonly object[]>> = {
       succeeded: 1,
       failed: 0,
       not_executed: 0,
-      age_p50_ms: 7_000,
-      age_p95_ms: 7_000,
-      age_p99_ms: 7_000,
+      age_p50_ms: 2 * MINUTE,
+      age_p95_ms: 2 * MINUTE,
+      age_p99_ms: 2 * MINUTE,
     },
   ],
   late: [
@@ -361,6 +364,116 @@ describe('toSql', () => {
   )
 })
 
+describe('the query of unknown outcomes', () => {
+  const now = Date.now()
+  const ago = (seconds: number) => ({ after: now - seconds * 1_000 - BUCKET })
+  const executed = { status: 'executed', outcome: 'succeeded', settle: 'taken' } as const
+  const unknown = { status: 'unknown', outcome: 'unknown', settle: 'taken' } as const
+  const joined = { status: 'joined', waitedMs: 100 } as const
+  const held = { status: 'unknown', outcome: 'unknown' } as const
+  const late = { ...unknown, settle: 'refused', totalMs: 600_000 } as const
+
+  it.each<{ name: string; points: MixedPoint[]; age: number | null }>([
+    {
+      name: 'a duplicate had waited for it, and learned no more',
+      points: [pointOf(unknown, ago(60)), pointOf({ ...joined, outcome: 'unknown' }, ago(59))],
+      age: 59,
+    },
+    {
+      name: 'only a duplicate had waited',
+      points: [pointOf({ ...joined, outcome: 'unknown' }, ago(59))],
+      age: 59,
+    },
+    {
+      name: 'a duplicate learned the outcome',
+      points: [pointOf(unknown, ago(60)), pointOf({ ...joined, outcome: 'failed' }, ago(59))],
+      age: null,
+    },
+    {
+      name: 'what retention has left of it says how it ended',
+      points: [
+        pointOf(unknown, ago(60)),
+        pointOf({ status: 'expired', outcome: 'succeeded' }, ago(9)),
+      ],
+      age: null,
+    },
+    {
+      name: 'what retention has left of it does not say so',
+      points: [pointOf(unknown, ago(60)), pointOf({ status: 'expired' }, ago(9))],
+      age: 60,
+    },
+    {
+      name: 'its key was executed long ago, and forgotten',
+      points: [pointOf({ ...executed, fence: 3 }, ago(7_200)), pointOf(unknown, ago(60))],
+      age: 60,
+    },
+    {
+      name: 'its key was unknown long ago, and resolved',
+      points: [
+        pointOf({ ...unknown, fence: 3 }, ago(7_200)),
+        pointOf({ method: 'ADMIN', status: 'resolved' }, ago(7_000)),
+        pointOf(unknown, ago(60)),
+      ],
+      age: 60,
+    },
+    {
+      name: 'a repeat that was held says how long it has been so',
+      points: [pointOf(unknown, ago(900)), pointOf({ ...held, ageMs: 890_000 }, ago(10))],
+      age: 900,
+    },
+    {
+      name: 'a repeat of an earlier version does not say it',
+      points: [pointOf(unknown, ago(900)), pointOf(held, ago(10))],
+      age: 900,
+    },
+    {
+      name: 'it was sent again and again in vain',
+      points: [
+        pointOf(unknown, ago(900)),
+        pointOf({ ...unknown, fence: 2, ageMs: 600_000 }, ago(300)),
+      ],
+      age: 900,
+    },
+    {
+      name: 'a late owner does not know, and another call does',
+      points: [pointOf({ ...executed, fence: 2 }, ago(60)), pointOf(late, ago(9))],
+      age: null,
+    },
+    {
+      name: 'a late owner does not know, and nobody else has ended',
+      points: [pointOf(late, ago(9))],
+      age: 609,
+    },
+    {
+      name: 'a late owner knows what another call has left unknown',
+      points: [
+        pointOf({ ...unknown, fence: 2 }, ago(60)),
+        pointOf({ ...executed, settle: 'refused', totalMs: 600_000 }, ago(9)),
+      ],
+      age: 60,
+    },
+  ])('has an age of $age s where $name', async ({ name, points, age }) => {
+    const dataset = `unknown_${name.replaceAll(/\W+/g, '_')}`
+    await write(engine, points, dataset)
+    const rows = await client.query(toSql('unknown', { since: now - 86_400_000, dataset }))
+    expect(rows).toHaveLength(age === null ? 0 : 1)
+    if (age === null) return
+    const since = Date.parse(String(rows[0]?.['first_seen_at']))
+    expect(Math.abs(since - (now - age * 1_000))).toBeLessThanOrEqual(1_000)
+    expect(Number(rows[0]?.['age_seconds'])).toBeGreaterThanOrEqual(age - 1)
+    expect(Number(rows[0]?.['age_seconds'])).toBeLessThan(age + 120)
+    expect(rows[0]?.['attempts']).toBeLessThan(3)
+  })
+
+  it('takes an attempt whose settle could not be stored for no repeat', async () => {
+    const unstored = { ...unknown, settle: null, originCalls: 1, originMs: 20 }
+    await write(engine, [pointOf(unstored), pointOf(held)], 'unstored')
+    const scope = { since: SINCE, dataset: 'unstored' }
+    expect(await client.query(toSql('duplicates', scope))).toMatchObject([{ blocked: 1, held: 1 }])
+    expect(await client.query(toSql('latency', scope))).toMatchObject([{ attempts: 1 }])
+  })
+})
+
 describe('toCorrelationSql', () => {
   it('finds what bears a correlation id, in order, with its delivery', async () => {
     const rows = await client.query(toCorrelationSql('correlation-4', { since: SINCE }))
@@ -380,6 +493,32 @@ describe('toOperationSql', () => {
       ['POST', 'unknown', ''],
       ['ALARM', 'unknown', ''],
     ])
+  })
+})
+
+describe('a timeline of many points', () => {
+  it('comes in pages, none twice, though all are of one second', async () => {
+    const many = Array.from({ length: 2_500 }, (_, nth) =>
+      pointOf({ correlationId: 'busy', operationId: `op-${nth % 7}`, totalMs: nth }),
+    )
+    await write(engine, many, 'many')
+    const scope = { since: SINCE, dataset: 'many' }
+    const pages = await Promise.all(
+      [0, 1_000, 2_000].map((offset) => client.query(toCorrelationSql('busy', scope, offset))),
+    )
+    const cuts = pages.map((page) => cut('timeline', page))
+    expect(cuts.map(({ isCut }) => isCut)).toEqual([true, true, false])
+    const seen = cuts.flatMap(({ rows }) => rows).map((row) => row['total_ms'])
+    expect(new Set(seen).size).toBe(2_500)
+  })
+
+  it('names its operations, page by page', async () => {
+    const scope = { since: SINCE, dataset: 'many' }
+    const page = (after: string) =>
+      client.query(toOperationIdsSql('busy', scope, { after, limit: 4 }))
+    const ids = (rows: readonly Row[]) => rows.map((row) => row['operation_id'])
+    expect(ids(await page(''))).toEqual(['op-0', 'op-1', 'op-2', 'op-3', 'op-4'])
+    expect(ids(await page('op-3'))).toEqual(['op-4', 'op-5', 'op-6'])
   })
 })
 

@@ -265,6 +265,92 @@ describe('names that a page could obey', () => {
   })
 })
 
+describe('a source that fails', () => {
+  /** Lets a path of the admin API fail. @returns Heals it. */
+  async function playFault(page: Page, path: string, fulfil: object | null) {
+    const pattern = `**/_hapax/admin${path}?*`
+    await page.route(pattern, async (route) => {
+      // One that never comes back.
+      if (fulfil !== null) await route.fulfill(fulfil)
+    })
+    return () => page.unroute(pattern)
+  }
+
+  const FAILED = { status: 502, json: { detail: 'The Analytics Engine did not answer.' } }
+  const PLACES = [
+    { path: '/analytics/summary', id: 'summary' },
+    { path: '/analytics/conflicts', id: 'conflicts' },
+    { path: '/analytics/unknown', id: 'unknown' },
+    { path: '/stuck', id: 'unknown' },
+    { path: '/dead-letters', id: 'letters' },
+  ]
+
+  it('says so in its place, each by itself, and comes back', async () => {
+    const page = await openPage()
+    const faults = page.locator('.fault:visible')
+    for (const { path, id } of PLACES) {
+      const heal = await playFault(page, path, FAILED)
+      await seeAgain(page)
+      await page.locator(`#${id}-fault`, { hasText: 'This could not be read' }).waitFor()
+      await page.locator('#status[data-state=failed]').waitFor()
+      const said = await faults.evaluateAll((all) => all.map((fault) => fault.id))
+      const places = new Set(PLACES.map((place) => `${place.id}-fault`))
+      expect(said.filter((one) => places.has(one))).toEqual([`${id}-fault`])
+      await heal()
+      await seeAgain(page)
+      await page.locator('#status[data-state=ok]').waitFor()
+      expect(await faults.count()).toBe(0)
+    }
+  })
+
+  it.each([
+    { path: '/stuck', left: 'requests' },
+    { path: '/analytics/*', left: 'stuck' },
+  ])('at $path from the beginning leaves the others in sight', async ({ path, left }) => {
+    const page = await browser.newPage(WIDE)
+    await playFault(page, path, FAILED)
+    await page.goto(addressOf())
+    await page.getByLabel('Admin token').fill(TOKEN)
+    await page.keyboard.press('Enter')
+    await page.locator('#status', { hasText: 'Some of it could not be read' }).waitFor()
+    expect(await figure(page, left)).toBeGreaterThanOrEqual(1)
+    // The one operation is on the list, and was met by requests as well.
+    expect(await page.locator('#unknown tbody a').count()).toBe(1)
+  })
+
+  it('keeps what was there before, and says of when it is', async () => {
+    const page = await openPage()
+    await playFault(page, '/stuck', FAILED)
+    await seeAgain(page)
+    await page.locator('#unknown-fault', { hasText: 'What is shown is of' }).waitFor()
+    expect(await figure(page, 'stuck')).toBe(1)
+  })
+
+  it('by never answering holds up nothing else', async () => {
+    const page = await browser.newPage(WIDE)
+    await playFault(page, '/analytics/*', null)
+    await page.goto(addressOf())
+    await page.getByLabel('Admin token').fill(TOKEN)
+    await page.keyboard.press('Enter')
+    await page.locator('#unknown tbody a').first().waitFor()
+    await page.locator('#letters', { hasText: 'Nothing is waiting' }).waitFor()
+    expect(await figure(page, 'stuck')).toBe(1)
+  })
+
+  it('since analytics are not configured is told of once, and the lists are there', async () => {
+    const page = await browser.newPage(WIDE)
+    const json = { code: 'analytics-not-configured', detail: 'Set CLOUDFLARE_ACCOUNT_ID.' }
+    await playFault(page, '/analytics/*', { status: 503, json })
+    await page.goto(addressOf())
+    await signIn(page)
+    expect(await figure(page, 'stuck')).toBe(1)
+    expect(await page.locator('#unknown tbody a').count()).toBe(1)
+    expect(await page.getByText('not configured').count()).toBe(1)
+    expect(await page.locator('.fault:visible').count()).toBe(0)
+    expect(await page.locator('#conflicts').isVisible()).toBe(false)
+  })
+})
+
 describe('the dashboard by the keyboard alone', () => {
   it('leads from a stuck operation to its timeline and back', async () => {
     const page = await openPage()

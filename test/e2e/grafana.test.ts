@@ -180,6 +180,27 @@ describe('the alert rules', () => {
       expected: true,
     },
     {
+      when: 'it has been held for weeks, and nobody has asked for it since',
+      uid: 'hapax-unknown',
+      points: [pointOf(lost, at(40 * 24 * 60))],
+      expected: true,
+    },
+    {
+      when: 'a duplicate had waited for it',
+      uid: 'hapax-unknown',
+      points: [
+        pointOf(lost, at(16)),
+        pointOf({ ...lost, status: 'joined', outcome: 'unknown', settle: null }, at(16)),
+      ],
+      expected: true,
+    },
+    {
+      when: 'its key was executed and forgotten long before',
+      uid: 'hapax-unknown',
+      points: [pointOf({ operationId: 'lost' }, at(120)), pointOf(lost, at(1))],
+      expected: false,
+    },
+    {
       when: 'it has not been for so long',
       uid: 'hapax-unknown',
       points: [pointOf(lost, at(14))],

@@ -111,6 +111,7 @@ describe('select', () => {
         having: 'H',
         order: 'bucket',
         limit: 7,
+        offset: 3,
       },
       source,
     )
@@ -126,6 +127,7 @@ describe('select', () => {
       'HAVING H',
       'ORDER BY bucket',
       'LIMIT 7',
+      'OFFSET 3',
     ])
   })
 })

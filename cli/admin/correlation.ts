@@ -1,0 +1,61 @@
+import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import { print } from '../print.ts'
+import type { Ask } from './connect.ts'
+import { toColumns, toEvents, toJson } from './show.ts'
+
+/** An operation, or the name of one whose object did not answer. */
+type Found =
+  | Pick<OperatorView, 'id' | 'operation' | 'tenant' | 'state' | 'fence'>
+  | { readonly id: string; readonly state: 'lost' }
+
+interface Points {
+  readonly timeline: readonly TimelineEntry[]
+  readonly timelineNext: number | null
+  readonly analytics: 'read' | 'unavailable'
+}
+
+interface Page extends Partial<Points> {
+  readonly operations: readonly Found[]
+  readonly next: string | null
+}
+
+/** Prints the operations that bear a correlation id, and what happened under it, to their end. @throws Failure */
+export async function printCorrelation(ask: Ask, id: string, isJson: boolean): Promise<void> {
+  const get = async (path: string, query: Record<string, string>) => {
+    const search = new URLSearchParams({ correlation_id: id, ...query }).toString()
+    return (await ask({ method: 'GET', path: `${path}?${search}` })).body as unknown
+  }
+  const first = (await get('/operations', { limit: '100' })) as Page
+  const operations = [...first.operations]
+  for (let { next } = first; next !== null;) {
+    // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
+    const page = (await get('/operations', { limit: '100', after: next })) as Page
+    operations.push(...page.operations)
+    ;({ next } = page)
+  }
+  const timeline = [...(first.timeline ?? [])]
+  for (let next = first.timelineNext ?? null; next !== null;) {
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    const page = (await get('/timeline', { after: String(next) })) as Points
+    timeline.push(...page.timeline)
+    next = page.timelineNext
+  }
+  const { analytics = 'read' } = first
+  if (isJson) return print(toJson({ body: { operations, timeline, analytics } }))
+  print(`${toOperations(operations)}\n\n${toTimeline(timeline, analytics)}\n`)
+}
+
+function toOperations(operations: readonly Found[]): string {
+  if (operations.length === 0) return 'No operation bears it.'
+  const rows = operations.map((found) =>
+    found.state === 'lost'
+      ? [found.id, 'did not answer', '', '', '']
+      : [found.id, found.state, found.operation, found.fence, found.tenant],
+  )
+  return toColumns([['ID', 'STATE', 'OPERATION', 'FENCE', 'TENANT'], ...rows])
+}
+
+function toTimeline(timeline: readonly TimelineEntry[], analytics: Points['analytics']): string {
+  if (analytics === 'unavailable') return 'What happened could not be read.'
+  return timeline.length === 0 ? 'Nothing is known to have happened.' : toEvents(timeline)
+}
