@@ -595,7 +595,7 @@ describe('an event that nobody will take', () => {
       { type: 'alive', to: webhook(BANK) },
       { type: 'behind', to: webhook(BANK) },
     ])
-    const bury = async () => void (await gate.promise)
+    const bury = () => gate.promise
     vi.spyOn(env.DIRECTORY, 'getByName').mockReturnValue({ bury } as never)
     await ring('dead-and-alive')
     expect(typesAt(BANK)).toEqual(['alive', 'behind'])
