@@ -35,7 +35,7 @@ import {
 /** How long an answer waits at the most for what is observed, from the request's arrival on, in milliseconds. */
 const ANSWER_MS = 1_000
 /** How long it may take to tell whether a tenant is enforced already. */
-const ENFORCED_MS = 1_000
+const ENFORCED_MS = 5_000
 /** How long the object may take to answer, and all that is observed behind the answer. */
 const OBJECT_MS = 5_000
 const RECORDED_MS = 10_000
