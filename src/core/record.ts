@@ -167,6 +167,12 @@ export function doubtOf(record: OperationRecord | null): Doubt | null {
   return { reason: record.reason, since: record.settledAt }
 }
 
+/** For how many milliseconds it has been in doubt, or `null`. @param now Epoch milliseconds. */
+export function doubtMs(record: OperationRecord | null, now: number): number | null {
+  const doubt = doubtOf(record)
+  return doubt === null ? null : Math.max(0, now - doubt.since)
+}
+
 /** Names the last claim of an operation. */
 export function toRef(operationId: string, { fence, claimId }: OperationRecord): ClaimRef {
   return { operationId, fence, claimId }

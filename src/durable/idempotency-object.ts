@@ -9,13 +9,13 @@ import {
   isUnexecuted,
   toOwner,
 } from '../core/claim.ts'
-import { doubtMs } from '../core/doubt.ts'
 import { isRecoverable } from '../core/due.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import { type OperationView, toOperationView } from '../core/operation-view.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import {
   type ClaimRef,
+  doubtMs,
   doubtOf,
   type OperationRecord,
   ownerOf,

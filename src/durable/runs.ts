@@ -1,7 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isUnexecuted } from '../core/claim.ts'
-import { doubtMs } from '../core/doubt.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
@@ -9,6 +8,7 @@ import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import { classifyStatus, type Outcome } from '../core/outcome.ts'
 import {
   type ClaimRef,
+  doubtMs,
   type InProgressRecord,
   type Owner,
   toRef,
@@ -131,7 +131,7 @@ export class Runs {
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const outcome = this.#outcomeLeft(claim, landing)
     const record = this.#ledger.find(operationId)
-    const ageMs = (record && doubtMs(record, Date.now())) ?? 0
+    const ageMs = doubtMs(record, Date.now()) ?? 0
     const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs) }
     if (reply.kind === 'fault') {
       const { fault, originStatus } = reply

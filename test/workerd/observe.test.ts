@@ -337,10 +337,12 @@ describe('an observed route on which a step of observing fails or hangs', () => 
       body: () => new ReadableStream({ pull: (body) => body.error(new Error('gone')) }),
     },
   ]
-  const policies: { route: string; policy: PolicyOptions }[] = [
-    { route: 'plain', policy: {} },
-    { route: 'with sunset', policy: { sunset: { at: '2027-03-01' } } },
-    { route: 'with a share enforced', policy: { enforce: { percent: 1, tenants: ['nobody'] } } },
+  const share = { percent: 1, tenants: ['nobody'] }
+  /** `ms`: after so long at the most there is an answer. */
+  const policies: { route: string; policy: PolicyOptions; ms: number }[] = [
+    { route: 'plain', policy: {}, ms: 1_000 },
+    { route: 'with sunset', policy: { sunset: { at: '2027-03-01' } }, ms: 1_000 },
+    { route: 'with a share enforced', policy: { enforce: share }, ms: 5_000 },
   ]
   const cases = steps.flatMap((step) => policies.map((one) => ({ ...step, ...one })))
 
@@ -364,7 +366,7 @@ describe('an observed route on which a step of observing fails or hangs', () => 
         },
       )
       const answering = createWorker(app).fetch?.(request, { ...env, ...fault.env }, ctx)
-      await passSlowly(1_000)
+      await passSlowly(fault.ms)
       const answer = await answering
       expect([answer?.status, await answer?.text()]).toEqual([201, '{"id":1}'])
       // What goes on behind the answer ends as well, and throws nothing.
