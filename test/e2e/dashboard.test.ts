@@ -501,7 +501,7 @@ describe('the filters', () => {
     await page.getByRole('searchbox', { name: 'Tenant' }).fill('nobody')
     await page.keyboard.press('Enter')
     await page.locator('[data-figure=requests] dd', { hasText: /^0$/ }).waitFor()
-    expect(await page.locator('#conflicts').innerText()).toContain('No key was used')
+    await page.locator('#conflicts', { hasText: 'No key was used' }).waitFor()
     expect(page.url()).toContain('tenant=nobody')
   })
 
