@@ -521,10 +521,11 @@ export class Ledger {
     record: OperationRecord,
     now: number,
   ): void {
-    if (record.state === before?.state && record.fence === before.fence) return
-    if (record.state !== 'in_progress' && record.state !== 'expired') {
+    const isSame = record.state === before?.state && record.fence === before.fence
+    if (!isSame && record.state !== 'in_progress' && record.state !== 'expired') {
       this.#addEvents(operationId, record, now)
     }
+    // Also of a claim that stays in progress: the origin may say that no call was executed.
     this.#noteDoubt(operationId, before, record, now)
   }
 

@@ -148,6 +148,32 @@ describe('an operation that is sent again and again through an outage', () => {
     expect(await entryOf('by-hand')).toEqual(listed)
   })
 
+  it('is struck off where no call of it was executed, though it is sent again after that', async () => {
+    let status = 500
+    playOrigin(() => {
+      const reply = answer(status)
+      if (status === 503) reply.headers.set('Idempotency-Outcome', 'not-executed')
+      return reply
+    })
+    const send = clientWith(DURABLE)
+    await send('unexecuted', { headers: { Prefer: 'respond-async, wait=1' } })
+    pass(60_000)
+    await ring('unexecuted')
+    await until(() => entryOf('unexecuted'))
+    status = 503
+    pass(60_000)
+    await ring('unexecuted')
+    const { state } = (await (await objectOf('unexecuted')).examine(await idOf('unexecuted'))) ?? {}
+    expect(state).toBe('in_progress')
+    await ring('unexecuted')
+    expect(await entryOf('unexecuted')).toBeNull()
+    status = 201
+    pass(300_000)
+    await ring('unexecuted')
+    await ring('unexecuted')
+    expect(await entryOf('unexecuted')).toBeNull()
+  })
+
   it('tells the list nothing of a retry within one request', async () => {
     let calls = 0
     playOrigin(() => answer((calls += 1) === 1 ? 500 : 201))
