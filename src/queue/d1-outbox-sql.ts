@@ -67,6 +67,7 @@ function headSql(name: string): string {
   const first = (row: string) => `(SELECT min(sequence) ${pending(row)})`
   const lead = `UPDATE ${name} SET is_head = (sequence = NEW.sequence), (lease, lease_until) = (SELECT lease, max(lease_until) FROM (SELECT lease, lease_until ${pending('NEW')} ORDER BY sequence LIMIT 2)) WHERE sequence IN (SELECT sequence ${pending('NEW')} ORDER BY sequence LIMIT 2)`
   const pass = `UPDATE ${name} SET is_head = 1, lease = OLD.lease, lease_until = OLD.lease_until WHERE sequence = ${first('OLD')}`
+  const leave = `UPDATE ${name} SET is_head = 0, lease = NULL, lease_until = 0 WHERE sequence = NEW.sequence`
   return `CREATE INDEX IF NOT EXISTS ${name}_head ON ${name} (due_at, sequence) WHERE is_head = 1;
 CREATE INDEX IF NOT EXISTS ${name}_age ON ${name} (created_at) WHERE state = 'pending';
 CREATE TRIGGER IF NOT EXISTS ${name}_inserted AFTER INSERT ON ${name}
@@ -77,7 +78,10 @@ WHEN OLD.state <> 'pending' AND NEW.state = 'pending' AND NEW.sequence = ${first
 BEGIN ${lead}; END;
 CREATE TRIGGER IF NOT EXISTS ${name}_ended AFTER UPDATE OF state ON ${name}
 WHEN OLD.state = 'pending' AND NEW.state <> 'pending' AND OLD.is_head = 1
-BEGIN UPDATE ${name} SET is_head = 0, lease = NULL, lease_until = 0 WHERE sequence = OLD.sequence; ${pass}; END;
+BEGIN ${leave}; ${pass}; END;
+CREATE TRIGGER IF NOT EXISTS ${name}_moved AFTER UPDATE OF sequence, stream, destination ON ${name}
+WHEN OLD.state = 'pending' AND NEW.state = 'pending' AND (OLD.sequence, OLD.stream, OLD.destination) <> (NEW.sequence, NEW.stream, NEW.destination)
+BEGIN ${pass} AND OLD.is_head = 1; ${leave}; ${lead} AND NEW.sequence = ${first('NEW')}; END;
 CREATE TRIGGER IF NOT EXISTS ${name}_deleted AFTER DELETE ON ${name}
 WHEN OLD.state = 'pending' AND OLD.is_head = 1
 BEGIN ${pass}; END;

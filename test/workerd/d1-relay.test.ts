@@ -198,6 +198,9 @@ describe('first events', () => {
       () => `UPDATE hapax_outbox SET state = 'dead' WHERE ${any('pending')}`,
       () => `UPDATE hapax_outbox SET state = 'pending' WHERE ${any('dead')}`,
       () => `UPDATE hapax_outbox SET state = 'pending' WHERE state = 'dead'`,
+      () => `UPDATE hapax_outbox SET stream = ${below(3)} WHERE ${any('pending')}`,
+      () => `UPDATE hapax_outbox SET destination = '"${below(2)}"' WHERE ${any('pending')}`,
+      () => `UPDATE hapax_outbox SET stream = ${below(3)}, destination = '"${below(2)}"'`,
       () => `DELETE FROM hapax_outbox WHERE ${any('pending')}`,
       () => `DELETE FROM hapax_outbox WHERE state = 'delivered'`,
     ]

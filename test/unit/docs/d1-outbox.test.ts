@@ -9,8 +9,8 @@ import { D1_OUTBOX_SQL, d1OutboxUpgradeSql } from '../../../src/queue/d1-outbox-
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/d1-outbox.md'), 'utf8')
 
 const MIGRATIONS = [
-  { name: 'the migration', sql: D1_OUTBOX_SQL, statements: 10 },
-  { name: 'the migration of an older table', sql: d1OutboxUpgradeSql(), statements: 9 },
+  { name: 'the migration', sql: D1_OUTBOX_SQL, statements: 11 },
+  { name: 'the migration of an older table', sql: d1OutboxUpgradeSql(), statements: 10 },
 ]
 
 it.each(MIGRATIONS)('docs/d1-outbox.md shows $name as it is', ({ sql }) => {
