@@ -33,6 +33,8 @@ const HEARD_MS = 900_000
  * room. Whoever cannot bury a letter keeps its event or message.
  */
 export const MAX_LETTER_BYTES = 8_000_000_000
+/** What a letter holds beside its head and bytes: its id twice, two indexes, pages that are not full. */
+export const LETTER_ROW_BYTES = 320
 
 /** Key under which stands where a round has come to. */
 const CURSOR = 'round'
@@ -110,7 +112,8 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     this.ctx.storage.transactionSync(() => {
       const sql = 'INSERT INTO letter (id, head, bytes) VALUES (?, ?, ?)'
       this.#sql.exec(sql, head.id, JSON.stringify(toListed(head)), bytes)
-      if (this.#tallyOf('letter').bytes <= MAX_LETTER_BYTES) return
+      const { entries, bytes: held } = this.#tallyOf('letter')
+      if (held + entries * LETTER_ROW_BYTES <= MAX_LETTER_BYTES) return
       throw new Error('There are too many dead letters: replay some, or drop them.')
     })
   }

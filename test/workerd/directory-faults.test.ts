@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { DeadLetter, StuckEntry } from '../../src/durable/directory-guard.ts'
-import { MAX_LETTER_BYTES } from '../../src/durable/directory-object.ts'
+import { LETTER_ROW_BYTES, MAX_LETTER_BYTES } from '../../src/durable/directory-object.ts'
 import { type DirectoryObject, webhook } from '../../src/hapax.ts'
 
 beforeEach(() => {
@@ -215,7 +215,7 @@ describe('letters that would fill the directory', () => {
     await directory.bury(letterOf('a'))
     const { letterBytes } = await directory.count()
     await within('full', (_, { sql }) => {
-      const room = MAX_LETTER_BYTES - letterBytes
+      const room = MAX_LETTER_BYTES - letterBytes - 2 * LETTER_ROW_BYTES
       sql.exec("UPDATE tally SET bytes = ? WHERE list = 'letter'", room)
     })
     await directory.bury(letterOf('b'))
@@ -230,6 +230,18 @@ describe('letters that would fill the directory', () => {
     await directory.dropLetter('a')
     await directory.bury(letterOf('c', 1))
     expect(await letters('full')).toEqual(['c', 'b'])
+  })
+
+  it('are counted with what small ones hold of the storage beside their text', async () => {
+    const directory = directoryOf('small')
+    await within('small', (_, { sql }) => {
+      // Of 744 bytes each, which is what an event of an operation comes to: 10 GB with all of it.
+      sql.exec(`UPDATE tally SET entries = 10600000, bytes = 7886400000 WHERE list = 'letter'`)
+    })
+    await within('small', async (object) => {
+      await expect(object.bury(letterOf('a'))).rejects.toThrow('too many dead letters')
+    })
+    expect((await directory.count()).letters).toBe(10_600_000)
   })
 })
 
