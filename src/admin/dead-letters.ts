@@ -3,14 +3,15 @@ import type { Context } from 'hono'
 import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { type Decision, FORGOTTEN } from '../core/disposition.ts'
+import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { openStoredBytes } from '../durable/at-rest.ts'
 import { deliver } from '../durable/delivery.ts'
-import type { DeadLetter } from '../durable/directory-guard.ts'
+import { type DeadLetter, directoryOf } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
 import { readContent, writeContent } from '../queue/content.ts'
+import type { HandledFate } from '../queue/handle.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
@@ -71,13 +72,30 @@ async function redo(
   const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
   if (fate.kind === 'ack') return null
   const reason = 'reason' in fate ? fate.reason : fate.kind
+  if (decisionOf(letter) === undefined) await noteDecision(c.env, letter, fate)
   return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
+}
+
+/** What a replay has found out outlives the operation as well as what its last delivery did. */
+async function noteDecision(
+  env: HapaxEnv,
+  { id }: DeadLetter,
+  { operationId, ...fate }: HandledFate,
+): Promise<void> {
+  if (fate.kind === 'retry' && (IN_DOUBT.has(fate.reason) || fate.reason === 'in-progress')) {
+    const decision = 'outcome-unknown'
+    return directoryOf(env).decide(id, { decision, reason: decision, operationId })
+  }
+  if (fate.kind !== 'dead-letter' || fate.decision === undefined) return
+  const { decision, reason } = fate
+  await directoryOf(env).decide(id, { decision, reason, operationId })
 }
 
 /** What was decided about a message, also where an earlier version has kept only the reason. */
 function decisionOf({ decision, from, reason }: DeadLetter): Decision | undefined {
   if (decision !== undefined || from === 'outbox') return decision
-  if (reason === 'failed' || reason === 'outcome-unknown') return reason
+  if (IN_DOUBT.has(reason.replace(/^retries-exhausted: /, ''))) return 'outcome-unknown'
+  if (reason === 'failed') return reason
   return /^(?:This key was used for another|They differ|key-reused)/.test(reason)
     ? 'mismatch'
     : undefined

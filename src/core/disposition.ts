@@ -23,6 +23,9 @@ export interface VerdictFacts {
  */
 export type Decision = 'mismatch' | 'failed' | 'outcome-unknown'
 
+/** Why a message is tried again that may have been executed: once that is forgotten, an operator decides. */
+export const IN_DOUBT: ReadonlySet<string> = new Set(['outcome-unknown', 'unsettled', 'joined'])
+
 /** What becomes of a message, and why. `again`: it is asked about once more, at once. */
 export type MessageFate =
   | { readonly kind: 'ack' }

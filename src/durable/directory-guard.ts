@@ -46,6 +46,9 @@ export interface DeadLetter {
   readonly isUnopened?: boolean
 }
 
+/** What was decided about a message of a letter when it was replayed. */
+export type Decided = Required<Pick<DeadLetter, 'decision' | 'reason' | 'operationId'>>
+
 /** Part of a list, the newest entries first. */
 export interface Page<entry> {
   readonly entries: readonly entry[]
@@ -88,6 +91,8 @@ export interface Directory {
   bury(letter: DeadLetter): Promise<void>
   /** Notes that an unknown outcome was found not to have been executed: its letters are undecided. */
   undecide(operationId: string): Promise<void>
+  /** Notes what was decided about the message of a letter, should the letter still be there. */
+  decide(id: string, decided: Decided): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
   count(): Promise<DirectoryCount>
@@ -110,7 +115,8 @@ export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'byt
   }
 }
 
-function cut(name: string): string {
+/** A name as lists hold it. */
+export function cut(name: string): string {
   return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1).toWellFormed()}…` : name
 }
 

@@ -6,7 +6,9 @@ import { logFault } from '../metrics/log.ts'
 import { Alarm } from './alarm.ts'
 import { askMany } from './ask-many.ts'
 import {
+  cut,
   type DeadLetter,
+  type Decided,
   type Directory,
   type DirectoryCount,
   type ListedEntry,
@@ -123,9 +125,23 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
       `UPDATE letter
         SET head = json_set(json_remove(head, '$.decision'), '$.reason', ?)
         WHERE head ->> '$.operationId' = ? AND head ->> '$.from' = 'inbox'
-          AND coalesce(head ->> '$.decision', head ->> '$.reason') = 'outcome-unknown'`,
+          AND coalesce(head ->> '$.decision', replace(head ->> '$.reason', 'retries-exhausted: ', ''))
+            IN ('outcome-unknown', 'unsettled', 'joined')`,
       'not_executed: resolved by an operator',
       operationId,
+    )
+  }
+
+  async decide(id: string, { decision, reason, operationId }: Decided): Promise<void> {
+    this.#sql.exec(
+      `UPDATE letter
+        SET head = json_set(head, '$.decision', ?, '$.reason', ?,
+          '$.operationId', coalesce(?, head ->> '$.operationId'))
+        WHERE id = ?`,
+      decision,
+      cut(reason),
+      operationId,
+      id,
     )
   }
 

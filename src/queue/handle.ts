@@ -3,7 +3,13 @@ import type { Context } from 'hono'
 import type { HapaxEnv } from '../config/env.ts'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests, type Digest } from '../core/digest.ts'
-import { decideFate, isEnded, type MessageFate, type VerdictFacts } from '../core/disposition.ts'
+import {
+  decideFate,
+  IN_DOUBT,
+  isEnded,
+  type MessageFate,
+  type VerdictFacts,
+} from '../core/disposition.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
@@ -331,9 +337,6 @@ function exhaust(
   const isInDoubt = IN_DOUBT.has(fate.reason)
   return { kind: 'dead-letter', reason, ...(isInDoubt && { decision: 'outcome-unknown' }) }
 }
-
-/** What may have been executed: once it is forgotten it is for an operator to say that it was not. */
-const IN_DOUBT: ReadonlySet<string> = new Set(['outcome-unknown', 'unsettled', 'joined'])
 
 function contextOf(c: Context<GatewayEnv>, env: HapaxEnv, tenant: string): MessageContext {
   return {

@@ -1431,6 +1431,8 @@ describe('a dead letter of the inbox', () => {
   it.each([
     { reason: 'failed' },
     { reason: 'outcome-unknown' },
+    { reason: 'retries-exhausted: outcome-unknown' },
+    { reason: 'retries-exhausted: unsettled' },
     { reason: 'This key was used for another request. They differ in body, at /amount.' },
   ])('of an earlier version keeps its reason $reason as a decision', async ({ reason }) => {
     const handler = vi.fn()
@@ -1444,6 +1446,48 @@ describe('a dead letter of the inbox', () => {
     const answer = await ask('/dead-letters/work:m7/replay', 'POST', { override: true })
     expect([answer.status, handler.mock.calls.length]).toEqual([204, 1])
   })
+
+  it.each([
+    {
+      name: 'failed',
+      throws: () => {
+        throw new HTTPException(422)
+      },
+    },
+    {
+      name: 'outcome-unknown',
+      throws: () => {
+        throw new Error('half done')
+      },
+    },
+    { name: 'mismatch', throws: () => {}, amount: 5 },
+  ])(
+    'keeps $name as a decision where a replay has come to it',
+    async ({ name, throws, amount }) => {
+      const event = {
+        specversion: '1.0',
+        id: name,
+        source: '/s',
+        type: 'order.paid',
+        tenant: 'acme',
+      }
+      await consumerWith({ 'other.type': async () => {} }).deliver('m9', {
+        ...event,
+        data: { amount: 500 },
+      })
+      const handler = vi.fn(throws)
+      const { ask, deliver } = consumerWith({ 'order.paid': handler })
+      if (amount !== undefined) await deliver('m10', { ...event, data: { amount } })
+      const replay = () => ask('/dead-letters/work:m9/replay', 'POST')
+      expect((await replay()).status).toBe(409)
+      expect(handler).toHaveBeenCalledTimes(1)
+      const { body } = await ask('/dead-letters/work:m9')
+      expect(body['decision']).toBe(name)
+      expect((await ask(`/operations/${String(body['operationId'])}`, 'DELETE')).status).toBe(204)
+      expect((await replay()).body['detail']).toContain('--override')
+      expect(handler).toHaveBeenCalledTimes(1)
+    },
+  )
 
   it('of an unknown outcome takes an override where the directory did not hear of its end', async () => {
     const handler = vi.fn(async () => {
