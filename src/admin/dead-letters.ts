@@ -63,8 +63,8 @@ async function redo(
   letter: DeadLetter,
   { text, mayExecute }: { readonly text: string; readonly mayExecute: boolean },
 ): Promise<string | null> {
-  const message = readContent(text) as ReceivedMessage | undefined
-  if (message === undefined) return LOST
+  const message = readMessage(text)
+  if (message === null) return LOST
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
   const again = { ...message, attempts: 1 }
@@ -74,6 +74,17 @@ async function redo(
   const reason = 'reason' in fate ? fate.reason : fate.kind
   if (decisionOf(letter) === undefined) await noteDecision(c.env, letter, fate)
   return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
+}
+
+/** @returns `null` where the message could not be kept, or what was kept is damaged. */
+function readMessage(text: string): ReceivedMessage | null {
+  try {
+    const message = readContent(text)
+    const isMessage = typeof message === 'object' && message !== null && 'queue' in message
+    return isMessage ? (message as ReceivedMessage) : null
+  } catch {
+    return null
+  }
 }
 
 /** What a replay has found out outlives the operation as well as what its last delivery did. */

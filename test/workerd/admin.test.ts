@@ -1489,6 +1489,28 @@ describe('a dead letter of the inbox', () => {
     },
   )
 
+  it.each([
+    '[[1',
+    '{}',
+    '[null]',
+    '[5]',
+    '[{"queue":1},"work",["Uint8Array",3,0,999],["ArrayBuffer","AAAA"]]',
+  ])('that is damaged is shown as it is, and not replayed: %s', async (text) => {
+    const handler = vi.fn()
+    await consumerWith({ 'other.type': handler }).deliver('m11')
+    const letter = await env.DIRECTORY.getByName('directory').letter('work:m11')
+    if (letter === null) throw new Error('It is there.')
+    const damaged = new Uint8Array(new TextEncoder().encode(text))
+    const bytes = await toStoredBytes(env, 'dead letter', letter.id, damaged)
+    await env.DIRECTORY.getByName('directory').bury({ ...letter, bytes })
+    const { ask } = consumerWith(handler)
+    expect((await ask('/dead-letters/work:m11')).status).toBe(200)
+    const answer = await ask('/dead-letters/work:m11/replay', 'POST')
+    const lost = 'What the message held could not be kept.'
+    expect([answer.status, answer.body['detail']]).toEqual([409, lost])
+    expect(handler).not.toHaveBeenCalled()
+  })
+
   it('of an unknown outcome takes an override where the directory did not hear of its end', async () => {
     const handler = vi.fn(async () => {
       if (handler.mock.calls.length === 1) throw new Error('half done')
