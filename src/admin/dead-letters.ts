@@ -12,6 +12,7 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
 import { readContent, writeContent } from '../queue/content.ts'
 import type { HandledFate } from '../queue/handle.ts'
+import { readLetterBytes } from '../queue/letter-bytes.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
@@ -125,7 +126,7 @@ async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
     const opened = isUnopened
       ? await openStoredBytes(env, 'event', operationId ?? '', bytes)
       : await openStoredBytes(env, 'dead letter', id, bytes)
-    return new TextDecoder().decode(opened)
+    return await readLetterBytes(opened)
   } catch {
     return null
   }

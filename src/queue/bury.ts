@@ -5,6 +5,7 @@ import { directoryOf } from '../durable/directory-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { NO_CONTENT, writeContent } from './content.ts'
 import type { HandledFate } from './handle.ts'
+import { toLetterBytes } from './letter-bytes.ts'
 import type { ReceivedMessage } from './message-source.ts'
 
 /** Keeps a message that is not done where an operator finds it, with the reason. */
@@ -21,7 +22,7 @@ export async function bury(
   }: Extract<HandledFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
   const id = `${message.queue}:${message.id}`
-  const bytes = new TextEncoder().encode(await contentOf(message))
+  const bytes = await toLetterBytes(await contentOf(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
@@ -34,7 +35,7 @@ export async function bury(
     ...(decision && { decision }),
     attempts: message.attempts,
     at: Date.now(),
-    bytes: await toStoredBytes(env, 'dead letter', id, new Uint8Array(bytes)),
+    bytes: await toStoredBytes(env, 'dead letter', id, bytes),
   })
 }
 

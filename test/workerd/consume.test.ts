@@ -41,6 +41,7 @@ import {
 } from '../../src/hapax.ts'
 import { bury as buryMessage } from '../../src/queue/bury.ts'
 import { readContent } from '../../src/queue/content.ts'
+import { readLetterBytes } from '../../src/queue/letter-bytes.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
@@ -133,7 +134,7 @@ async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage
   const letter = await letterOf(id)
   if (letter === null) throw new Error('There is no such letter.')
   const opened = await openStoredBytes({ ...env, ...over }, 'dead letter', letter.id, letter.bytes)
-  return readContent(new TextDecoder().decode(opened)) as ReceivedMessage
+  return readContent(await readLetterBytes(opened)) as ReceivedMessage
 }
 
 /** The points of messages: operation, status, disposition, correlation, id of the operation. */
@@ -664,6 +665,11 @@ describe('a message that can never be done', () => {
     { what: 'a long type', body: { tenant: 'acme', type: 't'.repeat(120_000) }, shown: /ttt/ },
     { what: 'a long event', body: { ...eventOf('e'.repeat(120_000), 1) }, shown: /eee/ },
     { what: 'nothing', body: undefined, shown: /./ },
+    {
+      what: 'many values in boxes, each written as twenty times the one byte that it is',
+      body: { tenant: 'acme', boxes: Array.from({ length: 127_000 }, () => Object(true)) },
+      shown: /Object\(true\)/,
+    },
   ])(
     'is a dead letter, shown and replayed, where it holds $what',
     async ({ body: sent, shown }) => {
@@ -675,6 +681,7 @@ describe('a message that can never be done', () => {
       expect(letter.reason).toMatch(/^no-handler/)
       const { bytes: _, ...head } = letter
       expect(JSON.stringify(head).length).toBeLessThan(8_192)
+      expect(letter.bytes.byteLength).toBeLessThan(2_000_000)
       const text = JSON.stringify(await openLetter(env, letter))
       expect(text).toMatch(shown)
       const ctx = createExecutionContext()
