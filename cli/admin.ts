@@ -30,6 +30,7 @@ resolve, replay and drop take many ids, or - for those of standard input, one a 
 
   --url <URL>          the deployment (HAPAX_URL)
   --tenant <tenant>    with lookup: as it is named in metrics and logs
+  --consumer <name>    with lookup: of a queue, where its operation is no route's
   --key-file <file>    with lookup: the file that holds the key, alone
   --outcome <outcome>  with resolve: not_executed, succeeded or failed
   --status <status>    with --outcome succeeded or failed: of the response that retries get
@@ -50,6 +51,7 @@ of a service token that Cloudflare Access lets in.
 const OPTIONS = {
   url: { type: 'string' },
   tenant: { type: 'string' },
+  consumer: { type: 'string' },
   key: { type: 'string' },
   'key-file': { type: 'string' },
   outcome: { type: 'string' },
@@ -187,14 +189,15 @@ const letter = <method extends Asked['method']>(method: method, id: string, acti
 })
 
 async function toLookUp(_: string, options: Options): Promise<Asked> {
-  const { tenant, key } = options
-  if (key !== undefined) {
+  const { tenant, consumer } = options
+  if (options.key !== undefined) {
     throw usage(
       'A key in an argument can be read by every process here. Use HAPAX_KEY or --key-file.',
     )
   }
   if (tenant === undefined) throw usage('--tenant is missing.')
-  const body = { tenant, key: await readKey(process.env, options['key-file']) }
+  const key = await readKey(process.env, options['key-file'])
+  const body = { tenant, key, ...(consumer !== undefined && { consumer }) }
   return { method: 'POST', path: '/operations/lookup', body, show: toOperation }
 }
 

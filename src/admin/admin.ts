@@ -107,20 +107,28 @@ const onlySmall = bodyLimit({
   onError: (c) => refusal(c, 413, `A request has at most ${MAX_BODY_BYTES} bytes.`),
 })
 
-const LookUpSchema = z.strictObject({ tenant: z.string(), key: z.string() })
+const LookUpSchema = z.strictObject({
+  tenant: z.string(),
+  key: z.string(),
+  /** Whose operation it is alone, where it is one of a consumer of a queue. */
+  consumer: z.optional(z.string()),
+})
+
+const LOOK_UP_ADVICE =
+  'Send { "tenant": "…", "key": "…" } as JSON, with "consumer" for one of a queue.'
 
 /** Finds an operation by what its client knows; in a body, since a key has no place in a URL. */
 async function lookUp(c: AdminContext): Promise<Response> {
   const asked = LookUpSchema.safeParse(await readJson(c))
-  if (!asked.success) return refusal(c, 400, 'Send { "tenant": "…", "key": "…" } as JSON.')
-  const { tenant, key } = asked.data
+  if (!asked.success) return refusal(c, 400, LOOK_UP_ADVICE)
+  const { tenant, key, consumer } = asked.data
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
   let view: OperatorView | null = null
   for (const one of keys) {
     // oxlint-disable-next-line no-await-in-loop -- the second is asked for only without the first
-    view ??= await examine(c, await operationId(c.var.hapax.digest, tenant, one))
+    view ??= await examine(c, await operationId(c.var.hapax.digest, tenant, one, consumer))
   }
   return toAnswer(c, view && (await withRequests(c, view)))
 }

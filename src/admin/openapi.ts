@@ -290,7 +290,7 @@ const SCHEMAS = {
   Timeline: objectOf(POINTS),
   Rows: ROWS,
   Operation: OPERATION,
-  LookUp: strictOf({ tenant: TEXT, key: TEXT }),
+  LookUp: strictOf({ tenant: TEXT, key: TEXT }, { consumer: TEXT }),
   Resolution: resolutionOf(),
   Resolutions: resolutionOf(IDS),
   Replay: strictOf({}, OVERRIDE),

@@ -57,7 +57,7 @@ export async function admit(
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
   const compared = { head: headOf(c), body: read.value, rules: policy.fingerprint }
-  const id = await operationId(digest, tenant, key)
+  const id = await operationId(digest, tenant, key, c.env[MESSAGE]?.consumer)
   const claim = {
     operationId: id,
     operation,

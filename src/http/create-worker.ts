@@ -6,7 +6,7 @@ import type { HapaxEnv } from '../config/env.ts'
 import { listMalformed } from '../config/malformed.ts'
 import { logFault } from '../metrics/log.ts'
 import type { QueueHandler } from '../queue/consume.ts'
-import { attachConsumers } from '../queue/consumers.ts'
+import { attachConsumers, nameConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { checkPolicies, guardedRoutes } from './route-policy.ts'
 
@@ -31,6 +31,7 @@ export function createWorker(
   deployPolicies(guardedRoutes(app.routes))
   const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
   attachConsumers(app, consumerOf)
+  if (queue !== undefined) nameConsumers(queue)
   sayMalformed(deployed)
   // The platform keeps no log of a start, only of events: the first one says it again.
   let isSaid = false

@@ -20,6 +20,8 @@ interface RequestScope {
 export interface MessageScope {
   readonly tenant: string
   readonly message: HandledMessage
+  /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
+  readonly consumer: string
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext

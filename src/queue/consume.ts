@@ -4,6 +4,7 @@ import { inTime } from '../durable/in-time.ts'
 import { logFault } from '../metrics/log.ts'
 import { bury } from './bury.ts'
 import { type Consumer, type ConsumeOptions, type Handlers, readConsumer } from './consumer.ts'
+import { nameOf } from './consumers.ts'
 import { handle, type HandledFate } from './handle.ts'
 import type { ReceivedMessage } from './message-source.ts'
 import { BATCH_MS, shareMs } from './patience.ts'
@@ -48,11 +49,12 @@ export type QueueHandler = QueueConsumer | AnyQueueHandler
  * })
  */
 export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsumer {
-  const consumer = readConsumer(handlers, options)
+  const read = readConsumer(handlers, options)
   async function queue(batch: MessageBatch, env: HapaxEnv, ctx: ExecutionContext): Promise<void> {
     const waiting = [...batch.messages]
     const endsAt = Date.now() + BATCH_MS
     const until = endingAt(ctx, endsAt)
+    const consumer = named(batch.queue)
     const work = async () => {
       for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
         const patienceMs = shareMs(endsAt - Date.now(), waiting.length + 1, consumer.concurrency)
@@ -64,8 +66,16 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
     await Promise.all(Array.from({ length: consumer.concurrency }, work))
   }
   const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) =>
-    handle(consumer, { message, isFirst: false, mayExecute, patienceMs: Infinity }, env, ctx)
-  return Object.assign(queue, { redo })
+    handle(
+      named(message.queue),
+      { message, isFirst: false, mayExecute, patienceMs: Infinity },
+      env,
+      ctx,
+    )
+  const itself = Object.assign(queue, { redo })
+  // `createWorker` names it, which comes later.
+  const named = (of: string): Consumer => ({ ...read, name: read.name ?? nameOf(itself, of) })
+  return itself
 }
 
 function received({ id, body, attempts, timestamp }: Message, queue: string): ReceivedMessage {

@@ -70,6 +70,11 @@ export interface ConsumeOptions extends MessagePolicy {
   }
   /** Messages of a batch that are handled at once. Default: 10. */
   readonly concurrency?: number
+  /**
+   * Names the consumer: what its handlers have done for an event, those of another consumer have not.
+   * Default: the first queue that `createWorker` gives it; no name where it consumes every queue.
+   */
+  readonly name?: string
 }
 
 /** How one type of message is handled. */
@@ -92,6 +97,8 @@ export interface MessageRoute {
   readonly timeoutMs: number
   /** Whether the object does it, which goes on when the delivery is over. */
   readonly isForwarded: boolean
+  /** Whether an HTTP route has the same operations. */
+  readonly isShared: boolean
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -101,6 +108,7 @@ export interface MessageRoute {
 }
 
 export interface Consumer {
+  readonly name?: string
   readonly tenant: TenantSource
   readonly type: MessageSource
   readonly retry: Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs'>
@@ -126,12 +134,20 @@ const OptionsSchema = z.object({
     {},
   ),
   concurrency: z._default(wholeNumber(1, 100), 10),
+  name: z.optional(z.string().check(z.minLength(1, 'must not be empty'))),
 })
 
 /** @throws {Error} When an option is not valid, naming it. */
 export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consumer {
   const parsed = OptionsSchema.safeParse(options ?? {})
-  const { tenant: _, type: __, retry: ___, concurrency: ____, ...shared } = options ?? {}
+  const {
+    tenant: _,
+    type: __,
+    retry: ___,
+    concurrency: ____,
+    name: _____,
+    ...shared
+  } = options ?? {}
   const entries = [...toEntries(handlers)].map(
     ([name, entry]) => [name, { ...shared, ...entry }] as const,
   )
@@ -148,13 +164,14 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   const routes = new Map(
     entries.map(([name, entry]) => [name, toRoute(nameOf(entry.handle) ?? name, entry)]),
   )
-  const { tenant, type, retry, concurrency } = parsed.data
+  const { tenant, type, retry, concurrency, name } = parsed.data
   return {
+    ...(name !== undefined && { name }),
     tenant,
     type,
     concurrency,
     retry: { attempts: retry.attempts, baseMs: retry.base, capMs: retry.cap },
-    routeOf: (name) => routes.get(name) ?? routes.get(EVERY_OTHER),
+    routeOf: (of) => routes.get(of) ?? routes.get(EVERY_OTHER),
   }
 }
 
@@ -229,8 +246,8 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const { handle, key, payload, request, ...policy } = entry
   const { routeKeys, keys } = splitKeys(key)
   const { method, path } = toTarget(name, entry)
-  const isNamed = isForwarding(handle) || request !== undefined
-  const operation = isNamed ? `${method} ${path}` : name
+  const isShared = isForwarding(handle) || request !== undefined
+  const operation = isShared ? `${method} ${path}` : name
   const defaults: PolicyOptions = { operation, lease: LEASE, retention: RETENTION }
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
@@ -244,7 +261,7 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
   deployPolicies(guardedRoutes(app.routes))
-  const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded }
+  const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded, isShared }
   return { app, operation: options.operation ?? operation, ...ends, method, path, payload, keys }
 }
 

@@ -242,6 +242,7 @@ class Look {
     const { message, tenant, type, payload, mayExecute, route } = turn
     this.scope = {
       tenant,
+      consumer: route.isShared ? '' : (consumer.name ?? ''),
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),

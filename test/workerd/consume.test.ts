@@ -280,6 +280,91 @@ describe('consume', () => {
   })
 })
 
+describe('two consumers of one event', () => {
+  const gateway = () => createGateway({ tenant: fromHeader('X-Tenant') })
+
+  /** Delivers an event to a queue of a Worker. @returns Whether it was acknowledged. */
+  async function sendTo(worker: ReturnType<typeof createWorker>, queue: string, body: unknown) {
+    const batch = createMessageBatch(queue, [
+      { id: fresh('message'), timestamp: new Date(), attempts: 1, body },
+    ])
+    const ctx = createExecutionContext()
+    await worker.queue?.(batch, env, ctx)
+    await waitOnExecutionContext(ctx)
+    return (await getQueueResult(batch, ctx)).explicitAcks.length === 1
+  }
+
+  it.each<{ what: string; options: Partial<ConsumeOptions> }>([
+    { what: 'by its id', options: {} },
+    { what: 'under one name of the operation', options: { operation: 'placed' } },
+    { what: 'by a business key', options: { key: business('/order') } },
+    { what: 'by a key of its own', options: { key: attribute('subject') } },
+  ])('do it once each, $what', async ({ options }) => {
+    const [charge, mail] = [vi.fn(), vi.fn()]
+    const read = { tenant: attribute('tenant'), ...options }
+    const [charges, mails] = [fresh('charges'), fresh('mails')]
+    const worker = createWorker(gateway(), {
+      queue: {
+        [charges]: consume({ 'order.paid': charge }, read),
+        [mails]: consume({ 'order.paid': mail }, read),
+      },
+    })
+    const sent = { ...eventOf(fresh('both'), { order: fresh('order') }), subject: fresh('subject') }
+    for (const name of [charges, mails, charges, mails])
+      expect(await sendTo(worker, name, sent)).toBe(true)
+    expect([charge.mock.calls.length, mail.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it('are one where one consumer takes both queues, as that of dead letters', async () => {
+    const work = vi.fn()
+    const one = consume(work, { tenant: attribute('tenant') })
+    const [queue, lost] = [fresh('queue'), fresh('lost')]
+    const worker = createWorker(gateway(), { queue: { [queue]: one, [lost]: one } })
+    const sent = eventOf(fresh('lost'), {})
+    expect(await sendTo(worker, lost, sent)).toBe(true)
+    expect(await sendTo(worker, queue, sent)).toBe(true)
+    expect(work).toHaveBeenCalledOnce()
+  })
+
+  it('are one where one consumer takes every queue', async () => {
+    const work = vi.fn()
+    const worker = createWorker(gateway(), {
+      queue: consume(work, { tenant: attribute('tenant') }),
+    })
+    const sent = eventOf(fresh('every'), {})
+    for (const name of ['one', 'other']) expect(await sendTo(worker, name, sent)).toBe(true)
+    expect(work).toHaveBeenCalledOnce()
+  })
+
+  it('are one by their name, whatever the queues are called by now', async () => {
+    const work = vi.fn()
+    const read = { tenant: attribute('tenant'), name: fresh('billing') }
+    const sent = eventOf(fresh('named'), {})
+    for (const name of [fresh('before'), fresh('after')]) {
+      const worker = createWorker(gateway(), { queue: { [name]: consume(work, read) } })
+      expect(await sendTo(worker, name, sent)).toBe(true)
+    }
+    expect(work).toHaveBeenCalledOnce()
+  })
+
+  it('share what both forward, with the requests of the route', async () => {
+    const origin = playOrigin(paid)
+    const read = { tenant: asHeader('X-Tenant', attribute('tenant')), key: attribute('key') }
+    const app = gateway()
+    app.post('/payments', protect())
+    const [first, second] = [fresh('first'), fresh('second')]
+    const worker = createWorker(app, {
+      queue: {
+        [first]: consume(forward('/payments'), read),
+        [second]: consume({ '*': forward('/payments') }, read),
+      },
+    })
+    const sent = { tenant: 'acme', key: fresh('key'), amount: 5 }
+    for (const name of [first, second]) expect(await sendTo(worker, name, sent)).toBe(true)
+    expect(origin.requests).toHaveLength(1)
+  })
+})
+
 describe('one operation', () => {
   /** Types and shapes of two producers that know nothing of each other. */
   const byShop = (order: string, over: object = {}) =>
