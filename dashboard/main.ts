@@ -114,8 +114,13 @@ function sayLoaded(asker: Asker): void {
   const isAll = failed.length === Object.keys(parts).length
   if (isAll && reasons.size === 1) sayFailed([...reasons].join(''))
   else if (failed.length > 0) sayFailed('Some of it could not be read: it says so in its place.')
-  else sayUpdated(asker, { stuck: parts.stuck?.value?.total, letters: parts.letters?.value?.total })
+  else sayUpdated(asker, toWaiting())
 }
+
+const toWaiting = () => ({
+  stuck: parts.stuck?.value?.total ?? null,
+  letters: parts.letters?.value?.total ?? null,
+})
 
 /** Shows a part, and what else stands on it. */
 function show(name: keyof Loaded, shown: Filters): void {

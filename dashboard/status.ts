@@ -8,22 +8,26 @@ export type Asker = 'reader' | 'clock'
 
 /** How many wait for an operator. */
 interface Waiting {
-  readonly stuck: number | undefined
-  readonly letters: number | undefined
+  readonly stuck: number | null
+  readonly letters: number | null
 }
 
-let last = { stuck: 0, letters: 0 }
+let last: Waiting = { stuck: 0, letters: 0 }
 
 /** Says that the figures are those of now, aloud where they need somebody or somebody asked. */
-export function sayUpdated(asker: Asker, { stuck = 0, letters = 0 }: Waiting): void {
-  const now = { stuck, letters }
-  const isWorse = now.stuck > last.stuck || now.letters > last.letters
+export function sayUpdated(asker: Asker, now: Waiting): void {
+  const isWorse = isMore(now.stuck, last.stuck) || isMore(now.letters, last.letters)
   const isBack = status.dataset['state'] === 'failed'
   last = now
   show(`Updated ${new Date().toLocaleTimeString()}.`, 'ok')
   if (asker === 'clock' && !isWorse && !isBack) return
-  announce(`Updated. Unknown now: ${now.stuck}. Dead letters: ${now.letters}.`)
+  const [stuck, letters] = [now.stuck, now.letters].map((count) => count ?? 'could not be counted')
+  announce(`Updated. Unknown now: ${stuck}. Dead letters: ${letters}.`)
 }
+
+/** What could not be counted may be more. */
+const isMore = (now: number | null, before: number | null) =>
+  now === null ? before !== null : now > (before ?? 0)
 
 /** Says why there are no figures of now; aloud, but once. */
 export function sayFailed(text: string): void {

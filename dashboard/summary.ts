@@ -84,14 +84,14 @@ function tilesOfNow({ stuck, letters, isNarrowed }: Waiting): readonly Tile[] {
       label: 'Unknown now',
       value: stuck?.total ?? null,
       note: isNarrowed ? all : oldestOf(stuck),
-      isAlarm: stuck === null || stuck.total > 0,
+      isAlarm: stuck?.total !== 0,
     },
     {
       name: 'letters',
       label: 'Dead letters',
       value: letters?.total ?? null,
       note: isNarrowed ? all : '',
-      isAlarm: letters === null || letters.total > 0,
+      isAlarm: letters?.total !== 0,
     },
   ]
 }

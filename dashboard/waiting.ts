@@ -106,7 +106,8 @@ function hintOf(
 
 function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters): string {
   if (!isNarrowed(filters)) return ''
-  return `${formatCount(count)} of ${formatCount(total)} on the list match the filters.`
+  const all = total === null ? 'those' : formatCount(total)
+  return `${formatCount(count)} of ${all} on the list match the filters.`
 }
 
 function toListed(entry: Stuck): Doubtful {
@@ -182,7 +183,8 @@ export function showLetters(list: Listed<Letter>, filters: Filters): void {
 
 function wordOf({ entries, total, isWhole }: Listed<unknown>): string {
   if (isWhole) return ''
-  return `Only the newest ${formatCount(entries.length)} of ${formatCount(total)} were looked through.`
+  const all = total === null ? '' : ` of ${formatCount(total)}`
+  return `Only the newest ${formatCount(entries.length)}${all} were looked through.`
 }
 
 function operationLink(id: string): HTMLAnchorElement {

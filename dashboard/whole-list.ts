@@ -10,14 +10,14 @@ const WALK_AGAIN_MS = 60_000
 interface Page<entry> {
   readonly entries: readonly entry[]
   readonly next: number | null
-  readonly total: number
+  readonly total: number | null
 }
 
 /** A list as far as it was read. */
 export interface Listed<entry> {
   readonly entries: readonly entry[]
-  /** How many there are, read or not. */
-  readonly total: number
+  /** How many there are, read or not; `null`: they could not be counted. */
+  readonly total: number | null
   /** Whether it was read to its end. */
   readonly isWhole: boolean
 }

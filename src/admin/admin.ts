@@ -15,6 +15,7 @@ import {
   readOffset,
   withRequests,
 } from './analytics.ts'
+import { NoAnswer, readObject } from './ask.ts'
 import { auditUnconfirmed } from './audit.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
 import { isFromOtherSite, isLikeForm } from './cross-site.ts'
@@ -38,6 +39,7 @@ type AdminContext = Context<GatewayEnv>
 export function createAdmin(app: object): Hono<GatewayEnv> {
   const admin = new Hono<GatewayEnv>()
   admin.onError((error, c) => {
+    if (error instanceof NoAnswer) return later(c, error.message)
     logFault('an admin request failed', error)
     return refusal(c, 500, 'It failed. The log says why; nothing is known to have changed.')
   })
@@ -49,7 +51,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.get('/operations/:id', async (c) => {
     const offset = readOffset(c)
     if (offset === null) return refusal(c, 400, OFFSET_ADVICE)
-    const view = await examine(c, c.req.param('id'))
+    const view = await readObject(() => examine(c, c.req.param('id')))
     return toAnswer(c, view && (await withRequests(c, view, offset)))
   })
   admin.get('/timeline', answerTimeline)
@@ -82,15 +84,13 @@ const onlyOperators: MiddlewareHandler<GatewayEnv> = async (c, next) => {
   return next()
 }
 
-/** How soon who could not be verified should try again. */
+/** How soon who could not be answered, or not be verified, should try again. */
 const RETRY_AFTER_SECONDS = 5
 
 function turnAway(c: AdminContext, kind: 'nobody' | 'unverified'): Response {
   if (kind === 'unverified') {
-    c.header('Retry-After', String(RETRY_AFTER_SECONDS))
-    return refusal(
+    return later(
       c,
-      503,
       'The keys of Cloudflare Access could not be read, so nobody knows whether you are let in. Try again; if that goes on, look at the log and at HAPAX_ACCESS_TEAM, or use the admin token.',
     )
   }
@@ -100,6 +100,11 @@ function turnAway(c: AdminContext, kind: 'nobody' | 'unverified'): Response {
     401,
     'Send the admin token as a bearer token, or come through Cloudflare Access.',
   )
+}
+
+function later(c: AdminContext, because: string): Response {
+  c.header('Retry-After', String(RETRY_AFTER_SECONDS))
+  return refusal(c, 503, because)
 }
 
 const onlySmall = bodyLimit({
@@ -128,7 +133,9 @@ async function lookUp(c: AdminContext): Promise<Response> {
   let view: OperatorView | null = null
   for (const one of keys) {
     // oxlint-disable-next-line no-await-in-loop -- the second is asked for only without the first
-    view ??= await examine(c, await operationId(c.var.hapax.digest, tenant, one, consumer))
+    const id = await operationId(c.var.hapax.digest, tenant, one, consumer)
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    view ??= await readObject(() => examine(c, id))
   }
   return toAnswer(c, view && (await withRequests(c, view)))
 }

@@ -18,7 +18,7 @@ export function toResponse(c: Context, changed: Changed): Response {
     case 'refused':
       return refusal(c, 409, changed.because)
     case 'unconfirmed':
-      return refusal(c, 503, 'Nobody knows whether it was done. Look at the operation first.')
+      return refusal(c, 503, 'Nobody knows whether it was done. Look at it first.')
     case 'done':
       return changed.view === null ? c.body(null, 204) : c.json(changed.view)
   }

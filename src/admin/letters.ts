@@ -1,14 +1,15 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
-import { type DeadLetter, directoryOf } from '../durable/directory-guard.ts'
+import type { DeadLetter } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import type { AdminAction } from '../metrics/request-facts.ts'
+import { askDirectory, NoAnswer } from './ask.ts'
 import { audit, auditUnconfirmed } from './audit.ts'
 import { type Changed, toResponse } from './changed.ts'
 import { openLetter, type Replay, replayLetter } from './dead-letters.ts'
 import { changeMany, IDS_ADVICE, readIds } from './many.ts'
-import { PAGE_ADVICE, readPage } from './page.ts'
+import { countOf, PAGE_ADVICE, readPage } from './page.ts'
 import { readJson } from './read-json.ts'
 import { notFound, refusal } from './refusal.ts'
 
@@ -21,17 +22,17 @@ type Gone = Extract<AdminAction, 'requeued' | 'dropped'>
 export async function listLetters(c: LetterContext): Promise<Response> {
   const page = readPage(c)
   if (page === null) return refusal(c, 400, PAGE_ADVICE)
-  const directory = directoryOf(c.env)
-  const [{ entries, next }, { letters: total }] = await Promise.all([
-    directory.listLetters(page),
-    directory.count(),
+  const [{ entries, next }, count] = await Promise.all([
+    askDirectory(c, (directory) => directory.listLetters(page)),
+    countOf(c),
   ])
+  const total = count?.letters ?? null
   return c.json({ entries: entries.map(withTime), next, total })
 }
 
 /** The letter that the path names, with its content. */
 export async function showLetter(c: LetterContext): Promise<Response> {
-  const letter = await directoryOf(c.env).letter(idOf(c))
+  const letter = await readLetter(c, idOf(c))
   return letter === null ? notFound(c) : c.json(withTime(await openLetter(c.env, letter)))
 }
 
@@ -84,14 +85,14 @@ async function readReplay(c: LetterContext): Promise<Replay | null> {
 }
 
 async function replayOne(c: LetterContext, app: object, id: string, how: Replay): Promise<Changed> {
-  const letter = await directoryOf(c.env).letter(id)
+  const letter = await readLetter(c, id)
   if (letter === null) return NOT_FOUND
   const because = await replayLetter(c, app, letter, how)
   return because === null ? takeOff(c, letter, 'requeued') : { kind: 'refused', because }
 }
 
 async function dropOne(c: LetterContext, id: string): Promise<Changed> {
-  const letter = await directoryOf(c.env).letter(id)
+  const letter = await readLetter(c, id)
   return letter === null ? NOT_FOUND : takeOff(c, letter, 'dropped')
 }
 
@@ -103,9 +104,18 @@ async function takeOff(c: LetterContext, letter: DeadLetter, name: Gone): Promis
     fence: letter.attempts,
     letterId: letter.id,
   })
-  await directoryOf(c.env).dropLetter(letter.id)
+  try {
+    await askDirectory(c, (directory) => directory.dropLetter(letter.id))
+  } catch (error) {
+    if (!(error instanceof NoAnswer)) throw error
+    auditUnconfirmed(c, name, { letterId: letter.id })
+    return { kind: 'unconfirmed' }
+  }
   return { kind: 'done', view: null }
 }
+
+const readLetter = (c: LetterContext, id: string) =>
+  askDirectory(c, (directory) => directory.letter(id))
 
 const NOT_FOUND = { kind: 'not-found' } as const
 

@@ -67,8 +67,10 @@ const pageOf = (items: object) =>
       description: 'What `after` of the next page is; null at the end.',
     },
     total: {
-      ...COUNT,
-      description: 'Entries of the whole list, among them those that are still to be struck off.',
+      type: ['integer', 'null'],
+      minimum: 0,
+      description:
+        'Entries of the whole list, among them those that are still to be struck off; null: they could not be counted.',
     },
   })
 
@@ -331,8 +333,10 @@ const RESPONSES = {
     ...problemOf('No credentials, or wrong ones.'),
     headers: { 'WWW-Authenticate': { schema: TEXT } },
   },
-  Unverified: {
-    ...problemOf('The keys of Cloudflare Access could not be read. Try again.'),
+  Later: {
+    ...problemOf(
+      'What was asked did not answer, or the keys of Cloudflare Access could not be read. Try again.',
+    ),
     headers: { 'Retry-After': { schema: TEXT } },
   },
   Forbidden: problemOf('A browser sent it for another site.'),
@@ -346,7 +350,7 @@ const RESPONSES = {
     'This deployment cannot ask its Analytics Engine, or could not read the keys of Cloudflare Access.',
   ),
   Unconfirmed: problemOf(
-    'Nobody knows whether it was done: look at the operation first. Or the keys of Cloudflare Access could not be read.',
+    'Nobody knows whether it was done: look at it first. Or what was asked did not answer, or the keys of Cloudflare Access could not be read.',
   ),
 }
 
@@ -424,7 +428,7 @@ const UNCONFIRMED = { 503: response('Unconfirmed') }
 const ALWAYS = {
   401: response('Unauthorized'),
   500: response('Failed'),
-  503: response('Unverified'),
+  503: response('Later'),
 }
 const CHANGING = {
   ...ALWAYS,
@@ -495,8 +499,8 @@ const PATHS = {
       responses: {
         200: json(schema('Timeline'), 'A page of the timeline.'),
         ...BAD,
-        ...ANALYTICS,
         ...ALWAYS,
+        ...ANALYTICS,
       },
     },
   },
@@ -608,7 +612,7 @@ const PATHS = {
       operationId: 'dropDeadLetter',
       tags: ['dead letters'],
       summary: 'Give a dead letter up',
-      responses: { 204: DONE, ...MISSING, ...CHANGING },
+      responses: { 204: DONE, ...MISSING, ...CHANGING, ...UNCONFIRMED },
     },
   },
   '/dead-letters/{id}/replay': {
@@ -619,7 +623,7 @@ const PATHS = {
       summary: 'Deliver an event again, or do a message again, right now',
       description: 'An event has the same id again. Where it fails, the letter stays.',
       requestBody: bodyOf(schema('Replay'), false),
-      responses: { 204: DONE, ...BAD, ...MISSING, ...REFUSED, ...CHANGING },
+      responses: { 204: DONE, ...BAD, ...MISSING, ...REFUSED, ...CHANGING, ...UNCONFIRMED },
     },
   },
 }

@@ -1,7 +1,9 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
-import type { PageQuestion } from '../durable/directory-guard.ts'
+import type { DirectoryCount, PageQuestion } from '../durable/directory-guard.ts'
+import type { GatewayEnv } from '../http/gateway-env.ts'
+import { askDirectory } from './ask.ts'
 
 /** How many entries of a list are shown at once, and how many at the most. */
 export const PAGE = 50
@@ -19,4 +21,9 @@ export const PAGE_ADVICE = `limit is a number from 1 to ${MAX_PAGE}, and after i
 export function readPage(c: Context): PageQuestion | null {
   const { limit, after } = c.req.query()
   return PageSchema.safeParse({ limit, after }).data ?? null
+}
+
+/** How much there is on the lists, or `null` where that is not known: a page is shown without it. */
+export function countOf(c: Context<GatewayEnv>): Promise<DirectoryCount | null> {
+  return askDirectory(c, (directory) => directory.count()).catch(() => null)
 }

@@ -2,11 +2,11 @@ import type { Context } from 'hono'
 
 import type { OperatorView } from '../core/operator.ts'
 import { type Asked, askMany } from '../durable/ask-many.ts'
-import { directoryOf, type ListedEntry } from '../durable/directory-guard.ts'
+import type { ListedEntry } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import { logFault } from '../metrics/log.ts'
+import { askDirectory } from './ask.ts'
 import { examine } from './operate.ts'
-import { PAGE_ADVICE, readPage } from './page.ts'
+import { countOf, PAGE_ADVICE, readPage } from './page.ts'
 import { refusal } from './refusal.ts'
 
 /** How long the objects of a page may take together, in milliseconds: a client waits for it. */
@@ -16,14 +16,13 @@ const PAGE_LIMIT_MS = 10_000
 export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
   const asked = readPage(c)
   if (asked === null) return refusal(c, 400, PAGE_ADVICE)
-  const directory = directoryOf(c.env)
-  const { entries, next } = await directory.listStuck(asked)
+  const { entries, next } = await askDirectory(c, (directory) => directory.listStuck(asked))
   const views = await askMany(entries, ({ operationId }) => examine(c, operationId), {
     inAllMs: PAGE_LIMIT_MS,
   })
   const looked = entries.map((entry, index) => ({ entry, view: views[index] ?? LOST }))
   await strike(c, looked.filter(isOver))
-  const { stuck: total } = await directory.count()
+  const total = (await countOf(c))?.stuck ?? null
   const open = looked.filter((one) => !isOver(one))
   return c.json({ entries: open.map(toStuck), next, total })
 }
@@ -46,11 +45,8 @@ function isOver({ view }: Looked): boolean {
 /** Who reads the list gets it also where that fails: the next one strikes them off. */
 async function strike(c: Context<GatewayEnv>, over: readonly Looked[]): Promise<void> {
   if (over.length === 0) return
-  try {
-    await directoryOf(c.env).strike(over.map(({ entry }) => entry))
-  } catch (error) {
-    logFault('what is resolved could not be struck off the list', error)
-  }
+  const entries = over.map(({ entry }) => entry)
+  await askDirectory(c, (directory) => directory.strike(entries)).catch(() => {})
 }
 
 function toStuck({ entry, view }: Looked) {

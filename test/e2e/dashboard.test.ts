@@ -326,6 +326,16 @@ describe('a source that fails', () => {
     expect(await figure(page, 'stuck')).toBe(1)
   })
 
+  it('at a count has a dash in its place, and the list', async () => {
+    const page = await browser.newPage(WIDE)
+    const json = { entries: [stuckOf('op', 9)], next: null, total: null }
+    await page.route('**/_hapax/admin/stuck?*', (route) => route.fulfill({ json }))
+    await page.goto(addressOf())
+    await signIn(page)
+    expect(await page.locator('[data-figure=stuck] dd').innerText()).toContain('—')
+    expect(await page.locator('#unknown tbody tr[data-key=op]').count()).toBe(1)
+  })
+
   it('by never answering holds up nothing else', async () => {
     const page = await browser.newPage(WIDE)
     await playFault(page, '/analytics/*', null)

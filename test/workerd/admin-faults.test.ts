@@ -1,0 +1,142 @@
+import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
+import { env } from 'cloudflare:workers'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+
+import { createGateway, credential } from '../../src/hapax.ts'
+
+const TOKEN = 'operator-token-of-this-test'
+
+let log: MockInstance<typeof console.log>
+beforeEach(() => {
+  log = vi.spyOn(console, 'log').mockImplementation(() => {})
+  vi.spyOn(console, 'error').mockImplementation(() => {})
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+})
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
+
+const never = () => new Promise<never>(() => {})
+const fail = () => Promise.reject(new Error('disk I/O error'))
+const FAULTS = [
+  { how: 'fails', fault: fail },
+  { how: 'never answers', fault: never },
+]
+
+const ENTRY = {
+  operationId: 'a'.repeat(43),
+  tenant: 'shop',
+  operation: 'POST /payments',
+  reason: 'origin-timeout',
+  correlationId: 'c',
+  since: 1_000,
+  sequence: 1,
+}
+const LETTER = {
+  id: 'letter',
+  from: 'inbox',
+  destination: null,
+  type: 'jobs',
+  tenant: null,
+  operationId: null,
+  correlationId: null,
+  reason: 'broken',
+  attempts: 3,
+  at: 1_000,
+}
+
+/** A directory with one operation and one letter, all of whose answers come. */
+const WHOLE = {
+  listStuck: async () => ({ entries: [ENTRY], next: null }),
+  strike: async () => {},
+  listLetters: async () => ({ entries: [LETTER], next: null }),
+  letter: async () => ({ ...LETTER, bytes: new Uint8Array() }),
+  count: async () => ({ stuck: 1, letters: 1, letterBytes: 10, oldestAt: 1_000 }),
+  dropLetter: async () => true,
+}
+const VIEW = { state: 'unknown', nextAttemptAt: null, timeline: [] }
+
+/** Asks a deployment whose directory and objects are played. */
+async function ask(
+  path: string,
+  played: { readonly directory?: object; readonly object?: object },
+  { method = 'GET', body = null }: { readonly method?: string; readonly body?: string | null } = {},
+) {
+  const app = createGateway({ tenant: credential('Authorization') })
+  const ctx = createExecutionContext()
+  const request = new Request<unknown, IncomingRequestCfProperties>(
+    `https://gateway.test/_hapax/admin${path}`,
+    { method, body, headers: { Authorization: `Bearer ${TOKEN}` } },
+  )
+  const vars = {
+    HAPAX_ADMIN_TOKEN: TOKEN,
+    DIRECTORY: { getByName: () => ({ ...WHOLE, ...played.directory }) },
+    OPERATIONS: { getByName: () => ({ examine: async () => VIEW, ...played.object }) },
+  }
+  const answering = app.fetch(request, { ...env, ...vars }, ctx)
+  await vi.advanceTimersByTimeAsync(24_000)
+  const response = await answering
+  vi.useRealTimers()
+  await waitOnExecutionContext(ctx)
+  const text = await response.text()
+  return {
+    status: response.status,
+    again: response.headers.get('Retry-After'),
+    body: (text === '' ? {} : JSON.parse(text)) as Record<string, unknown>,
+  }
+}
+
+describe.each(FAULTS)('a directory that $how', ({ fault }) => {
+  it.each([
+    { path: '/stuck', part: 'listStuck', method: 'GET' },
+    { path: '/dead-letters', part: 'listLetters', method: 'GET' },
+    { path: '/dead-letters/letter', part: 'letter', method: 'GET' },
+    { path: '/dead-letters/letter', part: 'letter', method: 'DELETE' },
+    { path: '/dead-letters/letter/replay', part: 'letter', method: 'POST' },
+  ])('at $part is a 503: $method $path', async ({ path, part, method }) => {
+    const answer = await ask(path, { directory: { [part]: fault } }, { method })
+    expect(answer).toMatchObject({ status: 503, again: '5' })
+    expect(answer.body['detail']).toContain('directory did not answer')
+    expect(log).not.toHaveBeenCalled()
+  })
+
+  it.each(['/stuck', '/dead-letters'])(
+    'at its count takes nothing of %s along, and no count is no zero',
+    async (path) => {
+      const { status, body } = await ask(path, { directory: { count: fault } })
+      expect(status).toBe(200)
+      expect(body).toMatchObject({ entries: [expect.anything()], total: null })
+    },
+  )
+
+  it('at striking off takes nothing of the list along', async () => {
+    const object = { examine: async () => null }
+    const { status, body } = await ask('/stuck', { directory: { strike: fault }, object })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({ entries: [], total: 1 })
+  })
+
+  it('at taking a letter off leaves it unconfirmed, and audited', async () => {
+    const answer = await ask(
+      '/dead-letters/letter',
+      { directory: { dropLetter: fault } },
+      { method: 'DELETE' },
+    )
+    expect(answer.status).toBe(503)
+    expect(answer.body['detail']).toContain('Nobody knows')
+    expect(String(log.mock.calls[0]?.[0])).toContain('"letterId":"letter"')
+  })
+})
+
+describe.each(FAULTS)('an object that $how', ({ fault }) => {
+  it.each([
+    { path: `/operations/${'a'.repeat(43)}`, method: 'GET', sent: undefined },
+    { path: '/operations/lookup', method: 'POST', sent: { tenant: 't', key: 'k' } },
+  ])('is a 503 for $method $path', async ({ path, method, sent }) => {
+    const body = sent === undefined ? null : JSON.stringify(sent)
+    const answer = await ask(path, { object: { examine: fault } }, { method, body })
+    expect(answer).toMatchObject({ status: 503, again: '5' })
+    expect(answer.body['detail']).toContain('object of the operation did not answer')
+  })
+})
