@@ -30,7 +30,7 @@ import {
 import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
-const stuckList = new WholeList<Stuck>('/stuck')
+const stuckList = new WholeList<Stuck>('/stuck', withAges)
 const letterList = new WholeList<Letter>('/dead-letters')
 
 /** What the page is made of; each part is loaded, fails and comes back by itself. */
@@ -48,7 +48,7 @@ interface Loaded {
 }
 
 const LOADERS: { readonly [name in keyof Loaded]: (shown: Filters) => Promise<Loaded[name]> } = {
-  stuck: () => stuckList.load().then(withAges),
+  stuck: () => stuckList.load(),
   letters: () => letterList.load(),
   summary: (shown) => query('summary', shown),
   traffic: (shown) => query('traffic', shown),

@@ -12,6 +12,17 @@ export interface Part<value> {
   readonly because: string
 }
 
+/** Only a part of it could be read; the message says why not all. */
+export class Partly<value> extends Error {
+  override readonly name = 'Partly'
+  readonly value: value
+
+  constructor(value: value, because: string) {
+    super(because)
+    this.value = value
+  }
+}
+
 /**
  * Loads a part of the page: what is wrong with it is no business of the others.
  *
@@ -26,7 +37,7 @@ export async function loadPart<value>(
     return { value: await load(), at: Date.now(), fault: 'none', because: '' }
   } catch (error) {
     if (error instanceof SignInNeeded) throw error
-    const { value = null, at = 0 } = before ?? {}
+    const { value = null, at = 0 } = toLeft(error, before)
     const fault = error instanceof NotConfigured ? 'not-configured' : 'failed'
     return {
       value,
@@ -35,4 +46,10 @@ export async function loadPart<value>(
       because: cut(error instanceof Error ? error.message : String(error)),
     }
   }
+}
+
+/** What is there where not all of it could be loaded. */
+function toLeft<value>(error: unknown, before: Part<value> | null): Partial<Part<value>> {
+  if (error instanceof Partly) return { value: error.value as value, at: Date.now() }
+  return before ?? {}
 }

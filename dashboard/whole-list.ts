@@ -1,4 +1,5 @@
-import { ask } from './api.ts'
+import { ask, SignInNeeded } from './api.ts'
+import { Partly } from './parts.ts'
 
 const PAGE = 100
 /** Looked through at once: the admin API asks each operation of a page. */
@@ -28,6 +29,8 @@ interface Walk<entry> {
   readonly entries: readonly entry[]
   readonly pageCount: number
   readonly next: number | null
+  /** Why it was broken off, for people. */
+  readonly because?: string
 }
 
 /**
@@ -37,26 +40,35 @@ interface Walk<entry> {
  */
 export class WholeList<entry extends { readonly id: string }> {
   readonly #path: string
+  readonly #toShown: (list: Listed<entry>) => Listed<entry>
   #walked: Walk<entry> | null = null
   #mostPages = MOST_PAGES
 
-  constructor(path: string) {
+  /** @param toShown What is made of it, also where only a part of it could be read. */
+  constructor(path: string, toShown = (list: Listed<entry>) => list) {
     this.#path = path
+    this.#toShown = toShown
   }
 
+  /** @throws {Partly} With what was read, where a page behind the first cannot be. */
   async load(): Promise<Listed<entry>> {
     const { entries, next, total } = await this.#page(null)
     if (next === null) {
       this.#walked = null
-      return { entries, total, isWhole: true }
+      return this.#toShown({ entries, total, isWhole: true })
     }
     const now = performance.now()
     const isFresh = this.#walked !== null && now - this.#walked.at <= WALK_AGAIN_MS
     const begun = isFresh ? this.#walked : null
-    const walked = await this.#walk(begun ?? { at: now, entries, pageCount: 1, next })
+    const { because, ...walked } = await this.#walk(
+      begun ?? { at: now, entries, pageCount: 1, next },
+    )
     this.#walked = walked
     const known = new Map([...entries, ...walked.entries].map((entry) => [entry.id, entry]))
-    return { entries: [...known.values()], total, isWhole: walked.next === null }
+    const isWhole = walked.next === null
+    const list = this.#toShown({ entries: [...known.values()], total, isWhole })
+    if (because !== undefined) throw new Partly(list, because)
+    return list
   }
 
   /** Lets the next load read on where the last one has stopped. */
@@ -68,14 +80,20 @@ export class WholeList<entry extends { readonly id: string }> {
     const until = performance.now() + WALK_LIMIT_MS
     const entries = [...begun.entries]
     let { next, pageCount } = begun
-    while (next !== null && pageCount < this.#mostPages && performance.now() < until) {
-      // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
-      const more: Page<entry> = await this.#page(next)
-      entries.push(...more.entries)
-      next = more.next
-      pageCount += 1
+    const walked = () => ({ at: begun.at, entries, pageCount, next })
+    try {
+      while (next !== null && pageCount < this.#mostPages && performance.now() < until) {
+        // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
+        const more: Page<entry> = await this.#page(next)
+        entries.push(...more.entries)
+        next = more.next
+        pageCount += 1
+      }
+    } catch (error) {
+      if (error instanceof SignInNeeded) throw error
+      return { ...walked(), because: error instanceof Error ? error.message : String(error) }
     }
-    return { at: begun.at, entries, pageCount, next }
+    return walked()
   }
 
   #page(after: number | null): Promise<Page<entry>> {

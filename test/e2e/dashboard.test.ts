@@ -326,6 +326,26 @@ describe('a source that fails', () => {
     expect(await figure(page, 'stuck')).toBe(1)
   })
 
+  it('half-way through a list leaves what was read in sight, and is read on when it is back', async () => {
+    const page = await browser.newPage(WIDE)
+    const list = Array.from({ length: 250 }, (_, index) => stuckOf(`op-${index}`, 1_000 + index))
+    await playStuck(page, () => list)
+    const end = /\/stuck\?.*after=200/
+    await page.route(end, (route) => route.fulfill(FAILED))
+    await page.goto(addressOf())
+    await page.getByLabel('Admin token').fill(TOKEN)
+    await page.keyboard.press('Enter')
+    await page.locator('#unknown-fault', { hasText: 'This could not be read' }).waitFor()
+    expect(await figure(page, 'stuck')).toBe(250)
+    expect(await page.locator('#unknown tbody tr').count()).toBe(100)
+    expect(await page.locator('#unknown-hint').innerText()).toContain('newest 200 of 250')
+    await page.unroute(end)
+    await seeAgain(page)
+    await page.locator('#status[data-state=ok]').waitFor()
+    await page.locator('#unknown-hint').waitFor({ state: 'hidden' })
+    expect(await page.locator('.fault:visible').count()).toBe(0)
+  })
+
   it('at a count has a dash in its place, and the list', async () => {
     const page = await browser.newPage(WIDE)
     const json = { entries: [stuckOf('op', 9)], next: null, total: null }
