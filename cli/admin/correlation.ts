@@ -1,4 +1,5 @@
 import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import { Failure } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'
 import { toColumns, toEvents, toJson } from './show.ts'
@@ -19,7 +20,11 @@ interface Page extends Partial<Points> {
   readonly next: string | null
 }
 
-/** Prints the operations that bear a correlation id, and what happened under it, to their end. @throws Failure */
+/**
+ * Prints the operations that bear a correlation id, and what happened under it, to their end.
+ *
+ * @throws Failure Also where a page behind the first cannot be read; what could be is printed before.
+ */
 export async function printCorrelation(ask: Ask, id: string, isJson: boolean): Promise<void> {
   const get = async (path: string, query: Record<string, string>) => {
     const search = new URLSearchParams({ correlation_id: id, ...query }).toString()
@@ -27,22 +32,44 @@ export async function printCorrelation(ask: Ask, id: string, isJson: boolean): P
   }
   const first = (await get('/operations', { limit: '100' })) as Page
   const operations = [...first.operations]
-  for (let { next } = first; next !== null;) {
-    // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
-    const page = (await get('/operations', { limit: '100', after: next })) as Page
-    operations.push(...page.operations)
-    ;({ next } = page)
-  }
   const timeline = [...(first.timeline ?? [])]
-  for (let next = first.timelineNext ?? null; next !== null;) {
-    // oxlint-disable-next-line no-await-in-loop -- likewise
-    const page = (await get('/timeline', { after: String(next) })) as Points
-    timeline.push(...page.timeline)
-    next = page.timelineNext
-  }
+  const faults = await Promise.all([
+    readOn(async () => {
+      for (let { next } = first; next !== null;) {
+        // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
+        const page = (await get('/operations', { limit: '100', after: next })) as Page
+        operations.push(...page.operations)
+        ;({ next } = page)
+      }
+    }),
+    readOn(async () => {
+      for (let next = first.timelineNext ?? null; next !== null;) {
+        // oxlint-disable-next-line no-await-in-loop -- likewise
+        const page = (await get('/timeline', { after: String(next) })) as Points
+        timeline.push(...page.timeline)
+        next = page.timelineNext
+      }
+    }),
+  ])
   const { analytics = 'read' } = first
-  if (isJson) return print(toJson({ body: { operations, timeline, analytics } }))
-  print(`${toOperations(operations)}\n\n${toTimeline(timeline, analytics)}\n`)
+  print(
+    isJson
+      ? toJson({ body: { operations, timeline, analytics } })
+      : `${toOperations(operations)}\n\n${toTimeline(timeline, analytics)}\n`,
+  )
+  const fault = faults.find((one) => one !== null)
+  if (fault) throw new Failure(`There is more, which could not be read: ${fault.message}`)
+}
+
+/** Reads further pages. @returns Why not to their end, or `null`. */
+async function readOn(read: () => Promise<void>): Promise<Failure | null> {
+  try {
+    await read()
+    return null
+  } catch (error) {
+    if (error instanceof Failure) return error
+    throw error
+  }
 }
 
 function toOperations(operations: readonly Found[]): string {

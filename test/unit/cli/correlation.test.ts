@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } fr
 
 import { printCorrelation } from '../../../cli/admin/correlation.ts'
 import { toOperation } from '../../../cli/admin/show.ts'
+import { Failure } from '../../../cli/failure.ts'
 
 let out: MockInstance<typeof process.stdout.write>
 beforeEach(() => {
@@ -65,6 +66,23 @@ describe('hapax admin correlation', () => {
       operations: [{ id: 'a' }, { id: 'b', state: 'lost' }, { id: 'd' }],
       timeline: [{ what: 'first' }, { what: 'last' }],
     })
+  })
+
+  it.each([
+    { what: 'operations', lost: '/operations?correlation_id=c+1&limit=100&after=b', left: 'last' },
+    { what: 'points', lost: '/timeline?correlation_id=c+1&after=1000', left: 'd   succeeded' },
+  ])('has what was read where more $what cannot be, and ends with 1', async ({ lost, left }) => {
+    const whole = askOf(PAGES)
+    const ask = vi.fn((question: { readonly path: string }) =>
+      question.path === lost ? Promise.reject(new Failure('It failed. (502)')) : whole(question),
+    )
+    await expect(printCorrelation(ask, 'c 1', false)).rejects.toMatchObject({
+      exitCode: 1,
+      message: 'There is more, which could not be read: It failed. (502)',
+    })
+    expect(printed()).toContain('a   succeeded')
+    expect(printed()).toContain('first')
+    expect(printed()).toContain(left)
   })
 
   it('says where the timeline could not be read', async () => {
