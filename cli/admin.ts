@@ -94,7 +94,13 @@ export async function admin(args: string[]): Promise<void> {
   print(isJson ? toJson(reply) : `${asked.show(reply)}\n`)
 }
 
-function parse(args: string[]) {
+/** Ids of operations and of their events are digests, one of 64 of which begins like an option. */
+const ID_LIKE_OPTION = /^-[\w-]{42}(?::|$)/
+
+function parse(typed: string[]) {
+  const ids = typed.includes('--') ? [] : typed.filter((one) => ID_LIKE_OPTION.test(one))
+  const rest = typed.filter((one) => !ids.includes(one))
+  const args = ids.length === 0 ? typed : [...rest, '--', ...ids]
   try {
     return parseArgs({ args, options: OPTIONS, allowPositionals: true })
   } catch (error) {

@@ -191,6 +191,14 @@ describe('many ids on the command line', () => {
     expect(written).toBe('id-1        done\nid-refused  refused  no\n')
   })
 
+  it('may begin like an option', async () => {
+    const [one, other] = [`-${'a'.repeat(42)}`, `--${'b'.repeat(41)}`]
+    await run('resolve', one, '--outcome', 'not_executed', other)
+    expect(asked[0]?.body.ids).toEqual([one, other])
+    await run('dead-letters', `${other}:claim:1`, '--json')
+    expect(asked[1]?.url).toBe(`/dead-letters/${other}%3Aclaim%3A1`)
+  })
+
   it.each([
     { args: ['drop', 'id-1', 'id-2'], message: '--yes' },
     { args: ['resolve', 'id-1', 'id-2'], message: '--outcome' },
