@@ -1,6 +1,7 @@
 import { text } from 'node:stream/consumers'
 
-import { Failure } from '../failure.ts'
+import { toVisible } from '../../src/core/visible.ts'
+import { Failure, reasonOf } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'
 import { toJson, toResults, type Result } from './show.ts'
@@ -24,13 +25,21 @@ export async function readIds(args: readonly string[]): Promise<string[]> {
   return once
 }
 
-/** Changes them in batches, and prints what came of each. @throws Failure where one was not done. */
+/**
+ * Changes them in batches, and prints what came of each.
+ *
+ * @throws Failure where one was not done; where a batch has no answer, it says from which id on.
+ */
 export async function changeMany(
   ask: Ask,
   { path, ids, body }: ManyAsked,
   isJson: boolean,
 ): Promise<void> {
   const results: Result[] = []
+  const countDone = () => {
+    const done = results.filter(({ result }) => result === 'done')
+    return `${done.length} of ${ids.length} were done`
+  }
   try {
     for (let from = 0; from < ids.length; from += BATCH) {
       const batch = { ...body, ids: ids.slice(from, from + BATCH) }
@@ -40,9 +49,12 @@ export async function changeMany(
       results.push(...done)
       if (!isJson) print(`${toResults(done)}\n`)
     }
+  } catch (error) {
+    if (results.length === 0) throw error
+    const from = toVisible(ids[results.length] ?? '')
+    throw new Failure(`${reasonOf(error)} ${countDone()}; nothing is known from ${from} on.`)
   } finally {
     if (isJson) print(toJson({ body: { results } }))
   }
-  const doneCount = results.filter(({ result }) => result === 'done').length
-  if (doneCount < ids.length) throw new Failure(`${doneCount} of ${ids.length} were done.`)
+  if (results.some(({ result }) => result !== 'done')) throw new Failure(`${countDone()}.`)
 }

@@ -28,6 +28,7 @@ const entryOf = (sequence: number) => ({
 /** What was sent, and the number of a page that cannot be read. */
 const asked: { url: string; body: { ids?: string[] } }[] = []
 let brokenAfter = 0
+let brokenBatch = ''
 
 function pageOf(url: URL) {
   const limit = Number(url.searchParams.get('limit') ?? 50)
@@ -48,7 +49,9 @@ const server = createServer((request, response) => {
     const isPost = request.method === 'POST'
     const body = isPost ? ((await json(request)) as { ids?: string[] }) : {}
     asked.push({ url: url.pathname.replace('/_hapax/admin', '') + url.search, body })
-    const answer = isPost ? { results: (body.ids ?? []).map(toResult) } : pageOf(url)
+    const isBroken = body.ids?.includes(brokenBatch) === true
+    const results = isBroken ? null : { results: (body.ids ?? []).map(toResult) }
+    const answer = isPost ? results : pageOf(url)
     const type = answer === null ? 'application/problem+json' : 'application/json'
     response.writeHead(answer === null ? 500 : 200, { 'Content-Type': type })
     response.end(JSON.stringify(answer ?? { detail: 'It failed.' }))
@@ -70,6 +73,7 @@ beforeEach(() => {
   written = ''
   asked.length = 0
   brokenAfter = 0
+  brokenBatch = ''
   vi.stubEnv('HAPAX_ADMIN_TOKEN', 'token')
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     written += String(text)
@@ -189,6 +193,20 @@ describe('many ids on the command line', () => {
       message: '1 of 2 were done.',
     })
     expect(written).toBe('id-1        done\nid-refused  refused  no\n')
+  })
+
+  it.each([true, false])('say from where on nothing is known, with JSON: %s', async (isJson) => {
+    brokenBatch = 'id-120'
+    typeIn(ALL_IDS.join('\n'))
+    await expect(run('replay', '-', ...(isJson ? ['--json'] : []))).rejects.toMatchObject({
+      exitCode: 1,
+      message: 'It failed. (500) 100 of 250 were done; nothing is known from id-150 on.',
+    })
+    const ids = isJson
+      ? (JSON.parse(written) as { results: { id: string }[] }).results.map(({ id }) => id)
+      : idsOf(written)
+    expect(ids).toEqual(ALL_IDS.slice(0, 100))
+    expect(asked).toHaveLength(2)
   })
 
   it('may begin like an option', async () => {
