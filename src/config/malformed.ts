@@ -45,6 +45,14 @@ const FORMS: readonly Form[] = [
     isMet: (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
   },
   {
+    names: ['HAPAX_OPERATORS_HOST'],
+    must: 'be a host alone, such as ops.example.com',
+    isMet: (value) => {
+      const url = URL.parse(`https://${value}`)
+      return url !== null && url.href === `https://${url.host}/`
+    },
+  },
+  {
     names: ['HAPAX_DATASET'],
     must: 'be the name of a dataset: letters, digits, _ and -',
     isMet: (value) => /^[\w-]+$/.test(value),

@@ -20,6 +20,7 @@ const GOOD: Partial<HapaxEnv> = {
   HAPAX_METRICS_TOKEN: 'token',
   CLOUDFLARE_ACCOUNT_ID: 'account',
   CLOUDFLARE_API_TOKEN: 'token',
+  HAPAX_OPERATORS_HOST: 'Ops.example.com:8443',
   HAPAX_DATASET: 'my-dataset_2',
   HAPAX_ANALYTICS_URL: 'http://127.0.0.1:8123',
   HAPAX_POINTS_URL: 'http://127.0.0.1:8123',
@@ -63,6 +64,11 @@ describe('listMalformed', () => {
     { name: 'ORIGIN_URL', value: 'api.example.com', says: url },
     { name: 'HAPAX_ANALYTICS_URL', value: 'ftp://a.test', says: url },
     { name: 'HAPAX_POINTS_URL', value: ':', says: url },
+    ...['https://ops.test', 'ops.test/_hapax', 'a@ops.test', 'a b', 'ops.test?'].map((value) => ({
+      name: 'HAPAX_OPERATORS_HOST',
+      value,
+      says: 'must be a host alone, such as ops.example.com.',
+    })),
     {
       name: 'HAPAX_DATASET',
       value: 'my dataset',
