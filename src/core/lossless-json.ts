@@ -50,7 +50,15 @@ function lossOfObject(value: object): string | null {
   if (Array.isArray(value)) return isList(value) ? null : 'a gap or a named member of a list'
   // Whatever the language or the platform has of its own (Map, Error, Uint8Array, Request …) has a tag.
   const tag = tagOf(value)
-  return tag === 'Object' ? null : `a value of the type ${tag}`
+  if (tag !== 'Object') return `a value of the type ${tag}`
+  return isHollow(value) ? 'an instance that has no members of its own' : null
+}
+
+/** Whether all that it holds is where JSON does not look: in private members, or in its prototype. */
+function isHollow(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  const isPlain = prototype === null || Object.getPrototypeOf(prototype) === null
+  return !isPlain && Object.keys(value).length === 0
 }
 
 const isEnumerable = (value: object, name: symbol) =>

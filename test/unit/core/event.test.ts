@@ -96,6 +96,12 @@ describe('toSendable', () => {
       return this.#currency
     }
   }
+  class Hidden {
+    readonly #amount = 5
+    get amount() {
+      return this.#amount
+    }
+  }
   class Failure extends Error {
     readonly code = 7
   }
@@ -121,6 +127,9 @@ describe('toSendable', () => {
     { what: 'an Error', data: new Error('no') },
     { what: 'an Error with members', data: new Failure('no') },
     { what: 'a DOMException', data: new DOMException('no') },
+    { what: 'an instance whose members are all private', data: new Hidden() },
+    { what: 'an object that only inherits', data: { a: Object.create({ b: 1 }) as object } },
+    { what: 'a RegExp behind a Proxy', data: new Proxy(/a/, {}) },
     { what: 'a RegExp', data: /a/ },
     { what: 'an ArrayBuffer', data: new ArrayBuffer(1) },
     { what: 'a Uint8Array', data: new Uint8Array(1) },
@@ -197,6 +206,7 @@ describe('toSendable', () => {
     { what: 'a member that is undefined', data: { a: undefined, b: 1 }, expected: { b: 1 } },
     { what: 'a Date', data: { at: new Date(0) }, expected: { at: '1970-01-01T00:00:00.000Z' } },
     { what: 'a URL', data: [new URL('https://a.test')], expected: ['https://a.test/'] },
+    { what: 'an object without a prototype', data: Object.create(null) as object, expected: {} },
     { what: 'an instance of a class', data: new Money(5), expected: { amount: 5 } },
     { what: 'a subclass of Array', data: new (class extends Array<number> {})(0), expected: [] },
     {
