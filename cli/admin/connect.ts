@@ -85,7 +85,10 @@ async function send(url: URL, init: RequestInit): Promise<Response> {
 
 async function read(answer: Response, base: URL): Promise<Reply> {
   const { status, ok } = answer
-  const text = await answer.text().catch(() => '')
+  const text = await answer.text().catch((error: unknown) => {
+    const reason = toVisible(reasonOf(error))
+    throw new Failure(`${base.origin} broke its answer off (${status}): ${reason}`)
+  })
   const type = answer.headers.get('Content-Type') ?? ''
   if (ok && text === '') return { status, body: null }
   if (ok && type.startsWith('application/json')) return { status, body: parseJson(text, base) }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { json } from 'node:stream/consumers'
@@ -29,6 +29,7 @@ const entryOf = (sequence: number) => ({
 const asked: { url: string; body: { ids?: string[] } }[] = []
 let brokenAfter = 0
 let brokenBatch = ''
+let isBrokenOff = false
 
 function pageOf(url: URL) {
   const limit = Number(url.searchParams.get('limit') ?? 50)
@@ -43,6 +44,11 @@ function pageOf(url: URL) {
 const toResult = (id: string) =>
   id === 'id-refused' ? { id, result: 'refused', because: 'no' } : { id, result: 'done' }
 
+function end(response: ServerResponse, text: string): void {
+  if (isBrokenOff) response.write(text.slice(0, 9), () => response.destroy())
+  else response.end(text)
+}
+
 const server = createServer((request, response) => {
   void (async () => {
     const url = new URL(request.url ?? '', 'http://localhost')
@@ -54,7 +60,7 @@ const server = createServer((request, response) => {
     const answer = isPost ? results : pageOf(url)
     const type = answer === null ? 'application/problem+json' : 'application/json'
     response.writeHead(answer === null ? 500 : 200, { 'Content-Type': type })
-    response.end(JSON.stringify(answer ?? { detail: 'It failed.' }))
+    end(response, JSON.stringify(answer ?? { detail: 'It failed.' }))
   })()
 })
 
@@ -74,6 +80,7 @@ beforeEach(() => {
   asked.length = 0
   brokenAfter = 0
   brokenBatch = ''
+  isBrokenOff = false
   vi.stubEnv('HAPAX_ADMIN_TOKEN', 'token')
   vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
     written += String(text)
@@ -133,6 +140,18 @@ describe('a list on the command line', () => {
     await expect(run('stuck', '--all', '--json')).rejects.toThrow('Go on with --after 51.')
     expect(JSON.parse(written)).toMatchObject({ next: 51, total: COUNT })
   })
+
+  it.each([['stuck'], ['replay', 'id-1', 'id-2'], ['drop', 'id-1', 'id-2', '--yes']])(
+    'is not taken for an empty answer where it breaks off: %s',
+    async (...args) => {
+      isBrokenOff = true
+      await expect(run(...args)).rejects.toMatchObject({
+        exitCode: 1,
+        message: expect.stringMatching(/broke its answer off \(200\): /),
+      })
+      expect(written).toBe('')
+    },
+  )
 
   it('says what did not answer, and what is in progress', async () => {
     await run('stuck', '--after', '9')
