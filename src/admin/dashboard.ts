@@ -1,7 +1,9 @@
 import type { Context } from 'hono'
 
+import { inTime } from '../durable/in-time.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { requestUrlOf } from '../http/request-url.ts'
+import { logFault } from '../metrics/log.ts'
 import { hasOperators } from './authenticate.ts'
 
 const PAGE = '/_hapax/dashboard'
@@ -31,7 +33,11 @@ export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> 
   if (assets === undefined || !hasOperators(c.env)) return c.text('Not found', 404)
   const { origin, path: asked } = requestUrlOf(c)
   const path = asked === PAGE ? `${PAGE}/` : asked
-  const found = await assets.fetch(new Request(origin + path))
+  const found = await fetchAsset(assets, origin + path)
+  if (found === null) {
+    c.header('Retry-After', '5')
+    return c.text('The page could not be read. Try again.', 503)
+  }
   if (found.status !== 200) return c.text('Not found', 404)
   const response = new Response(found.body, found)
   const { headers } = response
@@ -45,4 +51,19 @@ export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> 
   // The name of every other file says which version it is.
   headers.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
   return response
+}
+
+/** How long a file of the page is waited for, in milliseconds. */
+const ASSET_MS = 10_000
+
+/** @returns `null` where it does not come, which says nothing of whether it is there. */
+async function fetchAsset(assets: Fetcher, url: string): Promise<Response | null> {
+  try {
+    const found = await inTime(assets.fetch(new Request(url)), ASSET_MS)
+    if (found.status < 500) return found
+    throw new Error(`The assets answered ${found.status}.`)
+  } catch (error) {
+    logFault('a file of the dashboard could not be read', error)
+    return null
+  }
 }

@@ -140,3 +140,21 @@ describe.each(FAULTS)('an object that $how', ({ fault }) => {
     expect(answer.body['detail']).toContain('object of the operation did not answer')
   })
 })
+
+describe('the files of the dashboard', () => {
+  it.each([
+    ...FAULTS,
+    { how: 'answer 500', fault: async () => new Response('no', { status: 500 }) },
+  ])('are asked for again later where their store $how', async ({ fault }) => {
+    const app = createGateway({ tenant: credential('Authorization') })
+    const vars = { HAPAX_ADMIN_TOKEN: TOKEN, ASSETS: { fetch: fault } }
+    const answering = app.fetch(
+      new Request('https://gateway.test/_hapax/dashboard'),
+      { ...env, ...vars },
+      createExecutionContext(),
+    )
+    await vi.advanceTimersByTimeAsync(12_000)
+    const response = await answering
+    expect([response.status, response.headers.get('Retry-After')]).toEqual([503, '5'])
+  })
+})
