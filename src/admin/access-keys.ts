@@ -1,6 +1,7 @@
 import { decode } from 'hono/jwt'
 import * as z from 'zod/mini'
 
+import { inTime } from '../durable/in-time.ts'
 import { logFault } from '../metrics/log.ts'
 
 /** How the team's keys are fetched: a forged assertion must not cost a request to Access each. */
@@ -64,7 +65,12 @@ async function freshKeys(issuer: string): Promise<readonly Key[]> {
   return keys
 }
 
-async function fetchKeys(issuer: string, how: RequestInit): Promise<readonly Key[]> {
+/** In time or not at all, the end of their text as well. */
+function fetchKeys(issuer: string, how: RequestInit): Promise<readonly Key[]> {
+  return inTime(readKeys(issuer, how), FETCH_TIMEOUT_MS)
+}
+
+async function readKeys(issuer: string, how: RequestInit): Promise<readonly Key[]> {
   const signal = AbortSignal.timeout(FETCH_TIMEOUT_MS)
   const answer = await fetch(`${issuer}/cdn-cgi/access/certs`, { ...how, signal })
   if (!answer.ok) {

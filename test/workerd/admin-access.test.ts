@@ -384,7 +384,10 @@ describe('the admin API behind Cloudflare Access', () => {
   /** Who comes with an assertion; `certs` answers for the team's keys. */
   async function come(
     make: (ours: Awaited<ReturnType<typeof makeKey>>) => Promise<string> | string,
-    options: { certs?: (keys: unknown) => Response; headers?: Record<string, string> } = {},
+    options: {
+      certs?: (keys: unknown) => Response | Promise<Response>
+      headers?: Record<string, string>
+    } = {},
   ) {
     const ours = await makeKey('kid-1')
     const assertion = await make(ours)
@@ -539,6 +542,21 @@ describe('the admin API behind Cloudflare Access', () => {
     const line = String(faults.mock.calls[0]?.[0])
     expect(line).toContain('the keys of Cloudflare Access could not be read')
     for (const part_ of assertion.split('.')) expect(line).not.toContain(part_)
+  })
+
+  it.each([
+    { name: 'never come', certs: () => new Promise<never>(() => {}) },
+    { name: 'never end', certs: () => new Response(new ReadableStream()) },
+  ])('asks to try again where the keys of the team $name', async ({ certs }) => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const coming = come(({ secret }) => sign(claimsOf(), secret, 'RS256'), { certs })
+    await vi.waitUntil(async () => {
+      await vi.advanceTimersByTimeAsync(1_000)
+      return vi.getTimerCount() > 0
+    })
+    await vi.advanceTimersByTimeAsync(6_000)
+    expect((await coming).response.status).toBe(503)
   })
 
   it('needs no keys to see that an assertion is none', async () => {
