@@ -412,6 +412,32 @@ describe('claim', () => {
     expect(JSON.stringify(faults.mock.calls)).not.toContain(token)
   })
 
+  it('says 401 where the token names a key for another algorithm than its own', async () => {
+    const pair = (await crypto.subtle.generateKey({ name: 'ECDSA', namedCurve: 'P-256' }, true, [
+      'sign',
+      'verify',
+    ])) as CryptoKeyPair
+    const key = {
+      ...((await crypto.subtle.exportKey('jwk', pair.publicKey)) as JsonWebKey),
+      kid: 'a',
+    }
+    const authenticate = jwk({ keys: [key], alg: ['RS256', 'ES256'] })
+    const { pay } = gatewayOf({ tenant: claim('sub'), authenticate })
+    const token = `${base64Url({ alg: 'RS256', kid: 'a', typ: 'JWT' })}.${base64Url({ sub: 'ann' })}.AAAA`
+    expect(refusal(await pay('confused', bearer(token)))).toEqual([401, 'tenant-missing'])
+  })
+
+  it('says 503 where the verification does not end', async () => {
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    const authenticate = () => new Promise<never>(() => {})
+    const { pay } = gatewayOf({ tenant: claim('sub'), authenticate })
+    const paying = pay('endless', bearer('x'))
+    await vi.advanceTimersByTimeAsync(11_000)
+    vi.useRealTimers()
+    expect(refusal(await paying)).toEqual([503, 'tenant-missing'])
+  })
+
   it('lets in nobody whose credentials the verification refuses for a reason of its own', async () => {
     const cause = new Error('not on the list')
     const authenticate = () => failWith(new HTTPException(403, { cause }))
