@@ -4,22 +4,22 @@ import { element } from './page.ts'
 import type { Letter, Stuck } from './waiting.ts'
 import type { Listed } from './whole-list.ts'
 
-/** The row of the query `summary`. */
+/** The row of the query `summary`; `null`: the engine does not tell. */
 export interface Summary {
-  readonly requests: number
-  readonly executed: number
-  readonly replayed: number
-  readonly joined: number
-  readonly blocked: number
-  readonly mismatches: number
-  readonly mismatch_share: number
-  readonly keyless: number
-  readonly keyless_share: number
-  readonly unknown: number
-  readonly rejected: number
-  readonly store_errors: number
-  readonly recoveries: number
-  readonly observed: number
+  readonly requests: number | null
+  readonly executed: number | null
+  readonly replayed: number | null
+  readonly joined: number | null
+  readonly blocked: number | null
+  readonly mismatches: number | null
+  readonly mismatch_share: number | null
+  readonly keyless: number | null
+  readonly keyless_share: number | null
+  readonly unknown: number | null
+  readonly rejected: number | null
+  readonly store_errors: number | null
+  readonly recoveries: number | null
+  readonly observed: number | null
 }
 
 /** What waits for an operator now, whatever the filters. */
@@ -51,9 +51,13 @@ export function showSummary(row: Summary | null | undefined, waiting: Waiting): 
 }
 
 function tilesOf(row: Summary | undefined): readonly Tile[] {
-  const of = (name: keyof Summary) => row?.[name] ?? 0
-  const shareOf = (name: 'mismatch_share' | 'keyless_share') =>
-    `${formatShare(of(name))} of requests`
+  // Without a row there were no requests; a figure that a row lacks is none, and not zero.
+  const of = (name: keyof Summary) => (row === undefined ? 0 : (row[name] ?? null))
+  const isSome = (name: keyof Summary) => (of(name) ?? 0) > 0
+  const shareOf = (name: 'mismatch_share' | 'keyless_share') => {
+    const share = of(name)
+    return share === null ? '' : `${formatShare(share)} of requests`
+  }
   const tile = (name: keyof Summary, label: string, more: Partial<Tile> = {}): Tile => {
     return { name, label, value: of(name), ...more }
   }
@@ -66,13 +70,13 @@ function tilesOf(row: Summary | undefined): readonly Tile[] {
     tile('mismatches', 'Mismatches', { note: shareOf('mismatch_share'), tone: '--mismatch' }),
     tile('keyless', 'Without a key', { note: shareOf('keyless_share'), tone: '--keyless' }),
     tile('rejected', 'Rejected'),
-    tile('unknown', 'Met unknown', { tone: '--unknown', isAlarm: of('unknown') > 0 }),
+    tile('unknown', 'Met unknown', { tone: '--unknown', isAlarm: isSome('unknown') }),
     tile('recoveries', 'Recovered'),
     tile('store_errors', 'Store errors', {
       tone: '--store',
-      isAlarm: of('store_errors') > 0,
+      isAlarm: isSome('store_errors'),
     }),
-    ...(of('observed') > 0 ? [tile('observed', 'Only observed')] : []),
+    ...(isSome('observed') ? [tile('observed', 'Only observed')] : []),
   ]
 }
 

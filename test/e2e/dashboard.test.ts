@@ -346,6 +346,16 @@ describe('a source that fails', () => {
     expect(await page.locator('.fault:visible').count()).toBe(0)
   })
 
+  it('at one figure has a dash in its place, and no zero', async () => {
+    const page = await browser.newPage(WIDE)
+    await playRows(page, 'summary', [{ requests: 7, mismatches: null, mismatch_share: null }])
+    await page.goto(addressOf())
+    await signIn(page)
+    expect(await figure(page, 'requests')).toBe(7)
+    expect(await page.locator('[data-figure=mismatches] dd').innerText()).toBe('—')
+    expect(await page.locator('[data-figure=executed] dd').innerText()).toBe('—')
+  })
+
   it('at a count has a dash in its place, and the list', async () => {
     const page = await browser.newPage(WIDE)
     const json = { entries: [stuckOf('op', 9)], next: null, total: null }
