@@ -97,8 +97,8 @@ export interface MessageRoute {
   readonly timeoutMs: number
   /** Whether the object does it, which goes on when the delivery is over. */
   readonly isForwarded: boolean
-  /** Whether an HTTP route has the same operations. */
-  readonly isShared: boolean
+  /** Whether its operations are those of an HTTP route. */
+  readonly isOfRoute: boolean
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -246,8 +246,8 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const { handle, key, payload, request, ...policy } = entry
   const { routeKeys, keys } = splitKeys(key)
   const { method, path } = toTarget(name, entry)
-  const isShared = isForwarding(handle) || request !== undefined
-  const operation = isShared ? `${method} ${path}` : name
+  const isOfRoute = isForwarding(handle) || request !== undefined
+  const operation = isOfRoute ? `${method} ${path}` : name
   const defaults: PolicyOptions = { operation, lease: LEASE, retention: RETENTION }
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
@@ -261,7 +261,7 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
   deployPolicies(guardedRoutes(app.routes))
-  const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded, isShared }
+  const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded, isOfRoute }
   return { app, operation: options.operation ?? operation, ...ends, method, path, payload, keys }
 }
 

@@ -242,7 +242,7 @@ class Look {
     const { message, tenant, type, payload, mayExecute, route } = turn
     this.scope = {
       tenant,
-      consumer: route.isShared ? '' : (consumer.name ?? ''),
+      consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),

@@ -284,9 +284,9 @@ describe('two consumers of one event', () => {
   const gateway = () => createGateway({ tenant: fromHeader('X-Tenant') })
 
   /** Delivers an event to a queue of a Worker. @returns Whether it was acknowledged. */
-  async function sendTo(worker: ReturnType<typeof createWorker>, queue: string, body: unknown) {
-    const batch = createMessageBatch(queue, [
-      { id: fresh('message'), timestamp: new Date(), attempts: 1, body },
+  async function sendTo(worker: ReturnType<typeof createWorker>, to: string, sent: unknown) {
+    const batch = createMessageBatch(to, [
+      { id: fresh('message'), timestamp: new Date(), attempts: 1, body: sent },
     ])
     const ctx = createExecutionContext()
     await worker.queue?.(batch, env, ctx)
@@ -318,11 +318,11 @@ describe('two consumers of one event', () => {
   it('are one where one consumer takes both queues, as that of dead letters', async () => {
     const work = vi.fn()
     const one = consume(work, { tenant: attribute('tenant') })
-    const [queue, lost] = [fresh('queue'), fresh('lost')]
-    const worker = createWorker(gateway(), { queue: { [queue]: one, [lost]: one } })
+    const [main, lost] = [fresh('work'), fresh('lost')]
+    const worker = createWorker(gateway(), { queue: { [main]: one, [lost]: one } })
     const sent = eventOf(fresh('lost'), {})
     expect(await sendTo(worker, lost, sent)).toBe(true)
-    expect(await sendTo(worker, queue, sent)).toBe(true)
+    expect(await sendTo(worker, main, sent)).toBe(true)
     expect(work).toHaveBeenCalledOnce()
   })
 
