@@ -119,13 +119,10 @@ const LookUpSchema = z.strictObject({
   consumer: z.optional(z.string()),
 })
 
-const LOOK_UP_ADVICE =
-  'Send { "tenant": "…", "key": "…" } as JSON, with "consumer" for one of a queue.'
-
 /** Finds an operation by what its client knows; in a body, since a key has no place in a URL. */
 async function lookUp(c: AdminContext): Promise<Response> {
   const asked = LookUpSchema.safeParse(await readJson(c))
-  if (!asked.success) return refusal(c, 400, LOOK_UP_ADVICE)
+  if (!asked.success) return refusal(c, 400, 'Send { "tenant": "…", "key": "…" } as JSON.')
   const { tenant, key, consumer } = asked.data
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
