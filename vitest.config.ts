@@ -4,14 +4,15 @@ import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
 
 const inNode = (name: string) => ({
-  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 20_000 },
+  // They share nothing that one could spoil for another, and a worker for each file would cost more than they do.
+  test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 20_000, isolate: false },
 })
 
 export default defineConfig({
   test: {
     silent: 'passed-only',
     // The end-to-end tests mostly wait, for servers and for time: more of them than there are cores.
-    maxWorkers: Math.ceil(availableParallelism() * 1.5),
+    maxWorkers: availableParallelism() * 2,
     projects: [
       inNode('unit'),
       inNode('model'),
