@@ -7,13 +7,14 @@ import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { openStoredBytes } from '../durable/at-rest.ts'
 import { deliver } from '../durable/delivery.ts'
-import { type DeadLetter, directoryOf } from '../durable/directory-guard.ts'
+import type { DeadLetter } from '../durable/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { consumerOf } from '../queue/consumers.ts'
 import { readContent, writeContent } from '../queue/content.ts'
 import type { HandledFate } from '../queue/handle.ts'
 import { readLetterBytes } from '../queue/letter-bytes.ts'
 import type { ReceivedMessage } from '../queue/message-source.ts'
+import { askDirectory } from './ask.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
 type OpenLetter = Omit<DeadLetter, 'bytes'> & { readonly content: unknown }
@@ -73,7 +74,7 @@ async function redo(
   const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
   if (fate.kind === 'ack') return null
   const reason = 'reason' in fate ? fate.reason : fate.kind
-  if (decisionOf(letter) === undefined) await noteDecision(c.env, letter, fate)
+  if (decisionOf(letter) === undefined) await noteDecision(c, letter, fate)
   return reason === FORGOTTEN ? `${letter.reason}: ${OVERRIDE}` : `It is not done: ${reason}.`
 }
 
@@ -88,19 +89,19 @@ function readMessage(text: string): ReceivedMessage | null {
   }
 }
 
-/** What a replay has found out outlives the operation as well as what its last delivery did. */
+/** What a replay has found out outlives the operation as well as what its last delivery did. @throws {NoAnswer} */
 async function noteDecision(
-  env: HapaxEnv,
+  c: Context<GatewayEnv>,
   { id }: DeadLetter,
   { operationId, ...fate }: HandledFate,
 ): Promise<void> {
   if (fate.kind === 'retry' && (IN_DOUBT.has(fate.reason) || fate.reason === 'in-progress')) {
     const decision = 'outcome-unknown'
-    return directoryOf(env).decide(id, { decision, reason: decision, operationId })
+    return askDirectory(c, (it) => it.decide(id, { decision, reason: decision, operationId }))
   }
   if (fate.kind !== 'dead-letter' || fate.decision === undefined) return
   const { decision, reason } = fate
-  await directoryOf(env).decide(id, { decision, reason, operationId })
+  await askDirectory(c, (it) => it.decide(id, { decision, reason, operationId }))
 }
 
 /** What was decided about a message, also where an earlier version has kept only the reason. */

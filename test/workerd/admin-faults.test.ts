@@ -2,7 +2,15 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import { createGateway, credential } from '../../src/hapax.ts'
+import { toStoredBytes } from '../../src/durable/at-rest.ts'
+import {
+  consume,
+  createGateway,
+  createWorker,
+  credential,
+  type QueueConsumer,
+} from '../../src/hapax.ts'
+import { writeContent } from '../../src/queue/content.ts'
 
 const TOKEN = 'operator-token-of-this-test'
 
@@ -60,10 +68,11 @@ const VIEW = { state: 'unknown', nextAttemptAt: null, timeline: [] }
 /** Asks a deployment whose directory and objects are played. */
 async function ask(
   path: string,
-  played: { readonly directory?: object; readonly object?: object },
+  played: { readonly directory?: object; readonly object?: object; readonly queue?: QueueConsumer },
   { method = 'GET', body = null }: { readonly method?: string; readonly body?: string | null } = {},
 ) {
   const app = createGateway({ tenant: credential('Authorization') })
+  if (played.queue !== undefined) createWorker(app, { queue: played.queue })
   const ctx = createExecutionContext()
   const request = new Request<unknown, IncomingRequestCfProperties>(
     `https://gateway.test/_hapax/admin${path}`,
@@ -126,6 +135,27 @@ describe.each(FAULTS)('a directory that $how', ({ fault }) => {
     expect(answer.status).toBe(503)
     expect(answer.body['detail']).toContain('Nobody knows')
     expect(String(log.mock.calls[0]?.[0])).toContain('"letterId":"letter"')
+  })
+})
+
+describe.each(FAULTS)('a directory that $how, when a replay comes to a decision', ({ fault }) => {
+  it('is a 503, since the next replay would not know it', async () => {
+    const message = { id: 'm', queue: 'jobs', body: {}, attempts: 4, timestamp: new Date() }
+    const written = new TextEncoder().encode(await writeContent(message))
+    const bytes = await toStoredBytes(env, 'dead letter', LETTER.id, new Uint8Array(written))
+    const held = { kind: 'held', fence: 1, reason: 'handler-threw', policy: 'hold', ageMs: 0 }
+    const answer = await ask(
+      '/dead-letters/letter/replay',
+      {
+        queue: consume(() => {}, { tenant: () => 'shop' }),
+        object: { claim: async () => held },
+        directory: { letter: async () => ({ ...LETTER, bytes }), decide: fault },
+      },
+      { method: 'POST' },
+    )
+    expect(answer).toMatchObject({ status: 503, again: '5' })
+    expect(answer.body['detail']).toContain('directory did not answer')
+    expect(log).not.toHaveBeenCalledWith(expect.stringContaining('audit'))
   })
 })
 
