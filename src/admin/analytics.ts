@@ -28,7 +28,7 @@ import { inTime } from '../durable/in-time.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { examine } from './operate.ts'
-import { MAX_PAGE, PAGE, PAGE_ADVICE } from './page.ts'
+import { LimitSchema, PAGE_ADVICE } from './page.ts'
 import { refusal } from './refusal.ts'
 
 type AdminContext = Context<GatewayEnv>
@@ -86,7 +86,7 @@ const isQueryName = (name: string): name is QueryName => Object.hasOwn(QUERIES, 
 
 const FindSchema = z.object({
   correlation_id: z.string().check(z.minLength(1)),
-  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)), PAGE),
+  limit: LimitSchema,
   after: z._default(z.string(), ''),
 })
 

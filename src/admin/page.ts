@@ -6,11 +6,17 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { askDirectory } from './ask.ts'
 
 /** How many entries of a list are shown at once, and how many at the most. */
-export const PAGE = 50
-export const MAX_PAGE = 100
+const PAGE = 50
+const MAX_PAGE = 100
+
+/** How many entries are asked for. */
+export const LimitSchema = z._default(
+  z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)),
+  PAGE,
+)
 
 const PageSchema = z.object({
-  limit: z._default(z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)), PAGE),
+  limit: LimitSchema,
   after: z._default(z.nullable(z.coerce.number().check(z.int(), z.minimum(1))), null),
 })
 

@@ -1,6 +1,7 @@
 import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { IN_DOUBT } from '../core/disposition.ts'
 import { errorName } from '../core/error-name.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from './alarm.ts'
@@ -126,9 +127,10 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
         SET head = json_set(json_remove(head, '$.decision'), '$.reason', ?)
         WHERE head ->> '$.operationId' = ? AND head ->> '$.from' = 'inbox'
           AND coalesce(head ->> '$.decision', replace(head ->> '$.reason', 'retries-exhausted: ', ''))
-            IN ('outcome-unknown', 'unsettled', 'joined')`,
+            IN (SELECT value FROM json_each(?))`,
       'not_executed: resolved by an operator',
       operationId,
+      JSON.stringify([...IN_DOUBT]),
     )
   }
 

@@ -13,6 +13,7 @@ import {
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
+import { within } from '../durable/in-time.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
@@ -210,7 +211,12 @@ async function handleOnce(
     const response = await route.app.fetch(request, { ...env, [MESSAGE]: look.scope }, ctx)
     await readToEnd(response, look)
   })()
-  const isOver = await isOverWithin(work, endsAt - Date.now())
+  // What hangs must not hold up the messages behind it.
+  const isOver =
+    (await within(
+      work.then(() => true),
+      Math.max(1, endsAt - Date.now()),
+    )) !== null
   // What the object does goes on without this delivery.
   if (!route.isForwarded) ctx.waitUntil(work.catch(() => {}))
   return isOver ? look.fate() : look.giveUp()
@@ -299,17 +305,6 @@ class Look {
   #toRecord(facts: RequestFacts): RequestFacts | null {
     if (this.#end === 'counted') return null
     return this.#turn.turns.toRecord(facts, this.#end === 'open' && this.isOpen)
-  }
-}
-
-/** Waits for work only so long: what hangs must not hold up the messages behind it. */
-async function isOverWithin(work: Promise<void>, waitMs: number): Promise<boolean> {
-  const timeUp = Promise.withResolvers<boolean>()
-  const timer = setTimeout(() => timeUp.resolve(false), waitMs)
-  try {
-    return await Promise.race([work.then(() => true), timeUp.promise])
-  } finally {
-    clearTimeout(timer)
   }
 }
 
