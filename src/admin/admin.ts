@@ -123,14 +123,14 @@ const LookUpSchema = z.strictObject({
 async function lookUp(c: AdminContext): Promise<Response> {
   const asked = LookUpSchema.safeParse(await readJson(c))
   if (!asked.success) return refusal(c, 400, 'Send { "tenant": "…", "key": "…" } as JSON.')
-  const { tenant, key, consumer } = asked.data
+  const { tenant, key, consumer = '' } = asked.data
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
   let view: OperatorView | null = null
   for (const one of keys) {
     // oxlint-disable-next-line no-await-in-loop -- the second is asked for only without the first
-    const id = await operationId(c.var.hapax.digest, tenant, one, consumer)
+    const id = await operationId(c.var.hapax.digest, tenant, one, { consumer })
     // oxlint-disable-next-line no-await-in-loop -- likewise
     view ??= await readObject(() => examine(c, id))
   }

@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
-import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
+import { hasMcp, header, type KeySource, MCP_IGNORED, type SourceIn } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
 import { OUTCOMES } from '../core/outcome.ts'
 import { mismatchStatusOf, PRESETS } from '../core/preset.ts'
@@ -41,15 +41,33 @@ const headerName = z
   .string()
   .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
 
+const scope = z.enum(['tenant', 'operation'])
+const parameter = z.string().check(z.minLength(1))
+
 const KeySourceSchema = z.union(
   [
-    z.strictObject({ in: z.literal('header'), name: headerName }),
-    z.strictObject({ in: z.literal('body'), pointer }),
-    z.strictObject({ in: z.literal('business'), pointers: z.array(pointer).check(z.minLength(1)) }),
-    z.strictObject({ in: z.literal('repeatability') }),
-    z.strictObject({ in: z.literal('mcp'), meta: z.string().check(z.minLength(1)) }),
+    z.strictObject({ in: z.literal('header'), name: headerName, scope }),
+    z.strictObject({ in: z.literal('body'), pointer, scope }),
+    z.strictObject({ in: z.literal('query'), name: parameter, scope }),
+    z.strictObject({ in: z.literal('param'), name: parameter, scope }),
+    z.strictObject({
+      in: z.literal('function'),
+      read: z.custom<SourceIn<'function'>['read']>((read) => typeof read === 'function'),
+      scope,
+    }),
+    z.strictObject({
+      in: z.literal('business'),
+      pointers: z.array(pointer).check(z.minLength(1)),
+      scope: z.literal('operation'),
+    }),
+    z.strictObject({ in: z.literal('repeatability'), scope: z.literal('tenant') }),
+    z.strictObject({
+      in: z.literal('mcp'),
+      meta: z.string().check(z.minLength(1)),
+      scope: z.literal('tenant'),
+    }),
   ],
-  "must be header(name), body(pointer), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id'",
+  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said",
 )
 
 const FormatSchema = z.strictObject({

@@ -218,6 +218,12 @@ function describeSource(source: ContractKeySource): string {
       return `the header field \`${nameOf(source)}\``
     case 'body':
       return `\`${source.pointer}\` of the body`
+    case 'query':
+      return `the query parameter \`${source.name}\``
+    case 'param':
+      return `the path parameter \`${source.name}\``
+    case 'function':
+      return 'what the API reads of the request'
     case 'business':
       return `made of ${source.pointers.map((pointer) => `\`${pointer}\``).join(', ')} of the body`
     case 'mcp':
