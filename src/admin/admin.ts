@@ -132,13 +132,14 @@ async function lookUp(c: AdminContext): Promise<Response> {
   const { digest } = c.var.hapax
   const within = { consumer, operation }
   const ids = await Promise.all(Array.from(keys, (one) => possibleIds(digest, tenant, one, within)))
+  let view: OperatorView | null = null
   for (const id of ids.flat()) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
-    const view = await readObject(() => examine(c, id))
-    const isMeant = operation === '' || view?.operation === operation
-    if (view !== null && isMeant) return toAnswer(c, await withRequests(c, view))
+    view = await readObject(() => examine(c, id))
+    if (view !== null && (operation === '' || view.operation === operation)) break
+    view = null
   }
-  return notFound(c)
+  return toAnswer(c, view && (await withRequests(c, view)))
 }
 
 function toAnswer(c: AdminContext, view: OperatorView | null): Response {
