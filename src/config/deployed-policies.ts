@@ -1,3 +1,4 @@
+import { secretsOf } from '../core/destination.ts'
 import type { Policy } from './policy.ts'
 
 /** Policies of the deployment that runs, by operation; those of a route for every method stand under `ALL`. */
@@ -16,6 +17,12 @@ export function deployPolicies(routes: readonly GuardedRoute[]): void {
     const operation = policy.operation ?? `${method} ${path}`
     deployed.set(operation, [...(deployed.get(operation) ?? []), policy])
   }
+}
+
+/** Names of the secrets that the deployed routes sign their webhooks with. */
+export function deployedSigners(): ReadonlySet<string> {
+  const rules = [...deployed.values()].flat().flatMap(({ events }) => events)
+  return new Set(rules.flatMap(({ to }) => (to.to === 'webhook' ? secretsOf(to).slice(0, 1) : [])))
 }
 
 /**
