@@ -912,6 +912,120 @@ describe('a message that can be tried again', () => {
     expect(handler).toHaveBeenCalledTimes(1)
   })
 
+  it.each<{ where: string; handle: (work: MessageHandler) => Handlers }>([
+    { where: 'a handler in the Worker', handle: (work) => work },
+    { where: 'the origin', handle: () => forward('/payments') },
+  ])(
+    'is left to the message that does it when its deliveries are used up: by $where',
+    async ({ handle }) => {
+      const origin = playSlowOrigin(paid)
+      const { handler, begun, release } = slowHandler()
+      const handlers = handle(handler)
+      const deliver = consumerWith(handlers, { wait: 0, retry: { base: 0 } })
+      const sent = eventOf(fresh('e'), 1)
+      const [first, other] = [fresh('first'), fresh('other')]
+      const done = deliver({ id: first, body: sent })
+      await (handlers === handler ? begun() : origin.asked())
+      for (const attempts of [1, 2, 3]) {
+        const { retried, delays } = await deliver({ id: other, body: sent, attempts })
+        expect([retried, delays]).toEqual([[other], [30]])
+      }
+      expect((await deliver({ id: other, body: sent, attempts: 4 })).acked).toEqual([other])
+      release()
+      origin.release()
+      expect((await done).acked).toEqual([first])
+      expect(handler.mock.calls.length + origin.requests.length).toBe(1)
+      expect([await letterOf(first), await letterOf(other)]).toEqual([null, null])
+    },
+  )
+
+  it('is done, or becomes a letter, by the message that it was left to', async () => {
+    const gate = Promise.withResolvers<void>()
+    const handler = vi.fn(async () => {
+      await gate.promise
+      throw new HTTPException(503)
+    })
+    const deliver = consumerWith(handler, { wait: 0, retry: { base: 0 } })
+    const sent = eventOf(fresh('e'), 1)
+    const [first, other] = [fresh('first'), fresh('other')]
+    const begun = deliver({ id: first, body: sent, attempts: 3 })
+    await until(() => handler.mock.calls.length > 0)
+    expect((await deliver({ id: other, body: sent, attempts: 4 })).acked).toEqual([other])
+    gate.resolve()
+    expect((await begun).retried).toEqual([first])
+    await deliver({ id: first, body: sent, attempts: 4 })
+    expect(handler).toHaveBeenCalledTimes(2)
+    expect((await letterOf(first))?.reason).toBe('retries-exhausted: not-executed')
+  })
+
+  it('comes back when its own handler must have ended, and is not acknowledged before', async () => {
+    const { handler, begun, release } = slowHandler()
+    const deliver = consumerWith(handler, { wait: 0, timeout: '20ms', retry: { base: 0 } })
+    const own = { id: fresh('own'), body: eventOf(fresh('e'), 1) }
+    const first = deliver(own)
+    await begun()
+    const delays: (number | undefined)[] = []
+    for (const attempts of [2, 3, 4]) {
+      const again = await deliver({ ...own, attempts })
+      expect(again.acked).toEqual([])
+      delays.push(...again.delays)
+    }
+    release()
+    expect(await first).toMatchObject({ retried: [own.id], delays: [30] })
+    expect(delays).toEqual([30, 930, 930])
+    expect((await deliver({ ...own, attempts: 5 })).acked).toEqual([own.id])
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('is not left to a request, which its client may give up', async () => {
+    const { handler, begun, release } = slowHandler()
+    const app = createGateway({ tenant: fromHeader('X-Tenant') })
+    app.post('/reports', idempotent({ wait: 0 }), async (c) => {
+      await handler({} as never, {} as never)
+      return c.body(null, 204)
+    })
+    const key = fresh('key')
+    const ctx = createExecutionContext()
+    const headers = {
+      'X-Tenant': 'acme',
+      'Idempotency-Key': key,
+      'Content-Type': 'application/json',
+    }
+    const request = new Request('https://gateway.test/reports', {
+      method: 'POST',
+      headers,
+      body: '{\"a\":1}',
+    })
+    const asked = app.fetch(request, env, ctx)
+    await begun()
+    const deliver = consumerWith(
+      { 'order.paid': { handle: () => {}, request: 'POST /reports' } },
+      { wait: 0, key: attribute('id'), tenant: asHeader('X-Tenant', attribute('tenant')) },
+    )
+    const sent = eventOf(key, { a: 1 })
+    expect(await deliver({ id: 'late', body: sent, attempts: 3 })).toMatchObject({ delays: [930] })
+    expect((await deliver({ id: 'late', body: sent, attempts: 4 })).retried).toEqual(['late'])
+    release()
+    expect((await asked).status).toBe(204)
+    await waitOnExecutionContext(ctx)
+  })
+
+  it('is not left to the message that it was before its queue moved it', async () => {
+    const { handler, begun, release } = slowHandler()
+    const consumer = consume(handler, { tenant: attribute('tenant'), wait: 0, name: fresh('both') })
+    const sent = eventOf(fresh('e'), 1)
+    const first = deliverTo(consumer, [{ id: fresh('first'), body: sent }])
+    await begun()
+    const moved = { id: fresh('moved'), timestamp: new Date(), attempts: 4, body: sent }
+    const batch = createMessageBatch('work-lost', [moved])
+    const ctx = createExecutionContext()
+    await consumer(batch, env, ctx)
+    const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
+    expect([explicitAcks, retryMessages.length]).toEqual([[], 1])
+    release()
+    expect((await first).acked).toHaveLength(1)
+  })
+
   it('waits for another that ends in time', async () => {
     const { handler, begun, release } = slowHandler()
     const deliver = consumerWith(handler)
