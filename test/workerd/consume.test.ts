@@ -994,7 +994,7 @@ describe('a message that can be tried again', () => {
     const request = new Request('https://gateway.test/reports', {
       method: 'POST',
       headers,
-      body: '{\"a\":1}',
+      body: '{"a":1}',
     })
     const asked = app.fetch(request, env, ctx)
     await begun()
