@@ -1,8 +1,17 @@
 import { secretsOf } from '../core/destination.ts'
+import type { KeyScope } from '../core/key-source.ts'
 import type { Policy } from './policy.ts'
 
 /** Policies of the deployment that runs, by operation; those of a route for every method stand under `ALL`. */
-const deployed = new Map<string, Policy[]>()
+const deployed = new Map<string, Deployed[]>()
+
+/** Who asks for an operation. */
+type Asking = 'requests' | 'messages'
+
+interface Deployed {
+  readonly policy: Policy
+  readonly asking: Asking
+}
 
 /** A route that is guarded. */
 interface GuardedRoute {
@@ -12,16 +21,16 @@ interface GuardedRoute {
 }
 
 /** Makes policies known to the objects of this deployment. */
-export function deployPolicies(routes: readonly GuardedRoute[]): void {
+export function deployPolicies(routes: readonly GuardedRoute[], asking: Asking = 'requests'): void {
   for (const { method, path, policy } of routes) {
     const operation = policy.operation ?? `${method} ${path}`
-    deployed.set(operation, [...(deployed.get(operation) ?? []), policy])
+    deployed.set(operation, [...(deployed.get(operation) ?? []), { policy, asking }])
   }
 }
 
 /** Names of the secrets that the deployed routes sign their webhooks with. */
 export function deployedSigners(): ReadonlySet<string> {
-  const rules = [...deployed.values()].flat().flatMap(({ events }) => events)
+  const rules = [...deployed.values()].flat().flatMap(({ policy }) => policy.events)
   return new Set(rules.flatMap(({ to }) => (to.to === 'webhook' ? secretsOf(to).slice(0, 1) : [])))
 }
 
@@ -33,7 +42,23 @@ export function deployedSigners(): ReadonlySet<string> {
  *   route has it any more.
  */
 export function deployedPolicies(operation: string): readonly Policy[] {
-  // A route for GET answers HEAD too, and one for every method whatever comes.
-  const names = [operation, operation.replace(/^HEAD /, 'GET '), operation.replace(/^\S+/, 'ALL')]
-  return names.map((name) => deployed.get(name)).find((found) => found !== undefined) ?? []
+  const known = namesOf(operation).map((name) => deployed.get(name))
+  return known.find((found) => found !== undefined)?.map(({ policy }) => policy) ?? []
+}
+
+/**
+ * Within what the keys count that the requests of an operation bring, as its route's first source says.
+ *
+ * @returns `undefined` where no route for requests is deployed.
+ */
+export function deployedScope(operation: string): KeyScope | undefined {
+  const known = namesOf(operation).flatMap((name) => deployed.get(name) ?? [])
+  const route = known.find(({ asking }) => asking === 'requests')
+  // A business key is never that of a message which brings its own.
+  return route?.policy.key.find((source) => source.in !== 'business')?.scope
+}
+
+/** A route for GET answers HEAD too, and one for every method whatever comes. */
+function namesOf(operation: string): readonly string[] {
+  return [operation, operation.replace(/^HEAD /, 'GET '), operation.replace(/^\S+/, 'ALL')]
 }

@@ -1,12 +1,13 @@
 import type { Context } from 'hono'
 
+import { deployedScope } from '../config/deployed-policies.ts'
 import type { Policy } from '../config/policy.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
 import { fingerprint, type RequestHead } from '../core/fingerprint/fingerprint.ts'
 import type { JsonRpcCall } from '../core/json-rpc.ts'
 import type { KeySource } from '../core/key-source.ts'
-import { operationId } from '../core/operation.ts'
+import { operationId, type Within } from '../core/operation.ts'
 import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { sealPlaces } from './compare.ts'
@@ -57,7 +58,7 @@ export async function admit(
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
   const compared = { head: headOf(c), body: read.value, rules: policy.fingerprint }
-  const id = await operationId(digest, tenant, key, c.env[MESSAGE]?.consumer)
+  const id = await operationId(digest, tenant, key, withinOf(c, operation, found))
   const claim = {
     operationId: id,
     operation,
@@ -80,6 +81,22 @@ export async function admit(
 function messageOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'message'> {
   const { message } = c.env[MESSAGE] ?? {}
   return message === undefined ? {} : { message: { queue: message.queue, id: message.id } }
+}
+
+/** Within what a key counts; a business key has the name of its operation in itself. */
+function withinOf(
+  c: Context<GatewayEnv>,
+  operation: string,
+  { source, scope }: Introduced['found'],
+): Within {
+  const message = c.env[MESSAGE]
+  const consumer = message?.consumer ?? ''
+  if (source === 'business') return { consumer }
+  // What is asked for by requests as well counts for a message as it does for them.
+  const isNamed =
+    scope === 'operation' ||
+    (message?.isOfRoute === true && deployedScope(operation) === 'operation')
+  return isNamed ? { consumer, operation } : { consumer }
 }
 
 function headOf(c: Context<GatewayEnv>): RequestHead {
