@@ -1,8 +1,9 @@
 import { type HapaxEnv, textOf } from '../config/env.ts'
 import { type Destination, previousOf, type Webhook, WEBHOOK_SECRET } from '../core/destination.ts'
 import type { CloudEvent } from '../core/event.ts'
+import { readOriginDirectives } from '../core/origin-directives.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { parseRetryAfter } from '../core/retry-after.ts'
+import { readRetryAfter } from '../core/retry-after.ts'
 import type { SecretRef } from '../core/secret.ts'
 import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
 import { inTime } from './in-time.ts'
@@ -51,15 +52,15 @@ async function send(env: HapaxEnv, binding: string, event: CloudEvent): Promise<
 async function post(env: HapaxEnv, to: Webhook, event: CloudEvent): Promise<DeliveryEnd> {
   const secrets = signersOf(env, to)
   if (!secrets.ok) return failed(secrets.error)
-  const headers = headersOf(env, to)
-  if (!headers.ok) return failed(headers.error)
+  const own = headersOf(env, to)
+  if (!own.ok) return failed(own.error)
   const body = JSON.stringify(event)
   const signal = AbortSignal.timeout(DELIVERY_TIMEOUT_MS)
   const signature = await signWebhook(secrets.value, event.id, Date.now(), body)
   const response = await fetch(to.url, {
     method: 'POST',
     headers: {
-      ...headers.value,
+      ...own.value,
       ...signature,
       ...(to.keyId !== undefined && { 'webhook-key-id': to.keyId }),
       'content-type': 'application/cloudevents+json; charset=utf-8',
@@ -71,12 +72,14 @@ async function post(env: HapaxEnv, to: Webhook, event: CloudEvent): Promise<Deli
   })
   // The status says it all: nobody waits for the end of the rest.
   response.body?.cancel().catch(() => {})
-  const { status } = response
-  if (response.ok) return { kind: 'delivered' }
+  const { status, headers } = response
+  // Whatever its status, a receiver may say that it has done nothing.
+  const hasTaken = response.ok && readOriginDirectives(headers).outcome !== 'not-executed'
+  if (hasTaken) return { kind: 'delivered' }
   const reason = `the receiver answered ${status}`
   // 410: the receiver wants no more of them (Standard Webhooks).
   if (status === 410) return { kind: 'refused', reason }
-  return failed(reason, parseRetryAfter(response.headers.get('retry-after'), Date.now()) ?? 0)
+  return failed(reason, readRetryAfter([...headers], Date.now()) ?? 0)
 }
 
 /** What signs for a receiver: its secret, and the one before while receivers change over. */

@@ -347,6 +347,23 @@ describe('two consumers of one event', () => {
     expect(work).toHaveBeenCalledOnce()
   })
 
+  it('do it once each where one forwards it and the other does it here', async () => {
+    const origin = playOrigin(paid)
+    const mail = vi.fn()
+    const read = { tenant: attribute('tenant'), key: attribute('subject') }
+    const [charges, mails] = [fresh('charges'), fresh('mails')]
+    const worker = createWorker(gateway(), {
+      queue: {
+        [charges]: consume({ 'order.paid': forward('/payments') }, read),
+        [mails]: consume({ 'order.paid': mail }, read),
+      },
+    })
+    const sent = { ...eventOf(fresh('both'), { order: 1 }), subject: fresh('subject') }
+    for (const name of [charges, mails, mails, charges])
+      expect(await sendTo(worker, name, sent)).toBe(true)
+    expect([origin.requests.length, mail.mock.calls.length]).toEqual([1, 1])
+  })
+
   it('share what both forward, with the requests of the route', async () => {
     const origin = playOrigin(paid)
     const read = { tenant: asHeader('X-Tenant', attribute('tenant')), key: attribute('key') }
@@ -1024,6 +1041,35 @@ describe('a message that can be tried again', () => {
     expect([explicitAcks, retryMessages.length]).toEqual([[], 1])
     release()
     expect((await first).acked).toHaveLength(1)
+  })
+
+  it.each<{ where: string; handle: (answer: () => Response) => Handlers }>([
+    { where: 'a handler in the Worker', handle: (answer) => answer },
+    { where: 'the origin', handle: () => forward('/payments') },
+  ])('is not done with an answer that says "not yet" after a doubt: $where', async ({ handle }) => {
+    const answers = [500, 409, 425, 503, 201]
+    const answer = vi.fn(() => new Response('x', { status: answers.shift() ?? 201 }))
+    playOrigin(answer)
+    const { fateOf } = consumerWith(handle(answer), { unknown: 'resend', retry: { attempts: 9 } })
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const fates: string[] = []
+    for (const attempts of [1, 2, 3, 4, 5, 6]) fates.push(await fateOf({ ...sent, attempts }))
+    expect(fates).toEqual(['retry', 'retry', 'retry', 'retry', 'ack', 'ack'])
+    expect(answer).toHaveBeenCalledTimes(5)
+  })
+
+  it.each([
+    { answer: 409, headers: {}, expected: 'failed' },
+    { answer: 409, headers: { 'Retry-After': '1' }, expected: 'retry' },
+    { answer: 409, headers: { 'X-Should-Retry': 'true' }, expected: 'retry' },
+    { answer: 422, headers: {}, expected: 'failed' },
+    { answer: 425, headers: {}, expected: 'retry' },
+    { answer: 429, headers: {}, expected: 'retry' },
+    { answer: 503, headers: {}, expected: 'retry' },
+  ])('is $expected where its handler answers $answer with $headers', async (row) => {
+    const { answer: status, headers, expected } = row
+    const { fateOf } = consumerWith(() => new Response('x', { status, headers }))
+    expect(await fateOf({ body: eventOf(fresh('e'), 1) })).toBe(expected)
   })
 
   it('waits for another that ends in time', async () => {

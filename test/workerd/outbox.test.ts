@@ -808,6 +808,36 @@ describe('a receiver that is not done with an event', () => {
     },
   )
 
+  it('gets it again where a 2xx says that nothing was done', async () => {
+    const headers = { 'Idempotency-Outcome': 'not-executed' }
+    const { received } = playWeb({
+      receiver: (nth) => (nth === 1 ? new Response(null, { status: 200, headers }) : taken()),
+    })
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    await clientWith({ events: [onEnd(HOOK)] })('undone')
+    await ring('undone')
+    pass(DAY_MS / 2)
+    await ring('undone')
+    expect(received).toHaveLength(2)
+    expect(await countOf('undone')).toBe(0)
+  })
+
+  it('is left alone for as long as it asks, also in milliseconds', async () => {
+    const headers = { 'Retry-After-Ms': '7200000', 'Retry-After': '1' }
+    const { received } = playWeb({
+      receiver: (nth) => (nth === 1 ? new Response(null, { status: 429, headers }) : taken()),
+    })
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    await clientWith({ events: [onEnd(HOOK)] })('pause-ms')
+    await ring('pause-ms')
+    pass(7_100_000)
+    await ring('pause-ms')
+    expect(received).toHaveLength(1)
+    pass(200_000)
+    await ring('pause-ms')
+    expect(received).toHaveLength(2)
+  })
+
   it.each([200, 202, 204])('has taken it with %d', async (status) => {
     const { received } = playWeb({ receiver: () => new Response(null, { status }) })
     await clientWith({ events: [onEnd(HOOK)] })(`taken-${status}`)
