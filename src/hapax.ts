@@ -3,13 +3,6 @@ export type { Duration } from './core/duration.ts'
 export { type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './durable/idempotency-object.ts'
 export { DirectoryObject } from './durable/directory-object.ts'
-export {
-  type CloudEvent,
-  type Destination,
-  type EmittedEvent,
-  queue,
-  webhook,
-} from './core/event.ts'
 export type {
   JudgedAnswer,
   OutcomeFunction,
@@ -17,6 +10,9 @@ export type {
   OutcomeRules,
 } from './core/outcome-rules.ts'
 export type { Outcome } from './core/outcome.ts'
+export { type Destination, queue, webhook, type WebhookOptions } from './core/destination.ts'
+export type { CloudEvent, EmittedEvent } from './core/event.ts'
+export { secret, type SecretRef } from './core/secret.ts'
 export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'

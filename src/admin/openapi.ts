@@ -227,7 +227,20 @@ const STUCK = objectOf(
 const DESTINATION = {
   oneOf: [
     objectOf({ to: { const: 'queue' }, binding: TEXT }),
-    objectOf({ to: { const: 'webhook' }, url: TEXT }),
+    objectOf(
+      { to: { const: 'webhook' }, url: TEXT },
+      {
+        secret: { ...TEXT, description: 'Name of the secret that signs, where it has its own.' },
+        headers: {
+          type: 'object',
+          additionalProperties: {
+            oneOf: [TEXT, objectOf({ secret: TEXT }, { scheme: TEXT })],
+          },
+          description: 'Further headers; of a secret its name alone.',
+        },
+        keyId: TEXT,
+      },
+    ),
     { type: 'null' },
   ],
 }

@@ -1,3 +1,4 @@
+import { secretsOf } from '../core/destination.ts'
 import type { KeyScope } from '../core/key-source.ts'
 import type { Policy } from './policy.ts'
 
@@ -25,6 +26,12 @@ export function deployPolicies(routes: readonly GuardedRoute[], asking: Asking =
     const operation = policy.operation ?? `${method} ${path}`
     deployed.set(operation, [...(deployed.get(operation) ?? []), { policy, asking }])
   }
+}
+
+/** Names of the secrets that the deployed routes sign their webhooks with. */
+export function deployedSigners(): ReadonlySet<string> {
+  const rules = [...deployed.values()].flat().flatMap(({ policy }) => policy.events)
+  return new Set(rules.flatMap(({ to }) => (to.to === 'webhook' ? secretsOf(to).slice(0, 1) : [])))
 }
 
 /**

@@ -1,3 +1,9 @@
+/** The text of a secret or variable that the deployment names; `null` where it is not set, or no text. */
+export function textOf(env: HapaxEnv, name: string): string | null {
+  const value: unknown = Reflect.get(env, name)
+  return typeof value === 'string' && value !== '' ? value : null
+}
+
 /**
  * The bindings and variables of a deployment: those of `wrangler.toml`, and those that a
  * deployment may add.

@@ -1,21 +1,18 @@
+import { previousOf, WEBHOOK_SECRET } from '../core/destination.ts'
 import { isWebhookSecret } from '../core/webhook.ts'
 import type { HapaxEnv } from './env.ts'
 
-type Name = keyof HapaxEnv
-
 /** What a secret or variable must be where it is set, as those who use it need it. */
 interface Form {
-  readonly names: readonly Name[]
+  readonly names: readonly string[]
   readonly must: string
   readonly isMet: (value: string) => boolean
 }
 
+/** Of secrets that sign webhooks. */
+const SIGNER = { must: 'be whsec_ and at least 24 bytes in Base64', isMet: isWebhookSecret }
+
 const FORMS: readonly Form[] = [
-  {
-    names: ['HAPAX_WEBHOOK_SECRET', 'HAPAX_WEBHOOK_SECRET_PREVIOUS'],
-    must: 'be whsec_ and at least 24 bytes in Base64',
-    isMet: isWebhookSecret,
-  },
   {
     // No Authorization header could bear it.
     names: ['HAPAX_ADMIN_TOKEN', 'HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_METRICS_TOKEN'],
@@ -60,26 +57,35 @@ const FORMS: readonly Form[] = [
 ]
 
 /** Of no use, or not of the use that one would think, without the other. */
-const NEEDS: readonly (readonly [Name, Name])[] = [
+const NEEDS: readonly (readonly [string, string])[] = [
   ['HAPAX_ACCESS_TEAM', 'HAPAX_ACCESS_AUD'],
   ['HAPAX_ACCESS_AUD', 'HAPAX_ACCESS_TEAM'],
   ['CLOUDFLARE_ACCOUNT_ID', 'CLOUDFLARE_API_TOKEN'],
   ['CLOUDFLARE_API_TOKEN', 'CLOUDFLARE_ACCOUNT_ID'],
-  ['HAPAX_WEBHOOK_SECRET_PREVIOUS', 'HAPAX_WEBHOOK_SECRET'],
   ['HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_ADMIN_TOKEN'],
   ['HAPAX_SEAL_KEY_PREVIOUS', 'HAPAX_SEAL_KEY'],
 ]
 
-/** Says which secrets and variables cannot be what they are set for, and what they must be; never their values. */
-export function listMalformed(env: HapaxEnv): string[] {
-  // A service binding takes the place of the URL.
-  const used = env.ORIGIN === undefined ? env : { ...env, ORIGIN_URL: '' }
-  const malformed = FORMS.flatMap(({ names, must, isMet }) =>
-    names
-      .filter((name) => used[name] && !isText(used[name], isMet))
-      .map((name) => `${name} must ${must}.`),
+/**
+ * Says which secrets and variables cannot be what they are set for, and what they must be; never their
+ * values.
+ *
+ * @param signers Names of further secrets that sign webhooks.
+ */
+export function listMalformed(env: HapaxEnv, signers: Iterable<string> = []): string[] {
+  const pairs = [...new Set([WEBHOOK_SECRET, ...signers])].map(
+    (name) => [previousOf(name), name] as const,
   )
-  const alone = NEEDS.filter(([name, other]) => used[name] && !used[other])
+  // A service binding takes the place of the URL.
+  const valueOf = (name: string): unknown =>
+    name === 'ORIGIN_URL' && env.ORIGIN !== undefined ? '' : Reflect.get(env, name)
+  const malformed = [{ ...SIGNER, names: pairs.flat() }, ...FORMS].flatMap(
+    ({ names, must, isMet }) =>
+      names
+        .filter((name) => valueOf(name) && !isText(valueOf(name), isMet))
+        .map((name) => `${name} must ${must}.`),
+  )
+  const alone = [...NEEDS, ...pairs].filter(([name, other]) => valueOf(name) && !valueOf(other))
   return [...malformed, ...alone.map(([name, other]) => `${name} is set without ${other}.`)]
 }
 

@@ -1,6 +1,7 @@
 import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
+import { type Destination, toDestination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
 import { hasMcp, header, type KeySource, MCP_IGNORED, type SourceIn } from '../core/key-source.ts'
@@ -268,12 +269,14 @@ const RetrySchema = z.strictObject({
   ),
 })
 
-const DestinationSchema = z.union(
-  [
-    z.strictObject({ to: z.literal('queue'), binding: z.string().check(z.minLength(1)) }),
-    z.strictObject({ to: z.literal('webhook'), url: z.url({ protocol: /^https?$/ }) }),
-  ],
-  "must be queue('BINDING') or webhook('https://…')",
+const DestinationSchema = z.pipe(
+  z.custom<Destination>(),
+  z.transform((value: Destination, context): Destination => {
+    const read = toDestination(value)
+    if (read.ok) return read.value
+    context.issues.push({ code: 'custom', message: read.error, input: value })
+    return z.NEVER
+  }),
 )
 
 const EventRuleSchema = z.strictObject({

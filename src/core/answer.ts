@@ -1,6 +1,6 @@
 import type { OperationView } from './operation-view.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
-import type { UnknownReason } from './record.ts'
+import type { MessageRef, UnknownReason } from './record.ts'
 import type { Recovery } from './recovery.ts'
 import type { WireResponse } from './snapshot.ts'
 
@@ -81,6 +81,8 @@ export type Answer =
       readonly fence: number
       /** Milliseconds since the claim. */
       readonly runningMs: number
+      /** The message that made the claim, where it was one. */
+      readonly message?: MessageRef
       readonly timing: Timing
     }
   | {

@@ -5,6 +5,7 @@ import {
   type ExpiredRecord,
   type InProgressRecord,
   type Memory,
+  type MessageRef,
   type OperationRecord,
   type Owner,
   type SettledRecord,
@@ -36,6 +37,8 @@ export interface ClaimRequest extends Memory {
   readonly leaseMs: number | null
   /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
   readonly mustBeKnown?: boolean
+  /** The message that it is made for, where it is no request. */
+  readonly message?: MessageRef
 }
 
 /** What only the caller of the decision can know. */
@@ -251,7 +254,8 @@ function toClaimed(
   now: number,
 ): InProgressRecord {
   const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
-  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events } = request
+  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events, message } =
+    request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   const before = previous?.attempts ?? []
   return {
@@ -276,6 +280,7 @@ function toClaimed(
     owner: toOwner(request, now),
     ...keepDoubt(previous, before),
     attempts: withAttempt(before, fence, now),
+    ...(message && { message }),
   }
 }
 

@@ -29,20 +29,25 @@ export function readCredential(
 /**
  * Says why a header can never tell callers apart, and what does.
  *
+ * @param resolver Function that was to read it.
  * @returns `null` for a header that may.
  */
-export function explainHeader(header: string): string | null {
-  if (/^cookie$/i.test(header)) {
-    return "credential('Cookie') would be another tenant with every cookie that changes. Name the one that counts: cookie('session')."
+export function explainHeader(
+  header: string,
+  resolver: 'credential' | 'fromHeader' = 'credential',
+): string | null {
+  const call = `${resolver}('${header}')`
+  if (/^cookie2?$/i.test(header)) {
+    return `${call} would be another tenant with every cookie that changes. Name the one that counts: cookie('session').`
   }
   if (!NEVER_STAYS.test(header)) return null
   const better =
     "claim('sub') with authenticate, credential('Authorization') or credential('Signature-Input')"
-  return `credential('${header}') would be another tenant with every request: its value never stays. Use what does, such as ${better}.`
+  return `${call} would be another tenant with every request: its value never stays. Use what does, such as ${better}.`
 }
 
 const NEVER_STAYS =
-  /^(?:set-cookie|dpop|date|x-amz-date|(?:content-|repr-)?digest|content-md5|traceparent|idempotency-attempt|.*idempotency-key|.*request-id|.*correlation-id|(?:.*-)?(?:signature|sign|sig|hmac|nonce|timestamp)(?:-(?:\d+|sha-?\d+|ed25519))?)$/i
+  /^(?:set-cookie|dpop|date|x-amz-date|(?:content-|repr-)?digest|content-md5|traceparent|tracestate|baggage|idempotency-attempt|.*idempotency-key|.*request-id|.*correlation-id|(?:.*-)?(?:signature|sign|sig|hmac|nonce|timestamp)(?:-(?:\d+|sha-?\d+|ed25519))?)$/i
 
 /** Reads one cookie. @returns `null` where there is none, or two that differ. */
 export function readCookie(field: string, name: string): string | null {

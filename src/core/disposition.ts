@@ -1,6 +1,7 @@
 import type { Work } from './answer.ts'
 import type { Outcome } from './outcome.ts'
 import type { Problem } from './problem.ts'
+import type { MessageRef } from './record.ts'
 import type { IdempotencyStatus } from './verdict.ts'
 
 /** What is known of a message when it has been handled like a request. */
@@ -14,6 +15,8 @@ export interface VerdictFacts {
   readonly fence: number
   /** Of a key that has expired: whether it named something else. */
   readonly isOther?: boolean
+  /** Of an operation that is under way: the message whose delivery has claimed it. */
+  readonly carrier?: MessageRef
   readonly correlationId: string
 }
 
@@ -36,17 +39,25 @@ export type MessageFate =
 
 const ACK: MessageFate = { kind: 'ack' }
 
+/** What is known of a delivery besides. */
+export interface DeliveryFacts {
+  readonly message: MessageRef
+  /** Whether no delivery of the message can have come to this result. */
+  readonly isFirst: boolean
+  /** Whether its queue may not deliver it again. */
+  readonly isLast: boolean
+  /** Whether an unknown outcome is held. */
+  readonly isHeld: boolean
+}
+
 /**
  * Decides what becomes of a message. It is done only when its result is stored; what could still
  * be done is tried again; what never can be, or what nobody may decide but an operator, is a dead
  * letter. A message that was seen before has no effect.
- *
- * @param isFirst Whether no delivery of the message can have come to this result.
- * @param isHeld Whether an unknown outcome is held.
  */
 export function decideFate(
   facts: VerdictFacts,
-  { isFirst, isHeld }: { readonly isFirst: boolean; readonly isHeld: boolean },
+  { message, isFirst, isLast, isHeld }: DeliveryFacts,
 ): MessageFate {
   const { status, outcome, work, problem } = facts
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- what remains is a repeat, or can be tried again
@@ -60,6 +71,9 @@ export function decideFate(
         : retry(status)
     case 'unknown':
       return isHeld ? decided('outcome-unknown') : retry('outcome-unknown')
+    case 'in-progress':
+      // Else its queue would take it away as lost.
+      return isLast && isCarried(facts.carrier, message) ? ACK : retry(status)
     case 'mismatch':
       return decided('mismatch', problem?.detail ?? 'key-reused')
     case 'rejected':
@@ -67,6 +81,15 @@ export function decideFate(
     default:
       return ofRepeat(facts, isFirst)
   }
+}
+
+/**
+ * Whether an operation is driven to its end without this message, by another one of its queue: that is
+ * delivered until it is done, or is a dead letter itself. A client may give its request up, and a
+ * message that comes back from the platform's dead letters bears another id than the one that it was.
+ */
+export function isCarried(carrier: MessageRef | undefined, { queue, id }: MessageRef): boolean {
+  return carrier !== undefined && carrier.queue === queue && carrier.id !== id
 }
 
 const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settle === 'late'

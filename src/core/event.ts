@@ -1,32 +1,8 @@
+import { type Destination, queue, toDestination } from './destination.ts'
 import { toLosslessJson } from './lossless-json.ts'
 import type { ClaimRef, OperationRecord } from './record.ts'
 import type { RetryPolicy } from './retry.ts'
 import { toTime } from './time.ts'
-
-/** Where events go: to a queue of this Worker, by the name of its binding, or to a URL. */
-export type Destination =
-  | { readonly to: 'queue'; readonly binding: string }
-  | { readonly to: 'webhook'; readonly url: string }
-
-/**
- * Events go to a queue.
- *
- * @param binding Name of the producer binding, as in `wrangler.toml`.
- * @example protect({ events: [{ on: 'succeeded', to: queue('OUTBOX') }] })
- */
-export function queue(binding: string): Destination {
-  return { to: 'queue', binding }
-}
-
-/**
- * Events go to a URL by POST, signed as the Standard Webhooks specification says with the secret
- * `HAPAX_WEBHOOK_SECRET`.
- *
- * @example protect({ events: [{ on: 'succeeded', to: webhook('https://shop.example/hooks') }] })
- */
-export function webhook(url: string): Destination {
-  return { to: 'webhook', url }
-}
 
 /** States of an operation that an event may tell of. */
 export const EVENT_STATES = ['succeeded', 'failed', 'unknown'] as const
@@ -99,15 +75,11 @@ export function toSendable({ type, to, data, subject }: EmittedEvent): EmittedEv
   return JSON.parse(json) as EmittedEvent
 }
 
-/** Only what names a destination, always in the same order: events wait for each other by it. */
-function checkedDestination(to: Destination): Destination {
-  const { to: kind, binding, url } = (to ?? {}) as Record<string, unknown>
-  if (kind === 'queue' && typeof binding === 'string' && binding !== '') {
-    return { to: kind, binding }
-  }
-  const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
-  if (kind === 'webhook' && isUrl) return { to: kind, url }
-  throw new TypeError("An event goes to queue('BINDING') or webhook('https://…').")
+function checkedDestination(to: unknown): Destination {
+  const read = toDestination(to)
+  if (read.ok) return read.value
+  const form = "An event goes to queue('BINDING') or webhook('https://…')."
+  throw new TypeError(`${form} Its destination: ${read.error}.`)
 }
 
 /** What an event inherits from the request that it comes from. */

@@ -11,6 +11,12 @@ export interface Memory {
   readonly tombstoneMs: number
 }
 
+/** Names a delivered message, wherever it came from: one that is moved to another queue is another. */
+export interface MessageRef {
+  readonly queue: string
+  readonly id: string
+}
+
 /** Who drives a claim: the object itself, or a Worker under a lease. */
 export type Owner =
   | { readonly kind: 'object' }
@@ -63,6 +69,8 @@ export interface RecordBase extends Memory {
   readonly events: readonly EventRule[] | null
   /** The calls that were made, the last ones. */
   readonly attempts: readonly Attempt[]
+  /** The message whose delivery made the last claim; absent where a request did. */
+  readonly message?: MessageRef
 }
 
 export interface InProgressRecord extends RecordBase {
@@ -144,7 +152,7 @@ export function toBase(record: OperationRecord): RecordBase {
   const { operation, tenant, fingerprint, places, fence, claimId, correlationId, traceparent } =
     record
   const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
-  const { recovery, isAccepted, reauthorizePath, events } = record
+  const { recovery, isAccepted, reauthorizePath, events, message } = record
   const claim = {
     operation,
     tenant,
@@ -156,7 +164,8 @@ export function toBase(record: OperationRecord): RecordBase {
     traceparent,
   }
   const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
-  return { ...claim, ...times, recovery, isAccepted, reauthorizePath, events }
+  const from = message === undefined ? {} : { message }
+  return { ...claim, ...times, recovery, isAccepted, reauthorizePath, events, ...from }
 }
 
 /**

@@ -528,7 +528,10 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const accepted = caller.isAsync ? this.#accept(operationId) : null
     const now = Date.now()
     const timing = { ...NO_TIME, waitedMs: now - startedAt }
-    return accepted ?? { kind: 'in_flight', fence, runningMs: now - claimedAt, timing }
+    const runningMs = now - claimedAt
+    // Somebody else may have claimed it meanwhile.
+    const { message } = this.#ledger.find(operationId) ?? running
+    return accepted ?? { kind: 'in_flight', fence, runningMs, timing, ...(message && { message }) }
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Answer, SettleResult } from '../core/answer.ts'
 import type { ClaimRequest } from '../core/claim.ts'
-import type { CloudEvent, Destination } from '../core/event.ts'
+import type { Destination } from '../core/destination.ts'
+import type { CloudEvent } from '../core/event.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OperatorAction, OperatorResult, OperatorView } from '../core/operator.ts'
 import type { OriginRequest } from '../core/origin-request.ts'

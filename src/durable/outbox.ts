@@ -1,6 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { Destination } from '../core/destination.ts'
 import { createDigest } from '../core/digest.ts'
-import { type CloudEvent, DELIVERY_RETRY, type Destination } from '../core/event.ts'
+import { type CloudEvent, DELIVERY_RETRY } from '../core/event.ts'
 import { doubtOf } from '../core/record.ts'
 import { backoffMs } from '../core/retry.ts'
 import { logFault } from '../metrics/log.ts'

@@ -1,4 +1,5 @@
-import { DELIVERY_RETRY, type DeliveryRetry, type Destination } from '../core/event.ts'
+import type { Destination } from '../core/destination.ts'
+import { DELIVERY_RETRY, type DeliveryRetry } from '../core/event.ts'
 import type { Generation, OperationRecord } from '../core/record.ts'
 
 interface Row extends Record<string, SqlStorageValue> {

@@ -72,8 +72,15 @@ export async function admit(
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
     mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
+    ...messageOf(c),
   }
   return ok({ key, source, call, isVerified, body, compared, claim })
+}
+
+/** A later message may be told that this one has it. */
+function messageOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'message'> {
+  const { message } = c.env[MESSAGE] ?? {}
+  return message === undefined ? {} : { message: { queue: message.queue, id: message.id } }
 }
 
 /** Within what a key counts; a business key has the name of its operation in itself. */

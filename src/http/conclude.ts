@@ -113,10 +113,11 @@ function toRequestFacts(
 
 function toFacts(
   { operationId, correlationId, fence }: RequestFacts,
-  { status, outcome, work, reply, isOther = false }: Marked,
+  { status, outcome, work, reply, isOther = false, message }: Marked,
 ): VerdictFacts {
   const problem = reply !== undefined && isProblem(reply) ? reply : null
-  return { status, outcome, work, problem, operationId, correlationId, fence, isOther }
+  const carrier = message === undefined ? {} : { carrier: message }
+  return { status, outcome, work, problem, operationId, correlationId, fence, isOther, ...carrier }
 }
 
 /**

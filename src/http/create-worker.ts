@@ -1,7 +1,7 @@
 import { env as deployed } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
-import { deployPolicies } from '../config/deployed-policies.ts'
+import { deployedSigners, deployPolicies } from '../config/deployed-policies.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import { listMalformed } from '../config/malformed.ts'
 import { logFault } from '../metrics/log.ts'
@@ -54,5 +54,6 @@ export function createWorker(
 }
 
 function sayMalformed(env: HapaxEnv): void {
-  for (const what of listMalformed(env)) logFault('a setting is malformed', new Error(what))
+  for (const what of listMalformed(env, deployedSigners()))
+    logFault('a setting is malformed', new Error(what))
 }

@@ -1,8 +1,10 @@
 import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
+import { textOf } from '../config/env.ts'
 import type { Policy } from '../config/policy.ts'
-import type { Destination, EventRule } from '../core/event.ts'
+import { type Destination, secretsOf } from '../core/destination.ts'
+import type { EventRule } from '../core/event.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**
@@ -21,6 +23,7 @@ function requireDestination(c: Context<GatewayEnv>, to: Destination): void {
     if (typeof producer?.send === 'function') return
     throw new ConfigurationFault(`A route with events needs a queue binding ${to.binding}.`)
   }
-  if (c.env.HAPAX_WEBHOOK_SECRET) return
-  throw new ConfigurationFault('A route with a webhook needs the secret HAPAX_WEBHOOK_SECRET.')
+  const missing = secretsOf(to).find((name) => textOf(c.env, name) === null)
+  if (missing === undefined) return
+  throw new ConfigurationFault(`A route with a webhook needs the secret ${missing}.`)
 }

@@ -91,9 +91,13 @@ export function claim(name: string): TenantResolver {
  * Tells callers apart by a header that a trusted proxy in front sets, and removes where a client
  * sends it. Where clients can reach the gateway past that proxy, they can be whoever they like.
  *
+ * @throws {TypeError} For a header whose value never stays, and for `Cookie`.
  * @example createGateway({ tenant: fromHeader('X-Account-Id') })
  */
 export function fromHeader(name: string): TenantResolver {
+  requireName(name)
+  const objection = explainHeader(name, 'fromHeader')
+  if (objection !== null) throw new TypeError(objection)
   return createResolver(async function fromHeader(c) {
     const value = c.req.header(name)
     if (!value) return NOBODY

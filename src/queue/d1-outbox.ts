@@ -1,10 +1,10 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { Destination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
 import {
   type CloudEvent,
   DELIVERY_RETRY,
   type DeliveryRetry,
-  type Destination,
   type EmittedEvent,
   type EventOrigin,
   toEmitted,

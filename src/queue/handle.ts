@@ -5,6 +5,7 @@ import { readCorrelation } from '../core/correlation.ts'
 import { createDigests, type Digest } from '../core/digest.ts'
 import {
   decideFate,
+  isCarried,
   IN_DOUBT,
   isEnded,
   type MessageFate,
@@ -12,6 +13,7 @@ import {
 } from '../core/disposition.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
+import type { MessageRef } from '../core/record.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
 import { within } from '../durable/in-time.ts'
 import { emit } from '../http/emit.ts'
@@ -29,6 +31,7 @@ import {
   readTenant,
   type ReceivedMessage,
 } from './message-source.ts'
+import { LONGEST_MS } from './patience.ts'
 import { type MessagePayload, toPayload } from './payload.ts'
 
 /** What became of a message, with what is known of its operation. */
@@ -47,6 +50,8 @@ interface Delivery {
   readonly message: ReceivedMessage
   /** Whether none came before it. */
   readonly isFirst: boolean
+  /** Whether none may come after it: as many deliveries as the policy allows have been made. */
+  readonly isLast: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   /** How long it may take, in milliseconds, where its route says no less. */
@@ -236,6 +241,7 @@ class Look {
   readonly scope: MessageScope
   readonly #turn: Turn
   readonly #env: HapaxEnv
+  readonly #attempts: number
   readonly #startedAt = Date.now()
   readonly #reading = new AbortController()
   #fate: HandledFate | null = null
@@ -245,6 +251,7 @@ class Look {
   constructor(consumer: Consumer, turn: Turn, env: HapaxEnv) {
     this.#turn = turn
     this.#env = env
+    this.#attempts = consumer.retry.attempts
     const { message, tenant, type, payload, mayExecute, route } = turn
     this.scope = {
       tenant,
@@ -255,7 +262,7 @@ class Look {
       contextOf: (c) => contextOf(c, env, tenant),
       conclude: (facts) => {
         if (this.#end !== 'open') return 'retry'
-        const waitMs = facts.status === 'in-progress' ? route.leaseMs : 0
+        const waitMs = facts.status === 'in-progress' ? this.#awayMs(facts.carrier) : 0
         const { operationId, correlationId } = facts
         const known = { tenant, operationId, correlationId, waitMs, type: type || null }
         const fate = { ...decide(consumer, turn, facts), ...known }
@@ -300,7 +307,18 @@ class Look {
         this.#end = 'counted'
       }
     }
-    return { ...known, ...fate, kind: 'retry', reason: 'in-progress', waitMs: route.leaseMs }
+    return { ...known, ...fate, kind: 'retry', reason: 'in-progress', waitMs: this.#awayMs() }
+  }
+
+  /**
+   * How long a message stays away while somebody has its operation, in milliseconds. Its last delivery
+   * comes when that must be over: what still ran by then would leave it to the platform's dead letters.
+   */
+  #awayMs(carrier?: MessageRef): number {
+    const { message, route } = this.#turn
+    const isNextLast = message.attempts >= this.#attempts - 1
+    const mustBeOver = isNextLast && !isCarried(carrier, message)
+    return route.leaseMs + (mustBeOver ? Math.max(LONGEST_MS, route.timeoutMs) : 0)
   }
 
   #toRecord(facts: RequestFacts): RequestFacts | null {
@@ -311,10 +329,10 @@ class Look {
 
 function decide(
   consumer: Consumer,
-  { message, isFirst, route }: Read & Delivery,
+  { message, isFirst, isLast, route }: Read & Delivery,
   facts: VerdictFacts,
 ): MessageFate {
-  const fate = decideFate(facts, { isFirst, isHeld: route.isHeld })
+  const fate = decideFate(facts, { message, isFirst, isLast, isHeld: route.isHeld })
   return fate.kind === 'retry' ? exhaust(consumer, message, fate) : fate
 }
 

@@ -1,6 +1,9 @@
+/** After so many milliseconds the platform ends a consumer, with every handler that it runs. */
+export const LONGEST_MS = 900_000
+
 /**
- * How long a batch may take, in milliseconds: the platform ends a consumer after 15 minutes, and
- * by then it must have been told of every message.
+ * How long a batch may take, in milliseconds: by `LONGEST_MS` the platform must have been
+ * told of every message.
  */
 export const BATCH_MS = 780_000
 

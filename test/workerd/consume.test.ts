@@ -416,6 +416,23 @@ describe('two consumers of one event', () => {
     expect(origin.requests).toHaveLength(1)
   })
 
+  it('do it once each where one forwards it and the other does it here', async () => {
+    const origin = playOrigin(paid)
+    const mail = vi.fn()
+    const read = { tenant: attribute('tenant'), key: attribute('subject') }
+    const [charges, mails] = [fresh('charges'), fresh('mails')]
+    const worker = createWorker(gateway(), {
+      queue: {
+        [charges]: consume({ 'order.paid': forward('/payments') }, read),
+        [mails]: consume({ 'order.paid': mail }, read),
+      },
+    })
+    const sent = { ...eventOf(fresh('both'), { order: 1 }), subject: fresh('subject') }
+    for (const name of [charges, mails, mails, charges])
+      expect(await sendTo(worker, name, sent)).toBe(true)
+    expect([origin.requests.length, mail.mock.calls.length]).toEqual([1, 1])
+  })
+
   it('share what both forward, with the requests of the route', async () => {
     const origin = playOrigin(paid)
     const read = { tenant: asHeader('X-Tenant', attribute('tenant')), key: attribute('key') }
@@ -979,6 +996,149 @@ describe('a message that can be tried again', () => {
     expect((await first).acked).toEqual(['runs'])
     expect((await deliver({ id: 'waits', body: sent, attempts: 2 })).acked).toEqual(['waits'])
     expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it.each<{ where: string; handle: (work: MessageHandler) => Handlers }>([
+    { where: 'a handler in the Worker', handle: (work) => work },
+    { where: 'the origin', handle: () => forward('/payments') },
+  ])(
+    'is left to the message that does it when its deliveries are used up: by $where',
+    async ({ handle }) => {
+      const origin = playSlowOrigin(paid)
+      const { handler, begun, release } = slowHandler()
+      const handlers = handle(handler)
+      const deliver = consumerWith(handlers, { wait: 0, retry: { base: 0 } })
+      const sent = eventOf(fresh('e'), 1)
+      const [first, other] = [fresh('first'), fresh('other')]
+      const done = deliver({ id: first, body: sent })
+      await (handlers === handler ? begun() : origin.asked())
+      for (const attempts of [1, 2, 3]) {
+        const { retried, delays } = await deliver({ id: other, body: sent, attempts })
+        expect([retried, delays]).toEqual([[other], [30]])
+      }
+      expect((await deliver({ id: other, body: sent, attempts: 4 })).acked).toEqual([other])
+      release()
+      origin.release()
+      expect((await done).acked).toEqual([first])
+      expect(handler.mock.calls.length + origin.requests.length).toBe(1)
+      expect([await letterOf(first), await letterOf(other)]).toEqual([null, null])
+    },
+  )
+
+  it('is done, or becomes a letter, by the message that it was left to', async () => {
+    const gate = Promise.withResolvers<void>()
+    const handler = vi.fn(async () => {
+      await gate.promise
+      throw new HTTPException(503)
+    })
+    const deliver = consumerWith(handler, { wait: 0, retry: { base: 0 } })
+    const sent = eventOf(fresh('e'), 1)
+    const [first, other] = [fresh('first'), fresh('other')]
+    const begun = deliver({ id: first, body: sent, attempts: 3 })
+    await until(() => handler.mock.calls.length > 0)
+    expect((await deliver({ id: other, body: sent, attempts: 4 })).acked).toEqual([other])
+    gate.resolve()
+    expect((await begun).retried).toEqual([first])
+    await deliver({ id: first, body: sent, attempts: 4 })
+    expect(handler).toHaveBeenCalledTimes(2)
+    expect((await letterOf(first))?.reason).toBe('retries-exhausted: not-executed')
+  })
+
+  it('comes back when its own handler must have ended, and is not acknowledged before', async () => {
+    const { handler, begun, release } = slowHandler()
+    const deliver = consumerWith(handler, { wait: 0, timeout: '20ms', retry: { base: 0 } })
+    const own = { id: fresh('own'), body: eventOf(fresh('e'), 1) }
+    const first = deliver(own)
+    await begun()
+    const delays: (number | undefined)[] = []
+    for (const attempts of [2, 3, 4]) {
+      const again = await deliver({ ...own, attempts })
+      expect(again.acked).toEqual([])
+      delays.push(...again.delays)
+    }
+    release()
+    expect(await first).toMatchObject({ retried: [own.id], delays: [30] })
+    expect(delays).toEqual([30, 930, 930])
+    expect((await deliver({ ...own, attempts: 5 })).acked).toEqual([own.id])
+    expect(handler).toHaveBeenCalledTimes(1)
+  })
+
+  it('is not left to a request, which its client may give up', async () => {
+    const { handler, begun, release } = slowHandler()
+    const app = createGateway({ tenant: fromHeader('X-Tenant') })
+    app.post('/reports', idempotent({ wait: 0 }), async (c) => {
+      await handler({} as never, {} as never)
+      return c.body(null, 204)
+    })
+    const key = fresh('key')
+    const ctx = createExecutionContext()
+    const headers = {
+      'X-Tenant': 'acme',
+      'Idempotency-Key': key,
+      'Content-Type': 'application/json',
+    }
+    const request = new Request('https://gateway.test/reports', {
+      method: 'POST',
+      headers,
+      body: '{"a":1}',
+    })
+    const asked = app.fetch(request, env, ctx)
+    await begun()
+    const deliver = consumerWith(
+      { 'order.paid': { handle: () => {}, request: 'POST /reports' } },
+      { wait: 0, key: attribute('id'), tenant: asHeader('X-Tenant', attribute('tenant')) },
+    )
+    const sent = eventOf(key, { a: 1 })
+    expect(await deliver({ id: 'late', body: sent, attempts: 3 })).toMatchObject({ delays: [930] })
+    expect((await deliver({ id: 'late', body: sent, attempts: 4 })).retried).toEqual(['late'])
+    release()
+    expect((await asked).status).toBe(204)
+    await waitOnExecutionContext(ctx)
+  })
+
+  it('is not left to the message that it was before its queue moved it', async () => {
+    const { handler, begun, release } = slowHandler()
+    const consumer = consume(handler, { tenant: attribute('tenant'), wait: 0, name: fresh('both') })
+    const sent = eventOf(fresh('e'), 1)
+    const first = deliverTo(consumer, [{ id: fresh('first'), body: sent }])
+    await begun()
+    const moved = { id: fresh('moved'), timestamp: new Date(), attempts: 4, body: sent }
+    const batch = createMessageBatch('work-lost', [moved])
+    const ctx = createExecutionContext()
+    await consumer(batch, env, ctx)
+    const { explicitAcks, retryMessages } = await getQueueResult(batch, ctx)
+    expect([explicitAcks, retryMessages.length]).toEqual([[], 1])
+    release()
+    expect((await first).acked).toHaveLength(1)
+  })
+
+  it.each<{ where: string; handle: (answer: () => Response) => Handlers }>([
+    { where: 'a handler in the Worker', handle: (answer) => answer },
+    { where: 'the origin', handle: () => forward('/payments') },
+  ])('is not done with an answer that says "not yet" after a doubt: $where', async ({ handle }) => {
+    const answers = [500, 409, 425, 503, 201]
+    const answer = vi.fn(() => new Response('x', { status: answers.shift() ?? 201 }))
+    playOrigin(answer)
+    const { fateOf } = consumerWith(handle(answer), { unknown: 'resend', retry: { attempts: 9 } })
+    const sent = { id: fresh('m'), body: eventOf(fresh('e'), 1) }
+    const fates: string[] = []
+    for (const attempts of [1, 2, 3, 4, 5, 6]) fates.push(await fateOf({ ...sent, attempts }))
+    expect(fates).toEqual(['retry', 'retry', 'retry', 'retry', 'ack', 'ack'])
+    expect(answer).toHaveBeenCalledTimes(5)
+  })
+
+  it.each([
+    { answer: 409, headers: {}, expected: 'failed' },
+    { answer: 409, headers: { 'Retry-After': '1' }, expected: 'retry' },
+    { answer: 409, headers: { 'X-Should-Retry': 'true' }, expected: 'retry' },
+    { answer: 422, headers: {}, expected: 'failed' },
+    { answer: 425, headers: {}, expected: 'retry' },
+    { answer: 429, headers: {}, expected: 'retry' },
+    { answer: 503, headers: {}, expected: 'retry' },
+  ])('is $expected where its handler answers $answer with $headers', async (row) => {
+    const { answer: status, headers, expected } = row
+    const { fateOf } = consumerWith(() => new Response('x', { status, headers }))
+    expect(await fateOf({ body: eventOf(fresh('e'), 1) })).toBe(expected)
   })
 
   it('waits for another that ends in time', async () => {

@@ -4,7 +4,9 @@ import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { HapaxEnv } from '../../src/config/env.ts'
-import { type CloudEvent, type EmittedEvent, queue, webhook } from '../../src/core/event.ts'
+import { queue, webhook } from '../../src/core/destination.ts'
+import type { CloudEvent, EmittedEvent } from '../../src/core/event.ts'
+import { secret } from '../../src/core/secret.ts'
 import {
   createD1Outbox,
   D1_OUTBOX_SQL,
@@ -223,6 +225,26 @@ describe('relay', () => {
     const [{ text, headers } = { text: '', headers: {} }] = requests
     expect(new Webhook(SECRET).verify(text, headers)).toMatchObject({ type: 'order.placed' })
     expect(headers['webhook-signature']?.split(' ')).toHaveLength(1)
+  })
+
+  it('signs for a receiver with its own secret, of which the table holds the name', async () => {
+    const requests: { text: string; headers: Record<string, string> }[] = []
+    playOrigin(async (request) => {
+      requests.push({ text: await request.text(), headers: Object.fromEntries(request.headers) })
+      return new Response(null, { status: 204 })
+    })
+    const CRM_SECRET = `whsec_${btoa('a secret that the CRM alone knows')}`
+    const headers = { Authorization: secret('CRM_TOKEN') }
+    const to = webhook('https://crm.test/hooks', { secret: 'CRM_SECRET', headers })
+    const outbox = outboxWith()
+    await db.batch(outbox.insert({ ...placed(1), to }, ORIGIN))
+    const rows = await db.prepare('SELECT * FROM hapax_outbox').all()
+    expect(JSON.stringify(rows.results)).toContain('CRM_SECRET')
+    const settings = { ...HAPAX, CRM_SECRET, CRM_TOKEN: 'marked' }
+    expect(await outbox.relay(settings)).toMatchObject({ delivered: 1 })
+    const [sent = { text: '', headers: {} }] = requests
+    expect(new Webhook(CRM_SECRET).verify(sent.text, sent.headers)).toBeTruthy()
+    expect(sent.headers).toMatchObject({ authorization: 'marked' })
   })
 
   it('delivers the events of a stream in the order of their commits', async () => {

@@ -21,6 +21,7 @@ import {
   probe,
   protect,
   queue,
+  secret,
   webhook,
 } from '../../src/hapax.ts'
 import { idOf, objectOf } from './client.ts'
@@ -290,6 +291,12 @@ describe('events of an operation', () => {
     { what: 'a queue that is not bound', to: queue('ABSENT'), settings: {} },
     { what: 'a binding that is no queue', to: queue('HAPAX_WEBHOOK_SECRET'), settings: {} },
     { what: 'no webhook secret', to: webhook(HOOK), settings: { HAPAX_WEBHOOK_SECRET: '' } },
+    { what: 'no secret of its own', to: webhook(HOOK, { secret: 'ABSENT' }), settings: {} },
+    {
+      what: 'no secret for a header',
+      to: webhook(HOOK, { headers: { Authorization: secret('ABSENT') } }),
+      settings: {},
+    },
   ])('are refused with 500 before anything is done: $what', async ({ what, to, settings }) => {
     const { effects } = playWeb()
     const send = clientWith({ events: [{ on: 'succeeded', to }] })
@@ -647,13 +654,13 @@ describe('a delivery that fails', () => {
   })
 
   it.each([
-    { what: 'the secret has gone since', secret: '', expected: 'no secret HAPAX_WEBHOOK_SECRET' },
-    { what: 'the secret is none', secret: 'hush', expected: 'HAPAX_WEBHOOK_SECRET is not whsec_' },
-  ])('says why in its letter: $what', async ({ what, secret, expected }) => {
+    { what: 'the secret has gone since', value: '', expected: 'no secret HAPAX_WEBHOOK_SECRET' },
+    { what: 'the secret is none', value: 'hush', expected: 'HAPAX_WEBHOOK_SECRET is not whsec_' },
+  ])('says why in its letter: $what', async ({ what, value, expected }) => {
     const { received } = playWeb()
     const key = keyOf(what)
     await clientWith({ events: [{ ...onEnd(HOOK), retry: { attempts: 1 } }] })(key)
-    SETTINGS['HAPAX_WEBHOOK_SECRET'] = secret
+    SETTINGS['HAPAX_WEBHOOK_SECRET'] = value
     await ring(key)
     expect(received).toHaveLength(0)
     expect(await lettersOf(key)).toMatchObject([{ reason: expect.stringContaining(expected) }])
@@ -687,11 +694,156 @@ describe('two webhook secrets', () => {
     await clientWith({ events: [onEnd(HOOK)] })('rotating')
     await ring('rotating')
     const [{ text, headers } = { text: '', headers: {} }] = received
-    for (const secret of [SECRET, OLD_SECRET]) {
-      expect(new Webhook(secret).verify(text, headers)).toMatchObject({ specversion: '1.0' })
+    for (const one of [SECRET, OLD_SECRET]) {
+      expect(new Webhook(one).verify(text, headers)).toMatchObject({ specversion: '1.0' })
     }
     const other = new Webhook(`whsec_${btoa('a secret that nobody has ever used')}`)
     expect(() => other.verify(text, headers)).toThrow('No matching signature')
+  })
+})
+
+describe('a receiver with a secret of its own', () => {
+  const CRM_SECRET = `whsec_${btoa('a secret that the CRM alone knows')}`
+  const CRM_TOKEN = 'marked-token'
+  const CRM = webhook(HOOK, {
+    secret: 'CRM_SECRET',
+    headers: { 'X-Team': 'crm', Authorization: secret('CRM_TOKEN', { scheme: 'Bearer' }) },
+    keyId: '2026-11',
+  })
+
+  beforeEach(() => {
+    Object.assign(SETTINGS, { CRM_SECRET, CRM_TOKEN })
+  })
+
+  afterEach(() => {
+    for (const name of ['CRM_SECRET', 'CRM_SECRET_PREVIOUS', 'CRM_TOKEN']) delete SETTINGS[name]
+  })
+
+  it('gets events that no other receiver can forge, with its headers and the id of its key', async () => {
+    const { received } = playWeb()
+    const events = [{ on: 'succeeded' as const, to: CRM }, onEnd(OTHER_HOOK)]
+    await clientWith({ events })('own-secret')
+    await ring('own-secret')
+    const [crm, bank] = [HOOK, OTHER_HOOK].map((url) => received.find((one) => one.url === url))
+    if (crm === undefined || bank === undefined) throw new Error('Somebody got nothing.')
+    expect(new Webhook(CRM_SECRET).verify(crm.text, crm.headers)).toBeTruthy()
+    expect(() => new Webhook(SECRET).verify(crm.text, crm.headers)).toThrow('No matching')
+    expect(new Webhook(SECRET).verify(bank.text, bank.headers)).toBeTruthy()
+    expect(crm.headers).toMatchObject({
+      authorization: `Bearer ${CRM_TOKEN}`,
+      'x-team': 'crm',
+      'webhook-key-id': '2026-11',
+      'content-type': 'application/cloudevents+json; charset=utf-8',
+    })
+    expect(bank.headers).not.toHaveProperty('authorization')
+    expect(bank.headers).not.toHaveProperty('webhook-key-id')
+  })
+
+  it('may change over: the secret before signs as well', async () => {
+    SETTINGS['CRM_SECRET_PREVIOUS'] = OLD_SECRET
+    const { received } = playWeb()
+    await clientWith({ events: [{ on: 'succeeded', to: CRM }] })('own-rotating')
+    await ring('own-rotating')
+    const [{ text, headers } = { text: '', headers: {} }] = received
+    for (const one of [CRM_SECRET, OLD_SECRET]) {
+      expect(new Webhook(one).verify(text, headers)).toBeTruthy()
+    }
+  })
+
+  it.each([
+    { what: 'its secret has gone', settings: { CRM_SECRET: '' }, says: 'no secret CRM_SECRET' },
+    { what: 'its secret is none', settings: { CRM_SECRET: 'hush' }, says: 'CRM_SECRET is not' },
+    { what: 'its token has gone', settings: { CRM_TOKEN: '' }, says: 'no secret CRM_TOKEN' },
+    {
+      what: 'its token is two lines',
+      settings: { CRM_TOKEN: 'marked\ntoken' },
+      says: 'CRM_TOKEN cannot be the value of a header',
+    },
+  ])('is sent nothing where $what, and the letter names it', async ({ what, settings, says }) => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { received } = playWeb()
+    const key = keyOf(what)
+    await clientWith({ events: [{ on: 'succeeded', to: CRM, retry: { attempts: 1 } }] })(key)
+    Object.assign(SETTINGS, settings)
+    await ring(key)
+    expect(received).toHaveLength(0)
+    const letters = await lettersOf(key)
+    expect(letters).toMatchObject([{ reason: expect.stringContaining(says), destination: CRM }])
+    const said = JSON.stringify([letters, log.mock.calls])
+    expect(said).not.toMatch(/marked|hush|a secret that the CRM/)
+  })
+
+  it('is stored by the names of its secrets alone', async () => {
+    playWeb({ receiver: down })
+    await clientWith({ events: [{ on: 'succeeded', to: CRM }] })('own-stored')
+    const { events } = await stored('own-stored')
+    expect(events[0]?.head).toContain('"secret":"CRM_TOKEN"')
+    expect(JSON.stringify(events)).not.toMatch(/marked-token|whsec_/)
+  })
+
+  it('is another recipient than the same URL without it: neither holds the other back', async () => {
+    const { received } = playWeb({ receiver: (nth) => (nth === 1 ? down() : taken()) })
+    const events = [{ on: 'succeeded' as const, to: CRM }, onEnd(HOOK)]
+    await clientWith({ events })('own-lane')
+    await ring('own-lane')
+    expect(received).toHaveLength(2)
+    expect(await countOf('own-lane')).toBe(1)
+  })
+})
+
+describe('a receiver that is not done with an event', () => {
+  it.each([301, 307, 308, 404, 409, 423, 425, 429, 500, 503])(
+    'gets it again after %d, with the same id',
+    async (status) => {
+      const { received } = playWeb({
+        receiver: (nth) => (nth === 1 ? new Response(null, { status }) : taken()),
+      })
+      vi.spyOn(console, 'error').mockImplementation(() => {})
+      await clientWith({ events: [onEnd(HOOK)] })(`unfinished-${status}`)
+      await ring(`unfinished-${status}`)
+      pass(DAY_MS / 2)
+      await ring(`unfinished-${status}`)
+      expect(received).toHaveLength(2)
+      expect(await countOf(`unfinished-${status}`)).toBe(0)
+    },
+  )
+
+  it('gets it again where a 2xx says that nothing was done', async () => {
+    const headers = { 'Idempotency-Outcome': 'not-executed' }
+    const { received } = playWeb({
+      receiver: (nth) => (nth === 1 ? new Response(null, { status: 200, headers }) : taken()),
+    })
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    await clientWith({ events: [onEnd(HOOK)] })('undone')
+    await ring('undone')
+    pass(DAY_MS / 2)
+    await ring('undone')
+    expect(received).toHaveLength(2)
+    expect(await countOf('undone')).toBe(0)
+  })
+
+  it('is left alone for as long as it asks, also in milliseconds', async () => {
+    const headers = { 'Retry-After-Ms': '7200000', 'Retry-After': '1' }
+    const { received } = playWeb({
+      receiver: (nth) => (nth === 1 ? new Response(null, { status: 429, headers }) : taken()),
+    })
+    vi.spyOn(console, 'error').mockImplementation(() => {})
+    await clientWith({ events: [onEnd(HOOK)] })('pause-ms')
+    await ring('pause-ms')
+    pass(7_100_000)
+    await ring('pause-ms')
+    expect(received).toHaveLength(1)
+    pass(200_000)
+    await ring('pause-ms')
+    expect(received).toHaveLength(2)
+  })
+
+  it.each([200, 202, 204])('has taken it with %d', async (status) => {
+    const { received } = playWeb({ receiver: () => new Response(null, { status }) })
+    await clientWith({ events: [onEnd(HOOK)] })(`taken-${status}`)
+    await ring(`taken-${status}`)
+    expect(received).toHaveLength(1)
+    expect(await countOf(`taken-${status}`)).toBe(0)
   })
 })
 

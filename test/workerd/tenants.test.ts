@@ -204,6 +204,14 @@ describe('credential', () => {
     expect(() => credential(header)).toThrow(says)
   })
 
+  it.each([
+    { what: 'in another case', make: () => credential('COOKIE') },
+    { what: 'as a header of a proxy', make: () => fromHeader('cookie') },
+    { what: 'as one of several', make: () => combine(claim('sub'), credential('Cookie')) },
+  ])('does not start with all cookies $what', ({ make }) => {
+    expect(make).toThrow("cookie('session')")
+  })
+
   it('names the tenant without the credential', async () => {
     const { pay } = gatewayOf({ tenant: credential('Authorization') })
     await pay('credential-named', bearer('marked-credential'))
@@ -215,6 +223,13 @@ describe('credential', () => {
 })
 
 describe('cookie', () => {
+  it('is one tenant whatever cookies of others change beside it', async () => {
+    const { origin, pay } = gatewayOf({ tenant: cookie('session') })
+    await pay('analytics', { Cookie: 'session=s1; _ga=1' })
+    expect(word(await pay('analytics', { Cookie: 'session=s1; _ga=2' }))).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
+  })
+
   it('tells callers apart by that cookie alone', async () => {
     const { origin, pay } = gatewayOf({ tenant: cookie('session') })
     await pay('cookie', { Cookie: 'theme=dark; session=a' })

@@ -78,6 +78,19 @@ describe('listMalformed', () => {
     expect(listOf({ [name]: value })).toEqual([`${name} ${says}`])
   })
 
+  it('knows further secrets that sign webhooks by their names', () => {
+    const settings = {
+      CRM_SECRET: webhookSecret(24),
+      CRM_SECRET_PREVIOUS: 'hush',
+      BANK_SECRET_PREVIOUS: webhookSecret(24),
+    }
+    const names = ['CRM_SECRET', 'BANK_SECRET', 'HAPAX_WEBHOOK_SECRET']
+    expect(listMalformed({ ...GOOD, ...settings } as HapaxEnv, names)).toEqual([
+      `CRM_SECRET_PREVIOUS ${secret}`,
+      'BANK_SECRET_PREVIOUS is set without BANK_SECRET.',
+    ])
+  })
+
   it.each([
     { name: 'HAPAX_ACCESS_TEAM', without: 'HAPAX_ACCESS_AUD' },
     { name: 'HAPAX_ACCESS_AUD', without: 'HAPAX_ACCESS_TEAM' },

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions } from '../../../src/config/policy.ts'
-import { queue, webhook } from '../../../src/core/event.ts'
+import { queue, webhook } from '../../../src/core/destination.ts'
 
 type EventOptions = NonNullable<PolicyOptions['events']>
 
@@ -95,6 +95,11 @@ describe('events', () => {
       what: 'another scheme',
       events: [{ ...RULE, to: webhook('ftp://a') }],
       field: /^events\.0\.to/,
+    },
+    {
+      what: 'a webhook with a token in clear',
+      events: [{ ...RULE, to: webhook('https://a.example', { headers: { 'X-Token': 'hush' } }) }],
+      field: /^events\.0\.to: headers: X-Token would be stored in clear.* secret\('NAME'\)$/,
     },
     { what: 'a field too many', events: [{ ...RULE, when: 1 }], field: /^events\.0: / },
     {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
-import { queue } from '../../../src/core/event.ts'
+import { queue } from '../../../src/core/destination.ts'
 import {
   body,
   business,

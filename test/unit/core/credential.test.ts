@@ -276,6 +276,10 @@ describe('explainHeader', () => {
   it.each([
     { header: 'Cookie', says: /cookie\('session'\)/ },
     { header: 'cookie', says: /cookie\('session'\)/ },
+    { header: 'COOKIE', says: /cookie\('session'\)/ },
+    { header: 'Cookie2', says: /cookie\('session'\)/ },
+    { header: 'Baggage', says: /never stays/ },
+    { header: 'tracestate', says: /never stays/ },
     { header: 'Set-Cookie', says: /never stays/ },
     { header: 'Signature', says: /credential\('Signature-Input'\)/ },
     { header: 'DPoP', says: /credential\('Authorization'\)/ },
@@ -291,6 +295,11 @@ describe('explainHeader', () => {
     { header: 'Content-Digest', says: /never stays/ },
   ])('objects to $header, and says what to take', ({ header, says }) => {
     expect(explainHeader(header)).toMatch(says)
+  })
+
+  it('names the function that was to read it', () => {
+    expect(explainHeader('Cookie', 'fromHeader')).toMatch(/^fromHeader\('Cookie'\) would be/)
+    expect(explainHeader('Date', 'fromHeader')).toMatch(/^fromHeader\('Date'\) would be/)
   })
 
   it.each([

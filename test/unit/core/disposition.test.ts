@@ -17,7 +17,15 @@ const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
   ...over,
 })
 
-const FIRST_HELD = { isFirst: true, isHeld: true }
+const OWN = { queue: 'orders', id: 'm-1' }
+const OTHER = { queue: 'orders', id: 'm-2' }
+
+const FIRST_HELD = {
+  message: OWN,
+  isFirst: true,
+  isLast: false,
+  isHeld: true,
+}
 const ACK = { kind: 'ack' }
 const retry = (reason: string) => ({ kind: 'retry', reason })
 const dead = (reason: string) => ({ kind: 'dead-letter', reason })
@@ -199,6 +207,35 @@ const cases: readonly Case[] = [
     expected: retry('not-executed'),
   },
   { when: 'another still runs', facts: { status: 'in-progress' }, expected: retry('in-progress') },
+  {
+    when: 'another message of its queue has it, and its queue may deliver it again',
+    facts: { status: 'in-progress', carrier: OTHER },
+    expected: retry('in-progress'),
+  },
+  {
+    when: 'another message of its queue has it, and its queue may not deliver it again',
+    facts: { status: 'in-progress', carrier: OTHER },
+    given: { isLast: true },
+    expected: ACK,
+  },
+  {
+    when: 'a request has it, which nobody may repeat, and its queue may not deliver it again',
+    facts: { status: 'in-progress' },
+    given: { isLast: true },
+    expected: retry('in-progress'),
+  },
+  {
+    when: 'an earlier delivery of itself has it, and its queue may not deliver it again',
+    facts: { status: 'in-progress', carrier: OWN },
+    given: { isLast: true },
+    expected: retry('in-progress'),
+  },
+  {
+    when: 'the message has it that it was before it was moved to this queue',
+    facts: { status: 'in-progress', carrier: { ...OTHER, queue: 'orders-lost' } },
+    given: { isLast: true },
+    expected: retry('in-progress'),
+  },
   { when: 'the store fails', facts: { status: 'store-fault' }, expected: retry('store-fault') },
   { when: 'it was accepted only', facts: { status: 'accepted' }, expected: retry('accepted') },
   {
@@ -261,10 +298,12 @@ describe('decideFate', () => {
       ([null, 'unknown', 'not_executed'] as const).map((outcome) => factsOf({ status, outcome })),
     )
     const given = [true, false].flatMap((isFirst) =>
-      [true, false].map((isHeld) => ({ isFirst, isHeld })),
+      [true, false].flatMap((isHeld) =>
+        [true, false].map((isLast) => ({ message: OWN, isFirst, isHeld, isLast })),
+      ),
     )
     const kinds = facts.flatMap((known) => given.map((how) => decideFate(known, how).kind))
-    expect(kinds).toHaveLength(72)
+    expect(kinds).toHaveLength(144)
     expect(kinds).not.toContain('ack')
   })
 })

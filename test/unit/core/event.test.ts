@@ -1,16 +1,15 @@
 import { CloudEvent as Official, HTTP } from 'cloudevents'
 import { describe, expect, it } from 'vitest'
 
+import { queue, webhook } from '../../../src/core/destination.ts'
 import {
   type EmittedEvent,
   type EventOrigin,
   type EventRule,
-  queue,
   rulesFor,
   toEmitted,
   toSendable,
   toStateEvent,
-  webhook,
 } from '../../../src/core/event.ts'
 import { runningOf, settledOf, tombstoneOf, unknownOf } from '../../fakes/build.ts'
 

@@ -3,7 +3,7 @@ import path from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
-import { decideFate, type VerdictFacts } from '../../../src/core/disposition.ts'
+import { decideFate, type DeliveryFacts, type VerdictFacts } from '../../../src/core/disposition.ts'
 import { problem } from '../../../src/core/problem.ts'
 
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/queues.md'), 'utf8')
@@ -21,8 +21,9 @@ const WORDS: Readonly<Record<string, string>> = {
   'dead-letter': 'dead letter',
 }
 
-type Facts = Partial<VerdictFacts> & { readonly isHeld?: boolean }
+type Facts = Partial<VerdictFacts> & Partial<Pick<DeliveryFacts, 'isHeld' | 'isLast'>>
 
+const OWN = { queue: 'orders', id: 'own' }
 const settled = { originCalls: 1, settle: 'taken' } as const
 const open = { originCalls: 1, settle: null } as const
 const rejected = (slug: Parameters<typeof problem>[0]): Facts => ({
@@ -63,6 +64,9 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
     { status: 'joined', outcome: 'unknown' },
   ],
   'another still runs': [{ status: 'in-progress' }],
+  'another message does it, and this is the last delivery': [
+    { status: 'in-progress', isLast: true, carrier: { queue: 'orders', id: 'another' } },
+  ],
   'nothing was done (`not_executed`)': [{ status: 'not-executed', outcome: 'not_executed' }],
   'outcome unknown, under `hold`': [
     { status: 'unknown', outcome: 'unknown' },
@@ -90,10 +94,13 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
   ],
 }
 
-function fateOf({ isHeld = true, ...facts }: Facts, isFirst: boolean) {
+function fateOf({ isHeld = true, isLast = false, ...facts }: Facts, isFirst: boolean) {
   const nothing = { outcome: null, work: null, problem: null, correlationId: '', operationId: null }
   const known = { ...nothing, fence: 1, ...facts }
-  const { kind } = decideFate({ status: 'executed', ...known }, { isFirst, isHeld })
+  const { kind } = decideFate(
+    { status: 'executed', ...known },
+    { message: OWN, isFirst, isHeld, isLast },
+  )
   return WORDS[kind]
 }
 

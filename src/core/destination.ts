@@ -1,0 +1,171 @@
+import { err, ok, type Result } from './result.ts'
+import { isSecretName, type SecretRef, toSecretRef } from './secret.ts'
+
+/** Where events go: to a queue of this Worker, by the name of its binding, or to a URL. */
+export type Destination =
+  | { readonly to: 'queue'; readonly binding: string }
+  | ({ readonly to: 'webhook'; readonly url: string } & WebhookOptions)
+
+/** What a receiver of webhooks gets that others do not. Stored with each event, so it holds no secret. */
+export interface WebhookOptions {
+  /**
+   * Name of the secret that signs, and of the one before it with `_PREVIOUS` behind;
+   * `HAPAX_WEBHOOK_SECRET` unless it says otherwise. Receivers with one secret can forge for each other.
+   */
+  readonly secret?: string
+  /** Further headers; what authenticates is a `secret('NAME')`. */
+  readonly headers?: Readonly<Record<string, string | SecretRef>>
+  /** Sent as `webhook-key-id`: tells the receiver which of its secrets verifies. */
+  readonly keyId?: string
+}
+
+export type Webhook = Extract<Destination, { to: 'webhook' }>
+
+/**
+ * Events go to a queue.
+ *
+ * @param binding Name of the producer binding, as in `wrangler.toml`.
+ * @example protect({ events: [{ on: 'succeeded', to: queue('OUTBOX') }] })
+ */
+export function queue(binding: string): Destination {
+  return { to: 'queue', binding }
+}
+
+/**
+ * Events go to a URL by POST, signed as the Standard Webhooks specification says.
+ *
+ * @example protect({ events: [{ on: 'succeeded', to: webhook('https://shop.example/hooks') }] })
+ * @example webhook('https://crm.example/hooks', { secret: 'CRM_WEBHOOK_SECRET', keyId: '2026-11' })
+ */
+export function webhook(url: string, options: WebhookOptions = {}): Destination {
+  return { to: 'webhook', url, ...options }
+}
+
+/** What a webhook is signed with where it does not say so. */
+export const WEBHOOK_SECRET = 'HAPAX_WEBHOOK_SECRET'
+
+/** Name of the secret that still signs beside another that replaces it. */
+export const previousOf = (name: string): string => `${name}_PREVIOUS`
+
+/** Names of the secrets without which nothing can be delivered there, the one that signs first. */
+export function secretsOf({ secret = WEBHOOK_SECRET, headers = {} }: Webhook): string[] {
+  const values = Object.values(headers)
+  return [secret, ...values.flatMap((value) => (typeof value === 'string' ? [] : [value.secret]))]
+}
+
+/**
+ * Reads a destination. Its members come in one order whatever they were written in: events wait for
+ * each other by it.
+ *
+ * @returns Else what it must be instead, for people. No part of a value stands in that text.
+ */
+export function toDestination(value: unknown): Result<Destination, string> {
+  const { to, ...rest } = Object(value) as Record<string, unknown>
+  if (to === 'queue') return toQueue(rest)
+  return to === 'webhook' ? toWebhook(rest) : err(MUST_BE)
+}
+
+const MUST_BE = "must be queue('BINDING') or webhook('https://…')"
+
+function toQueue({ binding, ...rest }: Record<string, unknown>): Result<Destination, string> {
+  const isBinding = typeof binding === 'string' && binding !== ''
+  return isBinding && isBare(rest) ? ok({ to: 'queue', binding }) : err(MUST_BE)
+}
+
+function toWebhook(members: Record<string, unknown>): Result<Destination, string> {
+  const { url, secret, headers, keyId, ...rest } = members
+  const isUrl = typeof url === 'string' && /^https?:$/.test(URL.parse(url)?.protocol ?? '')
+  if (!isUrl || !isBare(rest)) return err(MUST_BE)
+  if (!isAbsentOr(isSecretName, secret)) return err(SECRET)
+  if (!isAbsentOr(isKeyId, keyId)) return err(KEY_ID)
+  const read = toHeaders(headers)
+  return read.ok
+    ? ok({ to: 'webhook', url, ...present({ secret, headers: read.value, keyId }) })
+    : read
+}
+
+function isAbsentOr<type>(
+  is: (value: unknown) => value is type,
+  value: unknown,
+): value is type | undefined {
+  return value === undefined || is(value)
+}
+
+/** Leaves out the options that are not there. */
+function present({
+  secret,
+  headers,
+  keyId,
+}: { [name in keyof WebhookOptions]-?: WebhookOptions[name] | undefined }): WebhookOptions {
+  return {
+    ...(secret !== undefined && { secret }),
+    ...(headers !== undefined && { headers }),
+    ...(keyId !== undefined && { keyId }),
+  }
+}
+
+const isBare = (rest: object) => Object.values(rest).every((value) => value === undefined)
+
+const SECRET =
+  "secret: must be the name of a secret of this deployment, such as 'CRM_WEBHOOK_SECRET', and not the secret itself"
+const KEY_ID = 'keyId: must be 1 to 128 visible ASCII characters'
+
+const isKeyId = (value: unknown): value is string =>
+  typeof value === 'string' && /^[!-~]{1,128}$/.test(value)
+
+/** So many headers, each of so many characters, are more than a receiver takes. */
+const MAX_HEADERS = 20
+const MAX_HEADER_LENGTH = 1_024
+
+type Headers = NonNullable<WebhookOptions['headers']>
+
+/** @returns `undefined` where there are none. */
+function toHeaders(value: unknown = {}): Result<Headers | undefined, string> {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const entries = Object.entries(Object(value) as Record<string, unknown>)
+  if (!isObject || entries.length > MAX_HEADERS) return err(HEADERS)
+  const names = new Set(entries.map(([name]) => name.toLowerCase()))
+  if (names.size < entries.length) return err('headers: must name each header once, in any case')
+  const read: [string, string | SecretRef][] = []
+  for (const [name, of] of entries.toSorted(([one], [other]) => (one < other ? -1 : 1))) {
+    const field = toHeader(name, of)
+    if (!field.ok) return field
+    read.push([name, field.value])
+  }
+  return ok(read.length === 0 ? undefined : Object.fromEntries(read))
+}
+
+const HEADERS = `headers: must be an object of ${MAX_HEADERS} names at most, with texts or secret('NAME')`
+
+function toHeader(name: string, value: unknown): Result<string | SecretRef, string> {
+  if (!/^[\w!#$%&'*+.^`|~-]{1,128}$/.test(name)) return err('headers: must be names of headers')
+  if (WRITTEN_HERE.test(name)) return err(`headers: ${name} is written by the delivery itself`)
+  const ref = toSecretRef(value)
+  if (ref !== null) return ok(ref)
+  if (!isHeaderValue(value)) {
+    return err(`headers: ${name} must be a text of visible ASCII, or secret('NAME')`)
+  }
+  return isCredential(name, value)
+    ? err(
+        `headers: ${name} would be stored in clear; put it into a secret and write secret('NAME')`,
+      )
+    : ok(value)
+}
+
+/** What says whose delivery it is, what its body is, and how it is transferred. */
+const WRITTEN_HERE =
+  /^(?:webhook-.*|content-.*|host|date|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect)$/i
+
+const isHeaderValue = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value.length <= MAX_HEADER_LENGTH &&
+  /^[!-~](?:[ -~]*[!-~])?$/.test(value)
+
+/** Whether a header, by its name or its value, lets somebody in who knows it. */
+function isCredential(name: string, value: string): boolean {
+  return CREDENTIAL_NAME.test(name) || CREDENTIAL_VALUE.test(value)
+}
+
+const CREDENTIAL_NAME =
+  /authorization|cookie|secret|passw(?:or)?d|credential|(?:token|auth|jwt)$|(?:^|[-_.]|api|access|auth|signing)key$/i
+const CREDENTIAL_VALUE = /^(?:bearer|basic|token|apikey)\s|^whsec_/i
