@@ -3,7 +3,7 @@ import { routePath } from 'hono/route'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
-import { hasMcp } from '../core/key-source.ts'
+import { batchOf, hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
 import { problem } from '../core/problem.ts'
@@ -12,6 +12,7 @@ import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
 import { requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
+import { perItem } from './batch.ts'
 import { IDENTITY } from './client-coding.ts'
 import { explain } from './compare.ts'
 import { conclude, mark, type Subject } from './conclude.ts'
@@ -39,7 +40,10 @@ import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
   return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
-    return async function protect(c) {
+    const source = batchOf(policy.key)
+    return source === null ? protect : perItem(policy, source, protect)
+
+    async function protect(c: Context<GatewayEnv>): Promise<Response> {
       return guard(c, policy, {
         untouched: async () => passThrough(c),
         unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),
