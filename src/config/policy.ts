@@ -37,7 +37,7 @@ const pointer = z
     z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
   )
 
-const pointerOrRoot = z.union([z.literal(''), pointer])
+const pointerOrRoot = z.string().check(z.regex(/^(?:\/(?:[^~/]|~[01])*)*$/))
 
 const headerName = z
   .string()

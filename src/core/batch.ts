@@ -62,12 +62,14 @@ export function readBatch(
   if (array === null || text[array.start] !== '[') {
     return err(problem('payload-invalid', `The body has no array of items ${at(shape.items)}.`))
   }
-  const spans = childrenOf(text, array).map(({ span }) => span)
+  // One more tells that there are too many; the array may hold millions.
+  const children = childrenOf(text, array, (index) => Number(index) <= shape.size)
+  const spans = children.map(({ span }) => span)
   if (spans.length === 0) {
     return err(problem('payload-invalid', `The array ${at(shape.items)} has no items.`))
   }
   if (spans.length > shape.size) {
-    const detail = `The batch has ${spans.length} items; this route takes ${shape.size} at most.`
+    const detail = `The batch has more than the ${shape.size} items of this route.`
     return err(problem('payload-too-large', detail))
   }
   const around = text.length - (array.end - array.start)

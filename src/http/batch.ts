@@ -13,6 +13,7 @@ import { collectBody } from '../core/body.ts'
 import { isDigest } from '../core/content-coding.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { SourceIn } from '../core/key-source.ts'
+import { err, ok, type Result } from '../core/result.ts'
 import { logFault } from '../metrics/log.ts'
 import { readItems } from './batch-items.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
@@ -23,7 +24,7 @@ import { isEnforced } from './observe.ts'
 import { Payload } from './payload.ts'
 import { matchedPathOf } from './request-url.ts'
 import { operationOf } from './route-policy.ts'
-import { guardLost, misconfigured, rejected, tenantMissing } from './verdict.ts'
+import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
 /** Bodies of items that one answer holds, in characters: it is put together in memory. */
 const MAX_BODIES = 8 * 1_048_576
@@ -41,20 +42,37 @@ export function perItem(
     // What is only observed goes to the origin as it came.
     if (policy.mode === 'observe' && !(await isEnforced(c, policy))) return handleOne(c, next)
     const subject = subjectOf(c, policy)
-    try {
-      const items = await readItems(new Payload(c, policy), policy, source)
-      if (!items.ok) return conclude(c, subject, rejected(items.error))
-      const identity = await c.var.hapax.identify(c)
-      if (identity.kind !== 'known') return conclude(c, subject, rejected(tenantMissing(identity)))
-      const send = createSender(c, handleOne, identity)
-      const work = sendAll(c, policy, items.value, { send, concurrency: source.concurrency })
-      keepAlive(c, work)
-      return await work
-    } catch (error) {
-      logFault('a batch failed before anything of it was recorded', error)
-      return conclude(c, subject, misconfigured())
-    }
+    const admitted = await admitBatch(c, policy, source).catch(toFault)
+    if (!admitted.ok) return conclude(c, subject, admitted.error)
+    const send = createSender(c, handleOne, admitted.value.identity)
+    const { concurrency } = source
+    const work = sendAll(c, policy, admitted.value.items, { send, concurrency })
+    keepAlive(c, work)
+    return work
   }
+}
+
+/** A batch of which every item may be sent, and whose it is. */
+interface AdmittedBatch {
+  readonly items: Batch
+  readonly identity: Identity
+}
+
+async function admitBatch(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  source: SourceIn<'batch'>,
+): Promise<Result<AdmittedBatch, Verdict>> {
+  const items = await readItems(new Payload(c, policy), policy, source)
+  if (!items.ok) return err(rejected(items.error))
+  const identity = await c.var.hapax.identify(c)
+  if (identity.kind !== 'known') return err(rejected(tenantMissing(identity)))
+  return ok({ items: items.value, identity })
+}
+
+function toFault(error: unknown): Result<never, Verdict> {
+  logFault('a batch failed before anything of it was recorded', error)
+  return err(misconfigured())
 }
 
 function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
@@ -102,13 +120,18 @@ async function sendAll(
 ): Promise<Response> {
   const room: Room = { left: Math.min(policy.limits.response, MAX_BODIES) }
   const answered: AnsweredItem[] = []
+  const answerOf = async (item: BatchItem): Promise<AnsweredItem> => {
+    try {
+      return await toAnswered(item, await send(requestOf(c, batch, item)), policy, room)
+    } catch (error) {
+      return toAnswered(item, lost(c, policy, error), policy, room)
+    }
+  }
   const waiting = batch.items.entries()
   const work = async () => {
     for (const [index, item] of waiting) {
-      const toItem = (answer: Response) => toAnswered(item, answer, policy, room)
-      const sent = send(requestOf(c, batch, item)).then(toItem)
       // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
-      answered[index] = await sent.catch((error: unknown) => toItem(lost(c, policy, error)))
+      answered[index] = await answerOf(item)
     }
   }
   await Promise.all(Array.from({ length: concurrency }, work))

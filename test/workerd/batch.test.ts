@@ -360,12 +360,82 @@ describe('the request of an item', () => {
   })
 })
 
+describe('a route of batches', () => {
+  const items = '{"items":[{"id":"a"},{"id":"b"}]}'
+
+  /** The names under which the items were counted. */
+  async function operationsOf(register: (app: ReturnType<typeof createGateway>) => void) {
+    const origin = playOrigin(() => new Response('{}', { status: 201 }))
+    const points = vi.spyOn(env.METRICS, 'writeDataPoint')
+    const app = createGateway({ tenant: credential('Authorization') })
+    register(app)
+    tenants += 1
+    const headers = {
+      Authorization: `Bearer batch-${tenants}`,
+      'Content-Type': 'application/json',
+    }
+    const response = await askerOf(app)('/v1/shops/7/pay', { body: items, headers })
+    expect(statuses(await answerOf(response))).toEqual([201, 201])
+    expect(origin.requests.map(({ url }) => new URL(url).pathname)).toEqual([
+      '/v1/shops/7/pay',
+      '/v1/shops/7/pay',
+    ])
+    return [...new Set(points.mock.calls.map(([point]) => point?.blobs?.[0]))]
+  }
+
+  const guarded = () => protect({ key: batch('/items', '/id') })
+
+  it.each([
+    {
+      name: 'for every method',
+      register: (app: ReturnType<typeof createGateway>) =>
+        app.all('/v1/shops/:shop/pay', guarded()),
+      expected: 'POST /v1/shops/:shop/pay',
+    },
+    {
+      name: 'as a middleware of many paths',
+      register: (app: ReturnType<typeof createGateway>) => app.use('/v1/shops/*', guarded()),
+      expected: 'POST /v1/shops/*',
+    },
+    {
+      name: 'with a slash at its end',
+      register: (app: ReturnType<typeof createGateway>) =>
+        app.post('/v1/shops/:shop{[0-9]+}/pay/', guarded()),
+      expected: 'POST /v1/shops/:shop{[0-9]+}/pay/',
+    },
+    {
+      name: 'behind a middleware that has read the body',
+      register: (app: ReturnType<typeof createGateway>) =>
+        app.post(
+          '/v1/shops/:shop/pay',
+          async (c, next) => {
+            await c.req.json()
+            await next()
+          },
+          guarded(),
+        ),
+      expected: 'POST /v1/shops/:shop/pay',
+    },
+  ])('works $name', async ({ register, expected }) => {
+    expect(await operationsOf(register)).toEqual([expected])
+  })
+})
+
 describe('the scope of the keys of items', () => {
   it('is the operation: the same id on another route is another item', async () => {
     const { asked, post } = routeWith()
     const body = '{"items":[{"id":"a"}]}'
     await post(body)
     expect(words(await answerOf(await post(body, { path: '/others' })))).toEqual(['executed'])
+    expect(asked).toHaveLength(2)
+  })
+
+  it('never reaches another tenant', async () => {
+    const { asked, post } = routeWith()
+    const body = '{"items":[{"id":"a"}]}'
+    await post(body)
+    const headers = { Authorization: `Bearer somebody-else-${tenants}` }
+    expect(words(await answerOf(await post(body, { headers })))).toEqual(['executed'])
     expect(asked).toHaveLength(2)
   })
 
@@ -390,6 +460,28 @@ describe('the answer to a batch', () => {
     const [id = ''] = omitted.map(({ key }) => String(key))
     const again = await answerOf(await send([A, B, C].filter((item) => item.id === id)))
     expect(again.items[0]).toMatchObject({ idempotency: 'replayed', body: { id } })
+  })
+
+  it('tells of an item whose answer broke off, and of the others as ever', async () => {
+    let isBroken = true
+    const { send } = routeWith({ unknown: 'resend' }, (item, request) => {
+      if (!isBroken || item.id !== 'b') return created(item, request)
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          controller.enqueue(new TextEncoder().encode('half'))
+        },
+        pull(controller) {
+          controller.error(new Error('broken'))
+        },
+      })
+      return new Response(body, { status: 201 })
+    })
+    const first = await answerOf(await send([A, B, C]))
+    expect([first.items[0]?.status, first.items[2]?.status]).toEqual([201, 201])
+    expect(first.items[1]?.status).not.toBe(201)
+    expect([first.items[1]?.retryable, first.retryable]).toEqual([true, true])
+    isBroken = false
+    expect(statuses(await answerOf(await send([A, B, C])))).toEqual([201, 201, 201])
   })
 
   it('keeps the digits of numbers in what the API answered', async () => {
@@ -429,10 +521,26 @@ describe('the answer to a batch', () => {
 
 describe('a route of batches that enforces nothing', () => {
   it('lets the batch through as it came while it observes', async () => {
-    const { asked, send } = routeWith({ mode: 'observe' })
+    const { asked, bodies, post, send } = routeWith({ mode: 'observe' })
+    const points = vi.spyOn(env.METRICS, 'writeDataPoint')
     await send([A, B])
     await send([A, B])
-    expect(asked).toEqual(['a,b', 'a,b'])
+    await post('{"items":[{"id":"a"},{"id":"a"}]}')
+    expect(asked).toEqual(['a,b', 'a,b', 'a,a'])
+    expect(bodies[2]).toBe('{"items":[{"id":"a"},{"id":"a"}]}')
+    const blobs = points.mock.calls.map(([point]) => point?.blobs ?? [])
+    expect(blobs.map((blob) => [blob[2], blob[9], blob[3]])).toEqual([
+      ['unprotected', 'executed', ''],
+      ['unprotected', 'executed', ''],
+      ['unprotected', 'rejected', 'payload-invalid'],
+    ])
+  })
+
+  it('guards the items of who is enforced already', async () => {
+    const { asked, send } = routeWith({ mode: 'observe', enforce: { percent: 100 } })
+    await send([A, B])
+    expect(words(await answerOf(await send([A, B])))).toEqual(['replayed', 'replayed'])
+    expect(asked.toSorted()).toEqual(['a', 'b'])
   })
 
   it('forwards items without a key unprotected where it requires none', async () => {

@@ -90,7 +90,7 @@ describe('readBatch', () => {
       name: 'more items than the route takes',
       text: '{"items":[{"id":1},{"id":2},{"id":3},{"id":4}]}',
       slug: 'payload-too-large',
-      says: '4 items',
+      says: '3 items',
     },
     {
       name: 'an item without a key',
