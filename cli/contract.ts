@@ -35,6 +35,7 @@ const KeySourceSchema = z.discriminatedUnion('in', [
 const OperationSchema = z.object({
   operation: z.string(),
   method: z.string(),
+  methods: words.optional(),
   path: z.string().startsWith('/'),
   mode: z.enum(['enforce', 'observe']),
   preset: z.enum(['default', 'ietf', 'stripe']),

@@ -40,13 +40,15 @@ export function deployedPolicies(operation: string): readonly Policy[] {
 }
 
 /**
- * Within what the keys of an operation's HTTP route count, as its first source says.
+ * Within what the keys count that the requests of an operation bring, as its route's first source says.
  *
  * @returns `undefined` where no route for requests is deployed.
  */
 export function deployedScope(operation: string): KeyScope | undefined {
   const known = namesOf(operation).flatMap((name) => deployed.get(name) ?? [])
-  return known.find(({ asking }) => asking === 'requests')?.policy.key[0]?.scope
+  const route = known.find(({ asking }) => asking === 'requests')
+  // A business key is never that of a message which brings its own.
+  return route?.policy.key.find((source) => source.in !== 'business')?.scope
 }
 
 /** A route for GET answers HEAD too, and one for every method whatever comes. */

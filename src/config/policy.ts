@@ -43,6 +43,15 @@ const headerName = z
   .string()
   .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
 
+const method = z
+  .string()
+  .check(
+    z.regex(/^(?!ALL$)[!#$%&'*+\-.^_`|~\dA-Z]+$/, "must be a method in capitals, such as 'POST'"),
+  )
+
+const MUST_BE_SOURCE =
+  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability(), mcp() or batch(items, key), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said"
+
 const scope = z.enum(['tenant', 'operation'])
 const parameter = z.string().check(z.minLength(1))
 
@@ -77,7 +86,7 @@ const KeySourceSchema = z.union(
       scope,
     }),
   ],
-  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability(), mcp() or batch(items, key), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said",
+  MUST_BE_SOURCE,
 )
 
 const FormatSchema = z.strictObject({
@@ -260,9 +269,11 @@ const PolicySchema = z.strictObject({
   operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** `false`: a request without a key is forwarded unprotected and counted as such. */
   required: z._default(z.boolean(), true),
+  /** Methods that are protected; else the route's, or every one but safe ones on a route for all. */
+  methods: z.optional(z.array(method).check(z.minLength(1))),
   /** Where the key is read from; of a list, the first source that has one. */
   key: z._default(
-    z.union([KeySourceSchema, z.array(KeySourceSchema).check(z.minLength(1))]),
+    z.union([KeySourceSchema, z.array(KeySourceSchema).check(z.minLength(1))], MUST_BE_SOURCE),
     header('Idempotency-Key'),
   ),
   /** What a key that the client makes must be. */

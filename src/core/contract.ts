@@ -14,6 +14,8 @@ export interface ContractOperation {
   readonly operation: string
   /** `ALL` where the route takes every method. */
   readonly method: string
+  /** Methods that are protected; absent: `method`, or every one but safe ones where that is `ALL`. */
+  readonly methods?: readonly string[]
   /** Hono's pattern, such as `/orders/:id/status`. */
   readonly path: string
   readonly mode: 'enforce' | 'observe'

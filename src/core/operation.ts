@@ -26,6 +26,21 @@ export function operationId(
   return digest('operation', tenant, key)
 }
 
+/**
+ * The ids that a key may have where it is not known within what it counts, the narrower first. One
+ * found under the second is meant only where it bears the name of the operation.
+ */
+export function possibleIds(
+  digest: Digest,
+  tenant: string,
+  key: string,
+  within: Within,
+): Promise<string[]> {
+  const { consumer = '', operation = '' } = within
+  const wide = operationId(digest, tenant, key, { consumer })
+  return Promise.all(operation === '' ? [wide] : [operationId(digest, tenant, key, within), wide])
+}
+
 /** Whether a text can be the id of an operation, which is a digest; no object is asked for any other. */
 export function isOperationId(text: string): boolean {
   return /^[\w-]{43}$/.test(text)

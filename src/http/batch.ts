@@ -23,7 +23,7 @@ import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { isEnforced } from './observe.ts'
 import { Payload } from './payload.ts'
 import { matchedPathOf } from './request-url.ts'
-import { operationOf } from './route-policy.ts'
+import { isGuarded, operationOf } from './route-policy.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
 /** Bodies of items that one answer holds, in characters: it is put together in memory. */
@@ -39,8 +39,7 @@ export function perItem(
   handleOne: Handler<GatewayEnv>,
 ): Handler<GatewayEnv> {
   return async function batch(c, next) {
-    // What is only observed goes to the origin as it came.
-    if (policy.mode === 'observe' && !(await isEnforced(c, policy))) return handleOne(c, next)
+    if (!(await isTaken(c, policy))) return handleOne(c, next)
     const subject = subjectOf(c, policy)
     const admitted = await admitBatch(c, policy, source).catch(toFault)
     if (!admitted.ok) return conclude(c, subject, admitted.error)
@@ -50,6 +49,11 @@ export function perItem(
     keepAlive(c, work)
     return work
   }
+}
+
+/** Whether requests are taken to pieces here: what passes, or is only observed, goes on as it came. */
+async function isTaken(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
+  return isGuarded(c, policy) && (policy.mode === 'enforce' || isEnforced(c, policy))
 }
 
 /** A batch of which every item may be sent, and whose it is. */

@@ -25,13 +25,14 @@ export function serveContract(c: Context<GatewayEnv>, document: object): Respons
 }
 
 function toOperation({ method, path, policy, place }: GuardedRoute): readonly ContractOperation[] {
-  const { preset, mode, key, keyFormat, fingerprint, limits, unknown } = policy
+  const { preset, mode, methods, key, keyFormat, fingerprint, limits, unknown } = policy
   if (mode === 'off') return []
   const { ignore, dates, headers, query } = fingerprint
   return [
     {
       operation: policy.operation ?? `${method} ${path}`,
       method,
+      ...(methods !== undefined && { methods }),
       path,
       mode,
       preset,

@@ -130,9 +130,13 @@ function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
   }
 }
 
-/** Reads the body beside whoever answers. One that a middleware has read is put back for them first. */
+/**
+ * Reads the body beside whoever answers. One that a middleware has read, or the function of a key
+ * may read, is put back for them first.
+ */
 async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
-  if (!c.req.raw.bodyUsed) return Payload.beside(c, policy)
+  const isShared = policy.key.some((source) => source.in === 'function')
+  if (!c.req.raw.bodyUsed && !isShared) return Payload.beside(c, policy)
   const payload = new Payload(c, policy)
   await putBack(payload).catch(toNothing)
   return payload

@@ -1,4 +1,4 @@
-import type { Context, Handler } from 'hono'
+import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
@@ -27,7 +27,7 @@ import { isBodyless } from './payload.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { requestUrlOf } from './request-url.ts'
-import { withPolicy } from './route-policy.ts'
+import { isGuarded, withPolicy } from './route-policy.ts'
 import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
@@ -43,7 +43,11 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
     const source = batchOf(policy.key)
     return source === null ? protect : perItem(policy, source, protect)
 
-    async function protect(c: Context<GatewayEnv>): Promise<Response> {
+    async function protect(c: Context<GatewayEnv>, next: Next): Promise<Response> {
+      if (!isGuarded(c, policy)) {
+        await next()
+        return c.res
+      }
       return guard(c, policy, {
         untouched: async () => passThrough(c),
         unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),

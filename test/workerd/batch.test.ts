@@ -543,6 +543,15 @@ describe('a route of batches that enforces nothing', () => {
     expect(asked.toSorted()).toEqual(['a', 'b'])
   })
 
+  it('lets safe methods through on a route for every method', async () => {
+    const origin = playOrigin(() => new Response('list'))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.all('/batches', protect({ key: batch('/items', '/id') }))
+    const response = await askerOf(app)('/batches', { method: 'GET' })
+    expect([response.status, await response.text()]).toEqual([200, 'list'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
   it('forwards items without a key unprotected where it requires none', async () => {
     const { asked, post } = routeWith({ required: false }, () => new Response('ok'))
     const body = '{"items":[{"id":"a"},{"amount":2}]}'
