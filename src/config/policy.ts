@@ -37,7 +37,8 @@ const pointer = z
     z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
   )
 
-const pointerOrRoot = z.string().check(z.regex(/^(?:\/(?:[^~/]|~[01])*)*$/))
+/** To one value, in every body the same. */
+const pointerOrRoot = z.string().check(z.regex(/^(?:\/(?!\*(?:\/|$))(?:[^~/]|~[01])*)*$/))
 
 const headerName = z
   .string()

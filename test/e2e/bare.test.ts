@@ -77,6 +77,8 @@ describe('a batch in bare workerd', () => {
     client.abort()
     expect(await left).toBe('lost')
     release(json(201, {}))
+    // Also those that were not begun when the client left.
+    await origin.received(path, ids.length)
     const again = await sendBatch(path, ids)
     expect(again).toEqual(ids.map(() => expect.stringMatching(/^201 /)))
     expect(askedFor(path)).toEqual(ids)
