@@ -101,8 +101,10 @@ async function readSource(
       return readQuery(c, source.name)
     case 'param':
       return toPlain(c.req.param(source.name))
-    case 'function':
-      return toPlain(await readByFunction(c, payload, source))
+    case 'function': {
+      const bytes = await payload.bytes()
+      return bytes === null ? tooLarge(payload) : toPlain(await readByFunction(c, bytes, source))
+    }
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
@@ -114,6 +116,11 @@ async function readSource(
 
 const toPlain = (key: string | null | undefined): Sourced =>
   key === null || key === undefined ? null : parsePlainKey(key)
+
+async function tooLarge(payload: Payload): Promise<Sourced> {
+  const read = await payload.read()
+  return read.ok ? null : read
+}
 
 function readQuery(c: Context<GatewayEnv>, name: string): Sourced {
   const [key, ...others] = c.req.queries(name) ?? []

@@ -3,11 +3,10 @@ import type { Context } from 'hono'
 import { errorName } from '../core/error-name.ts'
 import type { KeySourceOptions, SourceIn } from '../core/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import type { Payload } from './payload.ts'
 
 /**
- * The key is what a function reads of the request: `null` or `undefined` where there is none, and
- * the next source is asked. It counts within the operation.
+ * The key is what a function reads of the request, its body included: `null` or `undefined` where
+ * there is none, and the next source is asked. It counts within the operation.
  *
  * Where it throws, or returns anything else than a text, the request is refused with 500
  * `gateway-misconfigured`, and nothing is claimed.
@@ -24,18 +23,18 @@ export function from(
 /**
  * Reads the key of a request by the function of its route.
  *
+ * @param bytes The body, which the function may read as well.
  * @throws {Error} With nothing in its message that the function has said.
  */
 export async function readByFunction(
   c: Context<GatewayEnv>,
-  payload: Payload,
+  bytes: Uint8Array<ArrayBuffer>,
   source: SourceIn<'function'>,
 ): Promise<string | null> {
-  // The function may read the body as well, of which there is one only.
-  const bytes = await payload.bytes()
+  // Where Hono keeps what was read: the request itself is read only once.
   const kept = c.req.bodyCache as Record<string, unknown>
-  if (bytes !== null) kept['arrayBuffer'] ??= Promise.resolve(bytes.buffer)
-  const key: unknown = await call(source, c)
+  kept['arrayBuffer'] ??= Promise.resolve(bytes.buffer)
+  const key = await call(source, c)
   if (key === null || key === undefined || typeof key === 'string') return key ?? null
   throw new Error('The function of a key has returned something else than a text.')
 }

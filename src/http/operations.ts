@@ -217,7 +217,7 @@ function policyOf(answer: Answer): Policy {
 
 /** The client's key, where it brings it: it opens a sealed response. */
 function clientKeyOf(c: Context<GatewayEnv>): string {
-  const key = parseKey(c.req.header('Idempotency-Key') ?? '')
+  const key = parseKey(c.req.header('Idempotency-Key') ?? c.req.query('key') ?? '')
   return key.ok ? key.value : ''
 }
 

@@ -367,7 +367,12 @@ describe('two consumers of one event', () => {
     ])
   })
 
-  it.each<{ name: string; key: KeySource; ofRequest: string; ofMessage: ConsumeOptions['key'] }>([
+  it.each<{
+    name: string
+    key: KeySource
+    ofRequest: string
+    ofMessage: NonNullable<ConsumeOptions['key']>
+  }>([
     {
       name: 'a webhook’s id',
       key: header('webhook-id'),
@@ -1696,7 +1701,7 @@ describe('what a new user meets first', () => {
     expect([pay.mock.calls.length, ship.mock.calls.length]).toEqual([1, 1])
   })
 
-  it.each<{ by: string; key: ConsumeOptions['key'] }>([
+  it.each<{ by: string; key: NonNullable<ConsumeOptions['key']> }>([
     { by: 'its id', key: [event(), messageId()] },
     { by: 'an attribute', key: attribute('id') },
     { by: 'a function', key: ({ body: sent }) => (sent as { id: string }).id },

@@ -409,6 +409,14 @@ describe('from', () => {
     expect(await origin.requests[0]?.json()).toEqual({ a: 1 })
   })
 
+  it('refuses a body over the limit of the route before it asks the function', async () => {
+    const read = vi.fn(() => 'key')
+    const { origin, pay } = routeWith({ key: from(read), limits: { request: 8 } })
+    expect(refusal(await pay(json({ a: '12345678' })))).toEqual([413, 'payload-too-large'])
+    expect(read).not.toHaveBeenCalled()
+    expect(origin.requests).toHaveLength(0)
+  })
+
   it('reads the body of what is only observed, and leaves it whole', async () => {
     const { origin, pay } = routeWith({
       key: from(async (c) => (await c.req.json<{ k: string }>()).k),
