@@ -23,6 +23,13 @@ const KeySourceSchema = z.discriminatedUnion('in', [
   z.object({ in: z.literal('business'), pointers: words, scope }),
   z.object({ in: z.literal('repeatability'), scope }),
   z.object({ in: z.literal('mcp'), meta: z.string(), scope }),
+  z.object({
+    in: z.literal('batch'),
+    items: z.string(),
+    pointer: z.string(),
+    size: z.number(),
+    scope,
+  }),
 ])
 
 const OperationSchema = z.object({

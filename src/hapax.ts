@@ -18,6 +18,8 @@ export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
 export { createWorker } from './http/create-worker.ts'
 export {
+  batch,
+  type BatchOptions,
   body,
   business,
   header,

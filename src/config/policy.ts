@@ -39,6 +39,9 @@ const pointer = z
     z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
   )
 
+/** To one value, in every body the same. */
+const pointerOrRoot = z.string().check(z.regex(/^(?:\/(?!\*(?:\/|$))(?:[^~/]|~[01])*)*$/))
+
 const headerName = z
   .string()
   .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
@@ -50,7 +53,7 @@ const method = z
   )
 
 const MUST_BE_SOURCE =
-  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said"
+  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability(), mcp() or batch(items, key), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said"
 
 const scope = z.enum(['tenant', 'operation'])
 const parameter = z.string().check(z.minLength(1))
@@ -76,6 +79,14 @@ const KeySourceSchema = z.union(
       in: z.literal('mcp'),
       meta: z.string().check(z.minLength(1)),
       scope: z.literal('tenant'),
+    }),
+    z.strictObject({
+      in: z.literal('batch'),
+      items: pointerOrRoot,
+      pointer: pointerOrRoot,
+      size: wholeNumber(1, 1_000),
+      concurrency: wholeNumber(1, 100),
+      scope,
     }),
   ],
   MUST_BE_SOURCE,
@@ -362,11 +373,20 @@ const PolicySchema = z.strictObject({
   events: z._default(z.array(EventRuleSchema).check(z.maxLength(10)), []),
 })
 
+/** Also of what may be no policy at all. */
+function isBatchAmongOthers(key: PolicyOptions['key']): boolean {
+  return Array.isArray(key) && key.length > 1 && key.some((source) => source?.in === 'batch')
+}
+
 /** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
 function crossFaults(options: PolicyOptions): string[] {
-  const { unknown, retry, forwardKey = 'derived', durable, mode, enforce } = options
+  const { unknown, retry, forwardKey = 'derived', durable, mode, enforce, key } = options
   const isProbed = typeof unknown === 'object' && unknown.path.includes('{key}')
   const rules = [
+    {
+      isBroken: isBatchAmongOthers(key),
+      fault: 'key: batch() must be the only source of its route',
+    },
     {
       isBroken: unknown !== 'resend' && Array.isArray(retry?.on) && retry.on.includes('unknown'),
       fault: "retry.on: 'unknown' is only tried again where the route says unknown: 'resend'",

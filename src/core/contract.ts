@@ -85,4 +85,12 @@ export type ContractKeySource = {
   | { readonly in: 'repeatability' }
   /** A member of `params._meta` of a JSON-RPC `tools/call` (Model Context Protocol). */
   | { readonly in: 'mcp'; readonly meta: string }
+  /** JSON pointers to an array in the body, and within each of its items to the key. */
+  | {
+      readonly in: 'batch'
+      readonly items: string
+      readonly pointer: string
+      /** Most items of one batch. */
+      readonly size: number
+    }
 )

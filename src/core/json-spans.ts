@@ -39,9 +39,15 @@ export function rootOf(text: string): Span {
  * twice.
  *
  * Empty for a scalar, and where the span does not hold exactly one JSON value.
+ *
+ * @param isWanted Told of each token; what it refuses is not listed.
  */
-export function childrenOf(text: string, span: Span): readonly Child[] {
-  return collectChildren(text, span, () => true)
+export function childrenOf(
+  text: string,
+  span: Span,
+  isWanted: (token: string) => boolean = () => true,
+): readonly Child[] {
+  return collectChildren(text, span, isWanted)
 }
 
 /**

@@ -23,6 +23,14 @@ export type KeySource =
   | { readonly in: 'business'; readonly pointers: string[]; readonly scope: 'operation' }
   | { readonly in: 'repeatability'; readonly scope: 'tenant' }
   | { readonly in: 'mcp'; readonly meta: string; readonly scope: 'tenant' }
+  | {
+      readonly in: 'batch'
+      readonly items: string
+      readonly pointer: string
+      readonly size: number
+      readonly concurrency: number
+      readonly scope: KeyScope
+    }
 
 /** How a source is made. */
 export interface KeySourceOptions {
@@ -112,6 +120,34 @@ export function mcp(meta = 'idempotencyKey'): KeySource {
   return { in: 'mcp', meta, scope: 'tenant' }
 }
 
+/** How batches are taken. */
+export interface BatchOptions extends KeySourceOptions {
+  /** Most items of one batch. Default 100. */
+  readonly size?: number
+  /** Items that are worked on at once. Default 6. */
+  readonly concurrency?: number
+}
+
+/**
+ * A request holds many items, each with a key of its own: each is an operation of its own, and the
+ * answer tells of all of them. It must be the route's only source.
+ *
+ * @param items JSON pointer (RFC 6901) to the array; `''` where the body itself is it.
+ * @param key JSON pointer within an item to its key, a string, number or boolean; `''` where the item
+ *   itself is it.
+ * @param options `scope`: default `'operation'`.
+ * @example app.post('/payments/batch', protect({ key: batch('/items', '/id') }))
+ */
+export function batch(items: string, key: string, options: BatchOptions = {}): SourceIn<'batch'> {
+  const defaults = { size: 100, concurrency: 6, scope: 'operation' } as const
+  return { in: 'batch', items, pointer: key, ...defaults, ...options }
+}
+
+/** The source of a route that takes batches. */
+export function batchOf(sources: readonly KeySource[]): SourceIn<'batch'> | null {
+  return sources.find((source) => source.in === 'batch') ?? null
+}
+
 /** Whether a route is an MCP server. */
 export function hasMcp(sources: readonly KeySource[]): boolean {
   return sources.some((source) => source.in === 'mcp')
@@ -143,6 +179,8 @@ function describeSource(source: KeySource): string {
       return 'the headers Repeatability-Request-ID and Repeatability-First-Sent'
     case 'mcp':
       return `a string at ${source.meta} of params._meta`
+    case 'batch':
+      return `a value at ${source.items}/…${source.pointer} of the body, one for each item`
   }
 }
 

@@ -228,6 +228,8 @@ function describeSource(source: ContractKeySource): string {
       return `made of ${source.pointers.map((pointer) => `\`${pointer}\``).join(', ')} of the body`
     case 'mcp':
       return `\`params._meta.${source.meta}\` of a \`tools/call\``
+    case 'batch':
+      return `\`${source.items}/*${source.pointer}\` of the body, one for each of ${source.size} items at most`
   }
 }
 

@@ -57,7 +57,10 @@ function toOperation({ method, path, policy, place }: GuardedRoute): readonly Co
 }
 
 function toContractSource(source: KeySource): ContractKeySource {
-  return source.in === 'function' ? { in: source.in, scope: source.scope } : source
+  if (source.in === 'function') return { in: source.in, scope: source.scope }
+  if (source.in !== 'batch') return source
+  const { concurrency: _, ...told } = source
+  return told
 }
 
 function toUnknown(

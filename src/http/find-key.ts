@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { keyOfOnlyItem } from '../core/batch.ts'
 import { toUtf8Text } from '../core/fingerprint/binary-string.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
 import { toCanonicalText } from '../core/fingerprint/json.ts'
@@ -108,6 +109,8 @@ async function readSource(
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
       return readBusiness(c, policy, payload, source)
+    case 'batch':
+      return readItem(payload, source)
   }
 }
 
@@ -159,6 +162,12 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   if (value === null) return null
   if (typeof value === 'string') return parsePlainKey(value)
   return { ok: false, error: `The key at ${pointer} is not one string.` }
+}
+
+/** A request of a batch that comes here has one item: `batch.ts` has cut it. */
+async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<Sourced> {
+  const read = await payload.read()
+  return read.ok ? keyOfOnlyItem(new TextDecoder().decode(read.value.bytes), source) : read
 }
 
 async function readBusiness(
@@ -238,7 +247,7 @@ const NO_MESSAGE =
   'A message of MCP is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
 
 /** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
-function isPlainJson({ canonical, type }: ReadBody): boolean {
+export function isPlainJson({ canonical, type }: ReadBody): boolean {
   return canonical.kind === 'json' && charsetsOf(type).every((charset) => /^utf-?8$/.test(charset))
 }
 

@@ -2,6 +2,7 @@ import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import { toClientHeaders } from '../core/headers.ts'
+import { batchOf, type SourceIn } from '../core/key-source.ts'
 import { decideLanding } from '../core/landing.ts'
 import { classifyAnswer, classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
@@ -12,6 +13,7 @@ import type { Caller, ClaimAnswer } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { admit, type Admitted } from './admit.ts'
 import { announce } from './announce.ts'
+import { readItems } from './batch-items.ts'
 import { expose, recordVerdict, type Subject } from './conclude.ts'
 import { findKey } from './find-key.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
@@ -180,6 +182,8 @@ async function foresee(
   policy: Policy,
   payload: Payload,
 ): Promise<Foreseen | null> {
+  const batches = batchOf(policy.key)
+  if (batches !== null) return foreseeBatch(policy, batches, payload)
   const found = await findKey(c, policy, payload)
   const refused = (verdict: Foreseen['verdict'], more: Partial<Foreseen> = {}): Foreseen => {
     return { verdict, source: null, admitted: null, claim: null, ...more }
@@ -211,6 +215,17 @@ async function foresee(
   }
   const verdict = answer.kind === 'too_large' ? ofRepeat(policy, answer) : toVerdict(answer, policy)
   return { verdict, source, admitted, claim: null }
+}
+
+/** All items of a batch go to the origin at once, so that there is no outcome of one to be recorded. */
+async function foreseeBatch(
+  policy: Policy,
+  source: SourceIn<'batch'>,
+  payload: Payload,
+): Promise<Foreseen> {
+  const items = await readItems(payload, policy, source)
+  const verdict = items.ok ? EXECUTED : rejected(items.error)
+  return { verdict, source: 'batch', admitted: null, claim: null }
 }
 
 /** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */

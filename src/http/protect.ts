@@ -1,9 +1,9 @@
-import type { Context, Handler } from 'hono'
+import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toClientHeaders, toHeaders } from '../core/headers.ts'
-import { hasMcp } from '../core/key-source.ts'
+import { batchOf, hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
 import { problem } from '../core/problem.ts'
@@ -12,6 +12,7 @@ import type { HeaderField } from '../core/snapshot.ts'
 import type { ExecuteCall } from '../durable/operation-guard.ts'
 import { requireOrigin } from '../origin/target.ts'
 import type { Admitted } from './admit.ts'
+import { perItem } from './batch.ts'
 import { IDENTITY } from './client-coding.ts'
 import { explain } from './compare.ts'
 import { conclude, mark, type Subject } from './conclude.ts'
@@ -39,7 +40,10 @@ import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
   return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
-    return async function protect(c, next) {
+    const source = batchOf(policy.key)
+    return source === null ? protect : perItem(policy, source, protect)
+
+    async function protect(c: Context<GatewayEnv>, next: Next): Promise<Response> {
       if (!isGuarded(c, policy)) {
         await next()
         return c.res

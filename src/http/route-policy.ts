@@ -3,6 +3,7 @@ import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
+import { batchOf } from '../core/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** Where the work of a route is done: at the origin, or by a handler in the Worker. */
@@ -29,16 +30,23 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   create: (policy: Policy) => handler,
 ): handler {
   const parsed = parsePolicy(options)
-  if (parsed.ok) {
+  const faults = parsed.ok ? faultsIn(place, parsed.value) : parsed.error
+  if (parsed.ok && faults.length === 0) {
     const handler = create(parsed.value)
     guardings.set(handler, { policy: parsed.value, place })
     return handler
   }
   const faulty = (() => {
-    throw new Error(toMessage('this route', parsed.error))
+    throw new Error(toMessage('this route', faults))
   }) as unknown as handler
-  faultsByHandler.set(faulty, parsed.error)
+  faultsByHandler.set(faulty, faults)
   return faulty
+}
+
+/** What no policy can ask for there. */
+function faultsIn(place: Place, { key }: Policy): readonly string[] {
+  if (place === 'origin' || batchOf(key) === null) return []
+  return ['key: batch() is for protect(); a handler in the Worker gets its request once']
 }
 
 /** A route of an app. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { startBareGateway } from './bare.ts'
-import { type Gateway, type Origin, startOrigin } from './server.ts'
+import { type Gateway, json, type Origin, startOrigin } from './server.ts'
 
 let origin: Origin
 let gateway: Gateway
@@ -25,5 +25,62 @@ describe('the bundle in bare workerd', () => {
     expect(first).toMatchObject({ status: 201, headers: { 'idempotency-status': 'executed' } })
     expect(replay).toMatchObject({ status: 201, headers: { 'idempotency-status': 'replayed' } })
     expect(origin.requestsTo('/hold/bare')).toHaveLength(1)
+  })
+})
+
+interface Answered {
+  readonly items: readonly { readonly status: number; readonly idempotency: string }[]
+}
+
+/** Sends a batch of these items; status and word of each. */
+async function sendBatch(path: string, ids: readonly string[], signal?: AbortSignal) {
+  const body = JSON.stringify({ items: ids.map((id) => ({ id })) })
+  const answer = await gateway.send({ path, body, ...(signal && { signal }) })
+  if (answer.kind === 'lost') return 'lost'
+  const { items } = JSON.parse(answer.body) as Answered
+  return items.map(({ status, idempotency }) => `${status} ${idempotency}`)
+}
+
+/** Ids of the items that the origin was asked for, in order. */
+const askedFor = (path: string) =>
+  origin
+    .requestsTo(path)
+    .map(({ body }) => /"id":"(\w+)"/.exec(body.toString())?.[1] ?? '')
+    .toSorted((one, other) => one.localeCompare(other))
+
+describe('a batch in bare workerd', () => {
+  it('is done to its end after kill -9 in the middle, and no more than that', async () => {
+    const path = '/batches/killed'
+    origin.on(path, ({ body }) =>
+      body.includes('"b"') && askedFor(path).filter((id) => id === 'b').length === 1
+        ? { kind: 'stall', when: 'after-headers' }
+        : json(201, {}),
+    )
+    const lost = sendBatch(path, ['a', 'b', 'c'])
+    await origin.received(path, 3)
+    // Joined or replayed: the two are settled.
+    await sendBatch(path, ['a', 'c'])
+    await gateway.restart()
+    expect(await lost).toBe('lost')
+    const again = await sendBatch(path, ['a', 'b', 'c'])
+    expect(again).toEqual(['201 replayed', expect.stringMatching(/^201 /), '201 replayed'])
+    expect(askedFor(path)).toEqual(['a', 'b', 'b', 'c'])
+  })
+
+  it('has one effect for each item where the client hangs up and sends it again', async () => {
+    const path = '/batches/left'
+    const release = origin.hold(path)
+    const ids = Array.from({ length: 8 }, (_, index) => `l${index}`)
+    const client = new AbortController()
+    const left = sendBatch(path, ids, client.signal)
+    await origin.received(path, 1)
+    client.abort()
+    expect(await left).toBe('lost')
+    release(json(201, {}))
+    // Also those that were not begun when the client left.
+    await origin.received(path, ids.length)
+    const again = await sendBatch(path, ids)
+    expect(again).toEqual(ids.map(() => expect.stringMatching(/^201 /)))
+    expect(askedFor(path)).toEqual(ids)
   })
 })

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { Contract, ContractOperation } from '../../src/core/contract.ts'
 import {
+  batch,
   body,
   business,
   createGateway,
@@ -189,6 +190,10 @@ describe('/.well-known/idempotency', () => {
     },
     { source: repeatability(), expected: { in: 'repeatability', scope: 'tenant' } },
     { source: mcp('key'), expected: { in: 'mcp', meta: 'key', scope: 'tenant' } },
+    {
+      source: batch('/items', '/id', { size: 7, concurrency: 3 }),
+      expected: { in: 'batch', items: '/items', pointer: '/id', size: 7, scope: 'operation' },
+    },
   ])('tells that a key is in $expected.in', async ({ source, expected }) => {
     expect((await promiseOf({ key: source })).key.sources).toEqual([expected])
   })

@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers'
 
-import { createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
+import { batch, createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
 
 export const app = createGateway({ tenant: credential('Authorization') })
 
@@ -46,6 +46,9 @@ app.post('/impatient/chat/completions', protect({ wait: 0 }))
 // MCP servers: one whose tools may be called without a key, one whose tools may not.
 app.post('/mcp', protect({ key: mcp(), required: false }))
 app.post('/mcp/keyed', protect({ key: mcp() }))
+
+// Many items in one request.
+app.post('/batches/:case', protect({ key: batch('/items', '/id'), unknown: 'resend' }))
 
 // A deployment that has become stricter than the one before it.
 const isStrict = Reflect.has(env, 'STRICT')

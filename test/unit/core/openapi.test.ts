@@ -163,6 +163,10 @@ describe('toOpenApiFragment', () => {
     { source: { in: 'param', name: 'id' } as const, words: 'the path parameter `id`' },
     { source: { in: 'function' } as const, words: 'what the API reads of the request' },
     { source: { in: 'mcp', meta: 'k' } as const, words: '`params._meta.k` of a `tools/call`' },
+    {
+      source: { in: 'batch', items: '/items', pointer: '/id', size: 9 } as const,
+      words: '`/items/*/id` of the body, one for each of 9 items at most',
+    },
   ])('says in words that the key is $words', ({ source, words }) => {
     const { paths, components } = toOpenApiFragment(
       contractOf({ 'POST /a': { key: keyOf({ sources: [source] }) } }),

@@ -1,0 +1,165 @@
+import { toCanonicalText } from './fingerprint/json.ts'
+import { parsePointer } from './fingerprint/pointers.ts'
+import { childrenOf, findValue, type Span } from './json-spans.ts'
+import { checkFormat, type KeyFormat, parsePlainKey } from './key.ts'
+import { problem, type Problem } from './problem.ts'
+import { err, ok, type Result } from './result.ts'
+
+/** Where the items of a batch stand, and where each has its key. */
+export interface BatchShape {
+  /** JSON pointer to the array; `''` where the body itself is it. */
+  readonly items: string
+  /** JSON pointer within an item; `''` where the item itself is its key. */
+  readonly pointer: string
+  /** Most items that one batch may have. */
+  readonly size: number
+}
+
+/** What a route asks of the keys in a batch. */
+export interface BatchRules {
+  readonly keyFormat: KeyFormat
+  /** Whether a batch with an item that has no key is refused. */
+  readonly required: boolean
+  /** In bytes, of one request. */
+  readonly limits: { readonly request: number }
+}
+
+/**
+ * How often a batch may hold as many characters as a request has bytes, once what stands around its
+ * items is with each of them: else one request could make a hundred of its size.
+ */
+const MAX_UNFOLDED = 4
+
+/** One item of a batch. */
+export interface BatchItem {
+  /** Its key as JSON, as the client has written it; `null` where it has none. */
+  readonly keyText: string | null
+  /** Where it stands in the text of the batch. */
+  readonly span: Span
+}
+
+/** A batch in which every item can be told by its key. */
+export interface Batch {
+  readonly text: string
+  /** Where the array stands in the text. */
+  readonly array: Span
+  /** One at least, in the order of the request. */
+  readonly items: readonly BatchItem[]
+}
+
+/**
+ * Finds the items of a batch. A fault of one refuses all of them, before anything is claimed: a
+ * client that gets keys wrong must not have half of its batch executed.
+ *
+ * @param text JSON (RFC 8259) in which no object has two members of one name.
+ */
+export function readBatch(
+  text: string,
+  shape: BatchShape,
+  rules: BatchRules,
+): Result<Batch, Problem> {
+  const array = findValue(text, tokensOf(shape.items))
+  if (array === null || text[array.start] !== '[') {
+    return err(problem('payload-invalid', `The body has no array of items ${at(shape.items)}.`))
+  }
+  // One more tells that there are too many; the array may hold millions.
+  const children = childrenOf(text, array, (index) => Number(index) <= shape.size)
+  const spans = children.map(({ span }) => span)
+  if (spans.length === 0) {
+    return err(problem('payload-invalid', `The array ${at(shape.items)} has no items.`))
+  }
+  if (spans.length > shape.size) {
+    const detail = `The batch has more than the ${shape.size} items of this route.`
+    return err(problem('payload-too-large', detail))
+  }
+  const around = text.length - (array.end - array.start)
+  if (around * spans.length > MAX_UNFOLDED * rules.limits.request) {
+    const detail = `What stands around the items is too much for ${spans.length} of them.`
+    return err(problem('payload-too-large', `${detail} Send fewer items at once.`))
+  }
+  const items = readItems(text, spans, shape, rules)
+  return items.ok ? ok({ text, array, items: items.value }) : items
+}
+
+function readItems(
+  text: string,
+  spans: readonly Span[],
+  shape: BatchShape,
+  rules: BatchRules,
+): Result<readonly BatchItem[], Problem> {
+  const items: BatchItem[] = []
+  const indexByKey = new Map<string, number>()
+  for (const [index, span] of spans.entries()) {
+    const found = readKey(text.slice(span.start, span.end), tokensOf(shape.pointer))
+    const key = toItemKey(found, at(`${shape.items}/${index}${shape.pointer}`), rules)
+    if (!key.ok) return key
+    const twin = key.value === null ? undefined : indexByKey.get(key.value)
+    if (twin !== undefined) {
+      const detail = `The items ${twin} and ${index} have the same key. Send each item once.`
+      return err(problem('payload-invalid', detail))
+    }
+    if (key.value !== null) indexByKey.set(key.value, index)
+    items.push({ keyText: found?.text ?? null, span })
+  }
+  return ok(items)
+}
+
+function toItemKey(
+  found: FoundKey | null,
+  where: string,
+  { keyFormat, required }: BatchRules,
+): Result<string | null, Problem> {
+  if (found === null) {
+    return required ? err(problem('key-missing', `The item has no key ${where}.`)) : ok(null)
+  }
+  const key = found.key.ok ? checkFormat(found.key.value, keyFormat) : found.key
+  return key.ok ? key : err(problem('key-invalid', `${key.error} It stands ${where}.`))
+}
+
+/**
+ * Reads the key of the one item that a body cut by `cutItem` has.
+ *
+ * @returns `null` where it has none.
+ */
+export function keyOfOnlyItem(
+  text: string,
+  { items, pointer }: BatchShape,
+): Result<string, string> | null {
+  return readKey(text, tokensOf(`${items}/0${pointer}`))?.key ?? null
+}
+
+/** Cuts a body that holds one of the items alone; every other byte stays as the client wrote it. */
+export function cutItem({ text, array }: Batch, { span }: BatchItem): string {
+  const item = text.slice(span.start, span.end)
+  return `${text.slice(0, array.start)}[${item}]${text.slice(array.end)}`
+}
+
+interface FoundKey {
+  /** As the client has written it. */
+  readonly text: string
+  readonly key: Result<string, string>
+}
+
+/** A string and a number that read the same are one key: a client may turn one into the other. */
+function readKey(text: string, tokens: readonly string[]): FoundKey | null {
+  const span = findValue(text, tokens)
+  if (span === null) return null
+  const written = text.slice(span.start, span.end)
+  if (/^[[{]/.test(written)) {
+    return { text: written, key: err('The key is no string, number or boolean.') }
+  }
+  const literal = toCanonicalText(written, undefined)
+  if (literal === 'null') return null
+  const key = literal.startsWith('"') ? (JSON.parse(literal) as string) : literal
+  return { text: written, key: parsePlainKey(key) }
+}
+
+/** @throws {Error} For what is no pointer, which is a bad configuration. */
+function tokensOf(pointer: string): readonly string[] {
+  if (pointer === '') return []
+  const tokens = parsePointer(pointer)
+  if (!tokens.ok) throw new Error(tokens.error)
+  return tokens.value
+}
+
+const at = (pointer: string) => (pointer === '' ? 'at its root' : `at ${pointer}`)

@@ -1,0 +1,22 @@
+import type { Policy } from '../config/policy.ts'
+import { type Batch, readBatch } from '../core/batch.ts'
+import type { SourceIn } from '../core/key-source.ts'
+import { problem, type Problem } from '../core/problem.ts'
+import { err, type Result } from '../core/result.ts'
+import { isPlainJson } from './find-key.ts'
+import type { Payload } from './payload.ts'
+
+/** Reads the items of a request, and finds what is wrong with any of them. */
+export async function readItems(
+  payload: Payload,
+  policy: Policy,
+  source: SourceIn<'batch'>,
+): Promise<Result<Batch, Problem>> {
+  const read = await payload.read()
+  if (!read.ok) return read
+  if (!isPlainJson(read.value)) return err(problem('payload-invalid', NO_JSON))
+  return readBatch(new TextDecoder().decode(read.value.bytes), source, policy)
+}
+
+const NO_JSON =
+  'A batch is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'

@@ -1,0 +1,236 @@
+import { type Context, type Handler, Hono, type Next } from 'hono'
+import { routePath } from 'hono/route'
+
+import type { Policy } from '../config/policy.ts'
+import {
+  type AnsweredItem,
+  summarize,
+  toAnsweredItem,
+  toAnswerTexts,
+} from '../core/batch-answer.ts'
+import { type Batch, type BatchItem, cutItem } from '../core/batch.ts'
+import { collectBody } from '../core/body.ts'
+import { isDigest } from '../core/content-coding.ts'
+import { toHeaders } from '../core/headers.ts'
+import type { SourceIn } from '../core/key-source.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { logFault } from '../metrics/log.ts'
+import { readItems } from './batch-items.ts'
+import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
+import { collapsePatterns } from './collapse-patterns.ts'
+import { conclude, expose, respond, type Subject } from './conclude.ts'
+import type { GatewayEnv, Identity } from './gateway-env.ts'
+import { isEnforced } from './observe.ts'
+import { Payload } from './payload.ts'
+import { matchedPathOf } from './request-url.ts'
+import { isGuarded, operationOf } from './route-policy.ts'
+import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
+
+/** Bodies of items that one answer holds, in characters: it is put together in memory. */
+const MAX_BODIES = 8 * 1_048_576
+
+/**
+ * Makes a handler for batches of one for single requests: each item is a request of its own, with the
+ * same method, URL and headers and a body that holds this item alone. The answer tells of all of them.
+ */
+export function perItem(
+  policy: Policy,
+  source: SourceIn<'batch'>,
+  handleOne: Handler<GatewayEnv>,
+): Handler<GatewayEnv> {
+  return async function batch(c, next) {
+    if (!(await isTaken(c, policy))) return handleOne(c, next)
+    const subject = subjectOf(c, policy)
+    const admitted = await admitBatch(c, policy, source).catch(toFault)
+    if (!admitted.ok) return conclude(c, subject, admitted.error)
+    const send = createSender(c, handleOne, admitted.value.identity)
+    const { concurrency } = source
+    const work = sendAll(c, policy, admitted.value.items, { send, concurrency })
+    keepAlive(c, work)
+    return work
+  }
+}
+
+/** Whether requests are taken to pieces here: what passes, or is only observed, goes on as it came. */
+async function isTaken(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
+  return isGuarded(c, policy) && (policy.mode === 'enforce' || isEnforced(c, policy))
+}
+
+/** A batch of which every item may be sent, and whose it is. */
+interface AdmittedBatch {
+  readonly items: Batch
+  readonly identity: Identity
+}
+
+async function admitBatch(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  source: SourceIn<'batch'>,
+): Promise<Result<AdmittedBatch, Verdict>> {
+  const items = await readItems(new Payload(c, policy), policy, source)
+  if (!items.ok) return err(rejected(items.error))
+  const identity = await c.var.hapax.identify(c)
+  if (identity.kind !== 'known') return err(rejected(tenantMissing(identity)))
+  return ok({ items: items.value, identity })
+}
+
+function toFault(error: unknown): Result<never, Verdict> {
+  logFault('a batch failed before anything of it was recorded', error)
+  return err(misconfigured())
+}
+
+function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
+  return {
+    operation: operationOf(c, policy),
+    preset: policy.preset,
+    source: 'batch',
+    tenant: null,
+    operationId: null,
+    requestBytes: 0,
+    guardMs: 0,
+  }
+}
+
+/** Sends one request through the route. */
+type Send = (request: Request) => Promise<Response>
+
+/** The route alone, in an app of its own: each item has its context, and whose it is is known. */
+function createSender(
+  c: Context<GatewayEnv>,
+  handleOne: Handler<GatewayEnv>,
+  identity: Identity,
+): Send {
+  const app = new Hono<GatewayEnv>({ getPath: matchedPathOf })
+  collapsePatterns(app.router)
+  app.on(c.req.method, routePath(c), inherit, handleOne)
+  app.onError((error) => {
+    throw error
+  })
+  return async (request) => app.fetch(request, c.env, executionCtxOf(c))
+
+  async function inherit(item: Context<GatewayEnv>, next: Next): Promise<void> {
+    for (const [name, value] of Object.entries(c.var)) item.set(name as never, value as never)
+    item.set('hapax', { ...c.var.hapax, startedAt: Date.now(), identify: async () => identity })
+    await next()
+  }
+}
+
+/** Sends the items, a few at once; one that fails takes no other along. */
+async function sendAll(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  batch: Batch,
+  { send, concurrency }: { readonly send: Send; readonly concurrency: number },
+): Promise<Response> {
+  const room: Room = { left: Math.min(policy.limits.response, MAX_BODIES) }
+  const answered: AnsweredItem[] = []
+  const answerOf = async (item: BatchItem): Promise<AnsweredItem> => {
+    try {
+      return await toAnswered(item, await send(requestOf(c, batch, item)), policy, room)
+    } catch (error) {
+      return toAnswered(item, lost(c, policy, error), policy, room)
+    }
+  }
+  const waiting = batch.items.entries()
+  const work = async () => {
+    for (const [index, item] of waiting) {
+      // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
+      answered[index] = await answerOf(item)
+    }
+  }
+  await Promise.all(Array.from({ length: concurrency }, work))
+  return respondToAll(c, answered)
+}
+
+/** The request that a client would send for this item alone. */
+function requestOf({ req: { raw } }: Context<GatewayEnv>, batch: Batch, item: BatchItem): Request {
+  const headers = new Headers(raw.headers)
+  // Of the bytes of the whole batch, as they came.
+  for (const name of raw.headers.keys()) if (isDigest(name)) headers.delete(name)
+  headers.delete('Content-Encoding')
+  headers.delete('Content-Length')
+  // Its answer becomes a part of another.
+  headers.set('Accept-Encoding', IDENTITY)
+  return new Request(raw.url, { method: raw.method, headers, body: cutItem(batch, item) })
+}
+
+/** How many characters the answer may still get. */
+interface Room {
+  left: number
+}
+
+async function toAnswered(
+  { keyText }: BatchItem,
+  answer: Response,
+  policy: Policy,
+  room: Room,
+): Promise<AnsweredItem> {
+  const { status } = answer
+  const fields = [...answer.headers]
+  const readable = toAcceptedCoding({ status, headers: fields, body: answer.body }, IDENTITY)
+  const body = await collect(new Response(readable.body).body, room.left)
+  const headers = toHeaders(readable.headers)
+  const write = (fitting: Uint8Array | null) =>
+    toAnsweredItem(
+      { keyText, status, headers, body: fitting },
+      policy.unknown !== 'hold',
+      Date.now(),
+    )
+  const whole = write(body)
+  // As JSON it may be longer than its bytes.
+  const item = whole.text.length <= room.left ? whole : write(null)
+  room.left = Math.max(0, room.left - item.text.length)
+  return item
+}
+
+/** @returns `null` where there is no room for it. */
+async function collect(
+  body: ReadableStream<Uint8Array> | null,
+  limitBytes: number,
+): Promise<Uint8Array | null> {
+  const collected = await collectBody(body, limitBytes)
+  if (collected.kind === 'whole') return collected.bytes
+  await collected.rest.cancel()
+  return null
+}
+
+/** The answer of an item of which nobody knows here what became of it: its own object knows. */
+function lost(c: Context<GatewayEnv>, policy: Policy, error: unknown): Response {
+  logFault('the answer of an item was lost', error)
+  const verdict = guardLost()
+  const response = respond(c, verdict, policy.preset)
+  response.headers.set('Idempotency-Status', verdict.status)
+  return response
+}
+
+function respondToAll(c: Context<GatewayEnv>, items: readonly AnsweredItem[]): Response {
+  const summary = summarize(items)
+  const { word, isRetryable, retryAfterMs } = summary
+  const headers = new Headers({
+    'Content-Type': 'application/json',
+    'Cache-Control': 'no-store',
+    'Idempotency-Status': word,
+    'X-Correlation-Id': c.var.hapax.correlation.correlationId,
+    'X-Should-Retry': String(isRetryable),
+    'Stripe-Should-Retry': String(isRetryable),
+  })
+  if (retryAfterMs > 0) headers.set('Retry-After', String(Math.ceil(retryAfterMs / 1_000)))
+  if (word === 'replayed') headers.set('Idempotent-Replayed', 'true')
+  expose(c, headers)
+  const body = toAnswerTexts(summary, items).join('')
+  return new Response(body, { status: summary.status, headers })
+}
+
+/** The client's leaving does not keep the other items from being begun, while the platform lets it. */
+function keepAlive(c: Context<GatewayEnv>, work: Promise<unknown>): void {
+  executionCtxOf(c)?.waitUntil(work.catch(() => {}))
+}
+
+/** `undefined` where the host of the app gave it none. */
+function executionCtxOf(c: Context<GatewayEnv>) {
+  try {
+    return c.executionCtx
+  } catch {
+    return undefined
+  }
+}
