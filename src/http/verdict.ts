@@ -324,6 +324,13 @@ function inProgress(runningMs: number): Problem {
   return problem('in-progress', detail, { retryAfterMs: retryAfterMs(runningMs, Math.random()) })
 }
 
+/** The call that this request has joined cannot go on before the first client has answered. */
+export function askedOfAnother(): Problem {
+  const detail =
+    'The server has asked the client that sent the first request with this key for more. Send the same request again later to get the result.'
+  return problem('in-progress', detail, { retryAfterMs: retryAfterMs(0, Math.random()) })
+}
+
 function rateLimited(): Problem {
   const detail =
     'This caller has begun too many new operations. Send it again later with the same key.'
