@@ -174,6 +174,11 @@ function toDoubtful(attempt: Attempt, now: number): Attempt {
 /** Whether a call may have been executed. */
 export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
+/** Whether a call of the operation other than this one may have been executed. */
+export function isInDoubt(record: OperationRecord | null, fence: number): boolean {
+  return record?.attempts.some((one) => one.fence !== fence && isDoubtful(one)) ?? false
+}
+
 /** Does what the safer of two policies says: the record's own, or that of the request's route. */
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {
   const { recovery: own } = record

@@ -19,6 +19,8 @@ export interface Evidence {
   readonly fault: OriginFault | null
   /** Epoch milliseconds of the call's end, where its settle comes later than that. */
   readonly endedAt?: number
+  /** How long from then the origin asks to be left alone before another try, in milliseconds. */
+  readonly retryAfterMs?: number
 }
 
 /** How a claim ends. */

@@ -1,11 +1,17 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import { isUnexecuted } from '../core/claim.ts'
+import { isInDoubt, isUnexecuted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
-import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
+import {
+  decideLanding,
+  decideProbeLanding,
+  type Landing,
+  ownOutcomeOf,
+  toSettlement,
+} from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
-import { classifyStatus, type Outcome } from '../core/outcome.ts'
+import type { Outcome } from '../core/outcome.ts'
 import {
   type ClaimRef,
   doubtMs,
@@ -116,7 +122,12 @@ export class Runs {
     const startedAt = Date.now()
     const origin = requireOrigin(this.#env)
     const { operationId, fence: firstFence } = first
-    const { claim, reply, originCalls } = await traced(
+    const {
+      claim,
+      reply,
+      originCalls,
+      isInDoubt: inDoubt,
+    } = await traced(
       'hapax call',
       { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
       () => runClaim(this.#ledger, origin, first, plan),
@@ -127,7 +138,7 @@ export class Runs {
       const work = { originCalls, settle: null }
       return { kind: 'executed', ...this.stream(claim, reply, plan), fence, timing, work }
     }
-    const landing = decideLanding(reply, plan.rules)
+    const landing = decideLanding(reply, plan.rules, inDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const outcome = this.#outcomeLeft(claim, landing)
     const record = this.#ledger.find(operationId)
@@ -161,7 +172,8 @@ export class Runs {
   ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
-    const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
+    const inDoubt = isInDoubt(this.#ledger.find(claim.operationId), claim.fence)
+    const isFailure = ownOutcomeOf(reply, rules, inDoubt) === 'failed'
     const outcome = isFailure ? 'failed' : 'succeeded'
     const sealer = sealerOf(claim, keeping.sealKey)
     const { spillBytes } = keeping
@@ -194,7 +206,7 @@ export class Runs {
         isSpilled: spill !== null,
         toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
         toFault: (fault) =>
-          decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
+          decideLanding({ kind: 'fault', fault, originStatus: status }, rules, inDoubt).settlement,
         close: async (settlement, rest) => {
           this.#settle(claim, () => {
             const unstored = rest && { generation, ...rest }

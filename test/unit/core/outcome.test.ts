@@ -11,10 +11,12 @@ import {
 
 describe('classifyStatus', () => {
   it.each([
-    { expected: 'succeeded', statuses: [200, 201, 202, 204, 299, 300, 302, 304, 399] },
-    { expected: 'failed', statuses: [400, 402, 404, 405, 409, 410, 412, 422, 424, 426, 428, 499] },
+    { expected: 'succeeded', statuses: [200, 201, 202, 204, 299, 300, 302, 304, 306, 309, 399] },
+    { expected: 'failed', statuses: [400, 402, 404, 405, 409, 410, 411, 413, 414, 416, 418, 422] },
+    { expected: 'failed', statuses: [424, 427, 430, 432, 451, 498] },
     { expected: 'failed', statuses: [501, 505] },
-    { expected: 'not_executed', statuses: [401, 403, 407, 408, 425, 429, 503] },
+    { expected: 'not_executed', statuses: [307, 308, 401, 403, 406, 407, 408, 412, 415, 417] },
+    { expected: 'not_executed', statuses: [421, 423, 425, 426, 428, 429, 431, 499, 503] },
     { expected: 'unknown', statuses: [100, 101, 199, 600, 601, 999] },
     { expected: 'not_executed', statuses: [521, 523, 525, 526, 530] },
     { expected: 'unknown', statuses: [500, 502, 504, 506, 507, 508, 520, 522, 524, 527, 529, 599] },
