@@ -1,4 +1,6 @@
-import { classifyStatus, type Outcome } from './outcome.ts'
+import { createEventReader } from './event-stream.ts'
+import type { Said } from './outcome-rules.ts'
+import { type AnswerFacts, classifyAnswer, classifyStatus, type Outcome } from './outcome.ts'
 
 /**
  * What an answer says of a JSON-RPC call: its outcome, or that it is a step of a conversation. A step
@@ -112,6 +114,56 @@ export function asksForMore(message: unknown): boolean {
 export function judgeSilence(status: number): Outcome {
   if (status < 300) return 'unknown'
   return status < 500 ? 'not_executed' : classifyStatus(status)
+}
+
+/** What was found of the response to a call: `unreadable` where something could not be read. */
+export type CallAnswer = RpcResponse | 'none' | 'unreadable'
+
+/** Looks for the response to a call in a `text/event-stream`, as it comes. */
+export function createResponseReader(id: string): {
+  readonly read: (chunk: Uint8Array) => void
+  readonly found: () => CallAnswer
+} {
+  let found: CallAnswer = 'none'
+  const read = createEventReader((data) => {
+    if (typeof found === 'object') return
+    found = data === null ? 'unreadable' : (findResponse(parseJson(data), id) ?? found)
+  })
+  return { read, found: () => found }
+}
+
+/**
+ * Says what an answer means for a call. The route's word for a body or an exact status counts more
+ * than the response, which counts more than the route's word for a range, or than HTTP.
+ *
+ * @param said What the route says.
+ */
+export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFacts): Said | null {
+  const { status, isFromProxy = false } = facts
+  if (typeof answer === 'object') {
+    const outcome = judgeResponse(answer, status, (other) => classifyAs(other, facts))
+    if (outcome === 'step') return { outcome: 'not_executed', isExact: true, isStep: true }
+    return said?.isExact === true ? said : { outcome, isExact: true }
+  }
+  if (said !== null || (answer === 'unreadable' && status < 300)) return said
+  const outcome = judgeSilence(status)
+  // Whoever has made it does not know what became of the call.
+  const isProven = outcome !== 'not_executed' || !isFromProxy
+  return { outcome: isProven ? outcome : 'unknown', isExact: true }
+}
+
+/** With the same headers: they say whether another try is of use. */
+function classifyAs(status: number, { headers = [] }: AnswerFacts): Outcome {
+  return classifyAnswer({ status, headers, directives: { outcome: null }, said: null }, [])
+}
+
+/** @returns `undefined` for what is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 const isClientError = (status: number) => status >= 400 && status < 500

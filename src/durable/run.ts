@@ -117,8 +117,9 @@ function isStreamed(
 /** What an answer says of another try of its own accord. */
 function retryAskOf(reply: Reply | LiveReply): RetryAsk {
   if (reply.kind === 'fault') return {}
-  const { headers, retryAfterMs = null } = reply
-  return { minimumMs: retryAfterMs ?? 0, isForbidden: readShouldRetry(headers) === false }
+  const { headers, said, retryAfterMs = null } = reply
+  const isForbidden = said?.isStep === true || readShouldRetry(headers) === false
+  return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 
 function evidenceOf(reply: Reply | LiveReply): Evidence {

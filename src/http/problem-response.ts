@@ -64,12 +64,8 @@ export function callError(c: Context<GatewayEnv>, problem: Problem, callId: stri
 }
 
 /** The id is written as the client wrote it. */
-function toCallError(
-  { status, title, retry }: Problem,
-  data: ProblemDocument,
-  callId: string,
-): string {
-  const message = `${title}. ${data.detail} ${WHAT_TO_DO[retry]}`
+function toCallError({ status, retry }: Problem, data: ProblemDocument, callId: string): string {
+  const message = `${data.detail} ${WHAT_TO_DO[retry]}`
   return `{"jsonrpc":"2.0","id":${callId},"error":${JSON.stringify({ code: status, message, data })}}`
 }
 

@@ -180,7 +180,7 @@ export function isOfAnother(status: IdempotencyStatus): boolean {
 }
 
 /** The word for a call that was made for this request. */
-export function toStatus(outcome: Outcome): IdempotencyStatus {
+export function toStatus(outcome: Outcome | null): IdempotencyStatus {
   if (outcome === 'not_executed') return 'not-executed'
   return outcome === 'unknown' ? 'unknown' : 'executed'
 }

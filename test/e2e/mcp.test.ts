@@ -7,7 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import type { Progress } from '@modelcontextprotocol/sdk/types.js'
+import { ElicitRequestSchema, McpError, type Progress } from '@modelcontextprotocol/sdk/types.js'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 
@@ -272,8 +272,16 @@ describe.each<Answers>(['json', 'events'])('an MCP server that answers with %s',
     const { call, calls } = await connect(answers)
     await call({ name, key: name })
     const other = call({ name, key: name, amount: 3 })
-    await expect(other).rejects.toMatchObject({ code: 409, message: /key-reused/ })
-    expect(calls.map(({ word }) => word)).toEqual(['executed', 'mismatch'])
+    await expect(other).rejects.toThrow(McpError)
+    await expect(other).rejects.toMatchObject({
+      code: 409,
+      message: /A new operation needs a new key/,
+      data: { retry: 'new-key', pointers: ['/params/arguments/amount'] },
+    })
+    expect(calls.map(({ word, status }) => [word, status])).toEqual([
+      ['executed', 200],
+      ['mismatch', 200],
+    ])
     expect(server.runsOf(name)).toBe(1)
     expect(await call({ name, key: name })).toMatchObject(paid(1))
   })
@@ -289,7 +297,10 @@ describe.each<Answers>(['json', 'events'])('an MCP server that answers with %s',
   it('refuses a call without a key where one is required, and nothing else', async () => {
     const name = nameOf('keyed')
     const { client, call, calls } = await connect(answers, '/mcp/keyed')
-    await expect(call({ name })).rejects.toMatchObject({ code: 400, message: /key-missing/ })
+    await expect(call({ name })).rejects.toMatchObject({
+      code: 400,
+      data: { error: { code: 'key-missing' } },
+    })
     expect(server.runsOf(name)).toBe(0)
     expect((await client.listTools()).tools).toHaveLength(2)
     expect(await call({ name, key: name })).toMatchObject(paid(1))
