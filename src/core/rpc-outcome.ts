@@ -23,14 +23,14 @@ const UNREADABLE: readonly unknown[] = [-32_700, -32_600]
  * do not fit, and what MCP itself refuses: headers (-32020), a client that lacks a capability
  * (-32021), a protocol version (-32022).
  */
-const NOT_EXECUTED: readonly unknown[] = [
+const NOT_EXECUTED: ReadonlySet<unknown> = new Set([
   ...UNREADABLE,
   -32_601,
   -32_602,
   -32_020,
   -32_021,
   -32_022,
-]
+])
 
 const INTERNAL_ERROR = -32_603
 /** MCP until 2025-11-25: the resource is not there. */
@@ -84,8 +84,16 @@ function judgeError(
 ): CallOutcome {
   if (typeof code !== 'number') return 'unknown'
   if (code === URL_ELICITATION_REQUIRED) return 'step'
-  if (NOT_EXECUTED.includes(code)) return 'not_executed'
+  if (NOT_EXECUTED.has(code)) return 'not_executed'
   if (code === RESOURCE_NOT_FOUND) return 'failed'
+  return judgeOtherCode(code, status, classify)
+}
+
+function judgeOtherCode(
+  code: number,
+  status: number,
+  classify: (status: number) => Outcome,
+): Outcome {
   const byStatus = classify(status)
   if (code >= -32_768 && code <= -32_000) {
     const isRefused =
@@ -109,11 +117,16 @@ export function asksForMore(message: unknown): boolean {
 
 /**
  * Files an answer that holds no response to the call: where HTTP has refused or redirected it, no
- * tool was run; the end of a body is not the end of the call.
+ * tool was run; the end of a body is not the end of the call, and a proxy that answers itself does not
+ * know of it.
  */
-export function judgeSilence(status: number): Outcome {
+export function judgeSilence({
+  status,
+  isFromProxy = false,
+}: Pick<AnswerFacts, 'status' | 'isFromProxy'>): Outcome {
   if (status < 300) return 'unknown'
-  return status < 500 ? 'not_executed' : classifyStatus(status)
+  const outcome = status < 500 ? 'not_executed' : classifyStatus(status)
+  return isFromProxy && outcome === 'not_executed' ? 'unknown' : outcome
 }
 
 /** What was found of the response to a call: `unreadable` where something could not be read. */
@@ -139,17 +152,14 @@ export function createResponseReader(id: string): {
  * @param said What the route says.
  */
 export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFacts): Said | null {
-  const { status, isFromProxy = false } = facts
+  const { status } = facts
   if (typeof answer === 'object') {
     const outcome = judgeResponse(answer, status, (other) => classifyAs(other, facts))
     if (outcome === 'step') return { outcome: 'not_executed', isExact: true, isStep: true }
     return said?.isExact === true ? said : { outcome, isExact: true }
   }
   if (said !== null || (answer === 'unreadable' && status < 300)) return said
-  const outcome = judgeSilence(status)
-  // Whoever has made it does not know what became of the call.
-  const isProven = outcome !== 'not_executed' || !isFromProxy
-  return { outcome: isProven ? outcome : 'unknown', isExact: true }
+  return { outcome: judgeSilence(facts), isExact: true }
 }
 
 /** With the same headers: they say whether another try is of use. */

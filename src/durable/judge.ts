@@ -95,17 +95,19 @@ export function openCallStream(head: AnswerHead, rules: LandingRules): CallStrea
     }
   }
   const undoing = decideUndoing(encoding, 'identity')
-  const hasResponse = () => false
   if (undoing === null) {
     return {
       read: async () => {},
-      hasResponse,
+      hasResponse: isNotClear,
       end: async () => judgeCallAnswer(head, rules, 'unreadable'),
     }
   }
   const decoding = openDecoding(undoing.codings, read)
-  return { read: decoding.write, hasResponse, end: () => decoding.end().then(end) }
+  return { read: decoding.write, hasResponse: isNotClear, end: () => decoding.end().then(end) }
 }
+
+/** What is cut off while it is encoded nobody can read to its end. */
+const isNotClear = () => false
 
 /** Undoes codings chunk by chunk; what is wrong with them ends it, and nobody is told. */
 function openDecoding(codings: readonly Coding[], onChunk: (chunk: Uint8Array) => void) {

@@ -33,44 +33,41 @@ export async function recordBody(
   recording: Recording,
   plan: RecordingPlan,
 ): Promise<void> {
-  let isOver = false
-  let isCut = false
   try {
-    for (;;) {
-      // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
-      const chunk = await body.next().catch((error: unknown) => {
-        isCut = true
-        throw error
-      })
-      if (recording.isGivenUp) throw new Error('Nobody reads the answer any more.')
-      if (chunk === null) break
-      isOver ||= recording.bytes + chunk.byteLength > plan.limitBytes
-      // oxlint-disable-next-line no-await-in-loop -- over the limit the first client sets the pace
-      await (isOver ? recording.pass(chunk) : recording.write(chunk))
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      if (plan.onChunk !== null) await plan.onChunk(chunk)
-    }
-    const bodyBytes = isOver ? null : recording.bytes
-    await close(recording, plan, await plan.toSettlement(bodyBytes), bodyBytes)
-    recording.end()
+    const { cut, bodyBytes } = await recordChunks(body, recording, plan)
+    const settlement = await (cut === null
+      ? plan.toSettlement(bodyBytes)
+      : plan.toCut(cut, bodyBytes))
+    await close(recording, plan, settlement, bodyBytes)
+    if (cut === null) recording.end()
+    else recording.break()
   } catch (error) {
-    const fault = recording.isGivenUp ? 'timeout' : body.faultOf(error)
-    await (
-      isCut || recording.isGivenUp
-        ? closeCut(recording, plan, fault, isOver ? null : recording.bytes)
-        : plan.close(plan.toFault(fault), null)
-    ).catch(() => {})
+    await plan.close(plan.toFault(body.faultOf(error)), null).catch(() => {})
     recording.break()
   }
 }
 
-async function closeCut(
+/** @returns How long what is kept is, or `null` where it is over the limit; why it broke off, where it did. */
+async function recordChunks(
+  body: LiveBody,
   recording: Recording,
   plan: RecordingPlan,
-  fault: OriginFault,
-  bodyBytes: number | null,
-): Promise<void> {
-  await close(recording, plan, await plan.toCut(fault, bodyBytes), bodyBytes)
+): Promise<{ readonly cut: OriginFault | null; readonly bodyBytes: number | null }> {
+  let isOver = false
+  const end = (cut: OriginFault | null) => ({ cut, bodyBytes: isOver ? null : recording.bytes })
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+    const chunk = await body.next().catch((error: unknown) => ({ fault: body.faultOf(error) }))
+    // Nobody reads the answer any more.
+    if (recording.isGivenUp) return end('timeout')
+    if (chunk === null) return end(null)
+    if ('fault' in chunk) return end(chunk.fault)
+    isOver ||= recording.bytes + chunk.byteLength > plan.limitBytes
+    // oxlint-disable-next-line no-await-in-loop -- over the limit the first client sets the pace
+    await (isOver ? recording.pass(chunk) : recording.write(chunk))
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await plan.onChunk?.(chunk)
+  }
 }
 
 /** Of an answer over the limit no piece is kept, but its client still reads it. */

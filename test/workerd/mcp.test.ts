@@ -113,123 +113,123 @@ function routeWith(first: () => Response | Promise<Response>, policy: PolicyOpti
   }
 }
 
-const outcomes = [
-  { name: 'a result', first: () => asJson(result(1)), then: 'replayed' },
+const ANSWERS = [
+  { name: 'a result', first: () => asJson(result(1)), next: 'replayed' },
   {
     name: 'a result that is alone',
     first: () => asJson({ id: 1, result: null }),
-    then: 'replayed',
+    next: 'replayed',
   },
-  { name: 'a result under 500', first: () => asJson(result(1), 500), then: 'replayed' },
+  { name: 'a result under 500', first: () => asJson(result(1), 500), next: 'replayed' },
   {
     name: 'a tool that failed',
     first: () => asJson(result(1, { isError: true })),
-    then: 'replayed',
+    next: 'replayed',
   },
-  { name: 'a task', first: () => asJson(result(1, { task: { taskId: 't' } })), then: 'replayed' },
+  { name: 'a task', first: () => asJson(result(1, { task: { taskId: 't' } })), next: 'replayed' },
   {
     name: 'a batch with the response',
     first: () => asJson([PROGRESS, result(1)]),
-    then: 'replayed',
+    next: 'replayed',
   },
   {
     name: 'an error of the tool’s own code',
     first: () => asJson(error(1, 1001)),
-    then: 'replayed',
+    next: 'replayed',
   },
-  { name: 'the code -32602', first: () => asJson(error(1, -32_602)), then: 'executed' },
+  { name: 'the code -32602', first: () => asJson(error(1, -32_602)), next: 'executed' },
   {
     name: 'the code -32601 under 404',
     first: () => asJson(error(1, -32_601), 404),
-    then: 'executed',
+    next: 'executed',
   },
   {
     name: 'a version that is not served',
     first: () => asJson(error(1, -32_022), 400),
-    then: 'executed',
+    next: 'executed',
   },
   {
     name: 'a session that is gone',
     first: () => asJson(error(null, -32_001), 404),
-    then: 'executed',
+    next: 'executed',
   },
-  { name: '404 as a text', first: () => new Response('gone', { status: 404 }), then: 'executed' },
+  { name: '404 as a text', first: () => new Response('gone', { status: 404 }), next: 'executed' },
   {
     name: '400 as a text',
     first: () => new Response('version', { status: 400 }),
-    then: 'executed',
+    next: 'executed',
   },
   {
     name: '405 without a body',
     first: () => new Response(null, { status: 405 }),
-    then: 'executed',
+    next: 'executed',
   },
-  { name: '422 with other JSON', first: () => asJson({ detail: 'm' }, 422), then: 'executed' },
+  { name: '422 with other JSON', first: () => asJson({ detail: 'm' }, 422), next: 'executed' },
   {
     name: 'a redirect',
     first: () => new Response(null, { status: 302, headers: { Location: 'https://login.test/' } }),
-    then: 'executed',
+    next: 'executed',
   },
-  { name: 'the code -32603', first: () => asJson(error(1, -32_603)), then: 'unknown' },
-  { name: 'the code -32000', first: () => asJson(error(1, -32_000)), then: 'unknown' },
-  { name: 'another id', first: () => asJson(result(2)), then: 'unknown' },
-  { name: '202 without a body', first: () => new Response(null, { status: 202 }), then: 'unknown' },
+  { name: 'the code -32603', first: () => asJson(error(1, -32_603)), next: 'unknown' },
+  { name: 'the code -32000', first: () => asJson(error(1, -32_000)), next: 'unknown' },
+  { name: 'another id', first: () => asJson(result(2)), next: 'unknown' },
+  { name: '202 without a body', first: () => new Response(null, { status: 202 }), next: 'unknown' },
   {
     name: 'an HTML page',
     first: () => new Response('<p>Hi', { headers: { 'Content-Type': 'text/html' } }),
-    then: 'unknown',
+    next: 'unknown',
   },
-  { name: '500 as a text', first: () => new Response('oops', { status: 500 }), then: 'unknown' },
+  { name: '500 as a text', first: () => new Response('oops', { status: 500 }), next: 'unknown' },
   {
     name: 'a stream with the response',
     first: () => asEvents(PROGRESS, result(1)),
-    then: 'replayed',
+    next: 'replayed',
   },
   {
     name: 'a stream with a failed tool',
     first: () => asEvents(result(1, { isError: true })),
-    then: 'replayed',
+    next: 'replayed',
   },
   {
     name: 'a stream with the code -32602',
     first: () => asEvents(PROGRESS, error(1, -32_602)),
-    then: 'executed',
+    next: 'executed',
   },
   {
     name: 'a stream with the code -32603',
     first: () => asEvents(error(1, -32_603)),
-    then: 'unknown',
+    next: 'unknown',
   },
-  { name: 'a stream with a notification alone', first: () => asEvents(PROGRESS), then: 'unknown' },
-  { name: 'a stream with a question alone', first: () => asEvents(ASKED), then: 'unknown' },
-  { name: 'a stream with another response', first: () => asEvents(result('1')), then: 'unknown' },
+  { name: 'a stream with a notification alone', first: () => asEvents(PROGRESS), next: 'unknown' },
+  { name: 'a stream with a question alone', first: () => asEvents(ASKED), next: 'unknown' },
+  { name: 'a stream with another response', first: () => asEvents(result('1')), next: 'unknown' },
   {
     name: 'a stream that is to be resumed',
     first: () => new Response('id: ev1\nretry: 500\ndata: \n\n', { headers: EVENTS_TYPE }),
-    then: 'unknown',
+    next: 'unknown',
   },
   {
     name: 'a stream whose last event is cut off',
     first: () => new Response(event(result(1)).trimEnd(), { headers: EVENTS_TYPE }),
-    then: 'unknown',
+    next: 'unknown',
   },
   {
     name: 'an empty stream',
     first: () => new Response('', { headers: EVENTS_TYPE }),
-    then: 'unknown',
+    next: 'unknown',
   },
 ]
 
 describe('the outcome of a call', () => {
-  it.each(outcomes)('is told by $name', async ({ first, then }) => {
+  it.each(ANSWERS)('is told by $name', async ({ first, next }) => {
     const { origin, ask } = routeWith(first)
     const once = await ask()
     expect(once.text).toBe(await first().text())
     const again = await ask({ id: 2 })
-    expect(again.word).toBe(then)
-    expect(origin.requests).toHaveLength(then === 'executed' ? 2 : 1)
+    expect(again.word).toBe(next)
+    expect(origin.requests).toHaveLength(next === 'executed' ? 2 : 1)
     // What was executed by now is not executed again.
-    if (then === 'executed') expect((await ask({ id: 3 })).word).toBe('replayed')
+    expect((await ask({ id: 3 })).word).toBe(next === 'executed' ? 'replayed' : next)
   })
 
   it('is told by what the body says when it is decoded', async () => {
@@ -281,14 +281,12 @@ describe('the outcome of a call', () => {
     const outcomes = { '/result/isError': { true: 'not_executed' } } as const
     for (const failed of [asJson, asEvents]) {
       const byRoute = routeWith(() => failed(result(1, { isError: true })), { outcomes })
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await byRoute.ask()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       expect((await byRoute.ask({ id: 2 })).word).toBe('executed')
     }
   })
 
-  it.each(outcomes)('of a handler in the Worker is told by $name', async ({ first, then }) => {
+  it.each(ANSWERS)('of a handler in the Worker is told by $name', async ({ first, next }) => {
     let runs = 0
     const send = callerOf('worker', {}, () => {
       runs += 1
@@ -297,8 +295,8 @@ describe('the outcome of a call', () => {
     const once = await send()
     await once.response.text()
     await once.done()
-    expect(word((await send()).response)).toBe(then)
-    expect(runs).toBe(then === 'executed' ? 2 : 1)
+    expect(word((await send()).response)).toBe(next)
+    expect(runs).toBe(next === 'executed' ? 2 : 1)
   })
 
   it('is asked for again after a call in doubt, until an end comes', async () => {
@@ -311,11 +309,8 @@ describe('the outcome of a call', () => {
     const send = callerOf('origin', { unknown: 'resend' })
     const words: (string | null)[] = []
     for (let nth = 0; nth < 5; nth += 1) {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { response, done } = await send()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await response.text()
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       await done()
       words.push(word(response))
     }

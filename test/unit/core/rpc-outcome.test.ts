@@ -146,7 +146,12 @@ describe('judgeSilence', () => {
     { status: 501, expected: 'failed' },
     { status: 503, expected: 'not_executed' },
   ])('takes $status without a response for $expected', ({ status, expected }) => {
-    expect(judgeSilence(status)).toBe(expected)
+    expect(judgeSilence({ status })).toBe(expected)
+  })
+
+  it('proves nothing that a proxy says', () => {
+    expect(judgeSilence({ status: 503, isFromProxy: true })).toBe('unknown')
+    expect(judgeSilence({ status: 501, isFromProxy: true })).toBe('failed')
   })
 })
 
