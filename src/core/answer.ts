@@ -31,7 +31,8 @@ export type Answer =
   | {
       readonly kind: 'executed'
       readonly response: WireResponse
-      readonly outcome: Outcome
+      /** `null` where only the end of the answer tells it. */
+      readonly outcome: Outcome | null
       readonly fence: number
       readonly timing: Timing
       readonly work: Work
@@ -40,7 +41,8 @@ export type Answer =
   | {
       readonly kind: 'joined'
       readonly response: WireResponse
-      readonly outcome: Outcome
+      /** `null` where only the end of the answer tells it. */
+      readonly outcome: Outcome | null
       readonly fence: number
       /** Path at the origin that decides whether this caller may have it, or `null`. */
       readonly reauthorizePath: string | null

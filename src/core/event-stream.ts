@@ -64,6 +64,31 @@ export function mapEvents(
   })
 }
 
+/**
+ * Reads the data of a `text/event-stream` that comes in chunks. An event without data tells nothing,
+ * and so does one that is not complete (WHATWG HTML §9.2.6).
+ *
+ * @param onData Called with the data of each event; with `null` for one of more than 8 MiB.
+ * @returns Takes the next chunk.
+ */
+export function createEventReader(
+  onData: (data: string | null) => void,
+): (chunk: Uint8Array) => void {
+  const decoder = new TextDecoder()
+  const findEnds = createEndFinder()
+  const head = createHead()
+  return (chunk) => {
+    let start = 0
+    for (const end of findEnds(chunk)) {
+      const { bytes, isWhole } = head.complete(chunk.subarray(start, end))
+      const data = isWhole ? dataOf(decoder.decode(bytes, { stream: true })) : null
+      if (data !== '') onData(data)
+      start = end
+    }
+    head.append(chunk.subarray(start))
+  }
+}
+
 function enqueue(controller: TransformStreamDefaultController<Uint8Array>, bytes: Uint8Array) {
   if (bytes.length > 0) controller.enqueue(bytes)
 }
@@ -139,9 +164,7 @@ function createHead() {
 
 /** An event with its data rewritten; `null` where it is dropped. */
 function mapEvent(event: string, mapData: (data: string) => string | null): string | null {
-  const values: string[] = []
-  for (const [, , value = ''] of event.matchAll(DATA_LINE)) values.push(value)
-  const data = values.join('\n')
+  const data = dataOf(event)
   // WHATWG HTML §9.2.6: then there is no event.
   if (data === '') return event
   const mapped = mapData(data)
@@ -153,4 +176,10 @@ function mapEvent(event: string, mapData: (data: string) => string | null): stri
     const fields = lines.splice(0).map((line) => `data: ${line}`)
     return fields.length > 0 ? before + fields.join(lineEnd) : ''
   })
+}
+
+function dataOf(event: string): string {
+  const values: string[] = []
+  for (const [, , value = ''] of event.matchAll(DATA_LINE)) values.push(value)
+  return values.join('\n')
 }

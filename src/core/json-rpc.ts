@@ -1,5 +1,6 @@
 import { mapEvents } from './event-stream.ts'
 import { childrenOf, rootOf, type Span } from './json-spans.ts'
+import { asksForMore } from './rpc-outcome.ts'
 
 type Members = ReadonlyMap<string, Span>
 
@@ -27,46 +28,126 @@ export function readCall(text: string): JsonRpcCall | null {
   return { method, id, progressToken: readIdentifier(text, meta.get('progressToken')) }
 }
 
+/** What an answer says that was given to another call first. */
+export interface Retelling {
+  /** A member for `result._meta`, or for an error's `data`: JSON text of its name and value. */
+  readonly mark: { readonly name: string; readonly value: string } | null
+  /** Stands in the place of a response that only the first caller can act upon; `null` leaves it. */
+  readonly insteadOfStep: string | null
+}
+
+const AS_IT_CAME: Retelling = { mark: null, insteadOfStep: null }
+
 /**
  * Makes the answer that was given to an operation's first call the answer to this one: responses get
- * its id, progress notifications its token, and every other character stays.
+ * its id and the mark, progress notifications its token, and every other character stays.
  *
- * An array is a batch, each message of it treated. Left as they are: other messages, a response whose
- * id is null (its server could not read the call), progress where this call has no token, and what is
- * not JSON.
+ * An array is a batch, each message of it treated. What the server asks in it is left out, since only
+ * the first caller can answer, and progress where this call has no token. Left as they are: other
+ * messages, a response whose id is null (its server could not read the call), and what is not JSON.
  */
-export function toAnswerOf(call: JsonRpcCall, message: string): string {
-  return answerMessage(call, message) ?? message
+export function toAnswerOf(
+  call: JsonRpcCall,
+  message: string,
+  retelling: Retelling = AS_IT_CAME,
+): string {
+  return answerText(call, message, retelling) ?? message
 }
 
 /**
- * Does what `toAnswerOf` does to each event of a `text/event-stream`, as it comes. Where the call has
- * no token, events of progress are dropped.
+ * Does what `toAnswerOf` does to each event of a `text/event-stream`, as it comes. Events of what the
+ * server asks are dropped, and where the call has no token, those of progress.
  */
-export function answerEvents(call: JsonRpcCall): TransformStream<Uint8Array, Uint8Array> {
-  return mapEvents((data) => answerMessage(call, data))
+export function answerEvents(
+  call: JsonRpcCall,
+  retelling: Retelling = AS_IT_CAME,
+): TransformStream<Uint8Array, Uint8Array> {
+  return mapEvents((data) => answerText(call, data, retelling))
 }
 
-/** `null` for a message of progress that the call did not ask for. */
-function answerMessage(call: JsonRpcCall, text: string): string | null {
+/** `null` where nothing is left of it. */
+function answerText(call: JsonRpcCall, text: string, retelling: Retelling): string | null {
   const root = rootOf(text)
-  const isBatch = text[root.start] === '['
-  const messages = isBatch ? childrenOf(text, root).map(({ span }) => span) : [root]
+  if (text[root.start] !== '[') {
+    const answer = answerMessage(call, text, root, retelling)
+    return answer === null ? null : text.slice(0, root.start) + answer + text.slice(root.end)
+  }
+  const kept: string[] = []
   let answer = ''
   let at = 0
-  for (const span of messages) {
-    const message = membersOf(text, span)
-    const isProgress = readString(text, message.get('method')) === 'notifications/progress'
-    const own = isProgress ? call.progressToken : call.id
-    if (own === null && !isBatch) return null
-    const place = isProgress
-      ? membersOf(text, message.get('params')).get('progressToken')
-      : findResponseId(message)
-    if (own === null || place === undefined || readIdentifier(text, place) === null) continue
-    answer += text.slice(at, place.start) + own
-    at = place.end
+  const spans = childrenOf(text, root).map(({ span }) => span)
+  for (const span of spans) {
+    const message = answerMessage(call, text, span, retelling)
+    if (message !== null) kept.push(message)
+    answer += text.slice(at, span.start) + (message ?? '')
+    at = span.end
   }
-  return answer + text.slice(at)
+  if (kept.length === spans.length) return answer + text.slice(at)
+  return kept.length === 0 ? null : `[${kept.join(',')}]`
+}
+
+/** `null` for what is not for this call: progress that it did not ask for, a request of the server. */
+function answerMessage(
+  call: JsonRpcCall,
+  text: string,
+  span: Span,
+  { mark, insteadOfStep }: Retelling,
+): string | null {
+  const message = membersOf(text, span)
+  const own = text.slice(span.start, span.end)
+  const method = readString(text, message.get('method'))
+  if (method === 'notifications/progress') {
+    if (call.progressToken === null) return null
+    const place = membersOf(text, message.get('params')).get('progressToken')
+    return edit(text, span, [replace(text, place, call.progressToken)])
+  }
+  if (method !== null && readIdentifier(text, message.get('id')) !== null) return null
+  const place = findResponseId(message)
+  if (readIdentifier(text, place) === null) return own
+  if (insteadOfStep !== null && asksForMore(JSON.parse(own))) return insteadOfStep
+  return edit(text, span, [replace(text, place, call.id), mark && markIn(text, message, mark)])
+}
+
+/** A text for a place of another. */
+interface Edit extends Span {
+  readonly text: string
+}
+
+/** What stands there is an identifier, or stays. */
+function replace(text: string, place: Span | undefined, by: string): Edit | null {
+  if (place === undefined || readIdentifier(text, place) === null) return null
+  return { ...place, text: by }
+}
+
+function edit(text: string, { start, end }: Span, edits: readonly (Edit | null)[]): string {
+  let edited = ''
+  let at = start
+  for (const one of edits.filter((each) => each !== null).toSorted((a, b) => a.start - b.start)) {
+    edited += text.slice(at, one.start) + one.text
+    at = one.end
+  }
+  return edited + text.slice(at, end)
+}
+
+type Mark = NonNullable<Retelling['mark']>
+
+/** MCP keeps `_meta` of a result for what others add to it; an error has `data` alone. */
+function markIn(text: string, message: Members, mark: Mark): Edit | null {
+  const error = message.get('error')
+  const isError = error !== undefined && text[error.start] === '{'
+  const [holder, name] = isError ? [error, 'data'] : [message.get('result'), '_meta']
+  if (holder === undefined || text[holder.start] !== '{') return null
+  const inner = membersOf(text, holder).get(name)
+  const member = `${mark.name}:${mark.value}`
+  if (inner === undefined) return addMember(text, holder, `"${name}":{${member}}`)
+  if (text[inner.start] !== '{') return null
+  const before = membersOf(text, inner).get(JSON.parse(mark.name) as string)
+  return before === undefined ? addMember(text, inner, member) : { ...before, text: mark.value }
+}
+
+function addMember(text: string, { start, end }: Span, member: string): Edit {
+  const isEmpty = membersOf(text, { start, end }).size === 0
+  return { start: start + 1, end: start + 1, text: isEmpty ? member : `${member},` }
 }
 
 /** Only requests and notifications have a method. */

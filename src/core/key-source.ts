@@ -110,8 +110,8 @@ export function repeatability(): KeySource {
  * The route is an MCP server (JSON-RPC over Streamable HTTP): the key of a `tools/call` is a member
  * of its `params._meta`; every other message goes to the server untouched.
  *
- * The `id` of a call and its `_meta` do not count in the fingerprint, and a replay bears the `id`
- * of the call that it answers.
+ * The `id` of a call, its `_meta` and what the client was asked for in between do not count in the
+ * fingerprint, and a replay bears the `id` of the call that it answers.
  *
  * @param meta Name of the member.
  * @example app.post('/mcp', protect({ key: mcp(), required: false }))
@@ -154,7 +154,12 @@ export function hasMcp(sources: readonly KeySource[]): boolean {
 }
 
 /** Pointers of a call that differ from try to try and do not count. */
-export const MCP_IGNORED: readonly string[] = ['/id', '/params/_meta']
+export const MCP_IGNORED: readonly string[] = [
+  '/id',
+  '/params/_meta',
+  '/params/inputResponses',
+  '/params/requestState',
+]
 
 /** Says where a key may stand, for who has sent none. */
 export function describeSources(sources: readonly KeySource[]): string {

@@ -96,6 +96,9 @@ function landAnswer(
   switch (outcome) {
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
+      if (reply.said?.isStep === true) {
+        return { settlement: { outcome, coversAll, isStep: true, evidence }, end: { kind: 'step' } }
+      }
       return { settlement: { outcome, coversAll, evidence }, end: response }
     }
     case 'unknown':
@@ -108,6 +111,24 @@ function landAnswer(
       return { settlement, end: isKept ? response : TOO_LARGE }
     }
   }
+}
+
+/**
+ * Decides what an answer means that went to its client while it came, now that it has ended.
+ *
+ * @param bodyBytes As for `toSettlement`.
+ */
+export function landStreamed(
+  head: AnswerHead,
+  bodyBytes: number | null,
+  rules: LandingRules,
+  isInDoubt: boolean,
+): Settlement {
+  const reply = { kind: 'answer', ...head, body: new Uint8Array() } as const
+  const outcome = ownOutcomeOf(reply, rules, isInDoubt)
+  return outcome === 'succeeded' || outcome === 'failed'
+    ? toSettlement(head, outcome, bodyBytes, rules)
+    : landAnswer(reply, outcome, rules).settlement
 }
 
 type SettledOutcome = 'succeeded' | 'failed'

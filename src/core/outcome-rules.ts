@@ -27,6 +27,8 @@ export type OutcomeJudge = OutcomeRules | OutcomeFunction
 export interface Said {
   readonly outcome: Outcome
   readonly isExact: boolean
+  /** Whether it only asks the client for more: the operation goes on when that comes. */
+  readonly isStep?: true
 }
 
 /** What judges read. */

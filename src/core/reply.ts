@@ -72,6 +72,8 @@ export type FlightEnd =
       readonly body: Uint8Array<ArrayBuffer>
     }
   | { readonly kind: 'too_large' }
+  /** It has asked the first client for more, and only that one can answer. */
+  | { readonly kind: 'step' }
   | {
       readonly kind: 'fault'
       readonly fault: OriginFault
@@ -92,6 +94,8 @@ export interface LandingRules {
   readonly outcomes: OutcomeRules | readonly OutcomeRules[]
   /** Where there are functions: which policy of the deployment has them. */
   readonly judgedBy?: JudgeRef
+  /** JSON text of the id of the JSON-RPC call that was sent: its response is what tells the outcome. */
+  readonly rpcId?: string
   readonly snapshot: SnapshotHeaderRules
   /** `Origin` of the request. */
   readonly corsOrigin: string | null

@@ -57,6 +57,8 @@ export function answerJoined(
       return { kind: 'too_large', fence, outcome: null, timing }
     case 'fault':
       return { ...end, kind: 'lost', fence, timing, work: null, ...ifUnknown(end, ageMs) }
+    case 'step':
+      return { kind: 'in_flight', fence, runningMs: Date.now() - record.claimedAt, timing }
     case 'undecided':
       return { kind: 'held', fence, reason: 'owner-lost', policy, until: end.until ?? null, ageMs }
     case 'live':
@@ -75,7 +77,7 @@ export function answerJoined(
 
 /** How long it has been unknown, where it still is. */
 export function ifUnknown(
-  { outcome }: { readonly outcome: Outcome },
+  { outcome }: { readonly outcome: Outcome | null },
   ageMs: number,
 ): { readonly ageMs?: number } {
   return outcome === 'unknown' ? { ageMs } : {}

@@ -10,7 +10,8 @@ const MAX_WAITERS = 256
 /** An answer that is still coming: whoever waits joins it from its beginning. */
 export interface LiveEnd {
   readonly kind: 'live'
-  readonly outcome: Outcome
+  /** `null` where only the end of the answer tells it. */
+  readonly outcome: Outcome | null
   readonly status: number
   readonly headers: readonly HeaderField[]
   readonly corsOrigin: string | null

@@ -1,6 +1,6 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { collectBody } from '../core/body.ts'
-import { decideUndoing, parseCodings } from '../core/content-coding.ts'
+import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
 import { isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
@@ -10,10 +10,18 @@ import {
   needsBody,
   type OutcomeFunction,
   type OutcomeJudge,
+  type Said,
 } from '../core/outcome-rules.ts'
-import { OUTCOMES } from '../core/outcome.ts'
-import type { AnswerHead, LandingRules, LiveReply, Reply } from '../core/reply.ts'
+import { type AnswerFacts, OUTCOMES } from '../core/outcome.ts'
+import type { AnswerHead, LandingRules, LiveReply, Reply, Silence } from '../core/reply.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
+import {
+  type CallAnswer,
+  createResponseReader,
+  findResponse,
+  judgeCall,
+  parseJson,
+} from '../core/rpc-outcome.ts'
 import { logFault } from '../metrics/log.ts'
 import { decodeBody } from '../origin/decode-body.ts'
 
@@ -25,8 +33,9 @@ export interface Judging {
 }
 
 /** Whether the body of an answer must be there before its outcome is known. */
-export function isJudgedByBody({ headers }: AnswerHead, rules: LandingRules): boolean {
-  return readsBody(judgesOf(rules), toHeaders(headers))
+export function isJudgedByBody(head: AnswerHead, rules: LandingRules): boolean {
+  if (rules.rpcId !== undefined) return !isCallStream(head)
+  return readsBody(judgesOf(rules), toHeaders(head.headers))
 }
 
 function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
@@ -39,7 +48,18 @@ export async function judgeReply<reply extends Reply | LiveReply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
-  return judgeBy(judgesOf(judging.rules), reply, judging.limitBytes)
+  if (reply.kind === 'fault') return reply
+  return { ...reply, ...judged(reply, await judgeWhole(reply, judging)) }
+}
+
+async function judgeWhole(
+  reply: Exclude<Reply, Silence> | LiveReply,
+  judging: Judging,
+): Promise<Said | null> {
+  const { rules, limitBytes } = judging
+  if (rules.rpcId === undefined) return judgeBy(judgesOf(rules), reply, limitBytes)
+  // What a call has come to is known at the end of what still comes.
+  return reply.kind === 'answer' ? judgeCallReply(reply, rules.rpcId, judging) : null
 }
 
 /**
@@ -47,7 +67,9 @@ export async function judgeReply<reply extends Reply | LiveReply>(
  * reads the body is asked.
  */
 export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
-  return judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+  if (reply.kind === 'fault') return reply
+  const said = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+  return { ...reply, ...judged(reply, said) }
 }
 
 function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
@@ -55,24 +77,126 @@ function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
   return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
 }
 
-async function judgeBy<reply extends Reply | LiveReply>(
+/** What is known of an answer once it is judged. */
+function judged({ headers }: AnswerHead, said: Said | null) {
+  return { said, retryAfterMs: readRetryAfter(headers, Date.now()) }
+}
+
+async function judgeBy(
   judges: readonly OutcomeJudge[],
-  reply: reply,
+  reply: Exclude<Reply, Silence> | LiveReply,
   limitBytes: number,
-): Promise<reply> {
-  if (reply.kind === 'fault') return reply
-  const { status, headers: fields } = reply
-  const headers = toHeaders(fields)
+): Promise<Said | null> {
+  const { status } = reply
+  const headers = toHeaders(reply.headers)
   const body = reply.kind === 'answer' && readsBody(judges, headers) ? reply.body : null
   const read = body instanceof Uint8Array ? await readBody(body, headers, limitBytes) : {}
-  const said = judgeAnswer(judges, { status, headers, ...read })
-  return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
+  return judgeAnswer(judges, { status, headers, ...read })
 }
 
 /** The same by what comes before the body. */
 export function judgeHead<head extends AnswerHead>(head: head, rules: LandingRules): head {
   const { status, headers } = head
+  // What a call has come to is in the body.
+  if (rules.rpcId !== undefined) return { ...head, said: null }
   return { ...head, said: judgeAnswer(judgesOf(rules), { status, headers: toHeaders(headers) }) }
+}
+
+/** A body that tells at its end, while it is passed on, what became of a call. */
+export interface CallStream {
+  /** Takes the next chunk. */
+  readonly read: (chunk: Uint8Array) => Promise<void>
+  /** Whether the response has come already, in clear. */
+  readonly hasResponse: () => boolean
+  /** Says what the answer means, now that no more of it comes. */
+  readonly end: () => Promise<Said | null>
+}
+
+/** @returns `null` for an answer that does not hold events for a call. */
+export function openCallStream(head: AnswerHead, rules: LandingRules): CallStream | null {
+  const { rpcId } = rules
+  if (rpcId === undefined || !isCallStream(head)) return null
+  const { read, found } = createResponseReader(rpcId)
+  const end = () => judgeCallAnswer(head, rules, found())
+  const encoding = toHeaders(head.headers).get('content-encoding') ?? ''
+  if (parseCodings(encoding).length === 0) {
+    return {
+      read: async (chunk) => read(chunk),
+      hasResponse: () => typeof found() === 'object',
+      end: async () => end(),
+    }
+  }
+  const undoing = decideUndoing(encoding, 'identity')
+  if (undoing === null) {
+    return {
+      read: async () => {},
+      hasResponse: isNotClear,
+      end: async () => judgeCallAnswer(head, rules, 'unreadable'),
+    }
+  }
+  const decoding = openDecoding(undoing.codings, read)
+  return { read: decoding.write, hasResponse: isNotClear, end: () => decoding.end().then(end) }
+}
+
+/** What is cut off while it is encoded nobody can read to its end. */
+const isNotClear = () => false
+
+/** Undoes codings chunk by chunk; what is wrong with them ends it, and nobody is told. */
+function openDecoding(codings: readonly Coding[], onChunk: (chunk: Uint8Array) => void) {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  const writer = writable.getWriter()
+  const work = readAll(decodeBody(readable, codings), onChunk).catch(() => {})
+  return {
+    write: (chunk: Uint8Array) => writer.write(chunk).catch(() => {}),
+    async end() {
+      await writer.close().catch(() => {})
+      await work
+    },
+  }
+}
+
+async function readAll(body: ReadableStream<Uint8Array>, onChunk: (chunk: Uint8Array) => void) {
+  for await (const chunk of body) onChunk(chunk)
+}
+
+/** A successful stream of events goes to its client while it comes: it may ask for something. */
+function isCallStream({ status, headers }: AnswerHead): boolean {
+  return status < 300 && isEvents(toHeaders(headers))
+}
+
+async function judgeCallReply(
+  reply: Extract<Reply, { kind: 'answer' }>,
+  rpcId: string,
+  { rules, limitBytes }: Judging,
+): Promise<Said | null> {
+  const headers = toHeaders(reply.headers)
+  const bytes =
+    reply.body instanceof Uint8Array
+      ? await decode(reply.body, headers.get('content-encoding') ?? '', limitBytes)
+      : null
+  if (bytes === null) return judgeCallAnswer(reply, rules, 'unreadable')
+  if (isEvents(headers)) {
+    const { read, found } = createResponseReader(rpcId)
+    read(bytes)
+    return judgeCallAnswer(reply, rules, found())
+  }
+  const text = new TextDecoder().decode(bytes)
+  const json = parseJson(text)
+  const response = findResponse(json, rpcId)
+  return judgeCallAnswer(reply, rules, response ?? 'none', { text, json })
+}
+
+/** @param read What judges of the route read where there is no response; else they read that. */
+function judgeCallAnswer(
+  head: AnswerHead & AnswerFacts,
+  rules: LandingRules,
+  answer: CallAnswer,
+  read: Pick<AnswerToJudge, 'json' | 'text'> = {},
+): Said | null {
+  const { status } = head
+  const headers = toHeaders(head.headers)
+  const content = typeof answer === 'object' ? { json: answer } : read
+  return judgeCall(answer, judgeAnswer(judgesOf(rules), { status, headers, ...content }), head)
 }
 
 /** The route's rules and functions: those that came along, or those of the policy that is named. */
@@ -142,13 +266,7 @@ async function decode(
   }
 }
 
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
-}
+const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'
 
 const essenceOf = (headers: Headers) =>
   (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''

@@ -9,8 +9,8 @@ import { recordRequest } from '../metrics/record-request.ts'
 export interface RecoveryEnd {
   readonly id: string
   readonly record: UnknownRecord
-  /** `unknown`: it has resolved nothing, and will be tried again. */
-  readonly outcome: Outcome
+  /** `unknown`: it has resolved nothing, and will be tried again; `null`: not yet. */
+  readonly outcome: Outcome | null
   /** Epoch milliseconds. */
   readonly startedAt: number
   readonly originCalls: number
@@ -26,7 +26,7 @@ export function recordRecovery(
     ...NO_FACTS,
     operation: record.operation,
     method: 'ALARM',
-    status: outcome === 'unknown' ? 'unknown' : 'recovered',
+    status: outcome === 'unknown' || outcome === null ? 'unknown' : 'recovered',
     outcome,
     tenant: record.tenant,
     correlationId: record.correlationId,

@@ -119,9 +119,9 @@ function isStreamed(
  */
 function retryAskOf(reply: Reply | LiveReply, inDoubt: boolean): RetryAsk {
   if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
-  const { status, headers, retryAfterMs } = reply
+  const { status, headers, said, retryAfterMs } = reply
   const isRefusal = inDoubt ? isRefusalOfCaller(status) : isRefusalOfRequest(status)
-  const isForbidden = isRefusal || readShouldRetry(headers) === false
+  const isForbidden = isRefusal || said?.isStep === true || readShouldRetry(headers) === false
   return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 

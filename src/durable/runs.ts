@@ -3,13 +3,7 @@ import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isInDoubt, isUnexecuted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
-import {
-  decideLanding,
-  decideProbeLanding,
-  type Landing,
-  ownOutcomeOf,
-  toSettlement,
-} from '../core/landing.ts'
+import { decideLanding, decideProbeLanding, type Landing } from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import type { Outcome } from '../core/outcome.ts'
 import {
@@ -31,6 +25,7 @@ import { dropBody, ifUnknown, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
+import { landLive } from './live-landing.ts'
 import type { CallPlan, Keeping } from './operation-guard.ts'
 import { recordBody } from './record-body.ts'
 import { createGeneration, type NewEvent, toPieces, type UnstoredBody } from './record-store.ts'
@@ -163,12 +158,11 @@ export class Runs {
     plan: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> & {
       readonly emitted?: readonly NewEvent[]
     },
-  ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
+  ): { readonly response: WireResponse; readonly outcome: Outcome | null } {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
     const inDoubt = isInDoubt(this.#ledger.find(claim.operationId), claim.fence)
-    const isFailure = ownOutcomeOf(reply, rules, inDoubt) === 'failed'
-    const outcome = isFailure ? 'failed' : 'succeeded'
+    const { outcome, ...landing } = landLive(reply, rules, inDoubt)
     const sealer = sealerOf(claim, keeping.sealKey)
     const { spillBytes } = keeping
     const spill = spillBytes === null ? null : requireSpill(this.#env.SNAPSHOTS)
@@ -198,9 +192,7 @@ export class Runs {
         limitBytes: isStorable ? bounds.limitBytes : 0,
         sealer,
         isSpilled: spill !== null,
-        toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
-        toFault: (fault) =>
-          decideLanding({ kind: 'fault', fault, originStatus: status }, rules, inDoubt).settlement,
+        ...landing,
         close: async (settlement, rest) => {
           this.#settle(claim, () => {
             const unstored = rest && { generation, ...rest }

@@ -83,6 +83,7 @@ function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
   return {
     operation: operationOf(c, policy),
     preset: policy.preset,
+    callId: null,
     source: 'batch',
     tenant: null,
     operationId: null,
@@ -198,7 +199,7 @@ async function collect(
 function lost(c: Context<GatewayEnv>, policy: Policy, error: unknown): Response {
   logFault('the answer of an item was lost', error)
   const verdict = guardLost()
-  const response = respond(c, verdict, policy.preset)
+  const response = respond(c, verdict, { preset: policy.preset, callId: null })
   response.headers.set('Idempotency-Status', verdict.status)
   return response
 }

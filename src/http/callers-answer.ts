@@ -1,16 +1,24 @@
+import type { Context } from 'hono'
+
 import { isDigest } from '../core/content-coding.ts'
 import { isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
-import { answerEvents, type JsonRpcCall, toAnswerOf } from '../core/json-rpc.ts'
+import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
-import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { callError } from './problem-response.ts'
+import { askedOfAnother, isOfAnother, isProblem, type Verdict } from './verdict.ts'
 
 /**
- * Makes the answer to another JSON-RPC call of the same operation the answer to this one. What is
- * encoded in a way that is not known here stays as it is.
+ * Makes the answer to another JSON-RPC call of the same operation the answer to this one, and marks
+ * it: agents see no headers. What is encoded in a way that is not known here stays as it is.
  */
-export async function toCallersAnswer(call: JsonRpcCall, verdict: Verdict): Promise<Verdict> {
+export async function toCallersAnswer(
+  c: Context<GatewayEnv>,
+  call: JsonRpcCall,
+  verdict: Verdict,
+): Promise<Verdict> {
   const { status, reply: stored } = verdict
   if (!isOfAnother(status) || isProblem(stored) || stored.body === null) return verdict
   const essence = essenceOf(toHeaders(stored.headers).get('content-type') ?? '')
@@ -18,17 +26,31 @@ export async function toCallersAnswer(call: JsonRpcCall, verdict: Verdict): Prom
   if (!isEvents && !isJson({ essence, parameters: [] })) return verdict
   const reply = toAcceptedCoding(stored, IDENTITY)
   if (toHeaders(reply.headers).has('content-encoding')) return verdict
-  if (isEvents) return withBody(verdict, reply, toEvents(call, reply))
-  const answer = toAnswerOf(call, await new Response(reply.body).text())
+  const retelling = retellingOf(c, call, verdict)
+  if (isEvents) return withBody(verdict, reply, toEvents(call, reply, retelling))
+  const answer = toAnswerOf(call, await new Response(reply.body).text(), retelling)
   return withBody(verdict, reply, new TextEncoder().encode(answer))
 }
 
 /** Whatever its parameters are: clients do not read them. */
 const essenceOf = (type: string) => (type.split(';', 1)[0] ?? '').trim().toLowerCase()
 
-function toEvents(call: JsonRpcCall, { body }: WireResponse) {
+function retellingOf(
+  c: Context<GatewayEnv>,
+  call: JsonRpcCall,
+  { status, ageMs }: Verdict,
+): Retelling {
+  if (status === 'joined') {
+    const mark = { name: '"hapax/joined"', value: '{}' }
+    return { mark, insteadOfStep: callError(c, askedOfAnother(), call.id) }
+  }
+  const value = `{"ageSeconds":${Math.floor(ageMs / 1_000)}}`
+  return { mark: { name: '"hapax/replayed"', value }, insteadOfStep: null }
+}
+
+function toEvents(call: JsonRpcCall, { body }: WireResponse, retelling: Retelling) {
   const stream = body instanceof ReadableStream ? body : new Response(body).body
-  return stream?.pipeThrough(answerEvents(call)) ?? null
+  return stream?.pipeThrough(answerEvents(call, retelling)) ?? null
 }
 
 function withBody(verdict: Verdict, reply: WireResponse, body: WireResponse['body']): Verdict {

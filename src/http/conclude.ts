@@ -4,20 +4,18 @@ import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { KeySource } from '../core/key-source.ts'
-import type { Preset } from '../core/preset.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import type { RequestFacts } from '../metrics/request-facts.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
-import { problemResponse } from './problem-response.ts'
+import { type ProblemForm, problemResponse } from './problem-response.ts'
 import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
 
 /** What the edge knows of the request that a verdict answers. */
-export interface Subject {
+export interface Subject extends ProblemForm {
   readonly operation: string
-  readonly preset: Preset
   /** Where its key was found; `null` where that is not known. */
   readonly source: KeySource['in'] | 'none' | null
   readonly tenant: string | null
@@ -29,17 +27,17 @@ export interface Subject {
 
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
 export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verdict): Response {
-  return mark(c, respond(c, verdict, subject.preset), subject, verdict)
+  return mark(c, respond(c, verdict, subject), subject, verdict)
 }
 
 /** Makes the response of a verdict. */
 export function respond(
   c: Context<GatewayEnv>,
   { reply, status, ageMs }: Pick<Verdict, 'reply' | 'status' | 'ageMs'>,
-  preset: Preset = 'default',
+  form?: ProblemForm,
 ): Response {
   const response = isProblem(reply)
-    ? problemResponse(c, reply, preset)
+    ? problemResponse(c, reply, form)
     : toResponse(toReadable(c, reply, status))
   if (status === 'replayed') markReplay(response.headers, ageMs)
   return response

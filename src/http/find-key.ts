@@ -30,10 +30,12 @@ export type FoundKey =
       /** The JSON-RPC call that it names, where the route is an MCP server. */
       readonly call: JsonRpcCall | null
     }
-  | { readonly kind: 'none' }
+  | { readonly kind: 'none'; readonly call: JsonRpcCall | null }
   | {
       readonly kind: 'refused'
       readonly problem: Problem
+      /** As with a key. */
+      readonly call: JsonRpcCall | null
       readonly source: KeySource['in'] | null
     }
   /** Nothing that could be executed twice: it goes on untouched. */
@@ -67,11 +69,11 @@ async function findIn(
     if (found === null) continue
     const checked = found.ok ? check(found.value, source, policy) : found
     if (!checked.ok)
-      return { kind: 'refused', problem: toProblem(checked.error), source: source.in }
+      return { kind: 'refused', problem: toProblem(checked.error), source: source.in, call }
     const { in: place, scope } = source
     return { kind: 'key', key: checked.value, source: place, scope, call }
   }
-  return { kind: 'none' }
+  return { kind: 'none', call }
 }
 
 function check(key: string, source: KeySource, { keyFormat }: Policy): Result<string, string> {
@@ -241,6 +243,7 @@ const refuse = (fault: Problem): McpMessage => ({
   kind: 'refused',
   problem: fault,
   source: 'mcp',
+  call: null,
 })
 
 const NO_MESSAGE =

@@ -31,6 +31,7 @@ export async function guard(
   const subject: Subject = {
     operation: operationOf(c, policy),
     preset: policy.preset,
+    callId: null,
     source: null,
     tenant: null,
     operationId: null,
@@ -41,8 +42,16 @@ export async function guard(
   if (policy.mode === 'observe' && !(await isEnforced(c, policy))) {
     return observe(c, policy, work, subject)
   }
+  return orMisconfigured(c, subject, () => guardAs(c, policy, work, subject))
+}
+
+async function orMisconfigured(
+  c: Context<GatewayEnv>,
+  subject: Subject,
+  work: () => Promise<Response>,
+): Promise<Response> {
   try {
-    return await guardAs(c, policy, work, subject)
+    return await work()
   } catch (error) {
     logFault('a protected route failed before anything was recorded', error)
     return conclude(c, subject, misconfigured())
@@ -57,19 +66,22 @@ async function guardAs(
 ): Promise<Response> {
   const payload = new Payload(c, policy)
   const found = await findKey(c, policy, payload)
-  switch (found.kind) {
-    case 'no-operation':
-      await payload.restore()
-      return work.untouched()
-    case 'refused':
-      return conclude(c, { ...subject, source: found.source }, rejected(found.problem))
-    case 'none':
-      return guardKeyless(c, policy, work, { payload, subject: { ...subject, source: 'none' } })
-    case 'key': {
-      const known = { ...subject, source: found.source }
-      return guardOperation(c, policy, work, { payload, found, subject: known })
-    }
+  if (found.kind === 'no-operation') {
+    await payload.restore()
+    return work.untouched()
   }
+  const source = found.kind === 'none' ? 'none' : found.source
+  const known: Subject = { ...subject, source, callId: found.call?.id ?? null }
+  return orMisconfigured(c, known, async () => {
+    switch (found.kind) {
+      case 'refused':
+        return conclude(c, known, rejected(found.problem))
+      case 'none':
+        return guardKeyless(c, policy, work, { payload, subject: known })
+      case 'key':
+        return guardOperation(c, policy, work, { payload, found, subject: known })
+    }
+  })
 }
 
 /** A request of which is known by now whether it has a key. */
@@ -115,7 +127,7 @@ async function guardOperation(
   }
   const answered = { ...known, guardMs: Date.now() - askedAt }
   try {
-    return conclude(c, answered, call === null ? verdict : await toCallersAnswer(call, verdict))
+    return conclude(c, answered, call === null ? verdict : await toCallersAnswer(c, call, verdict))
   } catch (error) {
     // Something was recorded by now, and a retry is told what: this is no fault of the request.
     logFault('an answer could not be given out', error)

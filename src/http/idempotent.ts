@@ -132,13 +132,13 @@ async function run(
 ): Promise<Verdict> {
   // The origin is asked about the operation later: not to find out then that there is none.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
-  const { claim } = admitted
+  const { claim, call } = admitted
   const { operationId, tenant } = claim
   const ask: Ask = (question) => askObject(c, operationId, question)
   const headers = originHeadersOf(c)
   const caller = await callerOf(c, policy, admitted, headers)
   const keeping = keepingOf(c, policy, caller.sealKeys)
-  const recovery = recoveryOf(c, { ...policy, durable: false }, claim)
+  const recovery = recoveryOf(c, { ...policy, durable: false }, admitted)
   const reauthorizePath = reauthorizePathOf(policy, claim)
   const request = { ...claim, recovery, reauthorizePath, isAccepted: false, leaseMs: policy.lease }
   const answer = await ask((object) => object.claim(request, caller))
@@ -151,7 +151,9 @@ async function run(
   const { doubtMs = null } = answer
   const held: Held = { ask, claim: answer.claim, leaseMs: policy.lease }
   // Until the object has what came of it: a settle may be late as well.
-  return underLease(held, () => runHandler(c, next, policy, { ...held, tenant, keeping, doubtMs }))
+  return underLease(held, () =>
+    runHandler(c, next, policy, { ...held, call, tenant, keeping, doubtMs }),
+  )
 }
 
 /** A claim that a Worker holds, and how it asks the object that granted it. */
@@ -163,6 +165,7 @@ interface Held {
 
 /** What a handler is run for. */
 interface Run extends Held {
+  readonly call: Admitted['call']
   readonly tenant: string
   readonly keeping: Keeping
   /** For how many milliseconds an earlier call has left the outcome open; `null` where none has. */
@@ -173,12 +176,12 @@ async function runHandler(
   c: Context<GatewayEnv>,
   next: Next,
   policy: Policy,
-  { ask, claim, leaseMs, tenant, keeping, doubtMs }: Run,
+  { ask, claim, call, leaseMs, tenant, keeping, doubtMs }: Run,
 ): Promise<Verdict> {
   const startedAt = Date.now()
   handled.add(c.req)
   openOutbox(c)
-  const rules = landingRulesOf(c, policy)
+  const rules = landingRulesOf(c, policy, call)
   const { response } = policy.limits
   const judging = { rules, limitBytes: response, isInDoubt: doubtMs !== null }
   const reply = await callHandler(c, next, judging)

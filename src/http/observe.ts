@@ -257,14 +257,15 @@ const byHead = (policy: Policy): Policy => ({ ...policy, outcomes: dataRulesOf(p
 async function claim(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { claim: known }: Admitted,
+  admitted: Admitted,
 ): Promise<ClaimAnswer | null> {
+  const { claim: known } = admitted
   const operationId = await c.var.hapax.digest('observed', known.operationId)
   const request = {
     ...known,
     operationId,
     // Nothing observed is remembered longer than results are.
-    recovery: recoveryOf(c, { ...byHead(policy), unknown: 'resend', durable: false }, known),
+    recovery: recoveryOf(c, { ...byHead(policy), unknown: 'resend', durable: false }, admitted),
     reauthorizePath: null,
     isAccepted: false,
     events: null,
@@ -323,7 +324,7 @@ async function settle(
     directives: { ...UNKEPT, outcome: isHeld ? 'executed' : null },
     body: new Uint8Array(),
   }
-  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy)))
+  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy), null))
   const call = { ...landing, claim: granted, sealKey: null, events: [] }
   const asked = askObject(c, granted.operationId, (object) => object.settle(call))
   // What has become of this request is known, whether or not a repeat will be told.

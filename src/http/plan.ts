@@ -20,13 +20,22 @@ import { operationOf } from './route-policy.ts'
 /** The binding that counts new operations where the policy names none. */
 const RATE_LIMITER = 'RATE_LIMITER'
 
-/** What of the policy decides what an answer means and what of it is kept. */
-export function landingRulesOf(c: Context<GatewayEnv>, policy: Policy): LandingRules {
+/**
+ * What of the policy decides what an answer means and what of it is kept.
+ *
+ * @param call The JSON-RPC call that is answered, if any.
+ */
+export function landingRulesOf(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  call: Admitted['call'],
+): LandingRules {
   const corsOrigin = c.req.header('Origin') ?? null
   const judges = [policy.outcomes].flat()
   const outcomes = dataRulesOf(policy)
   const judgedBy = outcomes.length === judges.length ? {} : { judgedBy: judgeRefOf(c, policy) }
-  return { outcomes, ...judgedBy, snapshot: policy.snapshot, corsOrigin }
+  const rpc = call === null ? {} : { rpcId: call.id }
+  return { outcomes, ...judgedBy, ...rpc, snapshot: policy.snapshot, corsOrigin }
 }
 
 /** The rules of a policy without its functions. */
@@ -56,9 +65,10 @@ export function boundsOf(policy: Policy): CallBounds {
 export function recoveryOf(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { operationId: id, tenant }: Admitted['claim'],
+  { claim, call }: Pick<Admitted, 'claim' | 'call'>,
 ): Recovery {
-  const rules = landingRulesOf(c, policy)
+  const { operationId: id, tenant } = claim
+  const rules = landingRulesOf(c, policy, call)
   const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
   if (policy.unknown === 'hold')
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }

@@ -2,16 +2,9 @@ import { Hono } from 'hono'
 import { accepts } from 'hono/accepts'
 import { html } from 'hono/html'
 
-import { isProblemSlug, PROBLEMS, type ProblemSlug, type RetryWord } from '../core/problem.ts'
+import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
-
-const WHAT_TO_DO: Record<RetryWord, string> = {
-  'same-key': 'Send the same request again with the same key.',
-  'new-key': 'Do not send it again with this key. A new operation needs a new key.',
-  wait: 'Wait, then send the same request again with the same key.',
-  never: 'Do not send the same request again before the cause is mended.',
-}
 
 /** The pages that the `type` URLs of problems resolve to: HTML, or Markdown for agents. */
 export const problemPages = new Hono<GatewayEnv>()

@@ -3,7 +3,7 @@ import { accepts } from 'hono/accepts'
 
 import type { Differences } from '../core/differences.ts'
 import { type Preset, toStripeError } from '../core/preset.ts'
-import { type Problem, PROBLEMS, type ProblemSlug } from '../core/problem.ts'
+import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/problem.ts'
 import { toEscape, toVisible } from '../core/visible.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './request-url.ts'
@@ -11,11 +11,19 @@ import { requestUrlOf } from './request-url.ts'
 const JSON_TYPE = 'application/problem+json'
 const MARKDOWN_TYPE = 'text/markdown'
 
+/** In which form a client gets its problems. */
+export interface ProblemForm {
+  readonly preset: Preset
+  /** JSON text of the id of the JSON-RPC call that is answered, or `null`. */
+  readonly callId: string | null
+}
+
 /** Path of the page of a problem; its absolute URL is the problem's `type`. */
 export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${slug}`
 
 /**
- * Makes the response of a problem: RFC 9457 JSON, or Markdown where the client prefers it.
+ * Makes the response of a problem: RFC 9457 JSON, or Markdown where the client prefers it; for a call
+ * of JSON-RPC an error with its id.
  *
  * `error` repeats it in the form that Stripe's SDKs read; without it they take a problem document
  * for a success. `X-Should-Retry` and `Stripe-Should-Retry` are what generated SDKs obey.
@@ -23,22 +31,16 @@ export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${sl
 export function problemResponse(
   c: Context<GatewayEnv>,
   problem: Problem,
-  preset: Preset = 'default',
+  { preset, callId }: ProblemForm = { preset: 'default', callId: null },
 ): Response {
-  const type = accepts(c, {
-    header: 'Accept',
-    supports: [JSON_TYPE, 'application/json', MARKDOWN_TYPE],
-    default: JSON_TYPE,
-  })
   const document = toDocument(c, problem)
-  const isMarkdown = type === MARKDOWN_TYPE
-  const isStripe = preset === 'stripe'
+  // Whoever calls is told to authenticate by HTTP itself (RFC 9728), also by MCP.
+  const isCall = callId !== null && problem.status !== 401
+  const { type, text } = isCall
+    ? { type: 'application/json', text: toCallError(problem, document, callId) }
+    : toContent(c, problem, document, preset)
   const headers = new Headers({
-    'Content-Type': isMarkdown
-      ? `${MARKDOWN_TYPE}; charset=utf-8`
-      : isStripe
-        ? 'application/json'
-        : JSON_TYPE,
+    'Content-Type': type,
     'Cache-Control': 'no-store',
     'Hapax-Error': problem.slug,
     'X-Should-Retry': String(problem.retryable),
@@ -52,10 +54,38 @@ export function problemResponse(
   if (preset === 'ietf') {
     headers.set('Link', `<${document.type}>; rel="describedby"; type="text/html"`)
   }
-  const body = isMarkdown
-    ? toMarkdown(document)
-    : JSON.stringify(isStripe ? toStripe(c, problem) : document)
-  return new Response(body, { status: problem.status, headers })
+  // Clients of MCP take any other status for a fault of the transport, and drop the session.
+  return new Response(text, { status: isCall ? 200 : problem.status, headers })
+}
+
+/** Makes the message that tells a JSON-RPC call its problem. */
+export function callError(c: Context<GatewayEnv>, problem: Problem, callId: string): string {
+  return toCallError(problem, toDocument(c, problem), callId)
+}
+
+/** The id is written as the client wrote it. */
+function toCallError({ status, retry }: Problem, data: ProblemDocument, callId: string): string {
+  const message = `${data.detail} ${WHAT_TO_DO[retry]}`
+  return `{"jsonrpc":"2.0","id":${callId},"error":${JSON.stringify({ code: status, message, data })}}`
+}
+
+function toContent(
+  c: Context<GatewayEnv>,
+  problem: Problem,
+  document: ProblemDocument,
+  preset: Preset,
+): { readonly type: string; readonly text: string } {
+  const accepted = accepts(c, {
+    header: 'Accept',
+    supports: [JSON_TYPE, 'application/json', MARKDOWN_TYPE],
+    default: JSON_TYPE,
+  })
+  if (accepted === MARKDOWN_TYPE) {
+    return { type: `${MARKDOWN_TYPE}; charset=utf-8`, text: toMarkdown(document) }
+  }
+  return preset === 'stripe'
+    ? { type: 'application/json', text: JSON.stringify(toStripe(c, problem)) }
+    : { type: JSON_TYPE, text: JSON.stringify(document) }
 }
 
 interface ProblemDocument {

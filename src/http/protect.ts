@@ -88,7 +88,7 @@ async function toExecuteCall(
     headers: headersFor(c, policy, forwardedKey),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
-  const recovery = recoveryOf(c, policy, admitted.claim)
+  const recovery = recoveryOf(c, policy, admitted)
   const caller = await callerOf(c, policy, admitted, request.headers)
   const keeping = keepingOf(c, policy, caller.sealKeys)
   const { retry } = policy
@@ -105,7 +105,7 @@ async function toExecuteCall(
       request,
       tenant: admitted.claim.tenant,
       bounds: boundsOf(policy),
-      rules: landingRulesOf(c, policy),
+      rules: landingRulesOf(c, policy, admitted.call),
       retry,
       retryBounds: boundRetry(retry, readOuterRetry(c.req.raw.headers), Date.now()),
       keeping,

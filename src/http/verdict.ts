@@ -182,7 +182,7 @@ export function isOfAnother(status: IdempotencyStatus): boolean {
 }
 
 /** The word for a call that was made for this request. */
-export function toStatus(outcome: Outcome): IdempotencyStatus {
+export function toStatus(outcome: Outcome | null): IdempotencyStatus {
   if (outcome === 'not_executed') return 'not-executed'
   return outcome === 'unknown' ? 'unknown' : 'executed'
 }
@@ -324,6 +324,13 @@ function describeDifferences({ parts, pointers, queryPointers }: Differences): s
 function inProgress(runningMs: number): Problem {
   const detail = `The first request with this key has been running for ${runningMs} ms. Send the same request again later to get its result.`
   return problem('in-progress', detail, { retryAfterMs: retryAfterMs(runningMs, Math.random()) })
+}
+
+/** The call that this request has joined cannot go on before the first client has answered. */
+export function askedOfAnother(): Problem {
+  const detail =
+    'The server has asked the client that sent the first request with this key for more. Send the same request again later to get the result.'
+  return problem('in-progress', detail, { retryAfterMs: retryAfterMs(0, Math.random()) })
 }
 
 function rateLimited(): Problem {

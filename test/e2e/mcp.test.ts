@@ -7,7 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js'
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js'
-import type { Progress } from '@modelcontextprotocol/sdk/types.js'
+import { McpError, type Progress } from '@modelcontextprotocol/sdk/types.js'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 
@@ -41,6 +41,16 @@ afterAll(async () => {
   await server.close()
 })
 
+/** A session that the server does not know any more. */
+const GONE = 'gone'
+
+/** As the SDK's own transport answers then. */
+function sessionNotFound(outgoing: ServerResponse): void {
+  const error = { code: -32_001, message: 'Session not found' }
+  outgoing.writeHead(404, { 'Content-Type': 'application/json' })
+  outgoing.end(JSON.stringify({ jsonrpc: '2.0', error, id: null }))
+}
+
 /** A real MCP server without sessions, each request with a server of its own. */
 async function startMcpServer() {
   const runs: string[] = []
@@ -61,6 +71,7 @@ async function startMcpServer() {
   async function answer(incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
     // Without sessions there is nothing to listen to or to delete.
     if (incoming.method !== 'POST') return void outgoing.writeHead(405).end()
+    if (incoming.headers['mcp-session-id'] === GONE) return sessionNotFound(outgoing)
     const { searchParams } = new URL(incoming.url ?? '', 'http://mcp')
     const mcp = createTools(run)
     const transport = new StreamableHTTPServerTransport({
@@ -157,7 +168,7 @@ interface Call {
 const AUTHORIZATION = { Authorization: 'Bearer mcp' }
 
 /** A real client that is connected, and the exchanges of its tool calls as they were on the wire. */
-async function connect(answers: Answers, route = '/mcp', { skip = 0 } = {}) {
+async function connect(answers: Answers, route = '/mcp', { skip = 0, session = '' } = {}) {
   const calls: Exchange[] = []
   const answered = Promise.withResolvers<void>()
   const transport = new StreamableHTTPClientTransport(
@@ -165,8 +176,10 @@ async function connect(answers: Answers, route = '/mcp', { skip = 0 } = {}) {
     {
       requestInit: { headers: AUTHORIZATION },
       async fetch(input, init) {
-        const response = await fetch(input, init)
         const message = typeof init?.body === 'string' ? JSON.parse(init.body) : {}
+        const asked = new Headers(init?.headers)
+        if (session !== '' && message.method === 'tools/call') asked.set('Mcp-Session-Id', session)
+        const response = await fetch(input, { ...init, headers: asked })
         if (message.method !== 'tools/call') return response
         const { status, headers } = response
         const word = headers.get('Idempotency-Status')
@@ -272,10 +285,33 @@ describe.each<Answers>(['json', 'events'])('an MCP server that answers with %s',
     const { call, calls } = await connect(answers)
     await call({ name, key: name })
     const other = call({ name, key: name, amount: 3 })
-    await expect(other).rejects.toMatchObject({ code: 409, message: /key-reused/ })
-    expect(calls.map(({ word }) => word)).toEqual(['executed', 'mismatch'])
+    await expect(other).rejects.toThrow(McpError)
+    await expect(other).rejects.toMatchObject({
+      code: 409,
+      message: /A new operation needs a new key/,
+      data: { retry: 'new-key', pointers: ['/params/arguments/amount'] },
+    })
+    expect(calls.map(({ word, status }) => [word, status])).toEqual([
+      ['executed', 200],
+      ['mismatch', 200],
+    ])
     expect(server.runsOf(name)).toBe(1)
     expect(await call({ name, key: name })).toMatchObject(paid(1))
+  })
+
+  it('runs a tool in a new session when the call came in one that was gone', async () => {
+    const name = nameOf('session')
+    const lost = await connect(answers, '/mcp', { session: GONE })
+    await expect(lost.call({ name, key: name })).rejects.toMatchObject({ code: 404 })
+    expect(lost.calls.map(({ word, status }) => [word, status])).toEqual([['not-executed', 404]])
+    const renewed = await connect(answers)
+    expect(await renewed.call({ name, key: name })).toMatchObject(paid(1))
+    const again = await connect(answers)
+    expect(await again.call({ name, key: name })).toMatchObject({
+      ...paid(1),
+      _meta: { 'hapax/replayed': { ageSeconds: expect.any(Number) } },
+    })
+    expect(server.runsOf(name)).toBe(1)
   })
 
   it('runs a tool each time without a key, where none is required', async () => {
@@ -289,7 +325,10 @@ describe.each<Answers>(['json', 'events'])('an MCP server that answers with %s',
   it('refuses a call without a key where one is required, and nothing else', async () => {
     const name = nameOf('keyed')
     const { client, call, calls } = await connect(answers, '/mcp/keyed')
-    await expect(call({ name })).rejects.toMatchObject({ code: 400, message: /key-missing/ })
+    await expect(call({ name })).rejects.toMatchObject({
+      code: 400,
+      data: { error: { code: 'key-missing' } },
+    })
     expect(server.runsOf(name)).toBe(0)
     expect((await client.listTools()).tools).toHaveLength(2)
     expect(await call({ name, key: name })).toMatchObject(paid(1))

@@ -743,6 +743,7 @@ function textOfEnd(end: FlightEnd): string {
     case 'fault':
       return end.fault
     case 'too_large':
+    case 'step':
     case 'undecided':
       return end.kind
   }

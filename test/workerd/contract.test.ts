@@ -201,7 +201,13 @@ describe('/.well-known/idempotency', () => {
   it('tells what of an MCP call does not count', async () => {
     const { ignore } = (await promiseOf({ key: mcp(), fingerprint: { ignore: ['/x'] } }))
       .fingerprint
-    expect(ignore).toEqual(['/x', '/id', '/params/_meta'])
+    expect(ignore).toEqual([
+      '/x',
+      '/id',
+      '/params/_meta',
+      '/params/inputResponses',
+      '/params/requestState',
+    ])
   })
 
   it('tells that a key must be a UUID', async () => {

@@ -828,7 +828,8 @@ describe('mcp', () => {
     expect(await (await pay({ body: CALL })).text()).toBe(text)
     const again = await pay({ body: own })
     expect(word(again)).toBe('replayed')
-    expect(await again.text()).toBe(text.replace('"id":1', '"id":"mine"'))
+    const marked = '"id":"mine","result":{"_meta":{"hapax/replayed":{"ageSeconds":0}}}'
+    expect(await again.text()).toBe(text.replace('"id":1,"result":{}', marked))
   })
 
   it.each(['text/plain', 'application/jsonx', 'text/event-streams'])(
@@ -848,7 +849,9 @@ describe('mcp', () => {
   ])('refuses a call whose key is $name', async ({ key }) => {
     const { origin, pay } = routeWith({ key: mcp(), required: false })
     const call = messageOf('tools/call', { params: { _meta: { idempotencyKey: key } } })
-    expect(refusal(await pay({ body: call }))).toEqual([400, 'key-invalid'])
+    const refused = await pay({ body: call })
+    expect(refusal(refused)).toEqual([200, 'key-invalid'])
+    expect(await refused.json()).toMatchObject({ id: 1, error: { code: 400 } })
     expect(origin.requests).toHaveLength(0)
   })
 })

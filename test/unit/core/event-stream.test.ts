@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { mapEvents, MAX_EVENT_BYTES } from '../../../src/core/event-stream.ts'
+import { createEventReader, mapEvents, MAX_EVENT_BYTES } from '../../../src/core/event-stream.ts'
 
 const encoder = new TextEncoder()
 
@@ -333,5 +333,26 @@ describe('mapEvents', () => {
     const source = new ReadableStream<Uint8Array>({ cancel: (reason) => told.resolve(reason) })
     await source.pipeThrough(mapEvents(() => 'x')).cancel('gone')
     expect(await told.promise).toBe('gone')
+  })
+})
+
+describe('createEventReader', () => {
+  const read = (text: string, size: number) => {
+    const seen: (string | null)[] = []
+    const next = createEventReader((data) => seen.push(data))
+    const bytes = new TextEncoder().encode(text)
+    for (let at = 0; at < bytes.length; at += size) next(bytes.subarray(at, at + size))
+    return seen
+  }
+
+  it.each([1, 2, 1000])('reads the data of each event in chunks of %i bytes', (size) => {
+    const text =
+      '\uFEFFdata: é\r\n\r\n: comment\n\nid: 1\nretry: 5\ndata: \n\nevent: e\rdata: a\rdata:b\r\rdata: cut'
+    expect(read(text, size)).toEqual(['é', 'a\nb'])
+  })
+
+  it('says that it could not read an event of more than 8 MiB, and reads the next', () => {
+    const long = 'x'.repeat(MAX_EVENT_BYTES)
+    expect(read(`data: ${long}\n\ndata: next\n\n`, 65_536)).toEqual([null, 'next'])
   })
 })

@@ -155,8 +155,8 @@ describe('toAnswerOf', () => {
     },
     {
       name: 'each message of a batch',
-      message: `[ {"id":1,"result":[1]} , ${progressOf('1')},{"id":2,"method":"ping"}, {"id":3,"result":2} ]`,
-      expected: `[ {"id":"new","result":[1]} , ${progressOf('7.0')},{"id":2,"method":"ping"}, {"id":"new","result":2} ]`,
+      message: `[ {"id":1,"result":[1]} , ${progressOf('1')},{"method":"ping"}, {"id":3,"result":2} ]`,
+      expected: `[ {"id":"new","result":[1]} , ${progressOf('7.0')},{"method":"ping"}, {"id":"new","result":2} ]`,
     },
     {
       name: 'the last of two ids',
@@ -203,11 +203,81 @@ describe('toAnswerOf', () => {
     expect(toAnswerOf(callOf(), message)).toBe(message)
   })
 
-  it('leaves progress where the call has no token', () => {
+  it('leaves progress where the call has no token, but not in a batch', () => {
     const call = callOf({ progressToken: null })
     const batch = `[${progressOf('1')},{"id":1,"result":1}]`
     expect(toAnswerOf(call, progressOf('1'))).toBe(progressOf('1'))
-    expect(toAnswerOf(call, batch)).toBe(batch.replace('"id":1', '"id":"new"'))
+    expect(toAnswerOf(call, batch)).toBe('[{"id":"new","result":1}]')
+  })
+
+  it('leaves out of a batch what the server asks', () => {
+    const asked = '{"id":"s1","method":"elicitation/create"}'
+    const batch = `[ ${asked}, {"id":1,"result":1} ,${asked},{"method":"ping"}]`
+    expect(toAnswerOf(callOf(), batch)).toBe('[{"id":"new","result":1},{"method":"ping"}]')
+  })
+
+  const AGE = { name: '"hapax/replayed"', value: '{"ageSeconds":3}' }
+  const MARK = '"hapax/replayed":{"ageSeconds":3}'
+
+  it.each([
+    {
+      name: 'a result without _meta',
+      message: '{"id":1,"result":{ "n":1.00 }}',
+      expected: `{"id":"new","result":{"_meta":{${MARK}}, "n":1.00 }}`,
+    },
+    {
+      name: 'an empty result, before its id',
+      message: '{"result":{ },"id":1}',
+      expected: `{"result":{"_meta":{${MARK}} },"id":"new"}`,
+    },
+    {
+      name: 'a result with _meta of its own',
+      message: '{"id":1,"result":{"_meta":{ "a":1.0}}}',
+      expected: `{"id":"new","result":{"_meta":{${MARK}, "a":1.0}}}`,
+    },
+    {
+      name: 'a result that is marked already, by a gateway behind this one',
+      message: '{"id":1,"result":{"_meta":{"hapax/replayed":{"ageSeconds":1},"a":1}}}',
+      expected: `{"id":"new","result":{"_meta":{${MARK},"a":1}}}`,
+    },
+    {
+      name: 'an error without data',
+      message: '{"id":1,"error":{"code":1,"message":"m"}}',
+      expected: `{"id":"new","error":{"data":{${MARK}},"code":1,"message":"m"}}`,
+    },
+    {
+      name: 'an error with data',
+      message: '{"id":1,"error":{"code":1,"data":{"a":1}}}',
+      expected: `{"id":"new","error":{"code":1,"data":{${MARK},"a":1}}}`,
+    },
+    {
+      name: 'each response of a batch',
+      message: '[{"id":1,"result":{}},{"method":"m"}]',
+      expected: `[{"id":"new","result":{"_meta":{${MARK}}}},{"method":"m"}]`,
+    },
+  ])('marks $name', ({ message, expected }) => {
+    expect(toAnswerOf(callOf(), message, { mark: AGE, insteadOfStep: null })).toBe(expected)
+  })
+
+  it.each([
+    { name: 'a result that is a text', rest: '"result":"{}"' },
+    { name: 'a result that is a list', rest: '"result":[{}]' },
+    { name: 'a result whose _meta is none', rest: '"result":{"_meta":null}' },
+    { name: 'an error whose data is a text', rest: '"error":{"code":1,"data":"d"}' },
+    { name: 'neither', rest: '"other":{}' },
+  ])('does not mark $name', ({ rest }) => {
+    const answer = toAnswerOf(callOf(), `{"id":1,${rest}}`, { mark: AGE, insteadOfStep: null })
+    expect(answer).toBe(`{"id":"new",${rest}}`)
+  })
+
+  it('gives nobody else a step', () => {
+    const step = '{"id":1,"result":{"resultType":"input_required","inputRequests":{}}}'
+    const retelling = { mark: AGE, insteadOfStep: '{"wait":true}' }
+    expect(toAnswerOf(callOf(), step, retelling)).toBe('{"wait":true}')
+    expect(toAnswerOf(callOf(), `[${step}, {"method":"m"}]`, retelling)).toBe(
+      '[{"wait":true}, {"method":"m"}]',
+    )
+    expect(toAnswerOf(callOf(), '{"id":1,"result":{}}', retelling)).toContain(MARK)
   })
 
   it('changes nothing but the id, which goes back and forth', () => {
@@ -225,19 +295,22 @@ describe('toAnswerOf', () => {
 })
 
 describe('answerEvents', () => {
-  const stream = (id: string, token: string | null) =>
+  const ASKED = 'data: {"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage"}\n\n'
+
+  const stream = (id: string, token: string | null, asked = '') =>
     [
       ': hello\r\nretry: 5\r\n\r\n',
       'id: 0\r\ndata:\r\n\r\n',
       token === null ? '' : `event: message\nid: 1\ndata: ${progressOf(token)}\n\n`,
-      'data: {"jsonrpc":"2.0","id":"s1","method":"sampling/createMessage"}\n\n',
+      asked,
       `event: message\rid: 2\rdata: {"jsonrpc":"2.0",\rdata:  "id":${id},"result":"é😀"}\r\r`,
       'data: [DONE]\n\n',
     ].join('')
 
   it.each([1, 2, 3, 1000])('answers in chunks of %i bytes', async (size) => {
     const call = callOf({ id: '"é"' })
-    expect(await answerText(call, stream('1', '"old"'), size)).toBe(stream('"é"', '7.0'))
+    const first = stream('1', '"old"', ASKED)
+    expect(await answerText(call, first, size)).toBe(stream('"é"', '7.0'))
   })
 
   it('drops events of progress where the call has no token', async () => {
@@ -245,9 +318,12 @@ describe('answerEvents', () => {
     expect(await answerText(call, stream('1', '"old"'))).toBe(stream('"new"', null))
   })
 
-  it('keeps a batch with progress in it where the call has no token', async () => {
-    const event = (id: string) => `data: [${progressOf('1')},{"id":${id},"result":1}]\n\n`
-    expect(await answerText(callOf({ progressToken: null }), event('1'))).toBe(event('"new"'))
+  it('leaves progress out of a batch where the call has no token', async () => {
+    const call = callOf({ progressToken: null })
+    expect(await answerText(call, `data: [${progressOf('1')},{"id":1,"result":1}]\n\n`)).toBe(
+      'data: [{"id":"new","result":1}]\n\n',
+    )
+    expect(await answerText(call, `data: [${progressOf('1')}]\n\n`)).toBe('')
   })
 
   it('changes no byte for the call that was answered first', async () => {

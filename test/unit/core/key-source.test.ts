@@ -62,7 +62,12 @@ describe('hasMcp', () => {
 
 describe('MCP_IGNORED', () => {
   it('holds what two tries of one call differ in', () => {
-    expect(MCP_IGNORED).toEqual(['/id', '/params/_meta'])
+    expect(MCP_IGNORED).toEqual([
+      '/id',
+      '/params/_meta',
+      '/params/inputResponses',
+      '/params/requestState',
+    ])
   })
 })
 

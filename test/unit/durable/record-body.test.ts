@@ -32,6 +32,12 @@ function endlessBody(chunk: Uint8Array): LiveBody & { readonly isCancelled: () =
   }
 }
 
+const unknownOf = (fault: OriginFault): Settlement => ({
+  outcome: 'unknown',
+  reason: 'origin-timeout',
+  evidence: { originStatus: 200, fault },
+})
+
 /** Records it with room for so many bytes; `settled` is what it was settled with so far. */
 function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Promise.resolve()) {
   const settled: (Settlement['outcome'] | OriginFault)[] = []
@@ -41,17 +47,15 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
     limitBytes,
     sealer: null,
     isSpilled: false,
-    toSettlement: () => ({
+    onChunk: null,
+    toSettlement: async () => ({
       outcome: 'succeeded',
       snapshot: snapshotOf(),
       retentionMs: null,
       evidence: { originStatus: 200, fault: null },
     }),
-    toFault: (fault) => ({
-      outcome: 'unknown',
-      reason: 'origin-timeout',
-      evidence: { originStatus: 200, fault },
-    }),
+    toCut: async (fault) => unknownOf(fault),
+    toFault: unknownOf,
     close: async ({ outcome, evidence }) => {
       settled.push(evidence.fault ?? outcome)
       await onDisk

@@ -1,0 +1,187 @@
+import { createEventReader } from './event-stream.ts'
+import type { Said } from './outcome-rules.ts'
+import { type AnswerFacts, classifyAnswer, classifyStatus, type Outcome } from './outcome.ts'
+
+/**
+ * What an answer says of a JSON-RPC call: its outcome, or that it is a step of a conversation. A step
+ * asks the client for more before the call goes on, and is not its result.
+ */
+export type CallOutcome = Outcome | 'step'
+
+/** A response of JSON-RPC 2.0, as `JSON.parse` reads it. */
+export interface RpcResponse {
+  readonly id?: unknown
+  readonly result?: unknown
+  readonly error?: unknown
+}
+
+/** The message was not understood (JSON-RPC 2.0 §5.1): its `id` can be missing then. */
+const UNREADABLE: readonly unknown[] = [-32_700, -32_600]
+
+/**
+ * Codes of a call that no tool was run for: those above, an unknown method or tool, arguments that
+ * do not fit, and what MCP itself refuses: headers (-32020), a client that lacks a capability
+ * (-32021), a protocol version (-32022).
+ */
+const NOT_EXECUTED: ReadonlySet<unknown> = new Set([
+  ...UNREADABLE,
+  -32_601,
+  -32_602,
+  -32_020,
+  -32_021,
+  -32_022,
+])
+
+const INTERNAL_ERROR = -32_603
+/** MCP until 2025-11-25: the resource is not there. */
+const RESOURCE_NOT_FOUND = -32_002
+/** MCP 2025-11-25: the user has to visit a URL first. */
+const URL_ELICITATION_REQUIRED = -32_042
+
+/**
+ * Finds the response to a call in an answer: one message, or a batch.
+ *
+ * @param answer As `JSON.parse` reads it.
+ * @param id JSON text of the call's id; ids are compared as values.
+ */
+export function findResponse(answer: unknown, id: string): RpcResponse | null {
+  const own: unknown = JSON.parse(id)
+  const messages: readonly unknown[] = Array.isArray(answer) ? answer : [answer]
+  return messages.filter(isResponse).find((response) => isTo(response, own)) ?? null
+}
+
+function isTo({ id = null, error }: RpcResponse, own: unknown): boolean {
+  return id === own || (id === null && UNREADABLE.includes(codeOf(error)))
+}
+
+function isResponse(message: unknown): message is RpcResponse {
+  if (!isObject(message) || 'method' in message) return false
+  return 'result' in message || ('error' in message && message.error !== null)
+}
+
+/**
+ * Files the response to a call under an outcome. A tool's own error is a result like any other; the
+ * codes that JSON-RPC reserves (-32768 to -32000) say what became of the call, or leave it open.
+ *
+ * @param status HTTP status that it came with.
+ * @param classify What a status means at this route; many servers take one for an error's code.
+ */
+export function judgeResponse(
+  { result, error = null }: RpcResponse,
+  status: number,
+  classify: (status: number) => Outcome = classifyStatus,
+): CallOutcome {
+  if (error !== null) return judgeError(codeOf(error), status, classify)
+  if (!isObject(result)) return 'succeeded'
+  if (isStep(result)) return 'step'
+  return 'isError' in result && result.isError === true ? 'failed' : 'succeeded'
+}
+
+function judgeError(
+  code: unknown,
+  status: number,
+  classify: (status: number) => Outcome,
+): CallOutcome {
+  if (typeof code !== 'number') return 'unknown'
+  if (code === URL_ELICITATION_REQUIRED) return 'step'
+  if (NOT_EXECUTED.has(code)) return 'not_executed'
+  if (code === RESOURCE_NOT_FOUND) return 'failed'
+  return judgeOtherCode(code, status, classify)
+}
+
+function judgeOtherCode(
+  code: number,
+  status: number,
+  classify: (status: number) => Outcome,
+): Outcome {
+  const byStatus = classify(status)
+  if (code >= -32_768 && code <= -32_000) {
+    const isRefused =
+      byStatus === 'not_executed' || (isClientError(status) && code !== INTERNAL_ERROR)
+    return isRefused ? 'not_executed' : 'unknown'
+  }
+  if (status >= 500) return byStatus
+  return code >= 400 && code <= 599 ? classify(code) : 'failed'
+}
+
+/** MCP 2026-07-28: `input_required`; a server may leave the type out where it asks for input. */
+function isStep(result: object): boolean {
+  if ('resultType' in result) return result.resultType === 'input_required'
+  return 'inputRequests' in result && isObject(result.inputRequests)
+}
+
+/** Whether a message is the response to a call, and a step. */
+export function asksForMore(message: unknown): boolean {
+  return isResponse(message) && judgeResponse(message, 200) === 'step'
+}
+
+/**
+ * Files an answer that holds no response to the call: where HTTP has refused or redirected it, no
+ * tool was run; the end of a body is not the end of the call, and a proxy that answers itself does not
+ * know of it.
+ */
+export function judgeSilence({
+  status,
+  isFromProxy = false,
+}: Pick<AnswerFacts, 'status' | 'isFromProxy'>): Outcome {
+  if (status < 300) return 'unknown'
+  const outcome = status < 500 ? 'not_executed' : classifyStatus(status)
+  return isFromProxy && outcome === 'not_executed' ? 'unknown' : outcome
+}
+
+/** What was found of the response to a call: `unreadable` where something could not be read. */
+export type CallAnswer = RpcResponse | 'none' | 'unreadable'
+
+/** Looks for the response to a call in a `text/event-stream`, as it comes. */
+export function createResponseReader(id: string): {
+  readonly read: (chunk: Uint8Array) => void
+  readonly found: () => CallAnswer
+} {
+  let found: CallAnswer = 'none'
+  const read = createEventReader((data) => {
+    if (typeof found === 'object') return
+    found = data === null ? 'unreadable' : (findResponse(parseJson(data), id) ?? found)
+  })
+  return { read, found: () => found }
+}
+
+/**
+ * Says what an answer means for a call. The route's word for a body or an exact status counts more
+ * than the response, which counts more than the route's word for a range, or than HTTP.
+ *
+ * @param said What the route says.
+ */
+export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFacts): Said | null {
+  const { status } = facts
+  if (typeof answer === 'object') {
+    const outcome = judgeResponse(answer, status, (other) => classifyAs(other, facts))
+    if (outcome === 'step') return { outcome: 'not_executed', isExact: true, isStep: true }
+    return said?.isExact === true ? said : { outcome, isExact: true }
+  }
+  if (said !== null || (answer === 'unreadable' && status < 300)) return said
+  return { outcome: judgeSilence(facts), isExact: true }
+}
+
+/** With the same headers: they say whether another try is of use. */
+function classifyAs(status: number, { headers = [] }: AnswerFacts): Outcome {
+  return classifyAnswer({ status, headers, directives: { outcome: null }, said: null }, [])
+}
+
+/** @returns `undefined` for what is not JSON. */
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+const isClientError = (status: number) => status >= 400 && status < 500
+
+function codeOf(error: unknown): unknown {
+  return isObject(error) && 'code' in error ? error.code : null
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null
+}
