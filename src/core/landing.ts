@@ -1,4 +1,4 @@
-import { toSnapshotHeaders } from './headers.ts'
+import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
 import { classifyAnswer, classifyFault, type OriginFault, type Outcome } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
 import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
@@ -50,7 +50,7 @@ function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRul
   const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
-  const headers = toSnapshotHeaders(reply.headers, rules.snapshot)
+  const headers = toSharedHeaders(reply.headers, rules.snapshot)
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
   const evidence = { originStatus: status, fault: null }
   switch (outcome) {

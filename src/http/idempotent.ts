@@ -6,7 +6,7 @@ import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { errorName } from '../core/error-name.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
-import { toClientHeaders } from '../core/headers.ts'
+import { isGatewayField, toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
@@ -66,7 +66,7 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
           })
           const { status, body: answer } = c.res
           return isAnswerStatus(status)
-            ? mark(c, new Response(answer, c.res), subject, UNPROTECTED)
+            ? mark(c, withoutGatewayFields(new Response(answer, c.res)), subject, UNPROTECTED)
             : conclude(c, subject, unprotectedLost(status))
         },
         admitted: (admitted) => keepAlive(c, run(c, next, policy, admitted)),
@@ -77,6 +77,14 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
       c.res = response
     }
   })
+}
+
+/** What only the gateway says, a handler does not say in its place. */
+function withoutGatewayFields(response: Response): Response {
+  for (const name of [...response.headers.keys()]) {
+    if (isGatewayField(name)) response.headers.delete(name)
+  }
+  return response
 }
 
 /** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */

@@ -1,7 +1,7 @@
 import type { Policy } from '../config/policy.ts'
 import { type Answer, NO_TIME, type Timing, type Work } from '../core/answer.ts'
 import type { Differences } from '../core/differences.ts'
-import { toSnapshotHeaders } from '../core/headers.ts'
+import { toSharedHeaders, toSnapshotHeaders } from '../core/headers.ts'
 import { describeSources } from '../core/key-source.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
@@ -130,9 +130,9 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'executed':
       return { ...NOTHING, ...answer, status: toStatus(answer.outcome), reply: answer.response }
     case 'joined':
-      return { ...NOTHING, ...answer, status: 'joined', reply: toKept(answer.response, policy) }
+      return { ...NOTHING, ...answer, status: 'joined', reply: toKept(answer, policy) }
     case 'replayed':
-      return { ...NOTHING, ...answer, status: 'replayed', reply: toKept(answer.response, policy) }
+      return { ...NOTHING, ...answer, status: 'replayed', reply: toKept(answer, policy) }
     case 'lost':
       return lost(answer, policy)
     case 'mismatch':
@@ -165,8 +165,13 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
 }
 
 /** What a route lets others have of an answer by now: less, where its policy became stricter since. */
-function toKept(response: WireResponse, { snapshot }: Policy): WireResponse {
-  return { ...response, headers: toSnapshotHeaders(response.headers, snapshot) }
+function toKept(
+  { response, outcome }: Extract<Answer, { kind: 'joined' | 'replayed' }>,
+  { snapshot }: Policy,
+): WireResponse {
+  const isLast = outcome === 'succeeded' || outcome === 'failed'
+  const toHeaders = isLast ? toSnapshotHeaders : toSharedHeaders
+  return { ...response, headers: toHeaders(response.headers, snapshot) }
 }
 
 /** Whether a verdict's reply is a problem made here, not a response of the origin. */
