@@ -1,4 +1,5 @@
 import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
+import type { OriginDirectives } from './origin-directives.ts'
 import { classifyAnswer, classifyFault, type OriginFault, type Outcome } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
 import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
@@ -67,7 +68,9 @@ function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRul
       const bodyBytes = isOver ? null : body.byteLength
       const settlement = toSettlement(reply, outcome, bodyBytes, rules)
       const isKept = settlement.snapshot.body !== 'omitted'
-      return { outcome, settlement, end: isKept ? response : TOO_LARGE }
+      const memory = memoryOf(reply.directives)
+      const end = isKept ? { ...response, ...memory } : toUnkept(reply.directives)
+      return { outcome, settlement, end }
     }
   }
 }
@@ -94,8 +97,18 @@ export function toSettlement(
     corsOrigin: rules.corsOrigin,
     bodyBytes: isOmitted ? 0 : bodyBytes,
     body: isOmitted ? 'omitted' : kept,
+    ...(!isStorable && { omittedFor: 'no-store' }),
   }
   return { outcome, snapshot, retentionMs, evidence: { originStatus: status, fault: null } }
 }
 
-const TOO_LARGE: FlightEnd = { kind: 'too_large' }
+/** What those who wait get of an answer that is not kept. */
+export function toUnkept(directives: OriginDirectives): Extract<FlightEnd, { kind: 'too_large' }> {
+  const reason = directives.isStorable ? {} : ({ omittedFor: 'no-store' } as const)
+  return { kind: 'too_large', ...reason, ...memoryOf(directives) }
+}
+
+/** How long an answer is remembered, where the origin says so. */
+export function memoryOf({ retentionMs }: OriginDirectives): { readonly retentionMs?: number } {
+  return retentionMs === null ? {} : { retentionMs }
+}

@@ -3,7 +3,14 @@ import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isUnexecuted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
-import { decideLanding, decideProbeLanding, type Landing, toSettlement } from '../core/landing.ts'
+import {
+  decideLanding,
+  decideProbeLanding,
+  type Landing,
+  memoryOf,
+  toSettlement,
+  toUnkept,
+} from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import { classifyStatus, type Outcome } from '../core/outcome.ts'
 import {
@@ -17,11 +24,11 @@ import {
 import type { Recovery } from '../core/recovery.ts'
 import type { LiveReply, Undecided } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
-import type { HeaderField, WireResponse } from '../core/snapshot.ts'
+import type { HeaderField } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { dropBody, ifUnknown, type Resolution } from './answers.ts'
+import { dropBody, ifEnded, ifUnknown, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
@@ -132,7 +139,8 @@ export class Runs {
     const outcome = this.#outcomeLeft(claim, landing)
     const record = this.#ledger.find(operationId)
     const ageMs = doubtMs(record, Date.now()) ?? 0
-    const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs) }
+    const memory = ifEnded({ outcome }, this.#rememberedMs(claim))
+    const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs), ...memory }
     if (reply.kind === 'fault') {
       const { fault, originStatus } = reply
       return { kind: 'lost', fault, originStatus, ...known }
@@ -140,6 +148,13 @@ export class Runs {
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
     return { kind: 'executed', response: { status, headers, body }, ...known }
+  }
+
+  /** For how long the result of a claim is remembered, where it is stored. */
+  #rememberedMs({ operationId, claimId }: ClaimRef): number | undefined {
+    const record = this.#ledger.find(operationId)
+    const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
+    return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
   }
 
   /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
@@ -158,7 +173,7 @@ export class Runs {
     plan: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> & {
       readonly emitted?: readonly NewEvent[]
     },
-  ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
+  ): Pick<Extract<Answer, { kind: 'executed' }>, 'response' | 'outcome' | 'rememberedMs'> {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
     const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
@@ -182,11 +197,12 @@ export class Runs {
       headers: toSnapshotHeaders(headers, rules.snapshot),
       corsOrigin,
       bodyBytes: reply.declaredBytes,
+      ...memoryOf(reply.directives),
       open: () => recording.openJoined(),
     }
     // What the origin wants kept from everybody else, or cannot be kept, nobody joins.
     const isOver = (reply.declaredBytes ?? 0) > bounds.limitBytes
-    this.#flights.of(claim)?.land(isStorable && !isOver ? live : { kind: 'too_large' })
+    this.#flights.of(claim)?.land(isStorable && !isOver ? live : toUnkept(reply.directives))
     this.#waitUntil(
       recordBody(reply.body, recording, {
         limitBytes: isStorable ? bounds.limitBytes : 0,
@@ -205,7 +221,10 @@ export class Runs {
       }),
     )
     const body = recording.openFirst(this.#ledger.awaitReceipt(ref))
-    return { response: { status, headers, body, bodyBytes: reply.declaredBytes }, outcome }
+    const response = { status, headers, body, bodyBytes: reply.declaredBytes }
+    const routeMs = this.#ledger.find(claim.operationId)?.retentionMs
+    const rememberedMs = reply.directives.retentionMs ?? routeMs
+    return { response, outcome, ...ifEnded({ outcome }, rememberedMs) }
   }
 
   /**

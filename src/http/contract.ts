@@ -120,7 +120,6 @@ function variantsOf(policy: Policy): Variants {
     'origin-timeout': [{ retry }, ...unprotected, { retry: 'same-key' }],
     'circuit-open': only(policy.retry.breaker !== false),
     'rate-limited': only(policy.limits.rate !== false),
-    'snapshot-sealed': only(policy.snapshot.seal),
     'operation-not-found': [],
   }
 }

@@ -195,7 +195,9 @@ async function runHandler(
       throw new Error('The answer of a handler was lost.', { cause })
     })
     const work = { originCalls: 0, settle: null }
-    return { ...known, status: 'executed', reply: response, outcome: null, timing: took(), work }
+    const executed = { ...known, status: 'executed', reply: response, outcome: null } as const
+    const rememberedMs = reply.head.directives.retentionMs ?? policy.retention
+    return { ...executed, timing: took(), work, rememberedMs }
   }
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
@@ -229,7 +231,18 @@ async function runHandler(
     timing,
     work,
     ageMs,
+    ...memoryOf(landing, work.settle, policy),
   }
+}
+
+/** For how long a result is remembered, where it is stored. */
+function memoryOf(
+  { settlement }: Landing,
+  settle: SettleResult | null,
+  { retention }: Policy,
+): Pick<Verdict, 'rememberedMs'> {
+  const isStored = (settle === 'taken' || settle === 'late') && 'snapshot' in settlement
+  return isStored ? { rememberedMs: settlement.retentionMs ?? retention } : {}
 }
 
 /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */

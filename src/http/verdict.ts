@@ -24,6 +24,8 @@ export interface Verdict {
   readonly work: Work | null
   /** On a replay, milliseconds since the operation settled; for how long it has been unknown, where it is. */
   readonly ageMs: number
+  /** For how many milliseconds from now the operation is remembered, where it has come to its end. */
+  readonly rememberedMs?: number
   /** Of a key that has expired: whether it named another request. */
   readonly isOther?: boolean
   /** Whether the store failed and provably nothing was claimed or sent. */
@@ -144,7 +146,9 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'expired':
       return { ...NOTHING, ...answer, status: 'expired', reply: expired() }
     case 'too_large':
-      return { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+      return answer.omittedFor === undefined
+        ? { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+        : { ...NOTHING, ...answer, status: 'not-kept', reply: notKept() }
     case 'refused':
       return { ...NOTHING, fence: answer.fence, status: 'rejected', reply: answer.response }
     case 'unasked':
@@ -358,12 +362,18 @@ function unasked(): Problem {
 function sealed(): Problem {
   const detail =
     'The stored response is sealed. Send the Idempotency-Key of the operation; where you did, its secret is no longer configured.'
-  return problem('snapshot-sealed', detail)
+  return problem('result-not-kept', detail)
+}
+
+function notKept(): Problem {
+  const detail =
+    'The operation was executed once. The API asked not to keep its response: read the result from the API itself.'
+  return problem('result-not-kept', detail)
 }
 
 function snapshotTooLarge(): Problem {
   return problem(
     'snapshot-too-large',
-    'The operation was executed once. Its response was over the limit of this route, or the origin asked not to keep it.',
+    'The operation was executed once. Its response was over the limit of this route: read the result from the API itself.',
   )
 }

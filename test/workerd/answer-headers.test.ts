@@ -11,6 +11,7 @@ import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 
 afterEach(() => {
+  vi.useRealTimers()
   vi.restoreAllMocks()
 })
 
@@ -76,6 +77,95 @@ describe('what only the gateway says', () => {
     const answers = [await send('told'), await send('told'), await send('', WITHOUT_KEY)]
     expect(answers.map(word)).toEqual(['executed', 'replayed', 'unprotected'])
     expect(answers.flatMap(said)).toEqual([])
+  })
+})
+
+describe('Idempotency-Expires', () => {
+  const expires = ({ headers }: Response) => headers.get('Idempotency-Expires')
+
+  it.each([
+    { said: {}, retention: '2h', expected: '7200', later: '7190' },
+    { said: {}, retention: '1500ms', expected: '1', later: '0' },
+    { said: { 'Idempotency-Store': 'max-age=60' }, retention: '2h', expected: '60', later: '50' },
+    { said: { 'Idempotency-Store': 'max-age=0' }, retention: '2h', expected: '1', later: '0' },
+  ] as const)(
+    'says $expected, and $later later, where $retention and $said rule',
+    async (given) => {
+      const { said, retention, expected, later } = given
+      const origin = playOrigin(() => Response.json({}, { status: 201, headers: said }))
+      const send = clientWith({ retention, operation: crypto.randomUUID() })
+      const key = crypto.randomUUID()
+      expect(expires(await send(key))).toBe(expected)
+      vi.useFakeTimers({ now: Date.now() + (later === '0' ? 900 : 9_500), toFake: ['Date'] })
+      const again = await send(key)
+      vi.useRealTimers()
+      expect([word(again), origin.requests.length]).toEqual(['replayed', 1])
+      expect(Number(expires(again))).toBe(Number(later))
+    },
+  )
+
+  it('comes with a joined answer, also while it streams, and with one that was not kept', async () => {
+    const origin = playSlowOrigin(() => new Response('x'.repeat(20)))
+    const send = clientWith({ retention: '1h', limits: { response: 10 } })
+    const first = send('unkept')
+    await origin.asked()
+    const second = send('unkept')
+    origin.release()
+    const streamed = [await first, await second]
+    await Promise.allSettled(streamed.map((answer) => answer.text()))
+    const answers = [...streamed, await send('unkept')]
+    expect(answers.map(word)).toEqual(['executed', 'joined', 'too-large'])
+    expect(answers.map(expires).map((text) => Math.ceil(Number(text) / 60))).toEqual([60, 60, 60])
+  })
+
+  it('comes with what a handler answers', async () => {
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/handled', idempotent({ retention: '1h' }), (c) => c.json({}, 201))
+    app.post('/streamed', idempotent({ retention: '1h' }), (c) =>
+      c.body('data: x\n\n', 200, { 'Content-Type': 'text/event-stream' }),
+    )
+    for (const path of ['/handled', '/streamed']) {
+      const send = clientOf(app, path)
+      // oxlint-disable-next-line no-await-in-loop -- one route after the other
+      expect([expires(await send(path)), word(await send(path))]).toEqual(['3600', 'replayed'])
+    }
+  })
+
+  it.each([
+    { name: 'nothing was executed', status: 503 },
+    { name: 'the outcome is unknown', status: 500 },
+  ])('does not come where $name', async ({ status }) => {
+    playOrigin(() => new Response('x', { status }))
+    const send = clientWith()
+    const answers = [await send(`none-${status}`), await send(`none-${status}`)]
+    expect(answers.map(expires)).toEqual([null, null])
+  })
+})
+
+describe('a result that is not kept', () => {
+  it('says that the origin asked for that, to who joins and to who repeats', async () => {
+    const headers = { 'Idempotency-Store': 'no-store' }
+    const origin = playSlowOrigin(() => new Response('secret', { status: 201, headers }))
+    const send = clientWith()
+    const first = send('no-store')
+    await origin.asked()
+    const second = send('no-store')
+    origin.release()
+    await first
+    const answers = [await second, await send('no-store')]
+    expect(answers.map(word)).toEqual(['not-kept', 'not-kept'])
+    const problems = await Promise.all(answers.map((answer) => answer.json<{ detail: string }>()))
+    expect(answers.map(({ status }) => status)).toEqual([409, 409])
+    for (const { detail } of problems) expect(detail).toContain('asked not to keep')
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it('says the same where snapshots are sealed', async () => {
+    playOrigin(() => new Response('secret', { headers: { 'Idempotency-Store': 'no-store' } }))
+    const send = clientWith({ snapshot: { seal: true } })
+    const options = { env: { HAPAX_SEAL_KEY: 's'.repeat(32) } }
+    expect(word(await send('sealed-no-store', options))).toBe('executed')
+    expect(word(await send('sealed-no-store', options))).toBe('not-kept')
   })
 })
 
