@@ -24,7 +24,7 @@ import {
 import type { Recovery } from '../core/recovery.ts'
 import type { LiveReply, Undecided } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
-import type { HeaderField } from '../core/snapshot.ts'
+import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
@@ -132,7 +132,10 @@ export class Runs {
     const { fence } = claim
     if (reply.kind === 'live') {
       const work = { originCalls, settle: null }
-      return { kind: 'executed', ...this.stream(claim, reply, plan), fence, timing, work }
+      const live = this.stream(claim, reply, plan)
+      const retentionMs = this.#ledger.find(operationId)?.retentionMs
+      const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
+      return { kind: 'executed', ...live, fence, timing, work, ...memory }
     }
     const landing = decideLanding(reply, plan.rules)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
@@ -173,7 +176,7 @@ export class Runs {
     plan: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> & {
       readonly emitted?: readonly NewEvent[]
     },
-  ): Pick<Extract<Answer, { kind: 'executed' }>, 'response' | 'outcome' | 'rememberedMs'> {
+  ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
     const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
@@ -221,10 +224,7 @@ export class Runs {
       }),
     )
     const body = recording.openFirst(this.#ledger.awaitReceipt(ref))
-    const response = { status, headers, body, bodyBytes: reply.declaredBytes }
-    const routeMs = this.#ledger.find(claim.operationId)?.retentionMs
-    const rememberedMs = reply.directives.retentionMs ?? routeMs
-    return { response, outcome, ...ifEnded({ outcome }, rememberedMs) }
+    return { response: { status, headers, body, bodyBytes: reply.declaredBytes }, outcome }
   }
 
   /**

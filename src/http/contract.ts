@@ -26,7 +26,6 @@ export function serveContract(c: Context<GatewayEnv>, document: object): Respons
 function toOperation({ method, path, policy, place }: GuardedRoute): readonly ContractOperation[] {
   const { preset, mode, key, keyFormat, fingerprint, limits, unknown } = policy
   if (mode === 'off') return []
-  const { ignore, dates, headers, query } = fingerprint
   return [
     {
       operation: policy.operation ?? `${method} ${path}`,
@@ -45,13 +44,22 @@ function toOperation({ method, path, policy, place }: GuardedRoute): readonly Co
       tombstoneSeconds: policy.tombstone / 1_000,
       waitSeconds: policy.wait / 1_000,
       timeoutSeconds: policy.timeout / 1_000,
-      fingerprint: { version: FINGERPRINT_VERSION, ignore, dates, headers, query },
+      fingerprint: toFingerprint(fingerprint),
       limits: { requestBytes: limits.request, responseBytes: limits.response },
       ...toUnknown(unknown),
       respondAsync: place === 'origin',
       problems: problemsOf(policy, place),
     },
   ]
+}
+
+function toFingerprint(fingerprint: Policy['fingerprint']): ContractOperation['fingerprint'] {
+  const version = FINGERPRINT_VERSION
+  const none = { version, ignore: [], dates: [], headers: [], query: false }
+  if (fingerprint === false) return { ...none, by: 'nothing' }
+  if (typeof fingerprint === 'function') return { ...none, by: 'function' }
+  const { ignore, dates, headers, query } = fingerprint
+  return { version, ignore, dates, headers, query }
 }
 
 function toUnknown(

@@ -81,9 +81,8 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
 
 /** What only the gateway says, a handler does not say in its place. */
 function withoutGatewayFields(response: Response): Response {
-  for (const name of [...response.headers.keys()]) {
-    if (isGatewayField(name)) response.headers.delete(name)
-  }
+  const names = [...response.headers.keys()].filter(isGatewayField)
+  for (const name of names) response.headers.delete(name)
   return response
 }
 

@@ -16,6 +16,7 @@ import { findKey } from './find-key.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
 import { NOBODY } from './identity.ts'
+import { isTaken } from './kept-body.ts'
 import { askObject } from './object.ts'
 import { Payload } from './payload.ts'
 import { landingRulesOf, recoveryOf } from './plan.ts'
@@ -130,7 +131,7 @@ function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
 
 /** Reads the body beside whoever answers. One that a middleware has read is put back for them first. */
 async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
-  if (!c.req.raw.bodyUsed) return Payload.beside(c, policy)
+  if (!isTaken(c.req.raw)) return Payload.beside(c, policy)
   const payload = new Payload(c, policy)
   await putBack(payload).catch(toNothing)
   return payload

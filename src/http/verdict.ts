@@ -85,6 +85,11 @@ export function misconfigured(): Verdict {
   return rejected(problem('gateway-misconfigured', detail))
 }
 
+/** Code of the deployer's has read the body before, and cannot be made to have read it otherwise. */
+export function bodyLost({ message }: Error): Verdict {
+  return rejected(problem('gateway-misconfigured', message))
+}
+
 /**
  * A request that was let through without protection, and whose answer was lost.
  *

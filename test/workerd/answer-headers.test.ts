@@ -126,7 +126,6 @@ describe('Idempotency-Expires', () => {
     )
     for (const path of ['/handled', '/streamed']) {
       const send = clientOf(app, path)
-      // oxlint-disable-next-line no-await-in-loop -- one route after the other
       expect([expires(await send(path)), word(await send(path))]).toEqual(['3600', 'replayed'])
     }
   })
