@@ -168,5 +168,54 @@ describe('a result that is not kept', () => {
   })
 })
 
+describe('what the gateway obeys of Prefer', () => {
+  it.each([
+    { name: 'with a key', options: {}, expected: 'return=minimal, handling=lenient' },
+    {
+      name: 'without a key, where it obeys nothing',
+      options: { isKeyless: true },
+      expected: 'return=minimal, wait=5, handling=lenient, respond-async',
+    },
+  ])('does not go on to the origin $name', async ({ options, expected }) => {
+    const { requests } = playOrigin(() => new Response('done'))
+    const send = clientWith({ required: false })
+    const headers = { Prefer: 'return=minimal, wait=5, handling=lenient, respond-async' }
+    await send(crypto.randomUUID(), { headers, ...options })
+    expect(requests.map((request) => request.headers.get('Prefer'))).toEqual([expected])
+  })
+})
+
+describe('a slash at the end of the path', () => {
+  it('makes no other request of it', async () => {
+    const { requests } = playOrigin(() => new Response('done', { status: 201 }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/r', protect())
+    const key = crypto.randomUUID()
+    const words = [
+      word(await clientOf(app, '/r')(key)),
+      word(await clientOf(app, '/r/')(key)),
+      word(await clientOf(app, '/r//')(key)),
+    ]
+    expect(words).toEqual(['executed', 'replayed', 'replayed'])
+    expect(requests).toHaveLength(1)
+  })
+
+  it('lets a client follow the redirect of an origin with the same key', async () => {
+    const { requests } = playOrigin(({ url }) =>
+      url.endsWith('/')
+        ? new Response('done', { status: 201 })
+        : new Response(null, { status: 308, headers: { Location: '/r/' } }),
+    )
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/r', protect({ outcomes: { '308': 'not_executed' } }))
+    const key = crypto.randomUUID()
+    const redirect = await clientOf(app, '/r')(key)
+    expect([redirect.status, redirect.headers.get('Location')]).toEqual([308, '/r/'])
+    expect(word(await clientOf(app, '/r/')(key))).toBe('executed')
+    expect(word(await clientOf(app, '/r')(key))).toBe('replayed')
+    expect(requests).toHaveLength(2)
+  })
+})
+
 /** A request without its key. */
 const WITHOUT_KEY = { isKeyless: true } as const
