@@ -1,6 +1,6 @@
 /** The public API: what a deployment imports. */
 export type { Duration } from './core/duration.ts'
-export { type PolicyOptions, probe } from './config/policy.ts'
+export { type FingerprintFunction, type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './durable/idempotency-object.ts'
 export { DirectoryObject } from './durable/directory-object.ts'
 export type {

@@ -21,10 +21,10 @@ export const IS_HELD = "(blob3 = 'unknown' AND blob9 = '' AND double6 = 0 AND do
 export const IS_ATTEMPT = `(blob3 IN ('executed', 'not-executed') OR (blob3 = 'unknown' AND NOT ${IS_HELD}))`
 
 /** Repeats that were executed before, and whose response cannot be given again. */
-export const IS_UNREADABLE = hasVerdict('expired', 'too-large', 'sealed')
+export const IS_UNREADABLE = hasVerdict('expired', 'too-large', 'not-kept', 'sealed')
 
 /** Repeats of the same request. */
-export const IS_DUPLICATE = `(${hasVerdict('replayed', 'joined', 'in-progress', 'expired', 'too-large', 'sealed')} OR ${IS_HELD})`
+export const IS_DUPLICATE = `(${hasVerdict('replayed', 'joined', 'in-progress', 'expired', 'too-large', 'not-kept', 'sealed')} OR ${IS_HELD})`
 
 export const IS_KEYLESS = "blob11 = 'none'"
 
@@ -46,7 +46,7 @@ export const IS_RETRIED =
 
 /** Statuses that say by themselves that the outcome is known, or the key free. */
 const ENDS =
-  "blob3 IN ('executed', 'not-executed', 'replayed', 'too-large', 'sealed', 'recovered', 'resolved', 'erased')"
+  "blob3 IN ('executed', 'not-executed', 'replayed', 'too-large', 'not-kept', 'sealed', 'recovered', 'resolved', 'erased')"
 
 /** Points that tell an operation's outcome, whoever learned of it, or free its key. */
 export const IS_KNOWN = `(blob5 IN ('succeeded', 'failed', 'not_executed') OR (${ENDS} AND blob5 != 'unknown'))`

@@ -1,9 +1,12 @@
+import type { Context } from 'hono'
 import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
 import { type Destination, toDestination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
 import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
+import type { FingerprintRules } from '../core/fingerprint/fingerprint.ts'
+import { findPointerFaults } from '../core/fingerprint/pointer-faults.ts'
 import { hasMcp, header, type KeySource, MCP_IGNORED, type SourceIn } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
 import type { OutcomeJudge } from '../core/outcome-rules.ts'
@@ -58,10 +61,18 @@ const MUST_BE_SOURCE =
 const scope = z.enum(['tenant', 'operation'])
 const parameter = z.string().check(z.minLength(1))
 
+/** A key is one value. */
+const keyPointer = pointer.check(
+  z.refine(
+    (text) => !text.split('/').includes('*'),
+    "must lead to one value: a key cannot be read from every item ('*')",
+  ),
+)
+
 const KeySourceSchema = z.union(
   [
     z.strictObject({ in: z.literal('header'), name: headerName, scope }),
-    z.strictObject({ in: z.literal('body'), pointer, scope }),
+    z.strictObject({ in: z.literal('body'), pointer: keyPointer, scope }),
     z.strictObject({ in: z.literal('query'), name: parameter, scope }),
     z.strictObject({ in: z.literal('param'), name: parameter, scope }),
     z.strictObject({
@@ -71,7 +82,7 @@ const KeySourceSchema = z.union(
     }),
     z.strictObject({
       in: z.literal('business'),
-      pointers: z.array(pointer).check(z.minLength(1)),
+      pointers: z.array(keyPointer).check(z.minLength(1)),
       scope: z.literal('operation'),
     }),
     z.strictObject({ in: z.literal('repeatability'), scope: z.literal('tenant') }),
@@ -162,16 +173,56 @@ function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): Outcome
   return [...wrong, ...misplaced].map(({ path, message }) => ({ path: [...at, ...path], message }))
 }
 
-const FingerprintSchema = z.strictObject({
-  /** JSON pointers to what does not count: trace ids, times of sending. */
-  ignore: z._default(z.array(pointer), []),
-  /** JSON pointers to RFC 3339 date-times, which are compared as instants. */
-  dates: z._default(z.array(pointer), []),
-  /** Header fields that count. */
-  headers: z._default(z.array(headerName), []),
-  /** `false` leaves the query out. */
-  query: z._default(z.boolean(), true),
-})
+/**
+ * Makes of a request what is compared in place of its query, headers and body: a value of JSON. It
+ * may read the body, and be async.
+ */
+export interface FingerprintFunction {
+  (c: Context): unknown
+}
+
+const QuerySchema = z.union(
+  [z.boolean(), z.strictObject({ ignore: z.array(z.string().check(z.minLength(1))) })],
+  "must be true, false or { ignore: ['utm_source'] }, with names of parameters",
+)
+
+const FingerprintRulesSchema = z
+  .strictObject({
+    /** JSON pointers to what does not count: trace ids, times of sending; `*` is every member or item. */
+    ignore: z._default(z.array(pointer), []),
+    /** JSON pointers to RFC 3339 date-times, which are compared as instants. */
+    dates: z._default(z.array(pointer), []),
+    /** Header fields that count. */
+    headers: z._default(z.array(headerName), []),
+    /** `false` leaves the query out, `{ ignore }` the parameters of these names. */
+    query: z._default(QuerySchema, true),
+  })
+  .check(({ value, issues }) => {
+    for (const { list, index, fault } of findPointerFaults(value.ignore, value.dates)) {
+      issues.push({ code: 'custom', input: value, path: [list, index], message: fault })
+    }
+  })
+
+type FingerprintOption = false | FingerprintFunction | z.input<typeof FingerprintRulesSchema>
+
+/** By hand, since a union would not say which field of the rules is wrong. */
+const FingerprintSchema = z.pipe(
+  z.custom<FingerprintOption>(),
+  z.transform((option, { issues }): false | FingerprintFunction | FingerprintRules => {
+    if (option === false || typeof option === 'function') return option
+    const rules = FingerprintRulesSchema.safeParse(option)
+    if (rules.success) return rules.data
+    const isRules = typeof option === 'object' && option !== null && !Array.isArray(option)
+    const faults = isRules ? rules.error.issues : [{ path: [], message: NO_FINGERPRINT }]
+    for (const { path, message } of faults) {
+      issues.push({ code: 'custom', input: option, path: [...path], message })
+    }
+    return z.NEVER
+  }),
+)
+
+const NO_FINGERPRINT =
+  'must be false, a function of the context or { ignore, dates, headers, query }'
 
 const LimitsSchema = z.strictObject({
   /** Largest request body in bytes; above it 413. */
@@ -441,12 +492,11 @@ export function parsePolicy(options: PolicyOptions): Result<Policy, readonly str
 function toPolicy(parsed: ParsedPolicy): Policy {
   const key = [parsed.key].flat()
   const { fingerprint, preset } = parsed
-  const ignore = hasMcp(key) ? [...fingerprint.ignore, ...MCP_IGNORED] : fingerprint.ignore
   return {
     ...parsed,
     key,
     keyFormat: toKeyFormat(parsed.keyFormat),
-    fingerprint: { ...fingerprint, ignore },
+    fingerprint: hasMcp(key) ? toMcpFingerprint(fingerprint) : fingerprint,
     mismatchStatus: parsed.mismatchStatus ?? mismatchStatusOf(preset),
     retry: toRetryPolicy(parsed),
     unknown: toUnknownPolicy(parsed),
@@ -456,6 +506,11 @@ function toPolicy(parsed: ParsedPolicy): Policy {
       retry: { attempts, baseMs: base, capMs: cap },
     })),
   }
+}
+
+function toMcpFingerprint(fingerprint: Policy['fingerprint']): Policy['fingerprint'] {
+  if (fingerprint === false || typeof fingerprint === 'function') return fingerprint
+  return { ...fingerprint, ignore: [...fingerprint.ignore, ...MCP_IGNORED] }
 }
 
 function toUnknownPolicy({ unknown, timeout }: ParsedPolicy): Policy['unknown'] {

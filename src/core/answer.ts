@@ -26,6 +26,9 @@ export type SettleResult = 'taken' | 'late' | 'refused'
 /** For how many milliseconds the outcome has been unknown, where it is. */
 type UnknownMs = number
 
+/** For how many milliseconds from now an operation that has come to its end is remembered. */
+type RememberedMs = number
+
 /** What the object says about one request. Plain data: it crosses RPC. */
 export type Answer =
   | {
@@ -37,6 +40,7 @@ export type Answer =
       readonly timing: Timing
       readonly work: Work
       readonly ageMs?: UnknownMs
+      readonly rememberedMs?: RememberedMs
     }
   | {
       readonly kind: 'joined'
@@ -48,6 +52,7 @@ export type Answer =
       readonly reauthorizePath: string | null
       readonly timing: Timing
       readonly ageMs?: UnknownMs
+      readonly rememberedMs?: RememberedMs
     }
   | {
       readonly kind: 'replayed'
@@ -58,6 +63,7 @@ export type Answer =
       readonly reauthorizePath: string | null
       /** Milliseconds since the operation settled. */
       readonly ageMs: number
+      readonly rememberedMs?: RememberedMs
     }
   /** The call ended without an answer of the origin that could be passed on. */
   | {
@@ -108,12 +114,15 @@ export type Answer =
     }
   | {
       readonly kind: 'too_large'
+      /** Why it was not kept: the origin asked for that. Else it was over the limit. */
+      readonly omittedFor?: 'no-store'
       /** `null` where that is not stored yet. */
       readonly outcome: 'succeeded' | 'failed' | null
       readonly fence: number
       readonly timing: Timing
       /** Of the answer that was not kept, where that is known. */
       readonly originStatus?: number
+      readonly rememberedMs?: RememberedMs
     }
   /** The operation runs or will run, and the client comes back for its result. */
   | { readonly kind: 'accepted'; readonly fence: number; readonly view: OperationView }
@@ -126,6 +135,7 @@ export type Answer =
       readonly kind: 'sealed'
       readonly fence: number
       readonly outcome: 'succeeded' | 'failed'
+      readonly rememberedMs?: RememberedMs
     }
   /** The caller's deadline had passed before anything was claimed. */
   | { readonly kind: 'too_late' }

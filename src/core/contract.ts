@@ -44,7 +44,12 @@ export interface ContractOperation {
     readonly ignore: readonly string[]
     readonly dates: readonly string[]
     readonly headers: readonly string[]
-    readonly query: boolean
+    readonly query: boolean | { readonly ignore: readonly string[] }
+    /**
+     * What is compared instead: nothing but the operation, or a value that the route makes of the
+     * request, beside method and path.
+     */
+    readonly by?: 'nothing' | 'function'
   }
   readonly limits: { readonly requestBytes: number; readonly responseBytes: number }
   /** What is done about an outcome that nobody knows. */

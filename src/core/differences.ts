@@ -9,8 +9,14 @@ import {
 } from './fingerprint/fingerprint.ts'
 import { toCanonicalText } from './fingerprint/json.ts'
 import { toCanonicalMultipart } from './fingerprint/multipart.ts'
-import { type Pair, toCanonicalPairs, toPairs } from './fingerprint/pairs.ts'
-import { createPointerTree, type PointerTree, toPointer } from './fingerprint/pointers.ts'
+import { joinPairs, type Pair, toPairs, toQueryPairs } from './fingerprint/pairs.ts'
+import {
+  branchAt,
+  createPointerTree,
+  type PointerTree,
+  splitPointer,
+  toPointer,
+} from './fingerprint/pointers.ts'
 import { childrenOf, rootOf, type Span } from './json-spans.ts'
 
 /** Places of a body or query that are kept apart; where there are more, branches are kept as one. */
@@ -167,7 +173,7 @@ function toParts(request: ComparedRequest): readonly [string, Content][] {
   return [
     ['method', head.method],
     ['path', head.path],
-    ['query', toCanonicalPairs(queryOf(head, rules), undefined)],
+    ['query', joinPairs(queryPairsOf(request))],
     ['media-type', `${toTypeText(body.type, head.headers)} ${body.codings.join()}`],
     ...headers.map(([name, text]): [string, string] => [`headers:${name}`, text]),
     ['body', body.canonical.content],
@@ -175,11 +181,7 @@ function toParts(request: ComparedRequest): readonly [string, Content][] {
   ]
 }
 
-function queryOf({ search }: RequestHead, { query }: FingerprintRules): Uint8Array {
-  return new TextEncoder().encode(query ? search.slice(1) : '')
-}
-
-const queryPairsOf = ({ head, rules }: ComparedRequest) => toPairs(queryOf(head, rules), undefined)
+const queryPairsOf = ({ head, rules }: ComparedRequest) => toQueryPairs(head.search, rules.query)
 
 function toBodyPlaces(request: ComparedRequest): ReadonlyMap<string, string> {
   const found = lookInto(request)
@@ -302,22 +304,18 @@ function openAll(text: string, closed: readonly Branch[]): readonly Branch[] {
  * long and have much beneath it, so pointers are made of nothing but what is compared or told.
  */
 function readTree(text: string, root: Branch, pointers: readonly string[]): ReadLike {
-  // Its leaves are the places of the other request.
-  const places = createPointerTree(
-    pointers.filter((pointer) => pointer !== ''),
-    [],
-  )
+  const places = toPlaceTree(pointers.filter((pointer) => pointer !== ''))
   const shared: Branch[] = []
   const added: Branch[] = []
-  const visit = (branch: Branch, known: PointerTree | undefined): void => {
+  const visit = (branch: Branch, known: PlaceTree): void => {
     for (const { token, span } of childrenOf(text, branch.span)) {
-      const rules = branch.rules?.children.get(token)
-      const place = known?.children.get(token)
+      const rules = branchAt(branch.rules, token)
+      const place = known.get(token)
       const isTooMuch = place === undefined && added.length >= MAX_TOLD
       if (rules?.isIgnored === true || isTooMuch) continue
       const child = { pointer: branch.pointer + toPointer(token), span, rules }
       if (place === undefined) added.push(child)
-      else if (place.children.size === 0) shared.push(child)
+      else if (place.size === 0) shared.push(child)
       else visit(child, place)
     }
   }
@@ -329,13 +327,29 @@ function readTree(text: string, root: Branch, pointers: readonly string[]): Read
   }
 }
 
+/** Places of a request by their names, which may be any; its leaves are the places themselves. */
+interface PlaceTree extends Map<string, PlaceTree> {}
+
+function toPlaceTree(pointers: readonly string[]): PlaceTree {
+  const root: PlaceTree = new Map()
+  for (const pointer of pointers) {
+    let place = root
+    for (const token of splitPointer(pointer)) {
+      const inside: PlaceTree = place.get(token) ?? new Map()
+      place.set(token, inside)
+      place = inside
+    }
+  }
+  return root
+}
+
 function namesLengthOf(branches: readonly Branch[]): number {
   return branches.reduce((sum, { pointer }) => sum + pointer.length, 0)
 }
 
 function openBranch(text: string, { pointer, span, rules }: Branch): readonly Branch[] {
   return childrenOf(text, span).flatMap((child) => {
-    const own = rules?.children.get(child.token)
+    const own = branchAt(rules, child.token)
     if (own?.isIgnored === true) return []
     return [{ pointer: pointer + toPointer(child.token), span: child.span, rules: own }]
   })

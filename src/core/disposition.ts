@@ -106,8 +106,10 @@ function ofRepeat(facts: VerdictFacts, isFirst: boolean): MessageFate {
 
 /** Whether a request is told of an operation that has ended, whether or not its result can be read. */
 export function isEnded(status: string): boolean {
-  return status === 'replayed' || status === 'too-large' || status === 'sealed'
+  return ENDED.has(status)
 }
+
+const ENDED: ReadonlySet<string> = new Set(['replayed', 'too-large', 'not-kept', 'sealed'])
 
 /** Whoever had the result of an operation that is over has had its time: only what was done is done. */
 function ofTombstone({ outcome, fence, isOther = false }: VerdictFacts): MessageFate {

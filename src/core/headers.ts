@@ -19,6 +19,7 @@ const HOP_BY_HOP = new Set([
 /** Fields that only the gateway writes; from outside they would be believed by the origin. */
 const GATEWAY_REQUEST = new Set([
   'idempotency-attempt',
+  'idempotency-expires',
   'idempotency-key',
   'idempotency-outcome',
   'idempotency-result-status',
@@ -37,6 +38,9 @@ const READ_HERE = new Set(['accept-encoding', 'content-encoding', 'content-type'
 const GATEWAY_RESPONSE = new Set([
   'hapax-error',
   'hapax-warning',
+  'idempotency-attempt',
+  'idempotency-expires',
+  'idempotency-key',
   'idempotency-outcome',
   'idempotency-result-status',
   'idempotency-status',
@@ -64,6 +68,9 @@ export const OVERRIDES_PATH: ReadonlySet<string> = new Set([
 
 /** Fields of one delivery: when it was made and how much of a quota it used up. */
 const OF_ONE_DELIVERY = new Set(['age', 'cf-cache-status', 'cf-ray', 'date', 'set-cookie2'])
+/** What asks for another try of this one, in the words of SDKs as well; a stored answer is the last. */
+const RETRY_AFTER = /^(?:x-(?:ms-)?)?retry-after(?:-ms)?$/
+const SHOULD_RETRY = /^(?:x|stripe)-should-retry$/
 const RATE_LIMIT = /^(?:x-)?rate-?limit(?:$|-)/
 const CORS = 'access-control-'
 /** What says for how long an answer may be kept, to every cache or to those of one kind (RFC 9213). */
@@ -97,7 +104,12 @@ export function toOriginHeaders(incoming: Headers): HeaderField[] {
 
 /** What the first client gets of the origin's fields. */
 export function toClientHeaders(fromOrigin: Headers): HeaderField[] {
-  return endToEnd(fromOrigin).filter(([name]) => !GATEWAY_RESPONSE.has(foldName(name)))
+  return endToEnd(fromOrigin).filter(([name]) => !isGatewayField(name))
+}
+
+/** Whether only the gateway writes a field of an answer, or a twin of one. */
+export function isGatewayField(name: string): boolean {
+  return GATEWAY_RESPONSE.has(foldName(name))
 }
 
 /** What of the first client's fields is kept for every later one. */
@@ -105,10 +117,27 @@ export function toSnapshotHeaders(
   fields: readonly HeaderField[],
   rules: SnapshotHeaderRules,
 ): HeaderField[] {
+  return toSharedHeaders(fields, rules).filter((field) => !asksForRetry(field))
+}
+
+function asksForRetry([name, value]: HeaderField): boolean {
+  return RETRY_AFTER.test(name) || (SHOULD_RETRY.test(name) && /^\s*true\s*$/i.test(value))
+}
+
+/**
+ * What of the first client's fields those get who have waited for its call: also what asks for
+ * another try, where the answer is not the operation's last.
+ */
+export function toSharedHeaders(
+  fields: readonly HeaderField[],
+  rules: SnapshotHeaderRules,
+): HeaderField[] {
   const omitted = new Set(rules.omit.map((name) => name.toLowerCase()))
   return fields.filter(([name]) => {
     if (name === 'set-cookie') return rules.setCookie && !omitted.has(name)
-    return !OF_ONE_DELIVERY.has(name) && !RATE_LIMIT.test(name) && !omitted.has(name)
+    // Records of an earlier version hold more of the gateway's own fields.
+    if (isGatewayField(name) || OF_ONE_DELIVERY.has(name)) return false
+    return !RATE_LIMIT.test(name) && !omitted.has(name)
   })
 }
 

@@ -1,4 +1,5 @@
-import { toSnapshotHeaders } from './headers.ts'
+import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
+import type { OriginDirectives } from './origin-directives.ts'
 import type { Said } from './outcome-rules.ts'
 import {
   type AnswerFacts,
@@ -89,7 +90,7 @@ function landAnswer(
   const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
-  const headers = toSnapshotHeaders(reply.headers, rules.snapshot)
+  const headers = toSharedHeaders(reply.headers, rules.snapshot)
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
   const asked = retryAfterMs === null ? {} : { retryAfterMs }
   const evidence = { originStatus: status, fault: null, ...asked }
@@ -108,7 +109,9 @@ function landAnswer(
       const bodyBytes = isOver ? null : body.byteLength
       const settlement = toSettlement(reply, outcome, bodyBytes, rules)
       const isKept = settlement.snapshot.body !== 'omitted'
-      return { settlement, end: isKept ? response : TOO_LARGE }
+      const memory = memoryOf(reply.directives)
+      const end = isKept ? { ...response, ...memory } : toUnkept(reply.directives)
+      return { settlement, end }
     }
   }
 }
@@ -153,8 +156,18 @@ export function toSettlement(
     corsOrigin: rules.corsOrigin,
     bodyBytes: isOmitted ? 0 : bodyBytes,
     body: isOmitted ? 'omitted' : kept,
+    ...(!isStorable && { omittedFor: 'no-store' }),
   }
   return { outcome, snapshot, retentionMs, evidence: { originStatus: status, fault: null } }
 }
 
-const TOO_LARGE: FlightEnd = { kind: 'too_large' }
+/** What those who wait get of an answer that is not kept. */
+export function toUnkept(directives: OriginDirectives): Extract<FlightEnd, { kind: 'too_large' }> {
+  const reason = directives.isStorable ? {} : ({ omittedFor: 'no-store' } as const)
+  return { kind: 'too_large', ...reason, ...memoryOf(directives) }
+}
+
+/** How long an answer is remembered, where the origin says so. */
+export function memoryOf({ retentionMs }: OriginDirectives): { readonly retentionMs?: number } {
+  return retentionMs === null ? {} : { retentionMs }
+}

@@ -157,13 +157,13 @@ export const PROBLEMS = {
     about:
       'The operation could not be recorded, or its guard was lost while it ran. Nothing is forwarded without a record, so it is safe to send the same request with the same key again: it is executed, or told what became of it.',
   },
-  'snapshot-sealed': {
+  'result-not-kept': {
     status: 409,
-    title: 'The stored response cannot be opened',
+    title: 'The operation was executed, its response cannot be given again',
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed. Its response is stored sealed and opens only for a request that brings the Idempotency-Key, under a secret that this deployment still has.',
+      'The operation was executed once. The API asked not to keep its response, or the response is stored sealed: then it opens only for a request that brings the Idempotency-Key, under a secret that this deployment still has. Read the result from the API itself.',
   },
   'snapshot-too-large': {
     status: 409,
@@ -171,7 +171,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed once. Its response went to the first client only: it was over the limit of this route, or the origin asked not to keep it. Read the result from the API itself.',
+      'The operation was executed once. Its response went to the first client only: it was over the limit of this route. Read the result from the API itself.',
   },
 } as const satisfies Record<string, ProblemKind>
 

@@ -70,8 +70,15 @@ export type FlightEnd =
       readonly headers: readonly HeaderField[]
       readonly corsOrigin: string | null
       readonly body: Uint8Array<ArrayBuffer>
+      /** How long the origin wants it remembered, where it says so. */
+      readonly retentionMs?: number
     }
-  | { readonly kind: 'too_large' }
+  /** It is not kept: over the limit, unless the origin asked for that. */
+  | {
+      readonly kind: 'too_large'
+      readonly omittedFor?: 'no-store'
+      readonly retentionMs?: number
+    }
   /** It has asked the first client for more, and only that one can answer. */
   | { readonly kind: 'step' }
   | {

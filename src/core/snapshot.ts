@@ -17,14 +17,16 @@ export interface SnapshotHead {
   /** Only those that are replayed. */
   readonly headers: readonly HeaderField[]
   readonly bodyBytes: number
-  /** `omitted`: over the limit of the route, so that only status and headers were kept. */
+  /** `omitted`: over the limit of the route, or as the origin asked; of the body nothing was kept. */
   readonly body: 'none' | 'kept' | 'omitted'
+  /** Why it is omitted: the origin asked for that. Absent where it was over the limit. */
+  readonly omittedFor?: 'no-store'
   /** `Origin` of the request that made it: CORS headers are replayed to the same one only. */
   readonly corsOrigin: string | null
 }
 
 /** A stored response that only the request that made it can open. */
-export interface SealedHead extends Pick<SnapshotHead, 'bodyBytes' | 'body'> {
+export interface SealedHead extends Pick<SnapshotHead, 'bodyBytes' | 'body' | 'omittedFor'> {
   /** Names the secret that it is sealed under. */
   readonly keyId: string
   /** The whole head, sealed, as base64. */

@@ -12,6 +12,7 @@
  * - `mismatch`: the key names another request.
  * - `expired`: the key's result is no longer kept, and the retry is refused.
  * - `too-large`: executed once, its response was not kept.
+ * - `not-kept`: executed once, the origin asked not to keep its response.
  * - `sealed`: executed once, its response is stored and this request cannot open it.
  * - `unprotected`: let through without protection, as the policy allows.
  * - `rejected`: not a request that could be protected; nothing happened.
@@ -29,6 +30,7 @@ export type IdempotencyStatus =
   | 'mismatch'
   | 'expired'
   | 'too-large'
+  | 'not-kept'
   | 'sealed'
   | 'unprotected'
   | 'rejected'

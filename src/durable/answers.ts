@@ -38,7 +38,8 @@ export function answerResolution(
   if (joined.kind !== 'joined') return joined
   const outcome = landing.outcome === 'failed' ? 'failed' : 'succeeded'
   const { response } = joined
-  return { kind: 'replayed', operation, response, outcome, fence, reauthorizePath, ageMs: 0 }
+  const replayed = { kind: 'replayed', operation, response, outcome, fence } as const
+  return { ...replayed, reauthorizePath, ageMs: 0, ...ifEnded(joined, joined.rememberedMs) }
 }
 
 /** Answers a request that has waited for the call of another. */
@@ -53,8 +54,11 @@ export function answerJoined(
   // What is held can be asked about all the same, by a request whose route can.
   const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
   switch (end.kind) {
-    case 'too_large':
-      return { kind: 'too_large', fence, outcome: null, timing }
+    case 'too_large': {
+      const rememberedMs = end.retentionMs ?? record.retentionMs
+      const { kind, omittedFor } = end
+      return { kind, fence, outcome: null, timing, rememberedMs, ...(omittedFor && { omittedFor }) }
+    }
     case 'fault':
       return { ...end, kind: 'lost', fence, timing, work: null, ...ifUnknown(end, ageMs) }
     case 'step':
@@ -70,9 +74,19 @@ export function answerJoined(
       const bodyBytes = end.kind === 'live' ? end.bodyBytes : end.body.byteLength
       const response = { status, headers, body, bodyBytes }
       const joined = { kind: 'joined', response, outcome, fence, reauthorizePath, timing } as const
-      return { ...joined, ...ifUnknown(end, ageMs) }
+      const rememberedMs = end.retentionMs ?? record.retentionMs
+      return { ...joined, ...ifUnknown(end, ageMs), ...ifEnded(end, rememberedMs) }
     }
   }
+}
+
+/** How long it is remembered, where it has come to its end. */
+export function ifEnded(
+  { outcome }: { readonly outcome: Outcome | null },
+  rememberedMs: number | undefined,
+): { readonly rememberedMs?: number } {
+  const isEnded = outcome === 'succeeded' || outcome === 'failed'
+  return isEnded && rememberedMs !== undefined ? { rememberedMs } : {}
 }
 
 /** How long it has been unknown, where it still is. */

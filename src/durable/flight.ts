@@ -16,6 +16,8 @@ export interface LiveEnd {
   readonly headers: readonly HeaderField[]
   readonly corsOrigin: string | null
   readonly bodyBytes: number | null
+  /** How long the origin wants it remembered, where it says so. */
+  readonly retentionMs?: number
   readonly open: () => ReadableStream<Uint8Array>
 }
 

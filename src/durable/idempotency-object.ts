@@ -462,9 +462,12 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   async #replay(operationId: string, settled: SettledRecord, caller: Caller): Promise<Answer> {
     const { snapshot: stored, operation, fence, state, settledAt, reauthorizePath } = settled
+    const known = { outcome: state, fence, rememberedMs: settled.expiresAt - Date.now() }
     if (stored.body === 'omitted') {
+      const { omittedFor } = stored
       const originStatus = isSealed(stored) ? {} : { originStatus: stored.status }
-      return { kind: 'too_large', outcome: state, fence, timing: NO_TIME, ...originStatus }
+      const why = { ...(omittedFor && { omittedFor }), ...originStatus }
+      return { kind: 'too_large', ...known, timing: NO_TIME, ...why }
     }
     // Before anything is awaited: the record may be another one then, but this body stays.
     const ref = { operationId, body: bodyOf(settled) }
@@ -472,7 +475,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const opened = await openHead(operationId, settled, caller.sealKeys)
     if (opened === null) {
       letGo()
-      return { kind: 'sealed', outcome: state, fence }
+      return { kind: 'sealed', ...known }
     }
     const { head, sealer } = opened
     const origins = { stored: head.corsOrigin, current: caller.corsOrigin }
@@ -480,8 +483,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const body = await this.#openBody(ref, head, sealer, letGo)
     const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
     const ageMs = Date.now() - settledAt
-    const replayed = { kind: 'replayed', operation, response, outcome: state, fence } as const
-    return { ...replayed, reauthorizePath, ageMs }
+    return { kind: 'replayed', operation, response, ...known, reauthorizePath, ageMs }
   }
 
   async #openBody(

@@ -3,7 +3,13 @@ import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { isInDoubt, isUnexecuted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
-import { decideLanding, decideProbeLanding, type Landing } from '../core/landing.ts'
+import {
+  decideLanding,
+  decideProbeLanding,
+  type Landing,
+  memoryOf,
+  toUnkept,
+} from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import type { Outcome } from '../core/outcome.ts'
 import {
@@ -21,7 +27,7 @@ import type { HeaderField, WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { dropBody, ifUnknown, type Resolution } from './answers.ts'
+import { dropBody, ifEnded, ifUnknown, type Resolution } from './answers.ts'
 import type { LiveEnd } from './flight.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger, Recoverable } from './ledger.ts'
@@ -131,14 +137,18 @@ export class Runs {
     const { fence } = claim
     if (reply.kind === 'live') {
       const work = { originCalls, settle: null }
-      return { kind: 'executed', ...this.stream(claim, reply, plan), fence, timing, work }
+      const live = this.stream(claim, reply, plan)
+      const retentionMs = this.#ledger.find(operationId)?.retentionMs
+      const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
+      return { kind: 'executed', ...live, fence, timing, work, ...memory }
     }
     const landing = decideLanding(reply, plan.rules, inDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const { outcome } = landing
     const record = this.#ledger.find(operationId)
     const ageMs = doubtMs(record, Date.now()) ?? 0
-    const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs) }
+    const memory = ifEnded({ outcome }, this.#rememberedMs(claim))
+    const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs), ...memory }
     if (reply.kind === 'fault') {
       const { fault, originStatus } = reply
       return { kind: 'lost', fault, originStatus, ...known }
@@ -146,6 +156,13 @@ export class Runs {
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
     return { kind: 'executed', response: { status, headers, body }, ...known }
+  }
+
+  /** For how long the result of a claim is remembered, where it is stored. */
+  #rememberedMs({ operationId, claimId }: ClaimRef): number | undefined {
+    const record = this.#ledger.find(operationId)
+    const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
+    return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
   }
 
   /**
@@ -182,11 +199,12 @@ export class Runs {
       headers: toSnapshotHeaders(headers, rules.snapshot),
       corsOrigin,
       bodyBytes: reply.declaredBytes,
+      ...memoryOf(reply.directives),
       open: () => recording.openJoined(),
     }
     // What the origin wants kept from everybody else, or cannot be kept, nobody joins.
     const isOver = (reply.declaredBytes ?? 0) > bounds.limitBytes
-    this.#flights.of(claim)?.land(isStorable && !isOver ? live : { kind: 'too_large' })
+    this.#flights.of(claim)?.land(isStorable && !isOver ? live : toUnkept(reply.directives))
     this.#waitUntil(
       recordBody(reply.body, recording, {
         limitBytes: isStorable ? bounds.limitBytes : 0,

@@ -20,8 +20,9 @@ export class Sealer {
   async sealHead(head: SnapshotHead): Promise<SealedHead> {
     const bytes = new TextEncoder().encode(JSON.stringify(head))
     const box = await seal(this.#key.bytes, `${this.#context}:head`, bytes)
-    const { bodyBytes, body } = head
-    return { bodyBytes, body, keyId: this.#key.id, box: toBase64(box) }
+    const { bodyBytes, body, omittedFor } = head
+    const reason = omittedFor && { omittedFor }
+    return { bodyBytes, body, ...reason, keyId: this.#key.id, box: toBase64(box) }
   }
 
   /** @throws {Error} When it was sealed for somebody else, or changed. */

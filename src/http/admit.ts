@@ -1,15 +1,23 @@
 import type { Context } from 'hono'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { deployedScope } from '../config/deployed-policies.ts'
-import type { Policy } from '../config/policy.ts'
+import type { FingerprintFunction, Policy } from '../config/policy.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
-import { fingerprint, type RequestHead } from '../core/fingerprint/fingerprint.ts'
+import { errorName } from '../core/error-name.ts'
+import {
+  fingerprint,
+  fingerprintOfAny,
+  fingerprintOfValue,
+  type RequestHead,
+} from '../core/fingerprint/fingerprint.ts'
+import { toCanonicalValue } from '../core/fingerprint/value.ts'
 import type { JsonRpcCall } from '../core/json-rpc.ts'
 import type { KeySource } from '../core/key-source.ts'
 import { operationId, type Within } from '../core/operation.ts'
 import type { Problem } from '../core/problem.ts'
-import { err, ok, type Result } from '../core/result.ts'
+import { ok, type Result } from '../core/result.ts'
 import { sealPlaces } from './compare.ts'
 import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
@@ -26,8 +34,8 @@ export interface Admitted {
   /** Whether somebody has verified whose it is, or only the request says so. */
   readonly isVerified: boolean
   readonly body: Uint8Array<ArrayBuffer>
-  /** The request, as it is compared with another of the same key. */
-  readonly compared: ComparedRequest
+  /** The request, as it is compared with another of the same key; `null` where its parts are not. */
+  readonly compared: ComparedRequest | null
   /** What every claim of it holds; the route adds how it is driven and recovered. */
   readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery' | 'isAccepted' | 'reauthorizePath'>
 }
@@ -50,21 +58,24 @@ export async function admit(
   { operation, tenant, isVerified, found }: Introduced,
   payload: Payload,
 ): Promise<Result<Admitted, Problem>> {
-  const read = await payload.read()
-  if (!read.ok) return err(read.error)
-  const body = await payload.bytes()
-  if (body === null) throw new Error('A body that was read is there.')
-
+  const whole = await payload.whole()
+  if (!whole.ok) return whole
+  const named = await nameRequest(c, policy, operation, payload)
+  if (!named.ok) return named
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
-  const compared = { head: headOf(c), body: read.value, rules: policy.fingerprint }
+  const { compared, fingerprint } = named.value
   const id = await operationId(digest, tenant, key, withinOf(c, operation, found))
   const claim = {
     operationId: id,
     operation,
     tenant,
-    fingerprint: await fingerprint(compared.head, compared.body, compared.rules, digest),
-    places: await sealPlaces(c, id, key, await digestPlaces(compared, digest, key)),
+    fingerprint,
+    // Without parts that could be told there is nothing to keep of them.
+    places:
+      compared === null
+        ? ''
+        : await sealPlaces(c, id, key, await digestPlaces(compared, digest, key)),
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
     traceparent: correlation.traceparent,
@@ -74,7 +85,7 @@ export async function admit(
     mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
     ...messageOf(c),
   }
-  return ok({ key, source, call, isVerified, body, compared, claim })
+  return ok({ key, source, call, isVerified, body: whole.value, compared, claim })
 }
 
 /** A later message may be told that this one has it. */
@@ -98,6 +109,48 @@ function withinOf(
     (message?.isOfRoute === true && deployedScope(operation) === 'operation')
   return isNamed ? { consumer, operation } : { consumer }
 }
+
+/** What tells a request from another of the same key. */
+interface Named extends Pick<Admitted, 'compared'> {
+  readonly fingerprint: string
+}
+
+/** @throws {ConfigurationFault} When the route's own function makes nothing of it that can be compared. */
+async function nameRequest(
+  c: Context<GatewayEnv>,
+  { fingerprint: rules }: Policy,
+  operation: string,
+  payload: Payload,
+): Promise<Result<Named, Problem>> {
+  const { digest } = c.var.hapax
+  if (rules === false) {
+    return ok({ fingerprint: await fingerprintOfAny(operation, digest), compared: null })
+  }
+  const head = headOf(c)
+  if (typeof rules === 'function') {
+    // It may read the body as every handler does.
+    await payload.restore()
+    const value = toCanonicalValue(await callFunction(c, rules))
+    if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
+    return ok({ fingerprint: await fingerprintOfValue(head, value, digest), compared: null })
+  }
+  const read = await payload.read()
+  if (!read.ok) return read
+  const compared = { head, body: read.value, rules }
+  return ok({ fingerprint: await fingerprint(head, read.value, rules, digest), compared })
+}
+
+async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction): Promise<unknown> {
+  try {
+    return await rules(c)
+  } catch (error) {
+    // Its message may hold what must not be logged.
+    throw new ConfigurationFault(`The fingerprint function of a route threw: ${errorName(error)}.`)
+  }
+}
+
+const NOT_COMPARABLE =
+  'The fingerprint function of a route must return a string, a number, a boolean, null, or an array or plain object of those.'
 
 function headOf(c: Context<GatewayEnv>): RequestHead {
   const { method, headers } = c.req.raw

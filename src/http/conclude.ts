@@ -33,13 +33,21 @@ export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verd
 /** Makes the response of a verdict. */
 export function respond(
   c: Context<GatewayEnv>,
-  { reply, status, ageMs }: Pick<Verdict, 'reply' | 'status' | 'ageMs'>,
+  {
+    reply,
+    status,
+    ageMs,
+    rememberedMs,
+  }: Pick<Verdict, 'reply' | 'status' | 'ageMs' | 'rememberedMs'>,
   form?: ProblemForm,
 ): Response {
   const response = isProblem(reply)
     ? problemResponse(c, reply, form)
     : toResponse(toReadable(c, reply, status))
   if (status === 'replayed') markReplay(response.headers, ageMs)
+  if (rememberedMs !== undefined) {
+    response.headers.set('Idempotency-Expires', String(toSeconds(Math.max(0, rememberedMs))))
+  }
   return response
 }
 
@@ -137,6 +145,7 @@ const EXPOSE_HEADERS = 'Access-Control-Expose-Headers'
 const EXPOSED_HEADERS: readonly string[] = [
   'Idempotency-Status',
   'Idempotent-Replayed',
+  'Idempotency-Expires',
   'Age',
   'X-Correlation-Id',
   'Hapax-Error',
@@ -161,8 +170,10 @@ function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
 /** A replay says so. */
 function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Idempotent-Replayed', 'true')
-  headers.set('Age', String(Math.floor(ageMs / 1_000)))
+  headers.set('Age', String(toSeconds(ageMs)))
 }
+
+const toSeconds = (ms: number) => Math.floor(ms / 1_000)
 
 /** What another client's request has made comes in a coding that this client reads. */
 function toReadable(

@@ -27,7 +27,6 @@ export function serveContract(c: Context<GatewayEnv>, document: object): Respons
 function toOperation({ method, path, policy, place }: GuardedRoute): readonly ContractOperation[] {
   const { preset, mode, methods, key, keyFormat, fingerprint, limits, unknown } = policy
   if (mode === 'off') return []
-  const { ignore, dates, headers, query } = fingerprint
   return [
     {
       operation: policy.operation ?? `${method} ${path}`,
@@ -47,7 +46,7 @@ function toOperation({ method, path, policy, place }: GuardedRoute): readonly Co
       tombstoneSeconds: policy.tombstone / 1_000,
       waitSeconds: policy.wait / 1_000,
       timeoutSeconds: policy.timeout / 1_000,
-      fingerprint: { version: FINGERPRINT_VERSION, ignore, dates, headers, query },
+      fingerprint: toFingerprint(fingerprint),
       limits: { requestBytes: limits.request, responseBytes: limits.response },
       ...toUnknown(unknown),
       respondAsync: place === 'origin',
@@ -61,6 +60,15 @@ function toContractSource(source: KeySource): ContractKeySource {
   if (source.in !== 'batch') return source
   const { concurrency: _, ...told } = source
   return told
+}
+
+function toFingerprint(fingerprint: Policy['fingerprint']): ContractOperation['fingerprint'] {
+  const version = FINGERPRINT_VERSION
+  const none = { version, ignore: [], dates: [], headers: [], query: false }
+  if (fingerprint === false) return { ...none, by: 'nothing' }
+  if (typeof fingerprint === 'function') return { ...none, by: 'function' }
+  const { ignore, dates, headers, query } = fingerprint
+  return { version, ignore, dates, headers, query }
 }
 
 function toUnknown(
@@ -129,7 +137,6 @@ function variantsOf(policy: Policy): Variants {
     'origin-timeout': [{ retry }, ...unprotected, { retry: 'same-key' }],
     'circuit-open': only(policy.retry.breaker !== false),
     'rate-limited': only(policy.limits.rate !== false),
-    'snapshot-sealed': only(policy.snapshot.seal),
     'operation-not-found': [],
   }
 }

@@ -13,6 +13,7 @@ import { authenticated } from './authenticated.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
 import { contractOf, serveContract } from './contract.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
+import { keepBody } from './kept-body.ts'
 import { operations } from './operations.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
@@ -65,6 +66,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
       digest: digestOf(c.env.HAPAX_DIGEST_KEY),
       identify,
     })
+    keepBody(c)
     await next()
   })
   app.use(refuseUrl(cors))

@@ -10,10 +10,12 @@ import { conclude, type Subject } from './conclude.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
+import { BodyLost } from './kept-body.ts'
 import { isEnforced, observe } from './observe.ts'
 import { Payload } from './payload.ts'
 import { operationOf } from './route-policy.ts'
 import {
+  bodyLost,
   guardLost,
   keyMissing,
   misconfigured,
@@ -54,7 +56,7 @@ async function orMisconfigured(
     return await work()
   } catch (error) {
     logFault('a protected route failed before anything was recorded', error)
-    return conclude(c, subject, misconfigured())
+    return conclude(c, subject, error instanceof BodyLost ? bodyLost(error) : misconfigured())
   }
 }
 

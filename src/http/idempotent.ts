@@ -7,7 +7,7 @@ import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import type { Destination } from '../core/destination.ts'
 import { errorName } from '../core/error-name.ts'
 import type { CloudEvent } from '../core/event.ts'
-import { toClientHeaders } from '../core/headers.ts'
+import { isGatewayField, toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { type AnswerFacts, classifyAnswer, isAnswerStatus } from '../core/outcome.ts'
@@ -68,7 +68,7 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
           })
           const { status, body: answer } = c.res
           return isAnswerStatus(status)
-            ? mark(c, new Response(answer, c.res), subject, UNPROTECTED)
+            ? mark(c, withoutGatewayFields(new Response(answer, c.res)), subject, UNPROTECTED)
             : conclude(c, subject, unprotectedLost(status))
         },
         admitted: (admitted) => keepAlive(c, run(c, next, policy, admitted)),
@@ -79,6 +79,13 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
       c.res = response
     }
   })
+}
+
+/** What only the gateway says, a handler does not say in its place. */
+function withoutGatewayFields(response: Response): Response {
+  const names = [...response.headers.keys()].filter(isGatewayField)
+  for (const name of names) response.headers.delete(name)
+  return response
 }
 
 /** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */
@@ -196,23 +203,18 @@ async function runHandler(
       throw new Error('The answer of a handler was lost.', { cause })
     })
     const work = { originCalls: 0, settle: null }
-    return { ...known, status: 'executed', reply: streamed, outcome: null, timing: took(), work }
+    const executed = { ...known, status: 'executed', reply: streamed, outcome: null } as const
+    // What a call has come to is not known before its response.
+    const memory =
+      rules.rpcId === undefined
+        ? { rememberedMs: head.directives.retentionMs ?? policy.retention }
+        : {}
+    return { ...executed, timing: took(), work, ...memory }
   }
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, rules, judging.isInDoubt)
-  const work = {
-    originCalls: 0,
-    settle: await settle(
-      c,
-      { ask, claim, leaseMs },
-      {
-        ...landing,
-        claim,
-        sealKey: keeping.sealKey,
-        events,
-      },
-    ),
-  }
+  const ending = { ...landing, claim, sealKey: keeping.sealKey, events }
+  const work = { originCalls: 0, settle: await settle(c, { ask, claim, leaseMs }, ending) }
   const { outcome } = landing
   const timing = took()
   const isSinceLong = outcome === 'unknown' && doubtMs !== null
@@ -230,7 +232,18 @@ async function runHandler(
     timing,
     work,
     ageMs,
+    ...memoryOf(landing, work.settle, policy),
   }
+}
+
+/** For how long a result is remembered, where it is stored. */
+function memoryOf(
+  { settlement }: Landing,
+  settle: SettleResult | null,
+  { retention }: Policy,
+): Pick<Verdict, 'rememberedMs'> {
+  const isStored = (settle === 'taken' || settle === 'late') && 'snapshot' in settlement
+  return isStored ? { rememberedMs: settlement.retentionMs ?? retention } : {}
 }
 
 /** How a handler's answer is judged. */

@@ -19,6 +19,7 @@ import { findKey } from './find-key.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
 import { NOBODY } from './identity.ts'
+import { isTaken } from './kept-body.ts'
 import { askObject } from './object.ts'
 import { Payload } from './payload.ts'
 import { dataRulesOf, landingRulesOf, recoveryOf } from './plan.ts'
@@ -139,7 +140,7 @@ function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
  */
 async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
   const isShared = policy.key.some((source) => source.in === 'function')
-  if (!c.req.raw.bodyUsed && !isShared) return Payload.beside(c, policy)
+  if (!isTaken(c.req.raw) && !isShared) return Payload.beside(c, policy)
   const payload = new Payload(c, policy)
   await putBack(payload).catch(toNothing)
   return payload

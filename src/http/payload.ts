@@ -6,6 +6,7 @@ import { type ReadBody, readBody } from '../core/fingerprint/fingerprint.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { isTaken, keepBody, keepBytes, keptBytes } from './kept-body.ts'
 
 /** The body of a request, read once and only where something needs it. */
 export class Payload {
@@ -34,9 +35,19 @@ export class Payload {
     return collected?.kind === 'whole' ? collected.bytes : null
   }
 
+  /** As it came, or why it is not accepted. */
+  async whole(): Promise<Result<Uint8Array<ArrayBuffer>, Problem>> {
+    const bytes = await this.bytes()
+    return bytes === null ? err(tooLarge(this.#policy.limits.request)) : ok(bytes)
+  }
+
   /** What was read of it already, or `null`. */
   async soFar(): Promise<Uint8Array<ArrayBuffer> | null> {
-    return this.#collected === undefined ? null : this.bytes()
+    if (this.#collected !== undefined) return this.bytes()
+    // Somebody else has read it: it is put back.
+    if (isTaken(this.#c.req.raw)) await this.#collect()
+    await this.restore()
+    return null
   }
 
   /** As what its type says. */
@@ -46,9 +57,10 @@ export class Payload {
 
   async #readAs(): Promise<Result<ReadBody, Problem>> {
     const { fingerprint, limits } = this.#policy
-    const bytes = await this.bytes()
-    if (bytes === null) return err(tooLarge(limits.request))
-    const read = await readBody(bytes, this.#c.req.raw.headers, fingerprint, limits.request)
+    const whole = await this.whole()
+    if (!whole.ok) return whole
+    const rules = fingerprint === false || typeof fingerprint === 'function' ? ALL : fingerprint
+    const read = await readBody(whole.value, this.#c.req.raw.headers, rules, limits.request)
     if (read.ok) return ok(read.value)
     const fault = read.error
     return err(
@@ -71,10 +83,19 @@ export class Payload {
   }
 }
 
-/** Puts a body back that was read. */
+const ALL = { ignore: [], dates: [] }
+
+/** Puts a body back that was read: whoever reads it next gets it in every way that there is. */
 export function restoreBody(c: Context<GatewayEnv>, body: BodyInit): void {
   if (c.req.raw.body === null || isBodyless(c.req.method)) return
   c.req.raw = new Request(c.req.raw, { body })
+  c.req.bodyCache = {}
+  keepBody(c)
+}
+
+/** Puts a body back that somebody has read before. @throws {BodyLost} When its bytes are lost. */
+export async function restoreTaken(c: Context<GatewayEnv>): Promise<void> {
+  if (isTaken(c.req.raw)) restoreBody(c, await keptBytes(c))
 }
 
 /** Methods whose requests have no body by their meaning; none can be made with one, only handed on. */
@@ -96,13 +117,13 @@ const isDeclaredOver = ({ headers }: Request, limitBytes: number) =>
 
 async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<CollectedBody | null> {
   const request = c.req.raw
+  if (isTaken(request)) return collectBody(new Blob([await keptBytes(c)]).stream(), limitBytes)
   if (isDeclaredOver(request, limitBytes)) return null
-  // A middleware before may have read it; Hono keeps what was read.
-  if (request.bodyUsed)
-    return collectBody(new Blob([await c.req.arrayBuffer()]).stream(), limitBytes)
   // What could not be put back is left where it is.
   const { body } = isBodyless(request.method) && request.body !== null ? request.clone() : request
-  return collectBody(body, limitBytes)
+  const collected = await collectBody(body, limitBytes)
+  if (collected.kind === 'whole') keepBytes(request, collected.bytes)
+  return collected
 }
 
 function tooLarge(limitBytes: number): Problem {

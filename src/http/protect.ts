@@ -6,6 +6,7 @@ import { toClientHeaders, toHeaders } from '../core/headers.ts'
 import { batchOf, hasMcp } from '../core/key-source.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
+import { withoutObeyed } from '../core/prefer.ts'
 import { problem } from '../core/problem.ts'
 import { boundRetry } from '../core/retry.ts'
 import type { HeaderField } from '../core/snapshot.ts'
@@ -85,7 +86,8 @@ async function toExecuteCall(
   const request: OriginRequest = {
     method: c.req.method,
     path: forwardedPathOf(c),
-    headers: headersFor(c, policy, forwardedKey),
+    // What the gateway has obeyed would be obeyed twice.
+    headers: withoutObeyed(headersFor(c, policy, forwardedKey)),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
   const recovery = recoveryOf(c, policy, admitted)

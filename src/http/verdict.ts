@@ -1,7 +1,7 @@
 import type { Policy } from '../config/policy.ts'
 import { type Answer, NO_TIME, type Timing, type Work } from '../core/answer.ts'
 import type { Differences } from '../core/differences.ts'
-import { toSnapshotHeaders } from '../core/headers.ts'
+import { toSharedHeaders, toSnapshotHeaders } from '../core/headers.ts'
 import { describeSources } from '../core/key-source.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
@@ -24,6 +24,8 @@ export interface Verdict {
   readonly work: Work | null
   /** On a replay, milliseconds since the operation settled; for how long it has been unknown, where it is. */
   readonly ageMs: number
+  /** For how many milliseconds from now the operation is remembered, where it has come to its end. */
+  readonly rememberedMs?: number
   /** Of a key that has expired: whether it named another request. */
   readonly isOther?: boolean
   /** The message that made the claim which is under way, where it was one. */
@@ -85,6 +87,11 @@ export function misconfigured(): Verdict {
   return rejected(problem('gateway-misconfigured', detail))
 }
 
+/** Code of the deployer's has read the body before, and cannot be made to have read it otherwise. */
+export function bodyLost({ message }: Error): Verdict {
+  return rejected(problem('gateway-misconfigured', message))
+}
+
 /**
  * A request that was let through without protection, and whose answer was lost.
  *
@@ -132,9 +139,9 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'executed':
       return { ...NOTHING, ...answer, status: toStatus(answer.outcome), reply: answer.response }
     case 'joined':
-      return { ...NOTHING, ...answer, status: 'joined', reply: toKept(answer.response, policy) }
+      return { ...NOTHING, ...answer, status: 'joined', reply: toKept(answer, policy) }
     case 'replayed':
-      return { ...NOTHING, ...answer, status: 'replayed', reply: toKept(answer.response, policy) }
+      return { ...NOTHING, ...answer, status: 'replayed', reply: toKept(answer, policy) }
     case 'lost':
       return lost(answer, policy)
     case 'mismatch':
@@ -146,7 +153,9 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'expired':
       return { ...NOTHING, ...answer, status: 'expired', reply: expired() }
     case 'too_large':
-      return { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+      return answer.omittedFor === undefined
+        ? { ...NOTHING, ...answer, status: 'too-large', reply: snapshotTooLarge() }
+        : { ...NOTHING, ...answer, status: 'not-kept', reply: notKept() }
     case 'refused':
       return { ...NOTHING, fence: answer.fence, status: 'rejected', reply: answer.response }
     case 'unasked':
@@ -167,8 +176,13 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
 }
 
 /** What a route lets others have of an answer by now: less, where its policy became stricter since. */
-function toKept(response: WireResponse, { snapshot }: Policy): WireResponse {
-  return { ...response, headers: toSnapshotHeaders(response.headers, snapshot) }
+function toKept(
+  { response, outcome }: Extract<Answer, { kind: 'joined' | 'replayed' }>,
+  { snapshot }: Policy,
+): WireResponse {
+  const isLast = outcome === 'succeeded' || outcome === 'failed'
+  const toHeaders = isLast ? toSnapshotHeaders : toSharedHeaders
+  return { ...response, headers: toHeaders(response.headers, snapshot) }
 }
 
 /** Whether a verdict's reply is a problem made here, not a response of the origin. */
@@ -362,12 +376,18 @@ function unasked(): Problem {
 function sealed(): Problem {
   const detail =
     'The stored response is sealed. Send the Idempotency-Key of the operation; where you did, its secret is no longer configured.'
-  return problem('snapshot-sealed', detail)
+  return problem('result-not-kept', detail)
+}
+
+function notKept(): Problem {
+  const detail =
+    'The operation was executed once. The API asked not to keep its response: read the result from the API itself.'
+  return problem('result-not-kept', detail)
 }
 
 function snapshotTooLarge(): Problem {
   return problem(
     'snapshot-too-large',
-    'The operation was executed once. Its response was over the limit of this route, or the origin asked not to keep it.',
+    'The operation was executed once. Its response was over the limit of this route: read the result from the API itself.',
   )
 }

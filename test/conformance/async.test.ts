@@ -635,7 +635,7 @@ describe('an accepted operation', () => {
     const result = await ask(`${locations[0] ?? ''}/result`)
     expect([result.status, result.text]).toEqual([201, 'call 2'])
     const sealed = await ask(`${locations[2] ?? ''}/result`)
-    expectProblem(sealed, 'snapshot-sealed', { word: null })
+    expectProblem(sealed, 'result-not-kept', { word: null })
   })
 
   /** The state when the alarm has nothing more to do: it may be at it when its question is seen. */

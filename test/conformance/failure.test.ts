@@ -954,7 +954,7 @@ describe.concurrent('Idempotency-Store of the origin', () => {
     expect(essence(first)).toEqual([201, 'executed', 'secret'])
     expect(first.headers).not.toHaveProperty('idempotency-store')
     const second = await one.send()
-    expectProblem(second, 'snapshot-too-large')
+    expectProblem(second, 'result-not-kept')
     expect(JSON.stringify(second.headers) + second.text).not.toContain('secret')
     expectProblem(await one.send(OTHER_BODY), 'key-reused')
     expect(one.calls()).toHaveLength(1)
@@ -969,7 +969,7 @@ describe.concurrent('Idempotency-Store of the origin', () => {
     await one.afterArrivals()
     release(answer(201, { 'Idempotency-Store': 'no-store' }, 'secret'))
     expect(essence(await first)).toEqual([201, 'executed', 'secret'])
-    expectProblem(await second, 'snapshot-too-large')
+    expectProblem(await second, 'result-not-kept')
     expect(one.calls()).toHaveLength(1)
   })
 

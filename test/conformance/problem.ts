@@ -43,7 +43,7 @@ export const PROBLEMS = {
   },
   'store-unavailable': { status: 503, retry: 'same-key', errorType: API, word: 'store-fault' },
   'operation-not-found': { status: 404, retry: 'never', errorType: REQUEST, word: null },
-  'snapshot-sealed': { status: 409, retry: 'never', errorType: KEY, word: 'sealed' },
+  'result-not-kept': { status: 409, retry: 'never', errorType: KEY, word: 'not-kept' },
   'snapshot-too-large': { status: 409, retry: 'never', errorType: KEY, word: 'too-large' },
 } as const satisfies Record<string, Expected>
 

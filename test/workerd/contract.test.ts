@@ -255,7 +255,6 @@ describe('/.well-known/idempotency', () => {
     { problem: 'key-expired', policy: { tombstone: '1d' }, without: {} },
     { problem: 'circuit-open', policy: { retry: { breaker: {} } }, without: {} },
     { problem: 'rate-limited', policy: { limits: { rate: true } }, without: {} },
-    { problem: 'snapshot-sealed', policy: { snapshot: { seal: true } }, without: {} },
   ])('tells of $problem only where it can come', async ({ problem, policy, without }) => {
     expect(await problemsOf(policy)).toContain(problem)
     expect(await problemsOf(without)).not.toContain(problem)
@@ -264,7 +263,13 @@ describe('/.well-known/idempotency', () => {
   it('tells of what can come everywhere, and of no problem of another route', async () => {
     const problems = await problemsOf({ required: false })
     expect(problems).toEqual(
-      expect.arrayContaining(['key-reused', 'key-invalid', 'tenant-missing', 'outcome-unknown']),
+      expect.arrayContaining([
+        'key-reused',
+        'key-invalid',
+        'tenant-missing',
+        'outcome-unknown',
+        'result-not-kept',
+      ]),
     )
     expect(problems).not.toContain('operation-not-found')
   })

@@ -9,6 +9,8 @@ interface Options {
   readonly method?: string
   readonly headers?: Record<string, string>
   readonly env?: Record<string, unknown>
+  /** Whether the key stays at home. */
+  readonly isKeyless?: boolean
 }
 
 /**
@@ -29,7 +31,7 @@ export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true
         headers: {
           Authorization: 'Bearer tenant-a',
           'Content-Type': 'application/json',
-          'Idempotency-Key': key,
+          ...(options.isKeyless !== true && { 'Idempotency-Key': key }),
           ...options.headers,
         },
       },

@@ -190,12 +190,18 @@ describe('body', () => {
 
   it.each([
     { name: 'cut off', text: '{"id":"k"' },
-    { name: 'empty', text: '' },
+    { name: 'blank', text: ' ' },
     { name: 'given the key twice', text: '{"id":"k","id":"l"}' },
     { name: 'led by a byte order mark', text: '\uFEFF{"id":"k"}' },
   ])('refuses JSON that is $name as a payload, and forwards nothing', async ({ text }) => {
     const { origin, pay } = routeWith({ key: body('/id') })
     expect(refusal(await pay({ body: text }))).toEqual([400, 'payload-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('finds no key in an empty body, whatever its type', async () => {
+    const { origin, pay } = routeWith({ key: body('/id') })
+    expect(refusal(await pay({ body: '' }))).toEqual([400, 'key-missing'])
     expect(origin.requests).toHaveLength(0)
   })
 

@@ -463,7 +463,7 @@ describe('what the origin says', () => {
     const send = clientWith({})
     expect(await (await send('no-store')).text()).toBe('card 4242')
     const again = await send('no-store')
-    expect([again.status, word(again)]).toEqual([409, 'too-large'])
+    expect([again.status, word(again)]).toEqual([409, 'not-kept'])
     expect(JSON.stringify(await readRecord('no-store'))).not.toContain('4242')
     expect(origin.requests).toHaveLength(1)
   })

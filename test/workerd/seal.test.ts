@@ -71,7 +71,7 @@ describe('snapshot.seal', () => {
     await send('rotated', { env: OLD })
     expect(word(await send('rotated', { env: ROTATED }))).toBe('replayed')
     const lost = await send('rotated', { env: NEW })
-    expect([lost.status, lost.headers.get('Hapax-Error')]).toEqual([409, 'snapshot-sealed'])
+    expect([lost.status, lost.headers.get('Hapax-Error')]).toEqual([409, 'result-not-kept'])
     expect(origin.requests).toHaveLength(1)
   })
 
@@ -91,7 +91,7 @@ describe('snapshot.seal', () => {
     const app = createGateway({ tenant: credential('Authorization') })
     const get = clientOf(app, `/_hapax/operations/${await idOf('by-id')}/result`)
     const without = await get('another-key', { method: 'GET', env: OLD })
-    expect(without.headers.get('Hapax-Error')).toBe('snapshot-sealed')
+    expect(without.headers.get('Hapax-Error')).toBe('result-not-kept')
     expect(await (await get('by-id', { method: 'GET', env: OLD })).text()).toBe('marked-body ')
   })
 

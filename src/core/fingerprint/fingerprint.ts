@@ -14,7 +14,7 @@ import {
   toCanonicalMediaType,
 } from './media-type.ts'
 import { joinParts, toCanonicalMultipart } from './multipart.ts'
-import { toCanonicalPairs } from './pairs.ts'
+import { joinPairs, type QueryRule, toCanonicalPairs, toQueryPairs } from './pairs.ts'
 import { createPointerTree } from './pointers.ts'
 
 export type { FingerprintFault } from './fault.ts'
@@ -30,8 +30,8 @@ export interface FingerprintRules {
   readonly dates: readonly string[]
   /** Names of headers that count, in any case, beside those that always do. */
   readonly headers: readonly string[]
-  /** Whether the query counts. */
-  readonly query: boolean
+  /** What of the query counts. */
+  readonly query: QueryRule
 }
 
 /** The request as it came, but for its body. */
@@ -104,7 +104,7 @@ export async function fingerprint(
     'fingerprint',
     head.method,
     head.path,
-    rules.query ? toCanonicalQuery(head.search) : '',
+    joinPairs(toQueryPairs(head.search, rules.query)),
     toTypeText(body.type, head.headers),
     body.codings.join(),
     // The count keeps the list of headers apart from what follows it.
@@ -114,6 +114,24 @@ export async function fingerprint(
     body.canonical.content,
   )
   return `${FINGERPRINT_VERSION}:${digested}`
+}
+
+/**
+ * Names what a request asks for by a value that the route makes of it; method and path count too.
+ *
+ * @param canonical The value as `toCanonicalValue` writes it.
+ */
+export async function fingerprintOfValue(
+  { method, path }: RequestHead,
+  canonical: string,
+  digest: Digest,
+): Promise<string> {
+  return `${FINGERPRINT_VERSION}:${await digest('fingerprint value', method, path, canonical)}`
+}
+
+/** The fingerprint of every request of an operation whose requests are not compared. */
+export async function fingerprintOfAny(operation: string, digest: Digest): Promise<string> {
+  return `${FINGERPRINT_VERSION}:${await digest('fingerprint of any', operation)}`
 }
 
 /** Writes the media type of a request as it is compared. */
@@ -129,7 +147,9 @@ function toCanonicalBody(
   rules: Pick<FingerprintRules, 'ignore' | 'dates'>,
 ): Result<CanonicalBody, FingerprintFault> {
   const pointers = createPointerTree(rules.ignore, rules.dates)
-  if (type === undefined) return toBytes(bytes)
+  // Many clients write a type on a body that they do not send.
+  const isEmpty = bytes.byteLength === 0 && type !== undefined && !isForm(type)
+  if (type === undefined || isEmpty) return toBytes(bytes)
   if (isJson(type)) return toKind('json', toCanonicalJson(bytes, pointers))
   if (isForm(type)) return ok({ kind: 'form', content: toCanonicalPairs(bytes, pointers) })
   if (isMultipart(type)) {
@@ -147,10 +167,6 @@ function toKind(
   content: Result<string, FingerprintFault>,
 ): Result<CanonicalBody, FingerprintFault> {
   return content.ok ? ok({ kind, content: content.value }) : content
-}
-
-function toCanonicalQuery(search: string): string {
-  return toCanonicalPairs(new TextEncoder().encode(search.slice(1)), undefined)
 }
 
 /** Fields that ask for a part of an answer, or for none where nothing has changed (RFC 9110 §13, §14). */

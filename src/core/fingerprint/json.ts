@@ -5,7 +5,7 @@ import { compareText } from './compare-text.ts'
 import { toInstant } from './date-time.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
 import { toCanonicalNumber } from './number.ts'
-import type { PointerTree } from './pointers.ts'
+import { branchAt, type PointerTree } from './pointers.ts'
 
 /** Deeper nesting is refused: each level takes room on the stack. */
 const MAX_DEPTH = 1000
@@ -147,7 +147,7 @@ function readArray(reader: Reader, pointers: PointerTree | undefined): string {
 }
 
 function readElement(reader: Reader, pointers: PointerTree | undefined, index: number): string {
-  const pointer = pointers?.children.get(String(index))
+  const pointer = pointers && branchAt(pointers, String(index))
   const element = readValue(reader, pointer)
   return pointer?.isIgnored === true ? IGNORED_ELEMENT : element
 }
@@ -178,7 +178,7 @@ function readMember(reader: Reader, pointers: PointerTree | undefined): Member {
   if (reader.text.charCodeAt(reader.at) !== COLON) fail(reader, 'a colon is missing')
   reader.at += 1
   skipSpace(reader)
-  const pointer = pointers?.children.get(name)
+  const pointer = pointers && branchAt(pointers, name)
   const value = readValue(reader, pointer)
   if (pointer?.isIgnored === true) return { name, canonical: undefined }
   return { name, canonical: `${isEscaped ? canonicalize(name) : literal}:${value}` }

@@ -2,13 +2,16 @@ import { toBinaryString } from './binary-string.ts'
 import { compareText } from './compare-text.ts'
 import { toInstant } from './date-time.ts'
 import { toNetstring } from './netstring.ts'
-import type { PointerTree } from './pointers.ts'
+import { branchAt, EVERY, type PointerTree } from './pointers.ts'
 
 /** A name and a value, percent-decoded, one character for each byte. */
 export interface Pair {
   readonly name: string
   readonly value: string
 }
+
+/** What of a query counts: all of it, nothing, or all parameters but those of these names. */
+export type QueryRule = boolean | { readonly ignore: readonly string[] }
 
 const PERCENT_ENCODED_BYTE = /%([\dA-Fa-f]{2})/g
 
@@ -19,24 +22,41 @@ const PERCENT_ENCODED_BYTE = /%([\dA-Fa-f]{2})/g
  * It parses as the WHATWG URL Standard §5.1 does, but never goes from bytes to characters: there,
  * every malformed byte becomes U+FFFD, and `%FF` would equal `%FE`.
  *
- * @param pointers `/name` stands for every pair of that name.
+ * @param pointers `/name` stands for every pair of that name, `/*` for every pair.
  */
 export function toCanonicalPairs(encoded: Uint8Array, pointers: PointerTree | undefined): string {
-  const pairs = toPairs(encoded, pointers)
+  return joinPairs(toPairs(encoded, pointers))
+}
+
+/** Joins pairs in their form to the one text that is compared. */
+export function joinPairs(pairs: readonly Pair[]): string {
   return pairs.map(({ name, value }) => toNetstring(name) + value).join('')
 }
 
 /** Reads the pairs that count, sorted by name, their values in the form that is compared. */
 export function toPairs(encoded: Uint8Array, pointers: PointerTree | undefined): readonly Pair[] {
-  const rules = pointers && toRulesByBytes(pointers)
+  const ruleOf = toRulesByBytes(pointers)
   return parsePairs(encoded)
     .toSorted((one, other) => compareText(one.name, other.name))
     .flatMap(({ name, value }) => {
-      const rule = rules?.get(name)
+      const rule = ruleOf(name)
       if (rule?.isIgnored === true) return []
       const instant = rule?.isDate === true ? toInstant(value) : undefined
       return [{ name, value: instant ?? toNetstring(value) }]
     })
+}
+
+/**
+ * Reads the pairs of a query that count.
+ *
+ * @param search As `URL.search`.
+ * @param rule Whether the query counts, or the names of parameters that do not, decoded.
+ */
+export function toQueryPairs(search: string, rule: QueryRule): readonly Pair[] {
+  const pairs = toPairs(new TextEncoder().encode(rule === false ? '' : search.slice(1)), undefined)
+  if (typeof rule === 'boolean') return pairs
+  const ignored = new Set(rule.ignore.map(toBytes))
+  return pairs.filter(({ name }) => !ignored.has(name))
 }
 
 /** Reads the pairs in their order. */
@@ -45,8 +65,11 @@ export function parsePairs(encoded: Uint8Array): readonly Pair[] {
   return texts.filter((pair) => pair !== '').map(parsePair)
 }
 
-function toRulesByBytes({ children }: PointerTree): ReadonlyMap<string, PointerTree> {
-  return new Map([...children].map(([name, rule]) => [toBytes(name), rule]))
+function toRulesByBytes(
+  pointers: PointerTree | undefined,
+): (name: string) => PointerTree | undefined {
+  const names = new Map([...(pointers?.names ?? [])].map((name) => [toBytes(name), name]))
+  return (name) => branchAt(pointers, names.get(name) ?? EVERY)
 }
 
 const toBytes = (name: string) => toBinaryString(new TextEncoder().encode(name))

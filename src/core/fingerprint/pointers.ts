@@ -1,20 +1,27 @@
 import { err, ok, type Result } from '../result.ts'
 
-/** What the rules say of a value and of what lies beneath it. */
+/** What the rules say of a value and, asked by `branchAt`, of what lies beneath it. */
 export interface PointerTree {
   /** The value is left out. */
   readonly isIgnored: boolean
   /** A date-time there is compared as the instant that it names. */
   readonly isDate: boolean
-  /** By member name, or by array index in decimal. */
-  readonly children: ReadonlyMap<string, PointerTree>
+  /** Rules about what lies beneath. */
+  readonly rules: readonly PointerRule[]
+  /** Member names, or array indices in decimal, that a rule beneath begins with. */
+  readonly names: ReadonlySet<string>
+  /** Branches that were asked for. */
+  readonly branches: Map<string, PointerTree | undefined>
 }
 
-interface Branch extends PointerTree {
-  isIgnored: boolean
-  isDate: boolean
-  readonly children: Map<string, Branch>
+interface PointerRule {
+  readonly says: 'ignore' | 'date'
+  /** What of its pointer is left. */
+  readonly tokens: readonly string[]
 }
+
+/** As a reference token of a rule: every member, every item. */
+export const EVERY = '*'
 
 /** `~` but before 0 or 1. */
 const BAD_ESCAPE = /~(?![01])/
@@ -32,13 +39,20 @@ export function parsePointer(pointer: string): Result<readonly string[], string>
   return ok(tokens.map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~')))
 }
 
+/** Splits a pointer that was checked before. @throws Error for a malformed one. */
+export function splitPointer(pointer: string): readonly string[] {
+  const tokens = parsePointer(pointer)
+  if (!tokens.ok) throw new Error(`Not a JSON pointer: ${tokens.error}`)
+  return tokens.value
+}
+
 /** Writes one reference token as a pointer, escaped. */
 export const toPointer = (token: string): string =>
   `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`
 
 /**
  * Arranges the pointers of the rules so that a parser can walk along; `undefined` where there are
- * none.
+ * none. The token `*` stands for every member and every item, also for a member of that name.
  *
  * @throws Error for a malformed pointer, which is a bad configuration.
  */
@@ -46,25 +60,48 @@ export function createPointerTree(
   ignore: readonly string[],
   dates: readonly string[],
 ): PointerTree | undefined {
-  if (ignore.length === 0 && dates.length === 0) return undefined
-  const root = createBranch()
-  for (const pointer of ignore) plant(root, pointer).isIgnored = true
-  for (const pointer of dates) plant(root, pointer).isDate = true
-  return root
+  return toTree([...toRules('ignore', ignore), ...toRules('date', dates)])
 }
 
-function createBranch(): Branch {
-  return { isIgnored: false, isDate: false, children: new Map() }
+function toRules(says: PointerRule['says'], pointers: readonly string[]): readonly PointerRule[] {
+  return pointers.map((pointer) => ({ says, tokens: splitPointer(pointer) }))
 }
 
-function plant(root: Branch, pointer: string): Branch {
-  const tokens = parsePointer(pointer)
-  if (!tokens.ok) throw new Error(`Not a JSON pointer: ${tokens.error}`)
-  let branch = root
-  for (const token of tokens.value) {
-    const child = branch.children.get(token) ?? createBranch()
-    branch.children.set(token, child)
-    branch = child
+/**
+ * What the rules say of a member or an item: those that name it and those that are about every one.
+ * Branches are made when they are asked for: all of them at once could be very many.
+ */
+export function branchAt(tree: PointerTree | undefined, token: string): PointerTree | undefined {
+  if (tree === undefined) return undefined
+  const name = tree.names.has(token) ? token : EVERY
+  if (!tree.branches.has(name)) {
+    const rules = tree.rules.filter(({ tokens: [first] }) => first === name || first === EVERY)
+    tree.branches.set(name, toTree(rules.map(withoutFirst)))
   }
-  return branch
+  return tree.branches.get(name)
+}
+
+const withoutFirst = ({ says, tokens }: PointerRule) => ({ says, tokens: tokens.slice(1) })
+
+function toTree(all: readonly PointerRule[]): PointerTree | undefined {
+  if (all.length === 0) return undefined
+  const own = all.filter(({ tokens }) => tokens.length === 0)
+  const rules = all.filter(({ tokens }) => tokens.length > 0)
+  const names = new Set(rules.flatMap(({ tokens: [first = EVERY] }) => first))
+  names.delete(EVERY)
+  return {
+    isIgnored: own.some(({ says }) => says === 'ignore'),
+    isDate: own.some(({ says }) => says === 'date'),
+    rules,
+    names,
+    branches: new Map(),
+  }
+}
+
+/** Whether the one pointer leads wherever the other does, or above that. */
+export function covers(upper: readonly string[], lower: readonly string[]): boolean {
+  return (
+    upper.length <= lower.length &&
+    upper.every((token, index) => token === EVERY || token === lower[index])
+  )
 }

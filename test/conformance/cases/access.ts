@@ -62,9 +62,9 @@ describe.concurrent('a sealed snapshot', () => {
     expect(state.json()).toMatchObject({ state: 'succeeded', result: { url } })
     expect((state.json() as { result: object }).result).toEqual({ url })
     expect(state.text).not.toContain('x-secret')
-    expectProblem(await operationAt(`${id}/result`), 'snapshot-sealed', { word: null })
+    expectProblem(await operationAt(`${id}/result`), 'result-not-kept', { word: null })
     const wrongKey = { 'Idempotency-Key': 'another' }
-    expectProblem(await operationAt(`${id}/result`, wrongKey), 'snapshot-sealed', { word: null })
+    expectProblem(await operationAt(`${id}/result`, wrongKey), 'result-not-kept', { word: null })
     const result = await operationAt(`${id}/result`, { 'Idempotency-Key': one.key })
     expect([result.status, result.text, result.headers['x-secret']]).toEqual([201, 'secret', 's'])
   })

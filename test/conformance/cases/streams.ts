@@ -148,10 +148,10 @@ describe.concurrent('an answer of unknown length', () => {
     const { first, stream } = beginStream(one, { ...EVENTS, 'Idempotency-Store': 'no-store' })
     await stream.write('secret')
     const coming = await first
-    expectProblem(await one.send(), 'snapshot-too-large')
+    expectProblem(await one.send(), 'result-not-kept')
     await stream.end()
     expect(await coming.ended).toEqual({ isWhole: true, body: Buffer.from('secret') })
-    expectProblem(await one.send(), 'snapshot-too-large')
+    expectProblem(await one.send(), 'result-not-kept')
     expect(one.calls()).toHaveLength(1)
   })
 })

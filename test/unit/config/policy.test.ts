@@ -6,6 +6,7 @@ import {
   body,
   business,
   header,
+  type KeySource,
   mcp,
   param,
   query,
@@ -276,10 +277,9 @@ describe('parsePolicy', () => {
   it('leaves out of the fingerprint what tries of an MCP call differ in, and of no other', () => {
     const ignore = ['/trace']
     const ofMcp = [...ignore, '/id', '/params/_meta']
-    expect(valueOf({ key: mcp(), fingerprint: { ignore } }).fingerprint.ignore).toEqual(ofMcp)
-    expect(valueOf({ key: body('/id'), fingerprint: { ignore } }).fingerprint.ignore).toEqual(
-      ignore,
-    )
+    const ignoredBy = (key: KeySource) => valueOf({ key, fingerprint: { ignore } }).fingerprint
+    expect(ignoredBy(mcp())).toMatchObject({ ignore: ofMcp })
+    expect(ignoredBy(body('/id'))).toMatchObject({ ignore })
     expect(ignore).toEqual(['/trace'])
   })
 
@@ -444,6 +444,30 @@ describe('parsePolicy', () => {
       name: 'the pointer to everything',
       options: { fingerprint: { ignore: [''] } },
       at: 'fingerprint.ignore.0',
+    },
+    {
+      name: 'a pointer in JSONPath',
+      options: { fingerprint: { ignore: ['/a', '/items[*]'] } },
+      at: 'fingerprint.ignore.1',
+    },
+    {
+      name: 'a date beneath what is left out',
+      options: { fingerprint: { ignore: ['/a'], dates: ['/a/b'] } },
+      at: 'fingerprint.dates.0',
+    },
+    { name: 'a yes', options: { fingerprint: true }, at: 'fingerprint' },
+    { name: 'a list', options: { fingerprint: ['/a'] }, at: 'fingerprint' },
+    { name: 'an unknown rule', options: { fingerprint: { ignored: [] } }, at: 'fingerprint' },
+    {
+      name: 'a query that is a list',
+      options: { fingerprint: { query: ['utm_source'] } },
+      at: 'fingerprint.query',
+    },
+    { name: 'a key in every item', options: { key: body('/items/*/id') }, at: 'key.pointer' },
+    {
+      name: 'a business key in every member',
+      options: { key: business('/a', '/*') },
+      at: 'key.pointers.1',
     },
     {
       name: 'a name with a space',

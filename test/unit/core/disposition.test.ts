@@ -177,7 +177,7 @@ const cases: readonly Case[] = [
     facts: { status: 'expired', outcome: 'succeeded', isOther: true },
     expected: decided('mismatch', 'key-reused'),
   },
-  ...(['too-large', 'sealed'] as const).flatMap((status) => [
+  ...(['too-large', 'not-kept', 'sealed'] as const).flatMap((status) => [
     {
       when: `it was done, and its result cannot be read (${status})`,
       facts: { status, outcome: 'succeeded' } as const,

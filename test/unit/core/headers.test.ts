@@ -4,6 +4,7 @@ import {
   toClientHeaders,
   toOriginHeaders,
   toReplayHeaders,
+  toSharedHeaders,
   toSnapshotHeaders,
 } from '../../../src/core/headers.ts'
 import type { HeaderField } from '../../../src/core/snapshot.ts'
@@ -47,6 +48,7 @@ describe('toOriginHeaders', () => {
 
   it.each([
     { name: 'Idempotency-Attempt' },
+    { name: 'Idempotency-Expires' },
     { name: 'Idempotency-Key' },
     { name: 'Idempotency-Outcome' },
     { name: 'Idempotency-Result-Status' },
@@ -117,6 +119,9 @@ describe('toOriginHeaders', () => {
 describe('toClientHeaders', () => {
   it.each([
     { name: 'Hapax-Error' },
+    { name: 'Idempotency-Attempt' },
+    { name: 'Idempotency-Expires' },
+    { name: 'Idempotency-Key' },
     { name: 'Idempotency-Outcome' },
     { name: 'Idempotency-Result-Status' },
     { name: 'Idempotency-Status' },
@@ -131,6 +136,7 @@ describe('toClientHeaders', () => {
 
   it.each([
     { name: 'Hapax_Error' },
+    { name: 'Idempotency_Key' },
     { name: 'Idempotency_Status' },
     { name: 'Idempotent.Replayed' },
     { name: 'X_Correlation_Id' },
@@ -160,6 +166,10 @@ describe('toSnapshotHeaders', () => {
     { name: 'Date' },
     { name: 'Set-Cookie' },
     { name: 'Set-Cookie2' },
+    { name: 'Idempotency-Key' },
+    { name: 'Retry-After' },
+    { name: 'Retry-After-Ms' },
+    { name: 'X-Ms-Retry-After-Ms' },
     { name: 'RateLimit' },
     { name: 'RateLimit-Policy' },
     { name: 'Rate-Limit-Reset' },
@@ -174,12 +184,25 @@ describe('toSnapshotHeaders', () => {
     { name: 'Content-Type' },
     { name: 'ETag' },
     { name: 'Location' },
-    { name: 'Retry-After' },
+    { name: 'Retry-After-Hours' },
     { name: 'Access-Control-Allow-Origin' },
     { name: 'X-Rate' },
     { name: 'X-RateLimited' },
   ])('keeps $name', ({ name }) => {
     expect(toSnapshotHeaders(fieldsOf(name), KEEP)).toEqual(fieldsOf(name))
+  })
+
+  it.each([
+    { value: 'true', isKept: false },
+    { value: ' TRUE ', isKept: false },
+    { value: 'false', isKept: true },
+    { value: '', isKept: true },
+  ])('keeps a word on retries that is "$value": $isKept', ({ value, isKept }) => {
+    const fields: HeaderField[] = [
+      ['stripe-should-retry', value],
+      ['x-should-retry', value],
+    ]
+    expect(toSnapshotHeaders(fields, KEEP)).toEqual(isKept ? fields : [])
   })
 
   it('keeps every Set-Cookie, in order, where the policy asks for it', () => {
@@ -194,6 +217,16 @@ describe('toSnapshotHeaders', () => {
     const rules = { ...KEEP, setCookie: true, omit: ['X-SECRET', 'Set-Cookie'] }
     const fields = fieldsOf('X-Secret', 'Set-Cookie', 'X-Passed')
     expect(toSnapshotHeaders(fields, rules)).toEqual(fieldsOf('X-Passed'))
+  })
+})
+
+describe('toSharedHeaders', () => {
+  it('asks those for another try who have waited along', () => {
+    const asking: HeaderField[] = [
+      ['retry-after', '3'],
+      ['x-should-retry', 'true'],
+    ]
+    expect(toSharedHeaders([...asking, ...fieldsOf('Age', 'RateLimit')], KEEP)).toEqual(asking)
   })
 })
 

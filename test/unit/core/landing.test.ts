@@ -176,7 +176,7 @@ describe('decideLanding', () => {
       outcome: 'succeeded',
       snapshot: { status: 201, headers: [], bodyBytes: 0, body: 'omitted' },
     })
-    expect(end).toEqual({ kind: 'too_large' })
+    expect(end).toEqual({ kind: 'too_large', omittedFor: 'no-store' })
   })
 
   it('keeps a result for as long as the origin says', () => {
@@ -217,19 +217,19 @@ describe('toSettlement', () => {
       name: 'a body that is not to be stored',
       bodyBytes: 2,
       said: { isStorable: false },
-      snapshot: { headers: [], bodyBytes: 0, body: 'omitted' },
+      snapshot: { headers: [], bodyBytes: 0, body: 'omitted', omittedFor: 'no-store' },
     },
     {
       name: 'an empty answer that is not to be stored',
       bodyBytes: 0,
       said: { isStorable: false },
-      snapshot: { headers: [], bodyBytes: 0, body: 'omitted' },
+      snapshot: { headers: [], bodyBytes: 0, body: 'omitted', omittedFor: 'no-store' },
     },
     {
       name: 'a body over the limit that is not to be stored either',
       bodyBytes: null,
       said: { isStorable: false },
-      snapshot: { headers: [], bodyBytes: 0, body: 'omitted' },
+      snapshot: { headers: [], bodyBytes: 0, body: 'omitted', omittedFor: 'no-store' },
     },
   ])('keeps of $name what the route and the origin allow', ({ bodyBytes, said, snapshot }) => {
     const rules = rulesOf({ corsOrigin: 'https://a.test' })
@@ -347,7 +347,7 @@ describe('decideProbeLanding', () => {
     const landing = decideProbeLanding(answerOf({ directives }), 200, rulesOf())
     expect(landing).toMatchObject({
       settlement: { retentionMs: 60_000, snapshot: { headers: [], bodyBytes: 0, body: 'omitted' } },
-      end: { kind: 'too_large' },
+      end: { kind: 'too_large', omittedFor: 'no-store', retentionMs: 60_000 },
     })
   })
 })

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { readPreference } from '../../../src/core/prefer.ts'
+import { readPreference, withoutObeyed } from '../../../src/core/prefer.ts'
+import type { HeaderField } from '../../../src/core/snapshot.ts'
 
 describe('readPreference', () => {
   it.each([
@@ -15,6 +16,9 @@ describe('readPreference', () => {
     { prefer: 'wait=5, respond-async', expected: 5_000 },
     { prefer: 'wait=5; strict', expected: 5_000 },
     { prefer: 'wait=5, wait=7', expected: 5_000 },
+    { prefer: 'wait=x, wait=7', expected: 7_000 },
+    { prefer: 'respond-async; wait=5', expected: 5_000 },
+    { prefer: 'foo="a, b", wait=5', expected: 5_000 },
   ])('reads $prefer as $expected ms', ({ prefer, expected }) => {
     expect(readPreference(new Headers({ prefer })).waitMs).toBe(expected)
   })
@@ -29,6 +33,8 @@ describe('readPreference', () => {
     { prefer: 'wait=5s' },
     { prefer: 'await=5' },
     { prefer: 'waiting=5' },
+    { prefer: 'return=minimal; wait=5' },
+    { prefer: 'foo="a, wait=5"' },
   ])('hears no time to wait in $prefer', ({ prefer }) => {
     expect(readPreference(new Headers({ prefer })).waitMs).toBeNull()
   })
@@ -61,5 +67,32 @@ describe('readPreference', () => {
       ['Prefer', 'wait=2'],
     ])
     expect(readPreference(headers)).toEqual({ waitMs: 2_000, isAsync: true })
+  })
+})
+
+describe('withoutObeyed', () => {
+  it.each([
+    { prefer: 'wait=5', left: null },
+    { prefer: 'respond-async', left: null },
+    { prefer: 'Respond-Async; wait=5, WAIT="5"', left: null },
+    { prefer: 'wait=5, wait=7', left: null },
+    { prefer: 'return=minimal, wait=5', left: 'return=minimal' },
+    { prefer: 'wait=5,  return=minimal,handling=lenient', left: 'return=minimal,handling=lenient' },
+    { prefer: 'a; x="1, 2" , respond-async, b', left: 'a; x="1, 2" , b' },
+    { prefer: 'return=minimal', left: 'return=minimal' },
+    { prefer: 'return=minimal; wait=5', left: 'return=minimal; wait=5' },
+    { prefer: 'foo="wait=5, respond-async"', left: 'foo="wait=5, respond-async"' },
+    { prefer: 'wait=soon, respond-async=no', left: 'wait=soon, respond-async=no' },
+    { prefer: ' ,, ', left: ' ,, ' },
+    { prefer: '', left: '' },
+  ])('leaves $left of $prefer', ({ prefer, left }) => {
+    const other: HeaderField = ['x-prefer', 'wait=5']
+    const expected: HeaderField[] = left === null ? [] : [['prefer', left]]
+    expect(withoutObeyed([other, ['prefer', prefer]])).toEqual([other, ...expected])
+  })
+
+  it('is done in linear time', () => {
+    const value = `${'"\\'.repeat(100_000)},${' wait'.repeat(100_000)}`
+    expect(withoutObeyed([['prefer', value]])).toHaveLength(1)
   })
 })

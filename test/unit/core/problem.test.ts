@@ -21,7 +21,7 @@ describe('problem', () => {
     { slug: 'rate-limited', status: 429, retry: 'same-key', retryable: true },
     { slug: 'store-unavailable', status: 503, retry: 'same-key', retryable: true },
     { slug: 'operation-not-found', status: 404, retry: 'never', retryable: false },
-    { slug: 'snapshot-sealed', status: 409, retry: 'never', retryable: false },
+    { slug: 'result-not-kept', status: 409, retry: 'never', retryable: false },
     { slug: 'snapshot-too-large', status: 409, retry: 'never', retryable: false },
   ] as const)(
     'answers $slug with $status, and says about a retry: $retry',

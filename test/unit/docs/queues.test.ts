@@ -47,15 +47,18 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
   'refused before': [
     { status: 'replayed', outcome: 'failed' },
     { status: 'too-large', outcome: 'failed' },
+    { status: 'not-kept', outcome: 'failed' },
     { status: 'sealed', outcome: 'failed' },
   ],
   'done before, its result is gone, not kept or cannot be opened': [
     { status: 'expired', outcome: 'succeeded' },
     { status: 'too-large', outcome: 'succeeded' },
+    { status: 'not-kept', outcome: 'succeeded' },
     { status: 'sealed', outcome: 'succeeded' },
   ],
   'another does it, and has its result': [
     { status: 'too-large', outcome: null },
+    { status: 'not-kept', outcome: null },
     { status: 'joined', outcome: 'succeeded' },
     { status: 'joined', outcome: 'failed' },
   ],

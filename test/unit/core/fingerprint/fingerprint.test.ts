@@ -240,7 +240,7 @@ describe('fingerprint', () => {
   })
 
   it('refuses a body that is not what its media type says', async () => {
-    expect(await fingerprintOf(json(''))).toMatchObject({ kind: 'payload-invalid' })
+    expect(await fingerprintOf(json(' '))).toMatchObject({ kind: 'payload-invalid' })
     expect(await fingerprintOf(json('{'))).toMatchObject({ kind: 'payload-invalid' })
     expect(await fingerprintOf(json('['.repeat(100_000)))).toMatchObject({
       kind: 'payload-invalid',
@@ -330,6 +330,27 @@ describe('fingerprint of a compressed body', () => {
       kind: 'payload-invalid',
       reason: expect.stringContaining('more than 4 content codings') as string,
     })
+  })
+
+  it.each([
+    { type: 'application/json' },
+    { type: 'application/problem+json; charset=utf-8' },
+    { type: 'application/x-www-form-urlencoded' },
+    { type: 'multipart/form-data' },
+    { type: 'multipart/form-data; boundary=b' },
+    { type: 'text/plain' },
+  ])('takes an empty body of $type for empty, and for that type', async ({ type }) => {
+    const of = (body: string | Uint8Array, more = {}) =>
+      fingerprintOf({ headers: { 'Content-Type': type, ...more }, body })
+    const empty = await of('')
+    expect(empty).toMatch(/^v1:/)
+    expect(await of(await gzip(''), { 'Content-Encoding': 'gzip' })).toBe(empty)
+    expect(await fingerprintOf({ headers: { 'Content-Type': 'text/other' } })).not.toBe(empty)
+    expect(await of('""')).not.toBe(empty)
+  })
+
+  it('does not take blanks for an empty body of JSON', async () => {
+    expect(await fingerprintOf(json(' \r\n'))).toMatchObject({ kind: 'payload-invalid' })
   })
 
   it('takes an empty body for empty, whatever its coding', async () => {

@@ -347,6 +347,20 @@ describe('toCanonicalJson with ignored pointers', () => {
     { name: 'the empty name', ignore: ['/'], one: '{"":1}', other: '{}' },
     { name: 'an escaped name', ignore: ['/é'], one: String.raw`{"\u00e9":1}`, other: '{}' },
     { name: 'the name __proto__', ignore: ['/__proto__'], one: '{"__proto__":1}', other: '{}' },
+    {
+      name: 'a member of every item',
+      ignore: ['/items/*/at'],
+      one: '{"items":[{"at":1,"x":1},{"at":2}]}',
+      other: '{"items":[{"x":1,"at":3},{}]}',
+    },
+    {
+      name: 'a member of every member',
+      ignore: ['/*/at'],
+      one: '{"a":{"at":1},"*":{"at":1}}',
+      other: '{"a":{"at":2},"*":{}}',
+    },
+    { name: 'every item, but for their number', ignore: ['/*'], one: '[1,2]', other: '[3,4]' },
+    { name: 'every member', ignore: ['/*'], one: '{"a":1}', other: '{}' },
   ])('leaves out $name', ({ ignore, one, other }) => {
     expect(canonicalOf(one)).not.toBe(canonicalOf(other))
     expect(canonicalOf(one, { ignore })).toBe(canonicalOf(other, { ignore }))
@@ -378,6 +392,24 @@ describe('toCanonicalJson with ignored pointers', () => {
       ignore: ['/a/b'],
       one: '{"a":{"b":1}}',
       other: '{}',
+    },
+    {
+      name: 'the number of items that are left out',
+      ignore: ['/*'],
+      one: '[1,2]',
+      other: '[1]',
+    },
+    {
+      name: 'the neighbours of a member of every item',
+      ignore: ['/items/*/at'],
+      one: '{"items":[{"x":1}]}',
+      other: '{"items":[{"x":2}]}',
+    },
+    {
+      name: 'what lies deeper than every item',
+      ignore: ['/*/at'],
+      one: '[[{"at":1}]]',
+      other: '[[{"at":2}]]',
     },
     {
       name: 'what inherits no rule',

@@ -47,6 +47,13 @@ describe('toCanonicalPairs', () => {
     expect(canonicalOf(one)).not.toBe(canonicalOf(other))
   })
 
+  it('leaves out every field, and compares every one as a date, under a star', () => {
+    expect(canonicalOf('a=1&b=2', ['/*'])).toBe('')
+    const one = canonicalOf('a=2026-11-24T10:00:00Z', [], ['/*'])
+    expect(canonicalOf('a=2026-11-24T11:00:00%2B01:00', [], ['/*'])).toBe(one)
+    expect(canonicalOf('*=1&b=2', ['/b', '/c'])).toBe(canonicalOf('*=1'))
+  })
+
   it('leaves out ignored fields, all of a name, and compares dates as instants', () => {
     expect(canonicalOf('t=1&a=1&t=2', ['/t'])).toBe(canonicalOf('a=1', ['/t']))
     expect(canonicalOf('%C3%A9=1&a=1', ['/é'])).toBe(canonicalOf('a=1'))

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest'
 
-import { createPointerTree, parsePointer } from '../../../../src/core/fingerprint/pointers.ts'
+import {
+  branchAt,
+  createPointerTree,
+  parsePointer,
+} from '../../../../src/core/fingerprint/pointers.ts'
 
 describe('parsePointer', () => {
   // RFC 6901 §5.
@@ -32,8 +36,43 @@ describe('createPointerTree', () => {
   })
 
   it('keeps what two pointers say of one value', () => {
-    const child = createPointerTree(['/a/b', '/a'], ['/a/b'])?.children.get('a')
+    const child = branchAt(createPointerTree(['/a/b', '/a'], ['/a/b']), 'a')
     expect(child).toMatchObject({ isIgnored: true, isDate: false })
-    expect(child?.children.get('b')).toMatchObject({ isIgnored: true, isDate: true })
+    expect(branchAt(child, 'b')).toMatchObject({ isIgnored: true, isDate: true })
+  })
+})
+
+describe('branchAt', () => {
+  /** What is said of the value that a path leads to. */
+  const saidOf = (path: string, ignore: readonly string[], dates: readonly string[] = []) => {
+    const tree = createPointerTree(ignore, dates)
+    const end = path.split('/').slice(1).reduce(branchAt, tree)
+    return end && [end.isIgnored && 'ignored', end.isDate && 'date'].filter((word) => word)
+  }
+
+  it.each([
+    { path: '/items/0/at', ignore: ['/items/*/at'], expected: ['ignored'] },
+    { path: '/items/name/at', ignore: ['/items/*/at'], expected: ['ignored'] },
+    { path: '/items/*/at', ignore: ['/items/*/at'], expected: ['ignored'] },
+    { path: '/items/0', ignore: ['/items/*/at'], expected: [] },
+    { path: '/items/0/other', ignore: ['/items/*/at'], expected: undefined },
+    { path: '/items/0/x/at', ignore: ['/items/*/at'], expected: undefined },
+    { path: '/items/0/at', ignore: ['/items/*/at', '/items/0/by'], expected: ['ignored'] },
+    { path: '/items/0/by', ignore: ['/items/*/at', '/items/0/by'], expected: ['ignored'] },
+    { path: '/items/1/by', ignore: ['/items/*/at', '/items/0/by'], expected: undefined },
+    { path: '/a/b', ignore: ['/*/b'], dates: ['/a/*'], expected: ['ignored', 'date'] },
+    { path: '/a/c', ignore: ['/*/b'], dates: ['/a/*'], expected: ['date'] },
+    { path: '/b/b', ignore: ['/*/b'], dates: ['/a/*'], expected: ['ignored'] },
+  ])('says $expected of $path with $ignore', ({ path, ignore, dates, expected }) => {
+    expect(saidOf(path, ignore, dates)).toEqual(expected)
+  })
+
+  it('costs no more with many pointers that could all meet', () => {
+    const size = 40
+    const ignore = Array.from({ length: size }, (_, at) =>
+      Array.from({ length: size }, (__, index) => (index === at ? '/a' : '/*')).join(''),
+    )
+    expect(saidOf('/a/b'.repeat(size / 2), ignore)).toEqual(['ignored'])
+    expect(saidOf('/b'.repeat(size), ignore)).toBeUndefined()
   })
 })
