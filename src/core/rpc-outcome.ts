@@ -33,6 +33,7 @@ const NOT_EXECUTED: ReadonlySet<unknown> = new Set([
 ])
 
 const INTERNAL_ERROR = -32_603
+const CONFLICT = 409
 /** MCP until 2025-11-25: the resource is not there. */
 const RESOURCE_NOT_FOUND = -32_002
 /** MCP 2025-11-25: the user has to visit a URL first. */
@@ -156,7 +157,9 @@ export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFa
   if (typeof answer === 'object') {
     const outcome = judgeResponse(answer, status, (other) => classifyAs(other, facts))
     if (outcome === 'step') return { outcome: 'not_executed', isExact: true, isStep: true }
-    return said?.isExact === true ? said : { outcome, isExact: true }
+    if (said?.isExact === true) return said
+    const isNotYet = outcome === 'failed' && [status, codeOf(answer.error)].includes(CONFLICT)
+    return { outcome, isExact: true, ...(isNotYet && { isNotYet }) }
   }
   if (said !== null || (answer === 'unreadable' && status < 300)) return said
   return { outcome: judgeSilence(facts), isExact: true }

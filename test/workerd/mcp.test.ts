@@ -300,22 +300,26 @@ describe('the outcome of a call', () => {
   })
 
   it('is asked for again after a call in doubt, until an end comes', async () => {
-    const origin = playOrigin(
-      () =>
-        [asEvents(PROGRESS), asJson(error(1, -32_602)), asJson(error(null, -32_001), 404)][
-          origin.requests.length - 1
-        ] ?? asJson(result(1)),
-    )
+    const answers = [
+      () => asEvents(PROGRESS),
+      () => asJson(error(1, -32_602)),
+      () => asJson(error(null, -32_001), 404),
+      () => asJson(result(1, STEP)),
+      () => asJson(error(1, 409)),
+      () => asJson(error(1, 1001), 409),
+    ]
+    const origin = playOrigin(() => answers.shift()?.() ?? asJson(result(1)))
     const send = callerOf('origin', { unknown: 'resend' })
     const words: (string | null)[] = []
-    for (let nth = 0; nth < 5; nth += 1) {
+    for (let nth = 0; nth < 8; nth += 1) {
       const { response, done } = await send()
       await response.text()
       await done()
       words.push(word(response))
     }
-    expect(words).toEqual(['executed', 'unknown', 'unknown', 'executed', 'replayed'])
-    expect(origin.requests).toHaveLength(4)
+    const undecided = Array.from({ length: 5 }, () => 'unknown')
+    expect(words).toEqual(['executed', ...undecided, 'executed', 'replayed'])
+    expect(origin.requests).toHaveLength(7)
   })
 })
 
