@@ -12,7 +12,7 @@ import {
   type UnknownReason,
   type UnknownRecord,
 } from './record.ts'
-import { type Recovery, recoveryDelayMs } from './recovery.ts'
+import { boundWaitMs, type Recovery, recoveryDelayMs } from './recovery.ts'
 
 /** What every claim brings with it. */
 export interface ClaimRequest extends Memory {
@@ -162,8 +162,21 @@ export function toUnknown(
     settledAt,
     expiresAt: record.recovery.kind === 'resend' ? settledAt + record.retentionMs : null,
     recoveryCount,
-    recoveryAt: now + recoveryDelayMs(recoveryCount),
+    recoveryAt: Math.max(now + recoveryDelayMs(recoveryCount), leftAloneUntil(record)),
   }
+}
+
+/** Until when the origin asks not to be called again, in epoch milliseconds; 0: it does not. */
+export function leftAloneUntil({ attempts, retentionMs }: OperationRecord): number {
+  const { endedAt = null, retryAfterMs } = attempts.at(-1) ?? {}
+  if (endedAt === null || retryAfterMs === undefined) return 0
+  return endedAt + boundWaitMs(retryAfterMs, { retentionMs })
+}
+
+/** Leaves an unknown outcome alone for as long as the origin asks for that. */
+export function postpone(record: UnknownRecord, askedMs: number, now: number): UnknownRecord {
+  const recoveryAt = Math.max(record.recoveryAt, now + boundWaitMs(askedMs, record))
+  return { ...record, recoveryAt }
 }
 
 /** A call that was lost with its owner has come to its end when that is found out. */

@@ -1,5 +1,5 @@
 import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import { isRefusalOfCaller, type OriginFault, type Outcome } from './outcome.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type OriginFault, type Outcome } from './outcome.ts'
 import {
   type Attempt,
   type ClaimRef,
@@ -39,8 +39,8 @@ export type Settlement = {
       readonly outcome: 'not_executed'
       /** Whether that is said of every call of the operation, not only of the last one. */
       readonly coversAll: boolean
-      /** Whether it waits for what the client has been asked, and nothing is gained by sending it again. */
-      readonly isStep?: true
+      /** Whether only the client can mend it, so that nothing is gained by sending it again. */
+      readonly isRefusal?: true
     }
   | { readonly outcome: 'unknown'; readonly reason: UnknownReason }
 )
@@ -130,12 +130,12 @@ function isRepeat(
 /** Frees the key, unless the operation was accepted and its request is stored: then the alarm sends it again. */
 function release(
   record: InProgressRecord | UnknownRecord,
-  { evidence, coversAll, isStep }: Extract<Settlement, { outcome: 'not_executed' }>,
+  { evidence, coversAll, isRefusal }: Extract<Settlement, { outcome: 'not_executed' }>,
   isLate: boolean,
 ): SettleDecision {
-  // A caller that is not let in gets nothing kept, and nothing sent again.
-  const isRefused = isRefusalOfCaller(evidence.originStatus)
-  if (isRefused || isStep === true || !record.isAccepted || record.recovery.isDurable !== true) {
+  // What only the client can mend is not sent again, and nothing of it is kept.
+  const isRefused = isRefusalOfRequest(evidence.originStatus) || isRefusal === true
+  if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }
   const attempts = coversAll ? record.attempts.map(toUnexecuted) : record.attempts

@@ -34,9 +34,13 @@ export interface Judging {
 
 /** Whether the body of an answer must be there before its outcome is known. */
 export function isJudgedByBody(head: AnswerHead, rules: LandingRules): boolean {
-  const essence = essenceOf(toHeaders(head.headers))
   if (rules.rpcId !== undefined) return !isCallStream(head)
-  return needsBody(judgesOf(rules), { essence, isJson: isJson({ essence, parameters: [] }) })
+  return readsBody(judgesOf(rules), toHeaders(head.headers))
+}
+
+function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
+  const essence = essenceOf(headers)
+  return needsBody(judges, { essence, isJson: isJson({ essence, parameters: [] }) })
 }
 
 /** Asks the route what a reply means, and reads what the origin says of another try. */
@@ -44,22 +48,39 @@ export async function judgeReply<reply extends Reply | LiveReply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
-  if (reply.kind === 'fault') return reply
-  const said = await judgeWhole(reply, judging)
+  const { rules, limitBytes } = judging
+  if (rules.rpcId === undefined || reply.kind === 'fault') {
+    return judgeBy(judgesOf(rules), reply, limitBytes)
+  }
+  const said = reply.kind === 'answer' ? await judgeCallReply(reply, rules.rpcId, judging) : null
   return { ...reply, said, retryAfterMs: readRetryAfter(reply.headers, Date.now()) }
 }
 
-async function judgeWhole(reply: Reply | LiveReply, judging: Judging): Promise<Said | null> {
-  if (reply.kind === 'fault') return null
-  const { rules, limitBytes } = judging
+/**
+ * The same of an answer of the status resource. Its status is not the operation's, so that only what
+ * reads the body is asked.
+ */
+export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
+  return judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+}
+
+function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
+  if (typeof judge === 'function') return judge
+  return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
+}
+
+async function judgeBy<reply extends Reply | LiveReply>(
+  judges: readonly OutcomeJudge[],
+  reply: reply,
+  limitBytes: number,
+): Promise<reply> {
+  if (reply.kind === 'fault') return reply
   const { status, headers: fields } = reply
   const headers = toHeaders(fields)
-  if (rules.rpcId !== undefined) {
-    return reply.kind === 'answer' ? judgeCallReply(reply, rules.rpcId, judging) : null
-  }
-  const body = reply.kind === 'answer' && isJudgedByBody(reply, rules) ? reply.body : null
+  const body = reply.kind === 'answer' && readsBody(judges, headers) ? reply.body : null
   const read = body instanceof Uint8Array ? await readBody(body, headers, limitBytes) : {}
-  return judgeAnswer(judgesOf(rules), { status, headers, ...read })
+  const said = judgeAnswer(judges, { status, headers, ...read })
+  return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
 }
 
 /** The same by what comes before the body. */

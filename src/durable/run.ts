@@ -1,7 +1,7 @@
 import { isInDoubt, type NextClaim } from '../core/claim.ts'
 import { ownOutcomeOf } from '../core/landing.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
-import { isRefusalOfCaller, type Outcome } from '../core/outcome.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
 import { type ClaimRef, type InProgressRecord, toRef } from '../core/record.ts'
 import type { AnswerHead, LiveReply, Reply } from '../core/reply.ts'
 import { readShouldRetry } from '../core/retry-after.ts'
@@ -54,10 +54,9 @@ export async function runClaim(
       return { claim, reply, originCalls, isInDoubt: inDoubt }
     },
     outcomeOf,
-    askOf: ({ reply }) => retryAskOf(reply),
+    askOf: ({ reply }) => retryAskOf(reply, inDoubt),
     async pause(delayMs, end) {
       const { reply } = end
-      if (isRefusalOfCaller(statusOf(reply))) return false
       if (!health.admitRetry(retry, plan.tenant, Date.now())) return false
       const ended = { outcome: outcomeOf(end), evidence: evidenceOf(reply) }
       const next = await claimNext(ledger, claim, ended, delayMs)
@@ -114,11 +113,17 @@ function isStreamed(
   return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, bounds.limitBytes)
 }
 
-/** What an answer says of another try of its own accord. */
-function retryAskOf(reply: Reply | LiveReply): RetryAsk {
-  if (reply.kind === 'fault') return {}
-  const { headers, said, retryAfterMs = null } = reply
-  const isForbidden = said?.isStep === true || readShouldRetry(headers) === false
+/**
+ * What an answer says of another try. What only the client can mend is sent again for one reason: to
+ * hear of a call in doubt, and never for a caller that is refused.
+ */
+function retryAskOf(reply: Reply | LiveReply, inDoubt: boolean): RetryAsk {
+  if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
+  const { status, headers, said, retryAfterMs } = reply
+  const isRefusal = inDoubt
+    ? isRefusalOfCaller(status) || said?.isStep === true
+    : isRefusalOfRequest(status) || said?.isRefusal === true
+  const isForbidden = isRefusal || readShouldRetry(headers) === false
   return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 
@@ -126,10 +131,6 @@ function evidenceOf(reply: Reply | LiveReply): Evidence {
   if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
   const { status, retryAfterMs = null } = reply
   return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
-}
-
-function statusOf(reply: Reply | LiveReply): number | null {
-  return reply.kind === 'fault' ? reply.originStatus : reply.status
 }
 
 /** What speaks against the origin itself, not against the request. */

@@ -14,7 +14,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
-import type { Recovery } from '../core/recovery.ts'
+import type { ProbeVerdict, Recovery } from '../core/recovery.ts'
 import type { LiveReply, Undecided } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
 import type { HeaderField, WireResponse } from '../core/snapshot.ts'
@@ -135,7 +135,7 @@ export class Runs {
     }
     const landing = decideLanding(reply, plan.rules, inDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
-    const outcome = this.#outcomeLeft(claim, landing)
+    const { outcome } = landing
     const record = this.#ledger.find(operationId)
     const ageMs = doubtMs(record, Date.now()) ?? 0
     const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs) }
@@ -146,12 +146,6 @@ export class Runs {
     const { status, headers } = reply
     const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
     return { kind: 'executed', response: { status, headers, body }, ...known }
-  }
-
-  /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
-  #outcomeLeft({ operationId }: ClaimRef, { outcome }: Landing): Outcome {
-    const isOpen = outcome === 'not_executed' && this.#ledger.find(operationId)?.state === 'unknown'
-    return isOpen ? 'unknown' : outcome
   }
 
   /**
@@ -233,24 +227,41 @@ export class Runs {
     if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
     const origin = requireOrigin(this.#env)
     if (!this.#flights.of(claim)?.isOwn) this.#flights.takeOff(claim, OBJECT)
-    const { seal } = recovery.rules.snapshot
     const askedAt = Date.now()
     const verdict = await probe(origin, recovery, headers)
     switch (verdict.kind) {
-      case 'executed': {
-        // Without the key that seals it nothing may be stored of it.
-        if (seal && sealKey === null) return this.#undecided(claim)
-        const landing = decideProbeLanding(verdict.reply, verdict.status, recovery.rules)
-        const settled = await this.land(claim, landing, seal ? sealKey : null)
-        // A late owner has settled it meanwhile: its result counts, and the next request gets it.
-        return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
-      }
+      case 'executed':
+        return this.#settleFound(claim, verdict, { recovery, sealKey })
       case 'not_executed': {
-        const until = graceEndsAt(record, recovery)
+        const until = verdict.isSaid === true ? 0 : graceEndsAt(record, recovery)
         return askedAt < until ? this.#undecided(claim, until) : verdict
       }
       case 'undecided':
+        this.#leaveAlone(claim, verdict.retryAfterMs ?? null)
         return { ...verdict, ...this.#undecided(claim) }
+    }
+  }
+
+  async #settleFound(
+    claim: ClaimRef,
+    { reply, status, said }: Extract<ProbeVerdict, { kind: 'executed' }>,
+    { recovery: { rules }, sealKey }: Pick<ProbeQuestion, 'recovery' | 'sealKey'>,
+  ): Promise<Resolution> {
+    const { seal } = rules.snapshot
+    // Without the key that seals it nothing may be stored of it.
+    if (seal && sealKey === null) return this.#undecided(claim)
+    const landing = decideProbeLanding(reply, status, rules, said)
+    const settled = await this.land(claim, landing, seal ? sealKey : null)
+    // A late owner has settled it meanwhile: its result counts, and the next request gets it.
+    return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
+  }
+
+  /** Where that cannot be stored the origin is asked sooner than it likes. */
+  #leaveAlone(claim: ClaimRef, askedMs: number | null): void {
+    try {
+      if (askedMs !== null) this.#ledger.postponeRecovery(claim, askedMs)
+    } catch (error) {
+      logFault('a recovery could not be postponed', error)
     }
   }
 
@@ -412,6 +423,10 @@ interface Question {
   readonly headers: readonly HeaderField[]
   /** What seals the result, where the route says so. */
   readonly sealKey: SealKey | null
+}
+
+interface ProbeQuestion extends Question {
+  readonly recovery: Extract<Recovery, { kind: 'probe' }>
 }
 
 /** What ties a question of the alarm's own to the request that it is about. */

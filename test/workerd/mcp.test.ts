@@ -299,6 +299,17 @@ describe('the outcome of a call', () => {
     expect(runs).toBe(next === 'executed' ? 2 : 1)
   })
 
+  it.each([
+    { name: 'a session that is gone', first: () => asJson(error(null, -32_001), 404), calls: 1 },
+    { name: 'arguments that do not fit', first: () => asJson(error(1, -32_602)), calls: 1 },
+    { name: 'a server that is away', first: () => new Response('', { status: 503 }), calls: 2 },
+    { name: 'too many requests', first: () => asJson(error(1, 429)), calls: 2 },
+  ])('is sent again by the gateway only where that helps: $name', async ({ first, calls }) => {
+    const { origin, ask } = routeWith(first, { retry: { attempts: 2, base: '1ms', cap: '1ms' } })
+    await ask()
+    expect(origin.requests).toHaveLength(calls)
+  })
+
   it('is asked for again after a call in doubt, until an end comes', async () => {
     const answers = [
       () => asEvents(PROGRESS),
