@@ -97,10 +97,9 @@ function landAnswer(
   switch (outcome) {
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
-      if (reply.said?.isStep === true) {
-        return { settlement: { outcome, coversAll, isStep: true, evidence }, end: { kind: 'step' } }
-      }
-      return { settlement: { outcome, coversAll, evidence }, end: response }
+      const { isStep = false, isRefusal = false } = reply.said ?? {}
+      const settlement = { outcome, coversAll, evidence, ...(isRefusal && { isRefusal }) } as const
+      return { settlement, end: isStep ? { kind: 'step' } : response }
     }
     case 'unknown':
       return { settlement: { outcome, reason: 'origin-answered', evidence }, end: response }

@@ -29,6 +29,10 @@ export interface Said {
   readonly isExact: boolean
   /** Whether it only asks the client for more: the operation goes on when that comes. */
   readonly isStep?: true
+  /** Whether only the client can mend it, so that nothing is gained by sending it again. */
+  readonly isRefusal?: true
+  /** Whether it can also mean that an earlier call of the operation still runs. */
+  readonly isNotYet?: true
 }
 
 /** What judges read. */

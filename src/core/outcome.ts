@@ -110,6 +110,7 @@ function outcomeHere(
   isInDoubt: boolean,
 ): Outcome {
   const { said = readStatusRules(rules, facts.status) } = facts
+  if (isInDoubt && said?.isNotYet === true) return 'unknown'
   if (said?.isExact === true) return said.outcome
   const byTable = defaultOutcome(facts)
   if (isInDoubt && isNotYet(facts)) return byTable === 'not_executed' ? byTable : 'unknown'

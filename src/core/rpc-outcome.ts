@@ -33,6 +33,7 @@ const NOT_EXECUTED: ReadonlySet<unknown> = new Set([
 ])
 
 const INTERNAL_ERROR = -32_603
+const CONFLICT = 409
 /** MCP until 2025-11-25: the resource is not there. */
 const RESOURCE_NOT_FOUND = -32_002
 /** MCP 2025-11-25: the user has to visit a URL first. */
@@ -101,7 +102,7 @@ function judgeOtherCode(
     return isRefused ? 'not_executed' : 'unknown'
   }
   if (status >= 500) return byStatus
-  return code >= 400 && code <= 599 ? classify(code) : 'failed'
+  return isStatus(code) ? classify(code) : 'failed'
 }
 
 /** MCP 2026-07-28: `input_required`; a server may leave the type out where it asks for input. */
@@ -153,13 +154,28 @@ export function createResponseReader(id: string): {
  */
 export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFacts): Said | null {
   const { status } = facts
-  if (typeof answer === 'object') {
-    const outcome = judgeResponse(answer, status, (other) => classifyAs(other, facts))
-    if (outcome === 'step') return { outcome: 'not_executed', isExact: true, isStep: true }
-    return said?.isExact === true ? said : { outcome, isExact: true }
-  }
+  if (typeof answer === 'object') return judgeFound(answer, said, facts)
   if (said !== null || (answer === 'unreadable' && status < 300)) return said
-  return { outcome: judgeSilence(facts), isExact: true }
+  return toSaid(judgeSilence(facts), status, facts)
+}
+
+function judgeFound(response: RpcResponse, said: Said | null, facts: AnswerFacts): Said {
+  const { status } = facts
+  const outcome = judgeResponse(response, status, (other) => classifyAs(other, facts))
+  if (outcome === 'step') {
+    return { outcome: 'not_executed', isExact: true, isStep: true, isRefusal: true }
+  }
+  if (said?.isExact === true) return said
+  const code = codeOf(response.error)
+  const isNotYet = outcome === 'failed' && [status, code].includes(CONFLICT)
+  const meant = isStatus(code) ? code : status
+  return { ...toSaid(outcome, meant, facts), ...(isNotYet && { isNotYet }) }
+}
+
+/** Where HTTP itself does not say "not now", sending it again changes nothing. */
+function toSaid(outcome: Outcome, status: number, facts: AnswerFacts): Said {
+  const isRefusal = outcome === 'not_executed' && classifyAs(status, facts) !== 'not_executed'
+  return { outcome, isExact: true, ...(isRefusal && { isRefusal }) }
 }
 
 /** With the same headers: they say whether another try is of use. */
@@ -175,6 +191,9 @@ export function parseJson(text: string): unknown {
     return undefined
   }
 }
+
+const isStatus = (code: unknown): code is number =>
+  typeof code === 'number' && code >= 400 && code <= 599
 
 const isClientError = (status: number) => status >= 400 && status < 500
 

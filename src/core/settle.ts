@@ -39,8 +39,8 @@ export type Settlement = {
       readonly outcome: 'not_executed'
       /** Whether that is said of every call of the operation, not only of the last one. */
       readonly coversAll: boolean
-      /** Whether it waits for what the client has been asked, and nothing is gained by sending it again. */
-      readonly isStep?: true
+      /** Whether only the client can mend it, so that nothing is gained by sending it again. */
+      readonly isRefusal?: true
     }
   | { readonly outcome: 'unknown'; readonly reason: UnknownReason }
 )
@@ -130,11 +130,11 @@ function isRepeat(
 /** Frees the key, unless the operation was accepted and its request is stored: then the alarm sends it again. */
 function release(
   record: InProgressRecord | UnknownRecord,
-  { evidence, coversAll, isStep }: Extract<Settlement, { outcome: 'not_executed' }>,
+  { evidence, coversAll, isRefusal }: Extract<Settlement, { outcome: 'not_executed' }>,
   isLate: boolean,
 ): SettleDecision {
   // What only the client can mend is not sent again, and nothing of it is kept.
-  const isRefused = isStep === true || isRefusalOfRequest(evidence.originStatus)
+  const isRefused = isRefusalOfRequest(evidence.originStatus) || isRefusal === true
   if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }

@@ -13,7 +13,7 @@ import {
   type Said,
 } from '../core/outcome-rules.ts'
 import { type AnswerFacts, OUTCOMES } from '../core/outcome.ts'
-import type { AnswerHead, LandingRules, LiveReply, Reply, Silence } from '../core/reply.ts'
+import type { AnswerHead, LandingRules, LiveReply, Reply } from '../core/reply.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
 import {
   type CallAnswer,
@@ -48,18 +48,12 @@ export async function judgeReply<reply extends Reply | LiveReply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
-  if (reply.kind === 'fault') return reply
-  return { ...reply, ...judged(reply, await judgeWhole(reply, judging)) }
-}
-
-async function judgeWhole(
-  reply: Exclude<Reply, Silence> | LiveReply,
-  judging: Judging,
-): Promise<Said | null> {
   const { rules, limitBytes } = judging
-  if (rules.rpcId === undefined) return judgeBy(judgesOf(rules), reply, limitBytes)
-  // What a call has come to is known at the end of what still comes.
-  return reply.kind === 'answer' ? judgeCallReply(reply, rules.rpcId, judging) : null
+  if (rules.rpcId === undefined || reply.kind === 'fault') {
+    return judgeBy(judgesOf(rules), reply, limitBytes)
+  }
+  const said = reply.kind === 'answer' ? await judgeCallReply(reply, rules.rpcId, judging) : null
+  return { ...reply, said, retryAfterMs: readRetryAfter(reply.headers, Date.now()) }
 }
 
 /**
@@ -67,9 +61,7 @@ async function judgeWhole(
  * reads the body is asked.
  */
 export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
-  if (reply.kind === 'fault') return reply
-  const said = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
-  return { ...reply, ...judged(reply, said) }
+  return judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
 }
 
 function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
@@ -77,21 +69,18 @@ function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
   return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
 }
 
-/** What is known of an answer once it is judged. */
-function judged({ headers }: AnswerHead, said: Said | null) {
-  return { said, retryAfterMs: readRetryAfter(headers, Date.now()) }
-}
-
-async function judgeBy(
+async function judgeBy<reply extends Reply | LiveReply>(
   judges: readonly OutcomeJudge[],
-  reply: Exclude<Reply, Silence> | LiveReply,
+  reply: reply,
   limitBytes: number,
-): Promise<Said | null> {
-  const { status } = reply
-  const headers = toHeaders(reply.headers)
+): Promise<reply> {
+  if (reply.kind === 'fault') return reply
+  const { status, headers: fields } = reply
+  const headers = toHeaders(fields)
   const body = reply.kind === 'answer' && readsBody(judges, headers) ? reply.body : null
   const read = body instanceof Uint8Array ? await readBody(body, headers, limitBytes) : {}
-  return judgeAnswer(judges, { status, headers, ...read })
+  const said = judgeAnswer(judges, { status, headers, ...read })
+  return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
 }
 
 /** The same by what comes before the body. */

@@ -120,8 +120,10 @@ function isStreamed(
 function retryAskOf(reply: Reply | LiveReply, inDoubt: boolean): RetryAsk {
   if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
   const { status, headers, said, retryAfterMs } = reply
-  const isRefusal = inDoubt ? isRefusalOfCaller(status) : isRefusalOfRequest(status)
-  const isForbidden = isRefusal || said?.isStep === true || readShouldRetry(headers) === false
+  const isRefusal = inDoubt
+    ? isRefusalOfCaller(status) || said?.isStep === true
+    : isRefusalOfRequest(status) || said?.isRefusal === true
+  const isForbidden = isRefusal || readShouldRetry(headers) === false
   return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 

@@ -68,7 +68,8 @@ export function recoveryOf(
   { claim, call }: Pick<Admitted, 'claim' | 'call'>,
 ): Recovery {
   const { operationId: id, tenant } = claim
-  const rules = landingRulesOf(c, policy, call)
+  // Without a stored request nothing is sent again, and the id of the call is no business of the record.
+  const rules = landingRulesOf(c, policy, policy.durable ? call : null)
   const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
   if (policy.unknown === 'hold')
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }

@@ -89,8 +89,12 @@ const ANSWER: Respond = {
     'X-Answer': MARKS.answerHeader,
     'Set-Cookie': `session=${MARKS.answerCookie}`,
   },
-  // Longer than a page of the database, with the mark in every place of it.
-  body: JSON.stringify(Array.from({ length: 400 }, () => MARKS.answer)),
+  // Longer than a page of the database, with the mark in every place of it; an answer to a call as well.
+  body: JSON.stringify({
+    jsonrpc: '2.0',
+    id: 7,
+    result: Array.from({ length: 400 }, () => MARKS.answer),
+  }),
 }
 
 const bodyOf = (value: string, more: object = {}) =>

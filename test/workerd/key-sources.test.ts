@@ -747,6 +747,7 @@ describe('mcp', () => {
   const CALL = messageOf('tools/call', {
     params: { name: 'pay', _meta: { idempotencyKey: 'k' } },
   })
+  const RESULT = '{"jsonrpc":"2.0","id":1,"result":{}}'
   const typed = (type: string, more: Record<string, string> = {}) => ({
     'Content-Type': type,
     ...more,
@@ -790,7 +791,8 @@ describe('mcp', () => {
     'Application/JSON',
     'application/json;',
   ])('takes a call as %s', async (type) => {
-    const { origin, pay } = routeWith({ key: mcp() })
+    const { pay } = routeWith({ key: mcp() })
+    const origin = playOrigin(() => new Response(RESULT))
     const asked = { body: CALL, headers: typed(type) }
     expect([word(await pay(asked)), word(await pay(asked))]).toEqual(['executed', 'replayed'])
     expect(origin.requests).toHaveLength(1)
@@ -816,8 +818,6 @@ describe('mcp', () => {
     expect([through.status, word(through)]).toEqual([201, null])
     expect(origin.requests).toHaveLength(1)
   })
-
-  const RESULT = '{"jsonrpc":"2.0","id":1,"result":{}}'
 
   it.each([
     { type: 'application/json', text: RESULT },

@@ -299,23 +299,38 @@ describe('the outcome of a call', () => {
     expect(runs).toBe(next === 'executed' ? 2 : 1)
   })
 
+  it.each([
+    { name: 'a session that is gone', first: () => asJson(error(null, -32_001), 404), calls: 1 },
+    { name: 'arguments that do not fit', first: () => asJson(error(1, -32_602)), calls: 1 },
+    { name: 'a server that is away', first: () => new Response('', { status: 503 }), calls: 2 },
+    { name: 'too many requests', first: () => asJson(error(1, 429)), calls: 2 },
+  ])('is sent again by the gateway only where that helps: $name', async ({ first, calls }) => {
+    const { origin, ask } = routeWith(first, { retry: { attempts: 2, base: '1ms', cap: '1ms' } })
+    await ask()
+    expect(origin.requests).toHaveLength(calls)
+  })
+
   it('is asked for again after a call in doubt, until an end comes', async () => {
-    const origin = playOrigin(
-      () =>
-        [asEvents(PROGRESS), asJson(error(1, -32_602)), asJson(error(null, -32_001), 404)][
-          origin.requests.length - 1
-        ] ?? asJson(result(1)),
-    )
+    const answers = [
+      () => asEvents(PROGRESS),
+      () => asJson(error(1, -32_602)),
+      () => asJson(error(null, -32_001), 404),
+      () => asJson(result(1, STEP)),
+      () => asJson(error(1, 409)),
+      () => asJson(error(1, 1001), 409),
+    ]
+    const origin = playOrigin(() => answers.shift()?.() ?? asJson(result(1)))
     const send = callerOf('origin', { unknown: 'resend' })
     const words: (string | null)[] = []
-    for (let nth = 0; nth < 5; nth += 1) {
+    for (let nth = 0; nth < 8; nth += 1) {
       const { response, done } = await send()
       await response.text()
       await done()
       words.push(word(response))
     }
-    expect(words).toEqual(['executed', 'unknown', 'unknown', 'executed', 'replayed'])
-    expect(origin.requests).toHaveLength(4)
+    const undecided = Array.from({ length: 5 }, () => 'unknown')
+    expect(words).toEqual(['executed', ...undecided, 'executed', 'replayed'])
+    expect(origin.requests).toHaveLength(7)
   })
 })
 
