@@ -110,7 +110,13 @@ describe('parsePolicy', () => {
     const { retry, events, ...others } = valueOf(options)
     const keyFormat = { ...options.keyFormat, name: '/^order-/' }
     // What differs between two tries of one call of an MCP server never counts.
-    const ignore = ['/trace_id', '/id', '/params/_meta']
+    const ignore = [
+      '/trace_id',
+      '/id',
+      '/params/_meta',
+      '/params/inputResponses',
+      '/params/requestState',
+    ]
     const fingerprint = { ...options.fingerprint, ignore }
     const { events: _, ...written } = options
     expect(others).toEqual({ ...written, ...times, keyFormat, fingerprint })
@@ -276,7 +282,13 @@ describe('parsePolicy', () => {
 
   it('leaves out of the fingerprint what tries of an MCP call differ in, and of no other', () => {
     const ignore = ['/trace']
-    const ofMcp = [...ignore, '/id', '/params/_meta']
+    const ofMcp = [
+      ...ignore,
+      '/id',
+      '/params/_meta',
+      '/params/inputResponses',
+      '/params/requestState',
+    ]
     const ignoredBy = (key: KeySource) => valueOf({ key, fingerprint: { ignore } }).fingerprint
     expect(ignoredBy(mcp())).toMatchObject({ ignore: ofMcp })
     expect(ignoredBy(body('/id'))).toMatchObject({ ignore })
