@@ -47,15 +47,18 @@ export function deployedPolicies(operation: string): readonly Policy[] {
 }
 
 /**
- * Within what the keys count that the requests of an operation bring, as its route's first source says.
+ * The scope of the keys that requests for an operation bring, as the first source of its route has
+ * it.
  *
  * @returns `undefined` where no route for requests is deployed.
  */
 export function deployedScope(operation: string): KeyScope | undefined {
-  const known = namesOf(operation).flatMap((name) => deployed.get(name) ?? [])
-  const route = known.find(({ asking }) => asking === 'requests')
-  // A business key is never that of a message which brings its own.
-  return route?.policy.key.find((source) => source.in !== 'business')?.scope
+  const routes = namesOf(operation).map((name) =>
+    deployed.get(name)?.findLast(({ asking }) => asking === 'requests'),
+  )
+  const keys = routes.find((route) => route !== undefined)?.policy.key
+  // But for business keys, which messages share by bringing the same values.
+  return keys?.find((source) => source.in !== 'business')?.scope
 }
 
 /** A route for GET answers HEAD too, and one for every method whatever comes. */

@@ -362,7 +362,7 @@ const PolicySchema = z.strictObject({
   operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** `false`: a request without a key is forwarded unprotected and counted as such. */
   required: z._default(z.boolean(), true),
-  /** Methods that are protected; else the route's, or every one but safe ones on a route for all. */
+  /** Methods that are protected; else the route's, or on a route for all every one, safe ones only with a key. */
   methods: z.optional(z.array(method).check(z.minLength(1))),
   /** Where the key is read from; of a list, the first source that has one. */
   key: z._default(

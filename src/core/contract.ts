@@ -14,7 +14,7 @@ export interface ContractOperation {
   readonly operation: string
   /** `ALL` where the route takes every method. */
   readonly method: string
-  /** Methods that are protected; absent: `method`, or every one but safe ones where that is `ALL`. */
+  /** Methods that are protected; absent: `method`, or where that is `ALL` every one, safe ones only with a key. */
   readonly methods?: readonly string[]
   /** Hono's pattern, such as `/orders/:id/status`. */
   readonly path: string

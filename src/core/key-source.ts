@@ -190,7 +190,8 @@ function describeSource(source: KeySource): string {
 }
 
 /** Words for what somebody tells of, whose id is made by the one who tells it. */
-const TOLD = /^(?:webhook|hook|event|delivery|message|notification)s?(?:id|uuid|guid)?$/
+const TOLD =
+  /^(?:webhook|hook|event|delivery|transmission|message|notification)s?(?:id|uuid|guid)?$/
 
 /** Of a name, in whatever case and with whatever between them. */
 const WORDS = /[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g

@@ -78,12 +78,13 @@ interface Named {
 function readNames(c: Context<GatewayEnv>): Result<Named, Problem> {
   const keys = [c.req.header('Idempotency-Key') ?? [], c.req.queries('key') ?? []].flat()
   const [key, ...others] = keys
-  if (key === undefined) return err(problem('key-missing', NO_KEY))
+  if (key === undefined) return err(problem('operation-not-found', NO_KEY))
   const parsed = others.length > 0 ? err('There is more than one key.') : parseKey(key)
   if (!parsed.ok) return err(problem('key-invalid', parsed.error))
   return ok({ key: parsed.value, operation: c.req.query('operation') ?? '' })
 }
 
+// Without a key there is nothing at this path, as for whoever tries paths of the gateway out.
 const NO_KEY =
   'Say which operation: send its key in the header Idempotency-Key, or as ?key=… where that may stand in logs.'
 

@@ -94,9 +94,9 @@ export function checkPolicies(routes: readonly Route[]): void {
 function faultsAt({ method, path }: Omit<Route, 'handler'>, policy: Policy): string[] {
   const names = new Set(Array.from(path.matchAll(/:([^/{}?]+)/g), ([, name]) => name))
   const { methods, key } = policy
-  const isIdle = methods !== undefined && method !== EVERY_METHOD
+  const isIdle = methods !== undefined && method !== EVERY_METHOD && !holds(methods, method)
   return [
-    ...(isIdle && !isGuarding(policy, method, method) ? [`methods: must hold ${method}`] : []),
+    ...(isIdle ? [`methods: must hold ${method}`] : []),
     ...key
       .filter((source) => source.in === 'param' && !names.has(source.name))
       .map(() => 'key: param(name) must name a parameter of the path, such as id of /orders/:id'),
@@ -113,20 +113,23 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'Q
 /** What Hono calls the method of a route for every method. */
 const EVERY_METHOD = 'ALL'
 
-/** Whether requests with a method are guarded on a route; the others pass as if it were not. */
-function isGuarding({ methods }: Policy, routeMethod: string, method: string): boolean {
-  if (methods === undefined) return routeMethod !== EVERY_METHOD || !SAFE.has(method)
+/** Whether a policy names a method. */
+function holds(methods: readonly string[], method: string): boolean {
   // Hono answers HEAD with the routes of GET.
   return methods.includes(method) || (method === 'HEAD' && methods.includes('GET'))
 }
 
 /**
- * Whether the policy of the route that a request is at guards it. On a route for every method,
- * safe ones pass unless the policy names them.
+ * Whether the policy of the route that a request is at guards it; another passes as if the route
+ * were not guarded. On a route for every method a safe request is guarded only where it asks for
+ * that, by a key of the client's in a header.
  */
-export function isGuarded(c: Context<GatewayEnv>, policy: Policy): boolean {
-  const route = matchedRoutes(c).at(c.req.routeIndex)
-  return isGuarding(policy, route?.method ?? EVERY_METHOD, c.req.method)
+export function isGuarded(c: Context<GatewayEnv>, { methods, key }: Policy): boolean {
+  const { method } = c.req
+  if (methods !== undefined) return holds(methods, method)
+  const isForAll = matchedRoutes(c).at(c.req.routeIndex)?.method === EVERY_METHOD
+  if (!isForAll || !SAFE.has(method)) return true
+  return key.some((source) => source.in === 'header' && c.req.header(source.name) !== undefined)
 }
 
 /** Name of the operation: the policy's, else method and route pattern. */

@@ -100,6 +100,11 @@ describe('hapax admin', () => {
     { name: 'the environment', args: [], options: { env: { HAPAX_KEY: 'found' } } },
     { name: 'a file', args: ['--key-file', 'key.txt'], options: {} },
     { name: 'quotes around it', args: [], options: { input: '"found"' } },
+    {
+      name: 'standard input, with its operation',
+      args: ['--operation', 'POST /payments'],
+      options: { input: 'found' },
+    },
   ])('looks an operation up by a key from $name', async ({ args, options }) => {
     const id = await hold('found')
     writeFileSync(path.join(directory, 'key.txt'), 'found\r\n')

@@ -276,7 +276,6 @@ describe('/_hapax/operations', () => {
   })
 
   it.each([
-    { what: 'no key', path: LIST, headers: {}, expected: 'key-missing' },
     { what: 'an empty key', path: `${LIST}?key=`, headers: {}, expected: 'key-invalid' },
     { what: 'two keys', path: `${LIST}?key=a&key=b`, headers: {}, expected: 'key-invalid' },
     {
@@ -296,6 +295,11 @@ describe('/_hapax/operations', () => {
     const { get } = gatewayWith()
     const answer = await get(path, headers)
     expect([answer.status, answer.headers.get('Hapax-Error')]).toEqual([400, expected])
+  })
+
+  it('has nothing to show without a key', async () => {
+    const answer = await gatewayWith().get(LIST)
+    expect([answer.status, answer.headers.get('Hapax-Error')]).toEqual([404, 'operation-not-found'])
   })
 
   it('finds what counts within its operation by the name of that', async () => {

@@ -3,13 +3,17 @@ import { cors } from 'hono/cors'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import {
+  body,
   createGateway,
   credential,
+  from,
   type GatewayEnv,
   type GatewayOptions,
+  header,
   idempotent,
   type PolicyOptions,
   protect,
+  query,
 } from '../../src/hapax.ts'
 import { askerOf, refusal } from './ask.ts'
 import { word } from './gateway.ts'
@@ -53,7 +57,7 @@ describe.each<{ route: string; routes: (policy: PolicyOptions) => Routes }>([
 ])('$route', ({ routes }) => {
   it.each(SAFE)('lets %s pass as if it were not there', async (method) => {
     const { send } = gatewayWith(routes({}))
-    const answer = await send(method, '/x', { 'Idempotency-Key': 'a,b' })
+    const answer = await send(method)
     expect([answer.status, answer.headers.get('X-Got'), word(answer)]).toEqual([200, method, null])
   })
 
@@ -62,8 +66,23 @@ describe.each<{ route: string; routes: (policy: PolicyOptions) => Routes }>([
     expect(refusal(await send(method))).toEqual([400, 'key-missing'])
   })
 
+  it('guards a safe method that asks for it by a key', async () => {
+    const { send } = gatewayWith(routes({ key: [body('/id'), header('X-Key')] }))
+    const headers = { Authorization: `Bearer ${crypto.randomUUID()}`, 'X-Key': 'k' }
+    expect(word(await send('GET', '/x', headers))).toBe('executed')
+    expect(word(await send('GET', '/x', headers))).toBe('replayed')
+    expect(refusal(await send('GET', '/x', { 'X-Key': 'a,b' }))).toEqual([400, 'key-invalid'])
+  })
+
+  it('does not take for a key what every request has', async () => {
+    const { send } = gatewayWith(routes({ key: [query('k'), from(() => 'one')] }))
+    for (const method of SAFE) expect(word(await send(method, '/x?k=1'))).toBeNull()
+  })
+
   it('guards the methods that the policy names, and no other', async () => {
     const { send } = gatewayWith(routes({ methods: ['GET', 'POST'] }))
+    const key = { 'Idempotency-Key': 'k' }
+    expect((await send('OPTIONS', '/x', key)).headers.get('X-Got')).toBe('OPTIONS')
     for (const method of ['GET', 'HEAD', 'POST']) expect((await send(method)).status).toBe(400)
     for (const method of ['PUT', 'DELETE', 'OPTIONS']) {
       expect((await send(method)).headers.get('X-Got')).toBe(method)

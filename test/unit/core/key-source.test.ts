@@ -85,6 +85,7 @@ describe('the scope of a key', () => {
     { name: 'Ce-Id', expected: 'operation' },
     { name: 'X-GitHub-Delivery', expected: 'operation' },
     { name: 'X-Hook-UUID', expected: 'operation' },
+    { name: 'PAYPAL-TRANSMISSION-ID', expected: 'operation' },
     { name: 'X-Shopify-Event-Id', expected: 'operation' },
     { name: 'x-amz-sns-message-id', expected: 'operation' },
     { name: 'Twitch-Eventsub-Message-Id', expected: 'operation' },
