@@ -1,6 +1,7 @@
 import type { EventRule } from './event.ts'
 import {
   type Attempt,
+  type ClaimRef,
   doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
@@ -10,6 +11,7 @@ import {
   type Owner,
   type SettledRecord,
   toBase,
+  toRef,
   type UnknownReason,
   type UnknownRecord,
 } from './record.ts'
@@ -190,9 +192,17 @@ function toDoubtful(attempt: Attempt, now: number): Attempt {
 /** Whether a call may have been executed. */
 export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
-/** Whether a call of the operation other than this one may have been executed. */
-export function isInDoubt(record: OperationRecord | null, fence: number): boolean {
-  return record?.attempts.some((one) => one.fence !== fence && isDoubtful(one)) ?? false
+/** A claim that was granted, with what its record says of the calls before it. */
+export interface Granted extends ClaimRef {
+  /** Whether one of them may have been executed. */
+  readonly isInDoubt: boolean
+}
+
+/** Names the claim that a record was granted last. */
+export function toGranted(operationId: string, record: OperationRecord): Granted {
+  const { attempts, fence } = record
+  const isInDoubt = attempts.some((one) => one.fence !== fence && isDoubtful(one))
+  return { ...toRef(operationId, record), isInDoubt }
 }
 
 /** Does what the safer of two policies says: the record's own, or that of the request's route. */

@@ -10,11 +10,13 @@ import {
   type ClaimRequest,
   claimResolved,
   decideClaim,
+  type Granted,
   isUnexecuted,
   type NextClaim,
   postpone,
   remember,
   tighten,
+  toGranted,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
 import { rulesFor, toStateEvent } from '../core/event.ts'
@@ -27,7 +29,6 @@ import {
   type InProgressRecord,
   type OperationRecord,
   type SettledRecord,
-  toRef,
   type UnknownRecord,
 } from '../core/record.ts'
 import { graceMsOf, toUnstored } from '../core/recovery.ts'
@@ -232,9 +233,9 @@ export class Ledger {
    * @param claimId Names the claim from now on.
    * @returns `null` when the claim has ended or a newer one exists.
    */
-  adopt(claim: ClaimRef, claimId: string): ClaimRef | null {
+  adopt(claim: ClaimRef, claimId: string): Granted | null {
     const adopted = this.#replace(claim, (record) => decideAdoption(record, claim, claimId))
-    return adopted === null ? null : toRef(claim.operationId, adopted)
+    return adopted === null ? null : toGranted(claim.operationId, adopted)
   }
 
   /** Lengthens a Worker's lease. @returns `false` when no Worker holds this claim any more. */

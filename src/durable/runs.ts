@@ -1,6 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import { isInDoubt, isUnexecuted } from '../core/claim.ts'
+import { type Granted, isUnexecuted, toGranted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import {
@@ -99,7 +99,7 @@ export class Runs {
 
   /** Calls the origin for a claim and settles it. The output gate holds the call until the claim is on disk. */
   async run(
-    first: ClaimRef,
+    first: Granted,
     plan: CallPlan,
   ): Promise<Extract<Answer, { kind: 'executed' | 'lost' }>> {
     this.#flights.takeOff(first, OBJECT)
@@ -117,18 +117,13 @@ export class Runs {
   }
 
   async #run(
-    first: ClaimRef,
+    first: Granted,
     plan: CallPlan,
   ): Promise<Extract<Answer, { kind: 'executed' | 'lost' }>> {
     const startedAt = Date.now()
     const origin = requireOrigin(this.#env)
     const { operationId, fence: firstFence } = first
-    const {
-      claim,
-      reply,
-      originCalls,
-      isInDoubt: inDoubt,
-    } = await traced(
+    const { claim, reply, originCalls } = await traced(
       'hapax call',
       { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
       () => runClaim(this.#ledger, origin, first, plan),
@@ -142,7 +137,7 @@ export class Runs {
       const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
       return { kind: 'executed', ...live, fence, timing, work, ...memory }
     }
-    const landing = decideLanding(reply, plan.rules, inDoubt)
+    const landing = decideLanding(reply, plan.rules, claim.isInDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const { outcome } = landing
     const record = this.#ledger.find(operationId)
@@ -170,7 +165,7 @@ export class Runs {
    * settled at its end, whatever becomes of the clients.
    */
   stream(
-    claim: ClaimRef,
+    claim: Granted,
     reply: LiveReply,
     plan: Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> & {
       readonly emitted?: readonly NewEvent[]
@@ -178,8 +173,7 @@ export class Runs {
   ): { readonly response: WireResponse; readonly outcome: Outcome | null } {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
-    const inDoubt = isInDoubt(this.#ledger.find(claim.operationId), claim.fence)
-    const { outcome, ...landing } = landLive(reply, rules, inDoubt)
+    const { outcome, ...landing } = landLive(reply, rules, claim.isInDoubt)
     const sealer = sealerOf(claim, keeping.sealKey)
     const { spillBytes } = keeping
     const spill = spillBytes === null ? null : requireSpill(this.#env.SNAPSHOTS)
@@ -292,10 +286,10 @@ export class Runs {
    * @param claim Makes the next claim in the ledger.
    * @returns That claim, or `null` when somebody else has taken the operation over meanwhile.
    */
-  claimNext(known: ClaimRef, claim: (ledger: Ledger) => InProgressRecord | null): ClaimRef | null {
+  claimNext(known: ClaimRef, claim: (ledger: Ledger) => InProgressRecord | null): Granted | null {
     try {
       const record = claim(this.#ledger)
-      if (record !== null) return toRef(known.operationId, record)
+      if (record !== null) return toGranted(known.operationId, record)
     } catch (error) {
       logFault('a claim could not be stored; nothing was forwarded', error)
     }

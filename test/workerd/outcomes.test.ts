@@ -1,6 +1,6 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import type { Handler } from 'hono'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
 import {
   createGateway,
@@ -19,10 +19,12 @@ import { until } from './until.ts'
 
 const DAY_MS = 86_400_000
 
+let logged: MockInstance<typeof console.error>
+
 // Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-  vi.spyOn(console, 'error').mockImplementation(() => {})
+  logged = vi.spyOn(console, 'error').mockImplementation(() => {})
 })
 afterEach(() => {
   vi.useRealTimers()
@@ -355,8 +357,7 @@ describe('an answer that was refused before anything ran', () => {
 })
 
 describe('retry', () => {
-  const waits = () =>
-    vi.spyOn(scheduler, 'wait').mockImplementation(async (ms) => void pass(Number(ms)))
+  const waits = () => vi.spyOn(scheduler, 'wait').mockImplementation(async (ms) => void pass(ms))
 
   it.each([
     { name: 'Retry-After', headers: { 'Retry-After': '3' }, minimumMs: 3_000 },
@@ -546,9 +547,7 @@ describe('outcomes by a function', () => {
     playOrigin(() => new Response('ok'))
     const send = clientWith({ outcomes: judge as never })
     expect(word(await send(newKey()))).toBe('unknown')
-    expect(JSON.stringify(vi.mocked(console.error).mock.calls)).toContain(
-      'a function in outcomes failed',
-    )
+    expect(JSON.stringify(logged.mock.calls)).toContain('a function in outcomes failed')
   })
 
   it('leave it open where no route has the operation any more', async () => {

@@ -9,12 +9,12 @@ import {
   isAlive,
   isExpired,
   isForgotten,
-  isInDoubt,
   isNew,
   isUnexecuted,
   postpone,
   remember,
   tighten,
+  toGranted,
   toTombstone,
   toUnknown,
 } from '../../../src/core/claim.ts'
@@ -22,6 +22,7 @@ import type { Attempt, InProgressRecord } from '../../../src/core/record.ts'
 import {
   attemptOf,
   attemptsOf,
+  claimRefOf,
   durableHoldOf,
   factsOf,
   HOLD,
@@ -879,7 +880,7 @@ describe('postpone', () => {
   })
 })
 
-describe('isInDoubt', () => {
+describe('toGranted', () => {
   it.each([
     { name: 'the only call', attempts: attemptsOf(null), fence: 1, expected: false },
     {
@@ -900,10 +901,13 @@ describe('isInDoubt', () => {
       fence: 2,
       expected: true,
     },
-  ])('is $expected for $name', ({ attempts, fence, expected }) => {
-    expect(isInDoubt(runningOf({ fence, attempts }), fence)).toBe(expected)
-    expect(isInDoubt(null, fence)).toBe(false)
-  })
+  ])(
+    'tells of $name whether a call before may have been executed: $expected',
+    ({ attempts, fence, expected }) => {
+      const granted = toGranted('operation-1', runningOf({ fence, attempts }))
+      expect(granted).toEqual({ ...claimRefOf({ fence }), isInDoubt: expected })
+    },
+  )
 })
 
 describe('toTombstone', () => {
