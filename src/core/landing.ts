@@ -97,9 +97,8 @@ function landAnswer(
   switch (outcome) {
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
-      const { isStep = false, isRefusal = false } = reply.said ?? {}
-      const settlement = { outcome, coversAll, evidence, ...(isRefusal && { isRefusal }) } as const
-      return { settlement, end: isStep ? { kind: 'step' } : response }
+      const settlement = { outcome, coversAll, evidence, ...refusalOf(reply) } as const
+      return { settlement, end: isStep(reply) ? { kind: 'step' } : response }
     }
     case 'unknown':
       return { settlement: { outcome, reason: 'origin-answered', evidence }, end: response }
@@ -114,6 +113,11 @@ function landAnswer(
     }
   }
 }
+
+const isStep = ({ said }: AnswerHead): boolean => said?.isStep === true
+
+const refusalOf = ({ said }: AnswerHead) =>
+  said?.isRefusal === true ? ({ isRefusal: true } as const) : {}
 
 /**
  * Decides what an answer means that went to its client while it came, now that it has ended.

@@ -110,11 +110,14 @@ function outcomeHere(
   isInDoubt: boolean,
 ): Outcome {
   const { said = readStatusRules(rules, facts.status) } = facts
-  if (isInDoubt && said?.isNotYet === true) return 'unknown'
-  if (said?.isExact === true) return said.outcome
+  if (said?.isExact === true) return exactly(said, isInDoubt)
   const byTable = defaultOutcome(facts)
   if (isInDoubt && isNotYet(facts)) return byTable === 'not_executed' ? byTable : 'unknown'
   return said?.outcome ?? byTable
+}
+
+function exactly(said: Said, isInDoubt: boolean): Outcome {
+  return isInDoubt && said.isNotYet === true ? 'unknown' : said.outcome
 }
 
 function readStatusRules(
