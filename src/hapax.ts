@@ -6,6 +6,13 @@ export { DirectoryObject } from './durable/directory-object.ts'
 export { type Destination, queue, webhook, type WebhookOptions } from './core/destination.ts'
 export type { CloudEvent, EmittedEvent } from './core/event.ts'
 export { secret, type SecretRef } from './core/secret.ts'
+export type {
+  JudgedAnswer,
+  OutcomeFunction,
+  OutcomeJudge,
+  OutcomeRules,
+} from './core/outcome-rules.ts'
+export type { Outcome } from './core/outcome.ts'
 export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'

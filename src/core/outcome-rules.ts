@@ -7,7 +7,7 @@ import type { Outcome } from './outcome.ts'
 export type OutcomeRules = Readonly<Record<string, Outcome | ValueOutcomes>>
 
 /** Outcomes by a value in the body, as text; `'*'` is every value that is not named. */
-export type ValueOutcomes = Readonly<Record<string, Outcome>>
+type ValueOutcomes = Readonly<Record<string, Outcome>>
 
 /** An answer as a function in `outcomes` gets it. */
 export interface JudgedAnswer {

@@ -29,6 +29,14 @@ export function isRefusalOfCaller(status: number | null): boolean {
   return status !== null && CALLER_REFUSED.includes(status)
 }
 
+/** Statuses that refuse the request as it is: sent again it would be refused again. */
+const REQUEST_REFUSED = [...CALLER_REFUSED, 307, 308, 406, 412, 415, 417, 426, 428, 431]
+
+/** Whether only the client can do something about an answer: mend the request, or send it somewhere else. */
+export function isRefusalOfRequest(status: number | null): boolean {
+  return status !== null && REQUEST_REFUSED.includes(status)
+}
+
 /**
  * Statuses that say that the operation was not begun here: it is to be sent somewhere else (307, 308,
  * 421) or in another form (406, 415, 417, 426, 431), its condition does not hold (412, 428), the caller
@@ -37,10 +45,7 @@ export function isRefusalOfCaller(status: number | null): boolean {
  * refused (521), unreachable (523), TLS (525, 526), DNS (530).
  */
 const NOT_EXECUTED: ReadonlySet<number> = new Set(
-  [307, 308, 406, 408, 412, 415, 417, 421, 423, 425, 426, 428, 429, 431, 499].concat(
-    CALLER_REFUSED,
-    [503, 521, 523, 525, 526, 530],
-  ),
+  REQUEST_REFUSED.concat([408, 421, 423, 425, 429, 499, 503, 521, 523, 525, 526, 530]),
 )
 
 /** With `Retry-After` these are temporary (RFC 9110 §15.5.14), and say so before anything is done. */

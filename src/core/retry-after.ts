@@ -26,7 +26,8 @@ export function retryAfterMs(runningMs: number, random: number): number {
 export function parseRetryAfter(field: string | null, now: number): number | null {
   if (field === null) return null
   if (DECIMAL.test(field)) return Math.ceil(Number(field) * 1_000)
-  const at = parseTime(field)
+  // Every date has letters; without any, the platform would read `-1` as one.
+  const at = /[a-z]/i.test(field) ? parseTime(field) : null
   return at === null ? null : Math.max(0, at - now)
 }
 

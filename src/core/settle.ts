@@ -1,5 +1,5 @@
 import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import { isRefusalOfCaller, type OriginFault, type Outcome } from './outcome.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type OriginFault, type Outcome } from './outcome.ts'
 import {
   type Attempt,
   type ClaimRef,
@@ -131,8 +131,8 @@ function release(
   { evidence, coversAll }: Extract<Settlement, { outcome: 'not_executed' }>,
   isLate: boolean,
 ): SettleDecision {
-  // A caller that is not let in gets nothing kept, and nothing sent again.
-  const isRefused = isRefusalOfCaller(evidence.originStatus)
+  // What only the client can mend is not sent again, and nothing of it is kept.
+  const isRefused = isRefusalOfRequest(evidence.originStatus)
   if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }

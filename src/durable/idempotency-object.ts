@@ -5,8 +5,10 @@ import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import {
   type ClaimDecision,
   type ClaimRequest,
+  type Granted,
   isNew,
   isUnexecuted,
+  toGranted,
   toOwner,
 } from '../core/claim.ts'
 import { isRecoverable } from '../core/due.ts'
@@ -94,7 +96,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     if (refusedCall) return refusedCall
     const decision = this.#claim(request, stored)
     if (decision.kind === 'execute') {
-      const claim = toRef(request.operationId, decision.record)
+      const claim = toGranted(request.operationId, decision.record)
       return this.#orAccept(this.#keepAlive(this.#runs.run(claim, plan)), request, caller)
     }
     if (decision.kind === 'probe') {
@@ -157,7 +159,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
    * the claim, and nobody needs to renew a lease. The answer must not be lost for a fault of the
    * store that is over in a moment.
    */
-  async #adopt(claim: ClaimRef): Promise<ClaimRef | null> {
+  async #adopt(claim: ClaimRef): Promise<Granted | null> {
     for (let tries = 1; tries <= ADOPT_TRIES; tries++) {
       try {
         const adopted = this.#ledger.adopt(claim, crypto.randomUUID())
@@ -292,7 +294,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   async #claimUnlessDone(
     { request, stored, caller, refuse }: Reclaim,
     { record, recovery }: Doubt,
-  ): Promise<ClaimRef | Answer | Orphaned> {
+  ): Promise<Granted | Answer | Orphaned> {
     const known = toRef(request.operationId, record)
     const resolution = await this.#runs.resolve(known, record, {
       recovery,

@@ -26,8 +26,12 @@ export interface Judging {
 
 /** Whether the body of an answer must be there before its outcome is known. */
 export function isJudgedByBody({ headers }: AnswerHead, rules: LandingRules): boolean {
-  const essence = essenceOf(toHeaders(headers))
-  return needsBody(judgesOf(rules), { essence, isJson: isJson({ essence, parameters: [] }) })
+  return readsBody(judgesOf(rules), toHeaders(headers))
+}
+
+function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
+  const essence = essenceOf(headers)
+  return needsBody(judges, { essence, isJson: isJson({ essence, parameters: [] }) })
 }
 
 /** Asks the route what a reply means, and reads what the origin says of another try. */
@@ -35,12 +39,33 @@ export async function judgeReply<reply extends Reply | LiveReply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
+  return judgeBy(judgesOf(judging.rules), reply, judging.limitBytes)
+}
+
+/**
+ * The same of an answer of the status resource. Its status is not the operation's, so that only what
+ * reads the body is asked.
+ */
+export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
+  return judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+}
+
+function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
+  if (typeof judge === 'function') return judge
+  return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
+}
+
+async function judgeBy<reply extends Reply | LiveReply>(
+  judges: readonly OutcomeJudge[],
+  reply: reply,
+  limitBytes: number,
+): Promise<reply> {
   if (reply.kind === 'fault') return reply
   const { status, headers: fields } = reply
   const headers = toHeaders(fields)
-  const body = reply.kind === 'answer' && isJudgedByBody(reply, judging.rules) ? reply.body : null
-  const read = body instanceof Uint8Array ? await readBody(body, headers, judging.limitBytes) : {}
-  const said = judgeAnswer(judgesOf(judging.rules), { status, headers, ...read })
+  const body = reply.kind === 'answer' && readsBody(judges, headers) ? reply.body : null
+  const read = body instanceof Uint8Array ? await readBody(body, headers, limitBytes) : {}
+  const said = judgeAnswer(judges, { status, headers, ...read })
   return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
 }
 

@@ -10,10 +10,13 @@ import {
   type ClaimRequest,
   claimResolved,
   decideClaim,
+  type Granted,
   isUnexecuted,
   type NextClaim,
+  postpone,
   remember,
   tighten,
+  toGranted,
 } from '../core/claim.ts'
 import { decideAlarm, dueAt, isRecoverable } from '../core/due.ts'
 import { rulesFor, toStateEvent } from '../core/event.ts'
@@ -26,7 +29,6 @@ import {
   type InProgressRecord,
   type OperationRecord,
   type SettledRecord,
-  toRef,
   type UnknownRecord,
 } from '../core/record.ts'
 import { graceMsOf, toUnstored } from '../core/recovery.ts'
@@ -231,9 +233,9 @@ export class Ledger {
    * @param claimId Names the claim from now on.
    * @returns `null` when the claim has ended or a newer one exists.
    */
-  adopt(claim: ClaimRef, claimId: string): ClaimRef | null {
+  adopt(claim: ClaimRef, claimId: string): Granted | null {
     const adopted = this.#replace(claim, (record) => decideAdoption(record, claim, claimId))
-    return adopted === null ? null : toRef(claim.operationId, adopted)
+    return adopted === null ? null : toGranted(claim.operationId, adopted)
   }
 
   /** Lengthens a Worker's lease. @returns `false` when no Worker holds this claim any more. */
@@ -374,6 +376,16 @@ export class Ledger {
       if (!isOpen(record, claim)) return
       this.#store.deleteBody(id, 'request')
       this.#write(id, { ...record, recovery: toUnstored(record.recovery) }, now)
+    })
+  }
+
+  /** Lets the alarm recover an unknown outcome no sooner than the origin wants to be asked again. */
+  postponeRecovery(claim: ClaimRef, askedMs: number): void {
+    const now = Date.now()
+    this.#change(now, () => {
+      const record = this.#store.read(claim.operationId)
+      if (!isOpen(record, claim) || record.state !== 'unknown') return
+      this.#write(claim.operationId, postpone(record, askedMs, now), now)
     })
   }
 

@@ -1,8 +1,8 @@
-import { isInDoubt, type NextClaim } from '../core/claim.ts'
+import { type Granted, type NextClaim, toGranted } from '../core/claim.ts'
 import { ownOutcomeOf } from '../core/landing.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
-import { isRefusalOfCaller, type Outcome } from '../core/outcome.ts'
-import { type ClaimRef, type InProgressRecord, toRef } from '../core/record.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
+import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, LiveReply, Reply } from '../core/reply.ts'
 import { readShouldRetry } from '../core/retry-after.ts'
 import { type RetryAsk, retryCalls } from '../core/retry.ts'
@@ -18,11 +18,9 @@ import type { CallPlan } from './operation-guard.ts'
 /** How the calls for one claim have ended. */
 export interface RunEnd {
   /** The last claim: every call has one of its own. */
-  readonly claim: ClaimRef
+  readonly claim: Granted
   readonly reply: Reply | LiveReply
   readonly originCalls: number
-  /** Whether another call of the operation may have been executed. */
-  readonly isInDoubt: boolean
 }
 
 /** Bodies up to this length, where it is declared, are collected before they are answered with. */
@@ -35,36 +33,33 @@ const COLLECTED_BYTES = 1_048_576
 export async function runClaim(
   ledger: Ledger,
   origin: OriginTarget,
-  first: ClaimRef,
+  first: Granted,
   plan: CallPlan,
 ): Promise<RunEnd> {
   const health = healthOf(origin.base)
   const { retry, rules } = plan
   const judging = { rules, limitBytes: plan.bounds.limitBytes }
   let claim = first
-  let inDoubt = isInDoubt(ledger.find(first.operationId), first.fence)
-  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan, inDoubt)
-  const outcomeOf = ({ reply }: RunEnd) => ownOutcomeOf(reply, rules, inDoubt)
+  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan, claim)
+  const outcomeOf = ({ reply }: RunEnd) => ownOutcomeOf(reply, rules, claim.isInDoubt)
   return retryCalls<RunEnd>(retry, plan.retryBounds, {
     async call(originCalls) {
       const request = withFence(plan.request, claim.fence)
       const called = await callOrigin(origin, request, plan.bounds, isLive)
       health.report(retry, { hasFailed: isOriginFailure(called), now: Date.now() })
       const reply = await judgeReply(called, judging)
-      return { claim, reply, originCalls, isInDoubt: inDoubt }
+      return { claim, reply, originCalls }
     },
     outcomeOf,
-    askOf: ({ reply }) => retryAskOf(reply),
+    askOf: ({ reply }) => retryAskOf(reply, claim),
     async pause(delayMs, end) {
       const { reply } = end
-      if (isRefusalOfCaller(statusOf(reply))) return false
       if (!health.admitRetry(retry, plan.tenant, Date.now())) return false
       const ended = { outcome: outcomeOf(end), evidence: evidenceOf(reply) }
       const next = await claimNext(ledger, claim, ended, delayMs)
       if (next === null) return false
       discard(reply)
-      claim = toRef(claim.operationId, next)
-      inDoubt = isInDoubt(next, next.fence)
+      claim = next
       return true
     },
     now: () => Date.now(),
@@ -78,11 +73,12 @@ async function claimNext(
   claim: ClaimRef,
   end: { readonly outcome: Outcome; readonly evidence: Evidence },
   delayMs: number,
-): Promise<InProgressRecord | null> {
+): Promise<Granted | null> {
   try {
     if (!ledger.note(claim, end)) return null
     await scheduler.wait(delayMs)
-    return ledger.claimAgain(claim, sameOwner(claim))
+    const record = ledger.claimAgain(claim, sameOwner(claim))
+    return record === null ? null : toGranted(claim.operationId, record)
   } catch (error) {
     logFault('a retry could not be recorded; none is made', error)
     return null
@@ -106,29 +102,30 @@ function isStreamed(
   head: AnswerHead,
   declaredBytes: number | null,
   { rules, bounds }: CallPlan,
-  inDoubt: boolean,
+  { isInDoubt }: Granted,
 ): boolean {
   if (isJudgedByBody(head, rules)) return false
-  const outcome = ownOutcomeOf({ kind: 'head', ...judgeHead(head, rules) }, rules, inDoubt)
+  const outcome = ownOutcomeOf({ kind: 'head', ...judgeHead(head, rules) }, rules, isInDoubt)
   if (outcome === 'not_executed' || outcome === 'unknown') return false
   return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, bounds.limitBytes)
 }
 
-/** What an answer says of another try of its own accord. */
-function retryAskOf(reply: Reply | LiveReply): RetryAsk {
-  if (reply.kind === 'fault') return {}
-  const { headers, retryAfterMs = null } = reply
-  return { minimumMs: retryAfterMs ?? 0, isForbidden: readShouldRetry(headers) === false }
+/**
+ * What an answer says of another try. What only the client can mend is sent again for one reason: to
+ * hear of a call in doubt, and never for a caller that is refused.
+ */
+function retryAskOf(reply: Reply | LiveReply, { isInDoubt }: Granted): RetryAsk {
+  if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
+  const { status, headers, retryAfterMs } = reply
+  const isRefusal = isInDoubt ? isRefusalOfCaller(status) : isRefusalOfRequest(status)
+  const isForbidden = isRefusal || readShouldRetry(headers) === false
+  return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 
 function evidenceOf(reply: Reply | LiveReply): Evidence {
   if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
   const { status, retryAfterMs = null } = reply
   return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
-}
-
-function statusOf(reply: Reply | LiveReply): number | null {
-  return reply.kind === 'fault' ? reply.originStatus : reply.status
 }
 
 /** What speaks against the origin itself, not against the request. */

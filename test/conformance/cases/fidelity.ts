@@ -39,7 +39,7 @@ const CASES: readonly Case[] = [
     body: 'moved',
   },
   { name: 'a 303', status: 303, headers: { Location: '/default/other?x=1#f' } },
-  { name: 'a 307', status: 307, headers: { Location: 'relative' } },
+  { name: 'a 301', status: 301, headers: { Location: 'relative' } },
   {
     name: 'a refusal',
     status: 422,

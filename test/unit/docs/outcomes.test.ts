@@ -8,6 +8,7 @@ import {
   classifyStatus,
   type OriginFault,
   type Outcome,
+  outcomeLeft,
   OUTCOMES,
 } from '../../../src/core/outcome.ts'
 
@@ -21,7 +22,7 @@ const FAULTS: Readonly<Record<OriginFault, string>> = {
 
 /** What the page says of a range besides the statuses that it names. */
 const RANGES = [
-  { words: /^2xx, 3xx$/, from: 200, to: 399 },
+  { words: /^2xx, 3xx but those below$/, from: 200, to: 399 },
   { words: /^4xx but those below$/, from: 400, to: 499 },
   { words: /^every other 5xx$/, from: 500, to: 599 },
 ]
@@ -56,6 +57,11 @@ const rangeOf = (part: string) => RANGES.find(({ words }) => words.test(part)) ?
 /** How the page names what a status alone does not say. */
 const OF_PROXY = 'a 503 that a proxy has made'
 
+const ASKS_AGAIN = 'every other 4xx that asks for another try'
+const IN_DOUBT = 'after a call in doubt also 409 and all of the line above'
+
+const isOfItsOwn = (part: string) => [OF_PROXY, ASKS_AGAIN, IN_DOUBT].includes(part)
+
 const isFault = (part: string) => Object.values(FAULTS).includes(part)
 
 /** What the page says of a status: by its number first, else by its range. */
@@ -67,6 +73,9 @@ function saidOf(status: number): Outcome | null {
   return (byNumber ?? byRange)?.outcome ?? null
 }
 
+const outcomesOf = (part: string) =>
+  lines.filter(({ parts }) => parts.includes(part)).map(({ outcome }) => outcome)
+
 const STATUSES = Array.from({ length: 400 }, (_, index) => 200 + index)
 
 describe('docs/policy.md: the table of outcomes', () => {
@@ -77,7 +86,7 @@ describe('docs/policy.md: the table of outcomes', () => {
   it('says nothing that this test does not understand, and nothing twice', () => {
     const parts = lines.flatMap((line) => line.parts)
     const isRead = (part: string) =>
-      statusesOf(part).length > 0 || rangeOf(part) !== null || isFault(part) || part === OF_PROXY
+      statusesOf(part).length > 0 || rangeOf(part) !== null || isFault(part) || isOfItsOwn(part)
     expect(parts.filter((part) => !isRead(part))).toEqual([])
     const named = parts.flatMap(statusesOf)
     expect(new Set(named).size).toBe(named.length)
@@ -89,16 +98,30 @@ describe('docs/policy.md: the table of outcomes', () => {
   })
 
   it('files a 503 of a proxy as the gateway does', () => {
-    const said = lines.filter(({ parts }) => parts.includes(OF_PROXY))
     const facts = { status: 503, directives: { outcome: null }, isFromProxy: true }
-    expect(said.map(({ outcome }) => outcome)).toEqual([classifyAnswer(facts, {})])
+    expect(outcomesOf(OF_PROXY)).toEqual([classifyAnswer(facts, {})])
+  })
+
+  it('files a 4xx that asks for another try as the gateway does', () => {
+    const headers = [['x-should-retry', 'true']] as const
+    const facts = { status: 422, headers, directives: { outcome: null } }
+    expect(outcomesOf(ASKS_AGAIN)).toEqual([classifyAnswer(facts, {})])
+  })
+
+  it('files what is no end behind a call in doubt as the gateway does', () => {
+    const freed = lines.find(({ outcome }) => outcome === 'not_executed')
+    const statuses = [409, ...(freed?.parts.flatMap(statusesOf) ?? [])]
+    const left = statuses.map((status) => {
+      const own = classifyAnswer({ status, directives: { outcome: null } }, {}, true)
+      return outcomeLeft(own, true)
+    })
+    expect(outcomesOf(IN_DOUBT)).toEqual([...new Set(left)])
   })
 
   it.each(Object.entries(FAULTS) as [OriginFault, string][])(
     'files a call that ended with %s ("%s") as the gateway does',
     (fault, words) => {
-      const said = lines.filter(({ parts }) => parts.includes(words))
-      expect(said.map(({ outcome }) => outcome)).toEqual([classifyFault(fault)])
+      expect(outcomesOf(words)).toEqual([classifyFault(fault)])
     },
   )
 })
