@@ -1,6 +1,6 @@
 import type { OperationView } from './operation-view.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
-import type { MessageRef, UnknownReason } from './record.ts'
+import type { Carrier, UnknownReason } from './record.ts'
 import type { Recovery } from './recovery.ts'
 import type { WireResponse } from './snapshot.ts'
 
@@ -90,7 +90,7 @@ export type Answer =
       /** Milliseconds since the claim. */
       readonly runningMs: number
       /** The message that made the claim, where it was one. */
-      readonly message?: MessageRef
+      readonly carrier?: Carrier
       readonly timing: Timing
     }
   | {

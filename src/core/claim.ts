@@ -1,12 +1,12 @@
 import type { EventRule } from './event.ts'
 import {
   type Attempt,
+  type Carrier,
   type ClaimRef,
   doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
   type Memory,
-  type MessageRef,
   type OperationRecord,
   type Owner,
   type SettledRecord,
@@ -40,7 +40,7 @@ export interface ClaimRequest extends Memory {
   /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
   readonly mustBeKnown?: boolean
   /** The message that it is made for, where it is no request. */
-  readonly message?: MessageRef
+  readonly carrier?: Carrier
 }
 
 /** What only the caller of the decision can know. */
@@ -264,7 +264,7 @@ function toClaimed(
   now: number,
 ): InProgressRecord {
   const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
-  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events, message } =
+  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events, carrier } =
     request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   const before = previous?.attempts ?? []
@@ -290,7 +290,7 @@ function toClaimed(
     owner: toOwner(request, now),
     ...keepDoubt(previous, before),
     attempts: withAttempt(before, fence, now),
-    ...(message && { message }),
+    ...(carrier && { carrier }),
   }
 }
 

@@ -1,7 +1,7 @@
 import type { Work } from './answer.ts'
 import type { Outcome } from './outcome.ts'
 import type { Problem } from './problem.ts'
-import type { MessageRef } from './record.ts'
+import type { Carrier, MessageRef } from './record.ts'
 import type { IdempotencyStatus } from './verdict.ts'
 
 /** What is known of a message when it has been handled like a request. */
@@ -16,7 +16,7 @@ export interface VerdictFacts {
   /** Of a key that has expired: whether it named something else. */
   readonly isOther?: boolean
   /** Of an operation that is under way: the message whose delivery has claimed it. */
-  readonly carrier?: MessageRef
+  readonly carrier?: Carrier
   readonly correlationId: string
 }
 
@@ -84,12 +84,12 @@ export function decideFate(
 }
 
 /**
- * Whether an operation is driven to its end without this message, by another one of its queue: that is
- * delivered until it is done, or is a dead letter itself. A client may give its request up, and a
- * message that comes back from the platform's dead letters bears another id than the one that it was.
+ * Whether an operation is driven to its end without this message, by another one of its queue: one
+ * that comes back until it is done, or is a dead letter itself. A client may give its request up, and
+ * a message that comes back from the platform's dead letters bears another id than the one that it was.
  */
-export function isCarried(carrier: MessageRef | undefined, { queue, id }: MessageRef): boolean {
-  return carrier !== undefined && carrier.queue === queue && carrier.id !== id
+export function isCarried(carrier: Carrier | undefined, { queue, id }: MessageRef): boolean {
+  return carrier !== undefined && carrier.queue === queue && carrier.id !== id && !carrier.isLast
 }
 
 const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settle === 'late'

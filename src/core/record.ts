@@ -17,6 +17,12 @@ export interface MessageRef {
   readonly id: string
 }
 
+/** The message whose delivery has made a claim. */
+export interface Carrier extends MessageRef {
+  /** Whether its queue may not deliver it again. */
+  readonly isLast: boolean
+}
+
 /** Who drives a claim: the object itself, or a Worker under a lease. */
 export type Owner =
   | { readonly kind: 'object' }
@@ -70,7 +76,7 @@ export interface RecordBase extends Memory {
   /** The calls that were made, the last ones. */
   readonly attempts: readonly Attempt[]
   /** The message whose delivery made the last claim; absent where a request did. */
-  readonly message?: MessageRef
+  readonly carrier?: Carrier
 }
 
 export interface InProgressRecord extends RecordBase {
@@ -152,7 +158,7 @@ export function toBase(record: OperationRecord): RecordBase {
   const { operation, tenant, fingerprint, places, fence, claimId, correlationId, traceparent } =
     record
   const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
-  const { recovery, isAccepted, reauthorizePath, events, message } = record
+  const { recovery, isAccepted, reauthorizePath, events, carrier } = record
   const claim = {
     operation,
     tenant,
@@ -164,8 +170,8 @@ export function toBase(record: OperationRecord): RecordBase {
     traceparent,
   }
   const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
-  const from = message === undefined ? {} : { message }
-  return { ...claim, ...times, recovery, isAccepted, reauthorizePath, events, ...from }
+  const base = { ...claim, ...times, recovery, isAccepted, reauthorizePath, events }
+  return carrier === undefined ? base : { ...base, carrier }
 }
 
 /**

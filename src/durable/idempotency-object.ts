@@ -534,8 +534,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const timing = { ...NO_TIME, waitedMs: now - startedAt }
     const runningMs = now - claimedAt
     // Somebody else may have claimed it meanwhile.
-    const { message } = this.#ledger.find(operationId) ?? running
-    return accepted ?? { kind: 'in_flight', fence, runningMs, timing, ...(message && { message }) }
+    const { carrier } = this.#ledger.find(operationId) ?? running
+    return accepted ?? { kind: 'in_flight', fence, runningMs, timing, ...(carrier && { carrier }) }
   }
 }
 

@@ -83,15 +83,17 @@ export async function admit(
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
     mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
-    ...messageOf(c),
+    ...carrierOf(c),
   }
   return ok({ key, source, call, isVerified, body: whole.value, compared, claim })
 }
 
-/** A later message may be told that this one has it. */
-function messageOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'message'> {
-  const { message } = c.env[MESSAGE] ?? {}
-  return message === undefined ? {} : { message: { queue: message.queue, id: message.id } }
+/** Another message may be left to the one that this is. */
+function carrierOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'carrier'> {
+  const scope = c.env[MESSAGE]
+  if (scope === undefined) return {}
+  const { queue, id } = scope.message
+  return { carrier: { queue, id, isLast: scope.isLast } }
 }
 
 /** Within what a key counts; a business key has the name of its operation in itself. */

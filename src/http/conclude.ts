@@ -119,11 +119,11 @@ function toRequestFacts(
 
 function toFacts(
   { operationId, correlationId, fence }: RequestFacts,
-  { status, outcome, work, reply, isOther = false, message }: Marked,
+  { status, outcome, work, reply, isOther = false, carrier }: Marked,
 ): VerdictFacts {
   const problem = reply !== undefined && isProblem(reply) ? reply : null
-  const carrier = message === undefined ? {} : { carrier: message }
-  return { status, outcome, work, problem, operationId, correlationId, fence, isOther, ...carrier }
+  const known = { status, outcome, work, problem, operationId, correlationId, fence, isOther }
+  return carrier === undefined ? known : { ...known, carrier }
 }
 
 /**

@@ -24,6 +24,8 @@ export interface MessageScope {
   readonly consumer: string
   /** Whether its operations are those of an HTTP route. */
   readonly isOfRoute: boolean
+  /** Whether its queue may not deliver it again. */
+  readonly isLast: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext

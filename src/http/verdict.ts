@@ -6,7 +6,7 @@ import { describeSources } from '../core/key-source.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
 import { type Problem, problem, type RetryWord } from '../core/problem.ts'
-import type { MessageRef, UnknownReason } from '../core/record.ts'
+import type { Carrier, UnknownReason } from '../core/record.ts'
 import type { Recovery } from '../core/recovery.ts'
 import { retryAfterMs } from '../core/retry-after.ts'
 import type { WireResponse } from '../core/snapshot.ts'
@@ -29,7 +29,7 @@ export interface Verdict {
   /** Of a key that has expired: whether it named another request. */
   readonly isOther?: boolean
   /** The message that made the claim which is under way, where it was one. */
-  readonly message?: MessageRef
+  readonly carrier?: Carrier
   /** Whether the store failed and provably nothing was claimed or sent. */
   readonly isUnclaimed?: true
 }

@@ -13,7 +13,7 @@ import {
 } from '../core/disposition.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
-import type { MessageRef } from '../core/record.ts'
+import type { Carrier } from '../core/record.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
 import { within } from '../durable/in-time.ts'
 import { emit } from '../http/emit.ts'
@@ -252,11 +252,12 @@ class Look {
     this.#turn = turn
     this.#env = env
     this.#attempts = consumer.retry.attempts
-    const { message, tenant, type, payload, mayExecute, route } = turn
+    const { message, tenant, type, payload, isLast, mayExecute, route } = turn
     this.scope = {
       tenant,
       consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
       isOfRoute: route.isOfRoute,
+      isLast,
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),
@@ -314,7 +315,7 @@ class Look {
    * How long a message stays away while somebody has its operation, in milliseconds. Its last delivery
    * comes when that must be over: what still ran by then would leave it to the platform's dead letters.
    */
-  #awayMs(carrier?: MessageRef): number {
+  #awayMs(carrier?: Carrier): number {
     const { message, route } = this.#turn
     const isNextLast = message.attempts >= this.#attempts - 1
     const mustBeOver = isNextLast && !isCarried(carrier, message)

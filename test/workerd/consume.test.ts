@@ -1044,6 +1044,19 @@ describe('a message that can be tried again', () => {
     expect((await letterOf(first))?.reason).toBe('retries-exhausted: not-executed')
   })
 
+  it('is not left to a message that may not come back either', async () => {
+    const { handler, begun, release } = slowHandler()
+    const deliver = consumerWith(handler, { wait: 0, retry: { base: 0 } })
+    const sent = eventOf(fresh('e'), 1)
+    const [first, other] = [fresh('first'), fresh('other')]
+    const done = deliver({ id: first, body: sent, attempts: 4 })
+    await begun()
+    expect(await deliver({ id: other, body: sent, attempts: 3 })).toMatchObject({ delays: [930] })
+    expect((await deliver({ id: other, body: sent, attempts: 4 })).retried).toEqual([other])
+    release()
+    expect((await done).acked).toEqual([first])
+  })
+
   it('comes back when its own handler must have ended, and is not acknowledged before', async () => {
     const { handler, begun, release } = slowHandler()
     const deliver = consumerWith(handler, { wait: 0, timeout: '20ms', retry: { base: 0 } })

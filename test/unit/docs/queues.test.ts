@@ -68,7 +68,11 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
   ],
   'another still runs': [{ status: 'in-progress' }],
   'another message does it, and this is the last delivery': [
-    { status: 'in-progress', isLast: true, carrier: { queue: 'orders', id: 'another' } },
+    {
+      status: 'in-progress',
+      isLast: true,
+      carrier: { queue: 'orders', id: 'another', isLast: false },
+    },
   ],
   'nothing was done (`not_executed`)': [{ status: 'not-executed', outcome: 'not_executed' }],
   'outcome unknown, under `hold`': [
