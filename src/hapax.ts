@@ -10,6 +10,13 @@ export {
   queue,
   webhook,
 } from './core/event.ts'
+export type {
+  JudgedAnswer,
+  OutcomeFunction,
+  OutcomeJudge,
+  OutcomeRules,
+} from './core/outcome-rules.ts'
+export type { Outcome } from './core/outcome.ts'
 export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'

@@ -8,6 +8,7 @@ import type { FingerprintRules } from '../core/fingerprint/fingerprint.ts'
 import { findPointerFaults } from '../core/fingerprint/pointer-faults.ts'
 import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
+import type { OutcomeJudge } from '../core/outcome-rules.ts'
 import { OUTCOMES } from '../core/outcome.ts'
 import { mismatchStatusOf, PRESETS } from '../core/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -95,9 +96,46 @@ const EnforceSchema = z.strictObject({
   tenants: z._default(z.array(z.string()), []),
 })
 
-const outcomeRule = z
-  .string()
-  .check(z.regex(/^[2-5](?:\d\d|xx)$/, "must be a status such as '409' or a range such as '5xx'"))
+const OUTCOME_KEY = /^[2-5](?:\d\d|xx)$|^(?:\/(?:[^~/]|~[01])*)+$/
+const NOT_A_KEY =
+  "must be a status such as '409', a range such as '5xx' or a JSON pointer such as '/error/code'"
+
+/** Outcomes by status and range, and by the values that a pointer into the body means. */
+const OutcomeRulesSchema = z.record(
+  z.string().check(z.regex(OUTCOME_KEY, NOT_A_KEY)),
+  z.union(
+    [z.enum(OUTCOMES), z.record(z.string(), z.enum(OUTCOMES))],
+    `must be an outcome (${OUTCOMES.join(', ')}), or outcomes by value behind a JSON pointer`,
+  ),
+)
+
+const OutcomesSchema = z
+  .custom<OutcomeJudge | readonly OutcomeJudge[]>()
+  .check(({ value, issues }) => {
+    const faults = Array.isArray(value)
+      ? value.flatMap((judge: unknown, index) => faultsOfJudge(judge, [index]))
+      : faultsOfJudge(value)
+    issues.push(...faults.map((fault) => ({ code: 'custom', input: value, ...fault }) as const))
+  })
+
+interface OutcomeFault {
+  readonly path: PropertyKey[]
+  readonly message: string
+}
+
+function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): OutcomeFault[] {
+  if (typeof judge === 'function') return []
+  const { data, error } = OutcomeRulesSchema.safeParse(judge)
+  const wrong = error?.issues ?? []
+  const misplaced = Object.entries(data ?? {}).flatMap(([key, said]) => {
+    if (key.startsWith('/') === (typeof said === 'object')) return []
+    const message = key.startsWith('/')
+      ? "must say which value has which outcome, such as { DECLINED: 'failed' }"
+      : `must be one of ${OUTCOMES.join(', ')}`
+    return [{ path: [key], message }]
+  })
+  return [...wrong, ...misplaced].map(({ path, message }) => ({ path: [...at, ...path], message }))
+}
 
 /**
  * Makes of a request what is compared in place of its query, headers and body: a value of JSON. It
@@ -317,8 +355,8 @@ const PolicySchema = z.strictObject({
   lease: z._default(duration({ minMs: 100, maxMs: 600_000 }), 60_000),
   /** What of a request tells it from another. */
   fingerprint: z.prefault(FingerprintSchema, {}),
-  /** Outcomes by status or range, where the table does not fit. */
-  outcomes: z._default(z.record(outcomeRule, z.enum(OUTCOMES)), {}),
+  /** What answers mean where the table does not fit: by status, range and value in the body, by a function, or a list of both. */
+  outcomes: z._default(OutcomesSchema, {}),
   /** What is done about an unknown outcome: hold it, ask the origin, or send it again (to an idempotent origin). */
   unknown: z._default(
     z.union(

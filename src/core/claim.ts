@@ -12,7 +12,7 @@ import {
   type UnknownReason,
   type UnknownRecord,
 } from './record.ts'
-import { type Recovery, recoveryDelayMs } from './recovery.ts'
+import { boundWaitMs, type Recovery, recoveryDelayMs } from './recovery.ts'
 
 /** What every claim brings with it. */
 export interface ClaimRequest extends Memory {
@@ -162,8 +162,21 @@ export function toUnknown(
     settledAt,
     expiresAt: record.recovery.kind === 'resend' ? settledAt + record.retentionMs : null,
     recoveryCount,
-    recoveryAt: now + recoveryDelayMs(recoveryCount),
+    recoveryAt: Math.max(now + recoveryDelayMs(recoveryCount), leftAloneUntil(record)),
   }
+}
+
+/** Until when the origin asks not to be called again, in epoch milliseconds; 0: it does not. */
+export function leftAloneUntil({ attempts, retentionMs }: OperationRecord): number {
+  const { endedAt = null, retryAfterMs } = attempts.at(-1) ?? {}
+  if (endedAt === null || retryAfterMs === undefined) return 0
+  return endedAt + boundWaitMs(retryAfterMs, { retentionMs })
+}
+
+/** Leaves an unknown outcome alone for as long as the origin asks for that. */
+export function postpone(record: UnknownRecord, askedMs: number, now: number): UnknownRecord {
+  const recoveryAt = Math.max(record.recoveryAt, now + boundWaitMs(askedMs, record))
+  return { ...record, recoveryAt }
 }
 
 /** A call that was lost with its owner has come to its end when that is found out. */
@@ -173,6 +186,11 @@ function toDoubtful(attempt: Attempt, now: number): Attempt {
 
 /** Whether a call may have been executed. */
 export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
+
+/** Whether a call of the operation other than this one may have been executed. */
+export function isInDoubt(record: OperationRecord | null, fence: number): boolean {
+  return record?.attempts.some((one) => one.fence !== fence && isDoubtful(one)) ?? false
+}
 
 /** Does what the safer of two policies says: the record's own, or that of the request's route. */
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {

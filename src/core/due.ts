@@ -4,6 +4,7 @@ import {
   isAlive,
   isExpired,
   isForgotten,
+  leftAloneUntil,
   toTombstone,
   toUnknown,
 } from './claim.ts'
@@ -108,8 +109,13 @@ function unknownDueAt(record: UnknownRecord, now: number): number | null {
   return isOverdue ? now + recoveryDelayMs(0) : at
 }
 
-/** Ever more seldom: after as long as the claim has run so far. */
+/** Not while the origin asks to be left alone. */
 function nextLookAt(record: InProgressRecord, now: number): number {
+  return Math.max(ownLookAt(record, now), leftAloneUntil(record))
+}
+
+/** Ever more seldom: after as long as the claim has run so far. */
+function ownLookAt(record: InProgressRecord, now: number): number {
   if (isUnexecuted(record)) return now + recoveryDelayMs(record.attempts.length - 1)
   const ageMs = now - record.claimedAt
   const lookAt = now + Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, ageMs))

@@ -1,6 +1,14 @@
 import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
 import type { OriginDirectives } from './origin-directives.ts'
-import { classifyAnswer, classifyFault, type OriginFault, type Outcome } from './outcome.ts'
+import type { Said } from './outcome-rules.ts'
+import {
+  type AnswerFacts,
+  classifyAnswer,
+  classifyFault,
+  type OriginFault,
+  type Outcome,
+  outcomeLeft,
+} from './outcome.ts'
 import type { UnknownReason } from './record.ts'
 import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
 import type { Settlement } from './settle.ts'
@@ -13,19 +21,45 @@ export interface Landing {
   readonly end: FlightEnd
 }
 
-/** Decides what the result means that the origin's status resource holds. */
+/**
+ * Decides what the result means that the origin's status resource holds.
+ *
+ * @param said What the route says of it, where it does.
+ */
 export function decideProbeLanding(
   reply: Extract<Reply, { kind: 'answer' }>,
   status: number,
   rules: LandingRules,
+  said: Said | null = null,
 ): Landing {
-  const directives = { ...reply.directives, outcome: 'executed' } as const
-  return decideLanding({ ...reply, status, directives }, rules)
+  const outcome = said === null ? ('executed' as const) : null
+  const directives = { ...reply.directives, outcome }
+  return decideLanding({ ...reply, status, directives, said }, rules)
 }
 
-/** Decides what a reply means for its operation. */
-export function decideLanding(reply: Reply, rules: LandingRules): Landing {
-  return reply.kind === 'fault' ? landFault(reply) : landAnswer(reply, rules)
+/**
+ * Decides what a reply means for its operation.
+ *
+ * @param isInDoubt Whether another call of the operation may have been executed.
+ */
+export function decideLanding(reply: Reply, rules: LandingRules, isInDoubt = false): Landing {
+  const own = ownOutcomeOf(reply, rules, isInDoubt)
+  const landing = reply.kind === 'fault' ? landFault(reply, own) : landAnswer(reply, own, rules)
+  const { settlement, end } = landing
+  const coversAll = settlement.outcome === 'not_executed' && settlement.coversAll
+  const outcome = outcomeLeft(own, isInDoubt && !coversAll)
+  return { outcome, settlement, end: 'outcome' in end ? { ...end, outcome } : end }
+}
+
+/** What became of the very call that has ended so. */
+export function ownOutcomeOf(
+  reply: Silence | (AnswerFacts & { readonly kind: string }),
+  rules: LandingRules,
+  isInDoubt: boolean,
+): Outcome {
+  return 'status' in reply
+    ? classifyAnswer(reply, rules.outcomes, isInDoubt)
+    : classifyFault(reply.fault, reply.directive)
 }
 
 const REASONS: Readonly<Record<OriginFault, UnknownReason>> = {
@@ -35,34 +69,38 @@ const REASONS: Readonly<Record<OriginFault, UnknownReason>> = {
   timeout: 'origin-timeout',
 }
 
-function landFault({ fault, originStatus, directive = null }: Silence): Landing {
-  const outcome = classifyFault(fault, directive)
+function landFault(
+  { fault, originStatus, directive = null }: Silence,
+  outcome: Outcome,
+): Omit<Landing, 'outcome'> {
   const end = { kind: 'fault', fault, outcome, originStatus } as const
   const evidence = { originStatus, fault }
   if (outcome === 'not_executed') {
-    return { outcome, settlement: { outcome, coversAll: directive !== null, evidence }, end }
+    return { settlement: { outcome, coversAll: directive !== null, evidence }, end }
   }
-  return { outcome, settlement: { outcome: 'unknown', reason: REASONS[fault], evidence }, end }
+  return { settlement: { outcome: 'unknown', reason: REASONS[fault], evidence }, end }
 }
 
-function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRules): Landing {
-  const { status } = reply
-  const outcome = classifyAnswer(reply, rules.outcomes)
+function landAnswer(
+  reply: Extract<Reply, { kind: 'answer' }>,
+  outcome: Outcome,
+  rules: LandingRules,
+): Omit<Landing, 'outcome'> {
+  const { status, retryAfterMs = null } = reply
   const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
   const headers = toSharedHeaders(reply.headers, rules.snapshot)
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
-  const evidence = { originStatus: status, fault: null }
+  const asked = retryAfterMs === null ? {} : { retryAfterMs }
+  const evidence = { originStatus: status, fault: null, ...asked }
   switch (outcome) {
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
-      return { outcome, settlement: { outcome, coversAll, evidence }, end: response }
+      return { settlement: { outcome, coversAll, evidence }, end: response }
     }
-    case 'unknown': {
-      const settlement = { outcome, reason: 'origin-answered', evidence } as const
-      return { outcome, settlement, end: response }
-    }
+    case 'unknown':
+      return { settlement: { outcome, reason: 'origin-answered', evidence }, end: response }
     case 'succeeded':
     case 'failed': {
       const bodyBytes = isOver ? null : body.byteLength
@@ -70,7 +108,7 @@ function landAnswer(reply: Extract<Reply, { kind: 'answer' }>, rules: LandingRul
       const isKept = settlement.snapshot.body !== 'omitted'
       const memory = memoryOf(reply.directives)
       const end = isKept ? { ...response, ...memory } : toUnkept(reply.directives)
-      return { outcome, settlement, end }
+      return { settlement, end }
     }
   }
 }

@@ -1,3 +1,7 @@
+import { judgeAnswer, type OutcomeRules, type Said } from './outcome-rules.ts'
+import { readShouldRetry } from './retry-after.ts'
+import type { HeaderField } from './snapshot.ts'
+
 /** What became of an operation at the origin. */
 export type Outcome = 'succeeded' | 'failed' | 'not_executed' | 'unknown'
 
@@ -10,9 +14,6 @@ export const OUTCOMES = ['succeeded', 'failed', 'not_executed', 'unknown'] as co
  * an answer, `lost` for everything else.
  */
 export type OriginFault = 'not-sent' | 'timeout' | 'lost' | 'bad-status'
-
-/** A route's own classification, by status (`'409'`) or by range (`'5xx'`). */
-export type OutcomeRules = Readonly<Record<string, Outcome>>
 
 /** What the origin may say itself, in the header `Idempotency-Outcome`. */
 export type OutcomeDirective = 'executed' | 'not-executed'
@@ -28,12 +29,27 @@ export function isRefusalOfCaller(status: number | null): boolean {
   return status !== null && CALLER_REFUSED.includes(status)
 }
 
+/** Statuses that refuse the request as it is: sent again it would be refused again. */
+const REQUEST_REFUSED = [...CALLER_REFUSED, 307, 308, 406, 412, 415, 417, 426, 428, 431]
+
+/** Whether only the client can do something about an answer: mend the request, or send it somewhere else. */
+export function isRefusalOfRequest(status: number | null): boolean {
+  return status !== null && REQUEST_REFUSED.includes(status)
+}
+
 /**
- * Statuses that say that the operation was not begun: the caller is refused, comes too early, too
- * late or too often (408, 425, 429), the service is away (503), or Cloudflare could not hand the
- * request over: connection refused (521), unreachable (523), TLS (525, 526), DNS (530).
+ * Statuses that say that the operation was not begun here: it is to be sent somewhere else (307, 308,
+ * 421) or in another form (406, 415, 417, 426, 431), its condition does not hold (412, 428), the caller
+ * is refused, comes too early, too late or too often (408, 425, 429) or has left (499), what it needs is
+ * locked (423), the service is away (503), or Cloudflare could not hand the request over: connection
+ * refused (521), unreachable (523), TLS (525, 526), DNS (530).
  */
-const NOT_EXECUTED = new Set([...CALLER_REFUSED, 408, 425, 429, 503, 521, 523, 525, 526, 530])
+const NOT_EXECUTED: ReadonlySet<number> = new Set(
+  REQUEST_REFUSED.concat([408, 421, 423, 425, 429, 499, 503, 521, 523, 525, 526, 530]),
+)
+
+/** With `Retry-After` these are temporary (RFC 9110 §15.5.14), and say so before anything is done. */
+const MAY_BE_TEMPORARY = new Set([409, 413, 423])
 
 /** Server errors that are an answer to this very request: not implemented, HTTP version. */
 const REFUSED = new Set([501, 505])
@@ -43,53 +59,97 @@ export function isAnswerStatus(status: number): boolean {
   return status >= 200 && status <= 599
 }
 
-/**
- * Files an answer of the origin under an outcome. The origin's own word beats the route's rule
- * for the status, which beats the rule for the range, which beats the table. A status that is none
- * of an answer leaves it open, unless the origin says that nothing was executed.
- */
+/** Files a status under an outcome, as far as it alone tells. */
 export function classifyStatus(
   status: number,
-  rules: OutcomeRules = {},
-  directive: OutcomeDirective | null = null,
+  rules: OutcomeRules | readonly OutcomeRules[] = [],
+  outcome: OutcomeDirective | null = null,
 ): Outcome {
-  if (directive === 'not-executed') return 'not_executed'
-  if (!isAnswerStatus(status)) return 'unknown'
-  if (directive === 'executed') return status < 400 ? 'succeeded' : 'failed'
-  return ruleFor(status, rules) ?? defaultOutcome(status)
-}
-
-function ruleFor(status: number, rules: OutcomeRules): Outcome | undefined {
-  return rules[String(status)] ?? rules[`${Math.floor(status / 100)}xx`]
+  return classifyAnswer({ status, directives: { outcome } }, rules)
 }
 
 /** What of an answer decides its outcome. */
 export interface AnswerFacts {
   readonly status: number
+  readonly headers?: readonly HeaderField[]
   readonly directives: { readonly outcome: OutcomeDirective | null }
   /** Whether a proxy on the way to the origin has made it. */
   readonly isFromProxy?: boolean
+  /** What the route says of it, its body read; absent where it has not been asked. */
+  readonly said?: Said | null
 }
 
 /**
- * Files a whole answer under an outcome. A proxy that makes one itself may have lost the origin's
- * after the request was sent, so that it proves nothing where neither origin nor route says what
- * its status means.
+ * Files an answer of the origin under an outcome. The origin's own word beats the route's rules,
+ * which beat the table. A status that is none of an answer leaves it open, unless the origin says that
+ * nothing was executed. A proxy that makes an answer itself may have lost the origin's after the request
+ * was sent, so that it proves nothing where neither origin nor route says what it means.
+ *
+ * @param isInDoubt Whether another call of the operation may have been executed. Then only an end
+ *   counts: what says "not yet" or "not now" tells nothing of that call, whatever range it is in.
  */
 export function classifyAnswer(
-  { status, directives, isFromProxy = false }: AnswerFacts,
-  rules: OutcomeRules,
+  facts: AnswerFacts,
+  rules: OutcomeRules | readonly OutcomeRules[],
+  isInDoubt = false,
 ): Outcome {
-  const outcome = classifyStatus(status, rules, directives.outcome)
-  const isSaid = directives.outcome !== null || ruleFor(status, rules) !== undefined
-  return isFromProxy && outcome === 'not_executed' && !isSaid ? 'unknown' : outcome
+  return outcomeOfOrigin(facts) ?? outcomeHere(facts, rules, isInDoubt)
 }
 
-function defaultOutcome(status: number): Outcome {
-  if (NOT_EXECUTED.has(status)) return 'not_executed'
+/** @returns `null` where the origin does not say it itself, and its status can be one of an answer. */
+function outcomeOfOrigin({ status, directives }: AnswerFacts): Outcome | null {
+  if (directives.outcome === 'not-executed') return 'not_executed'
+  if (!isAnswerStatus(status)) return 'unknown'
+  if (directives.outcome === null) return null
+  return status < 400 ? 'succeeded' : 'failed'
+}
+
+function outcomeHere(
+  facts: AnswerFacts,
+  rules: OutcomeRules | readonly OutcomeRules[],
+  isInDoubt: boolean,
+): Outcome {
+  const { said = readStatusRules(rules, facts.status) } = facts
+  if (said?.isExact === true) return said.outcome
+  const byTable = defaultOutcome(facts)
+  if (isInDoubt && isNotYet(facts)) return byTable === 'not_executed' ? byTable : 'unknown'
+  return said?.outcome ?? byTable
+}
+
+function readStatusRules(
+  rules: OutcomeRules | readonly OutcomeRules[],
+  status: number,
+): Said | null {
+  return judgeAnswer([rules].flat(), { status, headers: new Headers() })
+}
+
+/** What an operation has come to with a call: one that was not executed leaves the doubt about another. */
+export function outcomeLeft(outcome: Outcome, isInDoubt: boolean): Outcome {
+  return isInDoubt && outcome === 'not_executed' ? 'unknown' : outcome
+}
+
+function defaultOutcome(facts: AnswerFacts): Outcome {
+  const { status, isFromProxy = false } = facts
+  if (isNotNow(facts)) return isFromProxy ? 'unknown' : 'not_executed'
   if (status < 400) return 'succeeded'
   if (status < 500 || REFUSED.has(status)) return 'failed'
   return 'unknown'
+}
+
+function isNotNow(facts: AnswerFacts): boolean {
+  return NOT_EXECUTED.has(facts.status) || asksForAnother(facts)
+}
+
+/** 409: many an origin says so of a request with the same key that it still works on. */
+function isNotYet(facts: AnswerFacts): boolean {
+  return facts.status === 409 || isNotNow(facts)
+}
+
+/** Whether an answer itself asks for another try of what it has refused. */
+function asksForAnother({ status, headers = [] }: AnswerFacts): boolean {
+  if (status < 400 || status > 499) return false
+  const word = readShouldRetry(headers)
+  return word ?? (MAY_BE_TEMPORARY.has(status) && headers.some(([name]) => name === 'retry-after'))
 }
 
 /**

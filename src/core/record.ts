@@ -27,6 +27,8 @@ export interface Attempt {
   /** Why there was no whole answer; `not-sent` is the only proof that nothing went out. */
   readonly fault: OriginFault | null
   readonly outcome: Outcome | null
+  /** How long from its end the origin asks to be left alone before another try, in milliseconds. */
+  readonly retryAfterMs?: number
 }
 
 /** What every record holds, whatever its state. */

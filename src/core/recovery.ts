@@ -1,5 +1,10 @@
-import { isRefusalOfCaller } from './outcome.ts'
+import type { Said } from './outcome-rules.ts'
+import { classifyStatus, isRefusalOfCaller } from './outcome.ts'
 import type { LandingRules, Reply } from './reply.ts'
+import { readShouldRetry } from './retry-after.ts'
+import type { HeaderField } from './snapshot.ts'
+
+type AnswerReply = Extract<Reply, { kind: 'answer' }>
 
 /** Bounds of one call. */
 export interface CallBounds {
@@ -47,26 +52,75 @@ export type ProbeVerdict =
   | {
       readonly kind: 'executed'
       readonly status: number
-      readonly reply: Extract<Reply, { kind: 'answer' }>
+      readonly reply: AnswerReply
+      /** What the route says of the result, where its body tells. */
+      readonly said: Said | null
     }
-  | { readonly kind: 'not_executed' }
-  /** `isRefused`: the origin does not let in who asks. */
-  | { readonly kind: 'undecided'; readonly isRefused?: boolean }
+  /** `isSaid`: by the origin's own word, which counts at once. */
+  | { readonly kind: 'not_executed'; readonly isSaid?: boolean }
+  /** `isRefused`: the origin does not let in who asks. `retryAfterMs`: when it may be asked again. */
+  | { readonly kind: 'undecided'; readonly isRefused?: boolean; readonly retryAfterMs?: number }
 
 const EXECUTED_STATUS = 200
 
 /**
  * Reads an answer of the origin's status resource: 2xx says that the operation was executed and
- * holds its result, 404 and 410 that it was not. Anything else says nothing.
+ * holds its result, 404 and 410 that it was not. Anything else says nothing, and nothing is said by an
+ * answer that tells that the operation has not come to its end. The origin's own word beats all that.
  *
- * @param resultStatus The answer's `Idempotency-Result-Status`: the status of the result.
+ * `Idempotency-Result-Status` of the answer is the status of the result.
  */
-export function decideProbe(reply: Reply): ProbeVerdict {
+export function decideProbe(
+  reply: Reply,
+  { outcomes }: Pick<LandingRules, 'outcomes'>,
+): ProbeVerdict {
+  const word = reply.kind === 'fault' ? reply.directive : reply.directives.outcome
+  if (word === 'not-executed') return { kind: 'not_executed', isSaid: true }
   if (reply.kind === 'fault') return { kind: 'undecided' }
-  if (reply.status === 404 || reply.status === 410) return { kind: 'not_executed' }
-  if (isRefusalOfCaller(reply.status)) return { kind: 'undecided', isRefused: true }
-  if (reply.status < 200 || reply.status > 299) return { kind: 'undecided' }
-  return { kind: 'executed', status: reply.directives.resultStatus ?? EXECUTED_STATUS, reply }
+  if (word === 'executed') return toExecuted(reply, null)
+  const { retryAfterMs = null } = reply
+  const asked = retryAfterMs === null ? {} : { retryAfterMs }
+  if (isRefusalOfCaller(reply.status)) return { kind: 'undecided', isRefused: true, ...asked }
+  return readStatusAnswer(reply, outcomes) ?? { kind: 'undecided', ...asked }
+}
+
+/** @returns `null` where it says nothing. */
+function readStatusAnswer(
+  reply: AnswerReply,
+  outcomes: LandingRules['outcomes'],
+): ProbeVerdict | null {
+  const { status, said = null } = reply
+  if (isUnfinished(reply, outcomes)) return null
+  if (status === 404 || status === 410) return { kind: 'not_executed' }
+  if (!isSuccess(status)) return null
+  return said?.outcome === 'not_executed' ? { kind: 'not_executed' } : toExecuted(reply, said)
+}
+
+function toExecuted(reply: AnswerReply, said: Said | null): ProbeVerdict {
+  const status = isSuccess(reply.status) ? EXECUTED_STATUS : reply.status
+  return { kind: 'executed', status: reply.directives.resultStatus ?? status, reply, said }
+}
+
+const isSuccess = (status: number) => status >= 200 && status <= 299
+
+/** Success, but not of what was asked for: it is still worked on (202), or this is a part of it (206). */
+const PARTIAL: ReadonlySet<number> = new Set([202, 206])
+
+/** Whether an answer of the status resource says that the operation has not come to its end. */
+function isUnfinished(
+  { status, headers, directives, said = null }: AnswerReply,
+  outcomes: LandingRules['outcomes'],
+): boolean {
+  if (said?.outcome === 'unknown' || asksToComeBack(headers)) return true
+  if (said !== null) return false
+  const { resultStatus } = directives
+  const isNoResult =
+    resultStatus !== null && classifyStatus(resultStatus, outcomes) === 'not_executed'
+  return PARTIAL.has(status) || isNoResult
+}
+
+function asksToComeBack(headers: readonly HeaderField[]): boolean {
+  return readShouldRetry(headers) ?? headers.some(([name]) => name.startsWith('retry-after'))
 }
 
 const FIRST_RECOVERY_MS = 5_000
@@ -75,6 +129,19 @@ const LAST_RECOVERY_MS = 300_000
 /** Milliseconds to the next recovery by alarm: 5 s at first, doubling to 5 minutes. */
 export function recoveryDelayMs(recoveryCount: number): number {
   return Math.min(LAST_RECOVERY_MS, FIRST_RECOVERY_MS * 2 ** recoveryCount)
+}
+
+const LONGEST_WAIT_MS = 3_600_000
+
+/**
+ * How long an operation is left alone because its origin asks for that: an hour at the most, and no
+ * longer than its result would be kept.
+ */
+export function boundWaitMs(
+  askedMs: number,
+  { retentionMs }: { readonly retentionMs: number },
+): number {
+  return Math.min(askedMs, LONGEST_WAIT_MS, retentionMs)
 }
 
 /** Puts an operation's names into a path at the origin; each is percent-encoded. */

@@ -1,6 +1,7 @@
 import type { SnapshotHeaderRules } from './headers.ts'
 import type { OriginDirectives } from './origin-directives.ts'
-import type { OriginFault, Outcome, OutcomeDirective, OutcomeRules } from './outcome.ts'
+import type { OutcomeRules, Said } from './outcome-rules.ts'
+import type { OriginFault, Outcome, OutcomeDirective } from './outcome.ts'
 import type { HeaderField } from './snapshot.ts'
 
 /** What an answer says before its body. */
@@ -9,6 +10,10 @@ export interface AnswerHead {
   /** End-to-end fields, without those that only the gateway writes. */
   readonly headers: readonly HeaderField[]
   readonly directives: OriginDirectives
+  /** What the route says of it, its body read where that is needed; absent until it was asked. */
+  readonly said?: Said | null
+  /** How long the origin asks to be left alone before another try, in milliseconds. */
+  readonly retryAfterMs?: number | null
 }
 
 /** A body that is read as it comes. */
@@ -82,9 +87,18 @@ export type FlightEnd =
     }
   | Undecided
 
+/** Finds a policy again: one of those that the routes of this operation have. */
+export interface JudgeRef {
+  readonly operation: string
+  readonly index: number
+}
+
 /** What of the policy decides what a reply means, and what is kept of it. */
 export interface LandingRules {
-  readonly outcomes: OutcomeRules
+  /** Without the functions of the policy, which cannot leave the Worker that runs them. */
+  readonly outcomes: OutcomeRules | readonly OutcomeRules[]
+  /** Where there are functions: which policy of the deployment has them. */
+  readonly judgedBy?: JudgeRef
   readonly snapshot: SnapshotHeaderRules
   /** `Origin` of the request. */
   readonly corsOrigin: string | null

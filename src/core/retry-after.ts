@@ -1,3 +1,4 @@
+import type { HeaderField } from './snapshot.ts'
 import { parseTime } from './time.ts'
 
 const MIN_MS = 1_000
@@ -17,14 +18,46 @@ export function retryAfterMs(runningMs: number, random: number): number {
 }
 
 /**
- * Reads `Retry-After` (RFC 9110 §10.2.3): seconds, or a date.
+ * Reads `Retry-After` (RFC 9110 §10.2.3): seconds, which some write with decimals, or a date.
  *
  * @param now Epoch milliseconds.
  * @returns Milliseconds, or `null` where there is none that can be read.
  */
 export function parseRetryAfter(field: string | null, now: number): number | null {
   if (field === null) return null
-  if (/^\d{1,9}$/.test(field)) return Number(field) * 1_000
-  const at = parseTime(field)
+  if (DECIMAL.test(field)) return Math.ceil(Number(field) * 1_000)
+  // Every date has letters; without any, the platform would read `-1` as one.
+  const at = /[a-z]/i.test(field) ? parseTime(field) : null
   return at === null ? null : Math.max(0, at - now)
+}
+
+const DECIMAL = /^\d{1,9}(?:\.\d{1,9})?$/
+
+/**
+ * How long an answer asks to be left alone before another try: `retry-after-ms`, which some APIs
+ * send as the more exact word, else `Retry-After`.
+ *
+ * @param now Epoch milliseconds.
+ * @returns Milliseconds, or `null` where it does not say.
+ */
+export function readRetryAfter(headers: readonly HeaderField[], now: number): number | null {
+  const inMs = valueOf(headers, 'retry-after-ms')
+  if (inMs !== null && DECIMAL.test(inMs)) return Math.ceil(Number(inMs))
+  return parseRetryAfter(valueOf(headers, 'retry-after'), now)
+}
+
+/**
+ * Whether an answer asks for another try, or forbids it: `X-Should-Retry`, else `Stripe-Should-Retry`.
+ *
+ * @returns `null` where it does not say.
+ */
+export function readShouldRetry(headers: readonly HeaderField[]): boolean | null {
+  const said = valueOf(headers, 'x-should-retry') ?? valueOf(headers, 'stripe-should-retry')
+  const word = said?.trim().toLowerCase()
+  return word === 'true' || word === 'false' ? word === 'true' : null
+}
+
+/** @param name In lower case, as the fields have theirs. */
+function valueOf(headers: readonly HeaderField[], name: string): string | null {
+  return headers.find(([field]) => field === name)?.[1] ?? null
 }

@@ -81,22 +81,33 @@ export interface RetryFacts {
   readonly outcome: Outcome
   readonly now: number
   readonly random: number
+  readonly ask?: RetryAsk
+}
+
+/** What an answer says of another try. */
+export interface RetryAsk {
+  /** Milliseconds before which there is to be none. */
+  readonly minimumMs?: number
+  /** Whether there is to be none at all. */
+  readonly isForbidden?: boolean
 }
 
 /** Whether the call is made again, and after how many milliseconds. */
 export type RetryDecision =
   | { readonly kind: 'retry'; readonly delayMs: number }
-  | { readonly kind: 'stop'; readonly because: 'outcome' | 'attempts' | 'deadline' }
+  | { readonly kind: 'stop'; readonly because: 'outcome' | 'origin' | 'attempts' | 'deadline' }
 
-/** Decides whether a call is made again. Budget and circuit are asked by the caller, last. */
+/** Decides whether a call is made again: not before the origin allows it. Budget and circuit are asked by the caller, last. */
 export function decideRetry(
   policy: RetryPolicy,
   bounds: RetryBounds,
   facts: RetryFacts,
 ): RetryDecision {
   if (!policy.on.includes(facts.outcome)) return { kind: 'stop', because: 'outcome' }
+  const { minimumMs = 0, isForbidden = false } = facts.ask ?? {}
+  if (isForbidden) return { kind: 'stop', because: 'origin' }
   if (facts.attempt >= bounds.attempts) return { kind: 'stop', because: 'attempts' }
-  const delayMs = backoffMs(policy, facts.attempt, facts.random)
+  const delayMs = Math.max(minimumMs, backoffMs(policy, facts.attempt, facts.random))
   if (facts.now + delayMs >= bounds.deadlineAt) return { kind: 'stop', because: 'deadline' }
   return { kind: 'retry', delayMs }
 }
@@ -106,6 +117,8 @@ export interface RetrySteps<end> {
   /** Makes one call. @param attempt Calls made so far, this one counted. */
   readonly call: (attempt: number) => Promise<end>
   readonly outcomeOf: (end: end) => Outcome
+  /** What the answer says of another try; absent where nobody does. */
+  readonly askOf?: (end: end) => RetryAsk
   /** Waits before the next call. @returns `false` when there is to be none after all. */
   readonly pause: (delayMs: number, end: end) => Promise<boolean>
   /** Epoch milliseconds. */
@@ -124,7 +137,8 @@ export async function retryCalls<end>(
     // oxlint-disable-next-line no-await-in-loop -- one call after the other
     const end = await steps.call(attempt)
     const outcome = steps.outcomeOf(end)
-    const facts = { attempt, outcome, now: steps.now(), random: steps.random() }
+    const ask = steps.askOf?.(end) ?? {}
+    const facts = { attempt, outcome, ask, now: steps.now(), random: steps.random() }
     const decision = decideRetry(policy, bounds, facts)
     if (decision.kind === 'stop') return end
     // oxlint-disable-next-line no-await-in-loop -- the pause between two calls

@@ -1,5 +1,5 @@
 import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import { isRefusalOfCaller, type OriginFault, type Outcome } from './outcome.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type OriginFault, type Outcome } from './outcome.ts'
 import {
   type Attempt,
   type ClaimRef,
@@ -19,6 +19,8 @@ export interface Evidence {
   readonly fault: OriginFault | null
   /** Epoch milliseconds of the call's end, where its settle comes later than that. */
   readonly endedAt?: number
+  /** How long from then the origin asks to be left alone before another try, in milliseconds. */
+  readonly retryAfterMs?: number
 }
 
 /** How a claim ends. */
@@ -129,8 +131,8 @@ function release(
   { evidence, coversAll }: Extract<Settlement, { outcome: 'not_executed' }>,
   isLate: boolean,
 ): SettleDecision {
-  // A caller that is not let in gets nothing kept, and nothing sent again.
-  const isRefused = isRefusalOfCaller(evidence.originStatus)
+  // What only the client can mend is not sent again, and nothing of it is kept.
+  const isRefused = isRefusalOfRequest(evidence.originStatus)
   if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
   }

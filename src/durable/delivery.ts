@@ -1,6 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { CloudEvent, Destination } from '../core/event.ts'
-import { parseRetryAfter } from '../core/retry-after.ts'
+import { readRetryAfter } from '../core/retry-after.ts'
 import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
 import { inTime } from './in-time.ts'
 
@@ -70,7 +70,7 @@ async function post(env: HapaxEnv, url: string, event: CloudEvent): Promise<Deli
   const reason = `the receiver answered ${status}`
   // 410: the receiver wants no more of them (Standard Webhooks).
   if (status === 410) return { kind: 'refused', reason }
-  return failed(reason, parseRetryAfter(response.headers.get('retry-after'), Date.now()) ?? 0)
+  return failed(reason, readRetryAfter([...response.headers], Date.now()) ?? 0)
 }
 
 const failed = (reason: string, afterMs = 0): DeliveryEnd => ({ kind: 'failed', reason, afterMs })

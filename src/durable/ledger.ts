@@ -12,6 +12,7 @@ import {
   decideClaim,
   isUnexecuted,
   type NextClaim,
+  postpone,
   remember,
   tighten,
 } from '../core/claim.ts'
@@ -374,6 +375,16 @@ export class Ledger {
       if (!isOpen(record, claim)) return
       this.#store.deleteBody(id, 'request')
       this.#write(id, { ...record, recovery: toUnstored(record.recovery) }, now)
+    })
+  }
+
+  /** Lets the alarm recover an unknown outcome no sooner than the origin wants to be asked again. */
+  postponeRecovery(claim: ClaimRef, askedMs: number): void {
+    const now = Date.now()
+    this.#change(now, () => {
+      const record = this.#store.read(claim.operationId)
+      if (!isOpen(record, claim) || record.state !== 'unknown') return
+      this.#write(claim.operationId, postpone(record, askedMs, now), now)
     })
   }
 

@@ -9,15 +9,17 @@ import type { HeaderField } from '../core/snapshot.ts'
 import { callOrigin } from '../origin/call.ts'
 import type { OriginTarget } from '../origin/target.ts'
 import { openStoredBytes, toStoredBytes } from './at-rest.ts'
+import { judgeStatus } from './judge.ts'
 
 /** Asks the origin's status resource what became of an operation. */
 export async function probe(
   origin: OriginTarget,
-  { path, bounds }: Extract<Recovery, { kind: 'probe' }>,
+  { path, bounds, rules }: Extract<Recovery, { kind: 'probe' }>,
   headers: readonly HeaderField[],
 ): Promise<ProbeVerdict> {
   const request = { method: 'GET', path, headers, body: null }
-  return decideProbe(await callOrigin(origin, request, bounds))
+  const reply = await callOrigin(origin, request, bounds)
+  return decideProbe(await judgeStatus(reply, { rules, limitBytes: bounds.limitBytes }), rules)
 }
 
 /** Writes a request as it is kept with its claim: sealed where the deployment has a secret. */

@@ -1,20 +1,17 @@
-import type { NextClaim } from '../core/claim.ts'
+import { isInDoubt, type NextClaim } from '../core/claim.ts'
+import { ownOutcomeOf } from '../core/landing.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
-import {
-  type AnswerFacts,
-  classifyAnswer,
-  classifyFault,
-  isRefusalOfCaller,
-  type Outcome,
-} from '../core/outcome.ts'
-import type { ClaimRef } from '../core/record.ts'
-import type { AnswerHead, LandingRules, LiveReply, Reply, Silence } from '../core/reply.ts'
-import { retryCalls } from '../core/retry.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
+import { type ClaimRef, type InProgressRecord, toRef } from '../core/record.ts'
+import type { AnswerHead, LiveReply, Reply } from '../core/reply.ts'
+import { readShouldRetry } from '../core/retry-after.ts'
+import { type RetryAsk, retryCalls } from '../core/retry.ts'
 import type { Evidence } from '../core/settle.ts'
 import { logFault } from '../metrics/log.ts'
 import { callOrigin, type IsLive } from '../origin/call.ts'
 import { healthOf } from '../origin/health.ts'
 import type { OriginTarget } from '../origin/target.ts'
+import { isJudgedByBody, judgeHead, judgeReply } from './judge.ts'
 import type { Ledger } from './ledger.ts'
 import type { CallPlan } from './operation-guard.ts'
 
@@ -24,6 +21,8 @@ export interface RunEnd {
   readonly claim: ClaimRef
   readonly reply: Reply | LiveReply
   readonly originCalls: number
+  /** Whether another call of the operation may have been executed. */
+  readonly isInDoubt: boolean
 }
 
 /** Bodies up to this length, where it is declared, are collected before they are answered with. */
@@ -40,25 +39,31 @@ export async function runClaim(
   plan: CallPlan,
 ): Promise<RunEnd> {
   const health = healthOf(origin.base)
-  const { retry } = plan
-  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan)
+  const { retry, rules } = plan
+  const judging = { rules, limitBytes: plan.bounds.limitBytes }
   let claim = first
+  let inDoubt = isInDoubt(ledger.find(first.operationId), first.fence)
+  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan, inDoubt)
+  const outcomeOf = ({ reply }: RunEnd) => ownOutcomeOf(reply, rules, inDoubt)
   return retryCalls<RunEnd>(retry, plan.retryBounds, {
     async call(originCalls) {
       const request = withFence(plan.request, claim.fence)
-      const reply = await callOrigin(origin, request, plan.bounds, isLive)
-      health.report(retry, { hasFailed: isOriginFailure(reply), now: Date.now() })
-      return { claim, reply, originCalls }
+      const called = await callOrigin(origin, request, plan.bounds, isLive)
+      health.report(retry, { hasFailed: isOriginFailure(called), now: Date.now() })
+      const reply = await judgeReply(called, judging)
+      return { claim, reply, originCalls, isInDoubt: inDoubt }
     },
-    outcomeOf: ({ reply }) => outcomeOf(reply, plan.rules),
-    async pause(delayMs, { reply }) {
-      if (isRefusalOfCaller(statusOf(reply))) return false
+    outcomeOf,
+    askOf: ({ reply }) => retryAskOf(reply, inDoubt),
+    async pause(delayMs, end) {
+      const { reply } = end
       if (!health.admitRetry(retry, plan.tenant, Date.now())) return false
-      const end = { outcome: outcomeOf(reply, plan.rules), evidence: evidenceOf(reply) }
-      const next = await claimNext(ledger, claim, end, delayMs)
+      const ended = { outcome: outcomeOf(end), evidence: evidenceOf(reply) }
+      const next = await claimNext(ledger, claim, ended, delayMs)
       if (next === null) return false
       discard(reply)
-      claim = next
+      claim = toRef(claim.operationId, next)
+      inDoubt = isInDoubt(next, next.fence)
       return true
     },
     now: () => Date.now(),
@@ -72,12 +77,11 @@ async function claimNext(
   claim: ClaimRef,
   end: { readonly outcome: Outcome; readonly evidence: Evidence },
   delayMs: number,
-): Promise<ClaimRef | null> {
+): Promise<InProgressRecord | null> {
   try {
     if (!ledger.note(claim, end)) return null
     await scheduler.wait(delayMs)
-    const record = ledger.claimAgain(claim, sameOwner(claim))
-    return record === null ? null : { ...claim, fence: record.fence }
+    return ledger.claimAgain(claim, sameOwner(claim))
   } catch (error) {
     logFault('a retry could not be recorded; none is made', error)
     return null
@@ -97,27 +101,34 @@ function withFence(request: OriginRequest, fence: number): OriginRequest {
  * length is not known or not small. Every other answer is worth waiting for: it may be tried again,
  * and one that breaks off can still be told as a problem.
  */
-function isStreamed(head: AnswerHead, declaredBytes: number | null, plan: CallPlan): boolean {
-  const outcome = outcomeOf({ kind: 'head', ...head }, plan.rules)
+function isStreamed(
+  head: AnswerHead,
+  declaredBytes: number | null,
+  { rules, bounds }: CallPlan,
+  inDoubt: boolean,
+): boolean {
+  if (isJudgedByBody(head, rules)) return false
+  const outcome = ownOutcomeOf({ kind: 'head', ...judgeHead(head, rules) }, rules, inDoubt)
   if (outcome === 'not_executed' || outcome === 'unknown') return false
-  return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, plan.bounds.limitBytes)
+  return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, bounds.limitBytes)
 }
 
-function outcomeOf(
-  reply: Silence | (AnswerFacts & { readonly kind: string }),
-  rules: LandingRules,
-): Outcome {
-  return 'status' in reply
-    ? classifyAnswer(reply, rules.outcomes)
-    : classifyFault(reply.fault, reply.directive)
+/**
+ * What an answer says of another try. What only the client can mend is sent again for one reason: to
+ * hear of a call in doubt, and never for a caller that is refused.
+ */
+function retryAskOf(reply: Reply | LiveReply, inDoubt: boolean): RetryAsk {
+  if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
+  const { status, headers, retryAfterMs } = reply
+  const isRefusal = inDoubt ? isRefusalOfCaller(status) : isRefusalOfRequest(status)
+  const isForbidden = isRefusal || readShouldRetry(headers) === false
+  return { minimumMs: retryAfterMs ?? 0, isForbidden }
 }
 
 function evidenceOf(reply: Reply | LiveReply): Evidence {
-  return { originStatus: statusOf(reply), fault: reply.kind === 'fault' ? reply.fault : null }
-}
-
-function statusOf(reply: Reply | LiveReply): number | null {
-  return reply.kind === 'fault' ? reply.originStatus : reply.status
+  if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
+  const { status, retryAfterMs = null } = reply
+  return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
 }
 
 /** What speaks against the origin itself, not against the request. */

@@ -1,6 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
-import { isUnexecuted } from '../core/claim.ts'
+import { isInDoubt, isUnexecuted } from '../core/claim.ts'
 import { graceEndsAt } from '../core/grace.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import {
@@ -8,11 +8,12 @@ import {
   decideProbeLanding,
   type Landing,
   memoryOf,
+  ownOutcomeOf,
   toSettlement,
   toUnkept,
 } from '../core/landing.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
-import { classifyStatus, type Outcome } from '../core/outcome.ts'
+import type { Outcome } from '../core/outcome.ts'
 import {
   type ClaimRef,
   doubtMs,
@@ -21,7 +22,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../core/record.ts'
-import type { Recovery } from '../core/recovery.ts'
+import type { ProbeVerdict, Recovery } from '../core/recovery.ts'
 import type { LiveReply, Undecided } from '../core/reply.ts'
 import type { SealKey } from '../core/seal.ts'
 import type { HeaderField, WireResponse } from '../core/snapshot.ts'
@@ -123,7 +124,12 @@ export class Runs {
     const startedAt = Date.now()
     const origin = requireOrigin(this.#env)
     const { operationId, fence: firstFence } = first
-    const { claim, reply, originCalls } = await traced(
+    const {
+      claim,
+      reply,
+      originCalls,
+      isInDoubt: inDoubt,
+    } = await traced(
       'hapax call',
       { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
       () => runClaim(this.#ledger, origin, first, plan),
@@ -137,9 +143,9 @@ export class Runs {
       const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
       return { kind: 'executed', ...live, fence, timing, work, ...memory }
     }
-    const landing = decideLanding(reply, plan.rules)
+    const landing = decideLanding(reply, plan.rules, inDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
-    const outcome = this.#outcomeLeft(claim, landing)
+    const { outcome } = landing
     const record = this.#ledger.find(operationId)
     const ageMs = doubtMs(record, Date.now()) ?? 0
     const memory = ifEnded({ outcome }, this.#rememberedMs(claim))
@@ -160,12 +166,6 @@ export class Runs {
     return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
   }
 
-  /** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
-  #outcomeLeft({ operationId }: ClaimRef, { outcome }: Landing): Outcome {
-    const isOpen = outcome === 'not_executed' && this.#ledger.find(operationId)?.state === 'unknown'
-    return isOpen ? 'unknown' : outcome
-  }
-
   /**
    * Answers with a body that is still coming, and records it. Who waits joins it; the claim is
    * settled at its end, whatever becomes of the clients.
@@ -179,7 +179,8 @@ export class Runs {
   ): { readonly response: WireResponse; readonly outcome: 'succeeded' | 'failed' } {
     const { rules, bounds, keeping, emitted = [] } = plan
     const { status, headers } = reply
-    const isFailure = classifyStatus(status, rules.outcomes, reply.directives.outcome) === 'failed'
+    const inDoubt = isInDoubt(this.#ledger.find(claim.operationId), claim.fence)
+    const isFailure = ownOutcomeOf(reply, rules, inDoubt) === 'failed'
     const outcome = isFailure ? 'failed' : 'succeeded'
     const sealer = sealerOf(claim, keeping.sealKey)
     const { spillBytes } = keeping
@@ -213,7 +214,7 @@ export class Runs {
         isSpilled: spill !== null,
         toSettlement: (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
         toFault: (fault) =>
-          decideLanding({ kind: 'fault', fault, originStatus: status }, rules).settlement,
+          decideLanding({ kind: 'fault', fault, originStatus: status }, rules, inDoubt).settlement,
         close: async (settlement, rest) => {
           this.#settle(claim, () => {
             const unstored = rest && { generation, ...rest }
@@ -248,24 +249,41 @@ export class Runs {
     if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
     const origin = requireOrigin(this.#env)
     if (!this.#flights.of(claim)?.isOwn) this.#flights.takeOff(claim, OBJECT)
-    const { seal } = recovery.rules.snapshot
     const askedAt = Date.now()
     const verdict = await probe(origin, recovery, headers)
     switch (verdict.kind) {
-      case 'executed': {
-        // Without the key that seals it nothing may be stored of it.
-        if (seal && sealKey === null) return this.#undecided(claim)
-        const landing = decideProbeLanding(verdict.reply, verdict.status, recovery.rules)
-        const settled = await this.land(claim, landing, seal ? sealKey : null)
-        // A late owner has settled it meanwhile: its result counts, and the next request gets it.
-        return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
-      }
+      case 'executed':
+        return this.#settleFound(claim, verdict, { recovery, sealKey })
       case 'not_executed': {
-        const until = graceEndsAt(record, recovery)
+        const until = verdict.isSaid === true ? 0 : graceEndsAt(record, recovery)
         return askedAt < until ? this.#undecided(claim, until) : verdict
       }
       case 'undecided':
+        this.#leaveAlone(claim, verdict.retryAfterMs ?? null)
         return { ...verdict, ...this.#undecided(claim) }
+    }
+  }
+
+  async #settleFound(
+    claim: ClaimRef,
+    { reply, status, said }: Extract<ProbeVerdict, { kind: 'executed' }>,
+    { recovery: { rules }, sealKey }: Pick<ProbeQuestion, 'recovery' | 'sealKey'>,
+  ): Promise<Resolution> {
+    const { seal } = rules.snapshot
+    // Without the key that seals it nothing may be stored of it.
+    if (seal && sealKey === null) return this.#undecided(claim)
+    const landing = decideProbeLanding(reply, status, rules, said)
+    const settled = await this.land(claim, landing, seal ? sealKey : null)
+    // A late owner has settled it meanwhile: its result counts, and the next request gets it.
+    return settled === 'refused' ? { kind: 'undecided' } : { kind: 'settled', landing }
+  }
+
+  /** Where that cannot be stored the origin is asked sooner than it likes. */
+  #leaveAlone(claim: ClaimRef, askedMs: number | null): void {
+    try {
+      if (askedMs !== null) this.#ledger.postponeRecovery(claim, askedMs)
+    } catch (error) {
+      logFault('a recovery could not be postponed', error)
     }
   }
 
@@ -427,6 +445,10 @@ interface Question {
   readonly headers: readonly HeaderField[]
   /** What seals the result, where the route says so. */
   readonly sealKey: SealKey | null
+}
+
+interface ProbeQuestion extends Question {
+  readonly recovery: Extract<Recovery, { kind: 'probe' }>
 }
 
 /** What ties a question of the alarm's own to the request that it is about. */

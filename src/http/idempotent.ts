@@ -9,12 +9,13 @@ import type { CloudEvent, Destination } from '../core/event.ts'
 import { isGatewayField, toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
-import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
+import { type AnswerFacts, classifyAnswer, isAnswerStatus } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { deliver } from '../durable/delivery.ts'
-import type { Keeping, OperationGuard, SettleCall, StreamCall } from '../durable/operation-guard.ts'
+import { isJudgedByBody, judgeHead, judgeReply, type Judging } from '../durable/judge.ts'
+import type { Keeping, OperationGuard, SettleCall } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { dropAnswer } from '../origin/call.ts'
@@ -183,23 +184,27 @@ async function runHandler(
   const startedAt = Date.now()
   handled.add(c.req)
   openOutbox(c)
-  const reply = await callHandler(c, next, policy)
+  const rules = landingRulesOf(c, policy)
+  const { response } = policy.limits
+  const judging = { rules, limitBytes: response, isInDoubt: doubtMs !== null }
+  const reply = await callHandler(c, next, judging)
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
   const known = { fence: claim.fence, ageMs: 0 }
   const events = takeEmitted(c, claim, tenant)
   if (reply.kind === 'streams') {
-    const call = { ...toStreamCall(c, policy, claim, reply), keeping, events }
-    const response = await ask((object) => object.stream(call)).catch((cause: unknown) => {
+    const { head, body } = reply
+    const call = { ...head, claim, rules, limitBytes: judging.limitBytes, body, keeping, events }
+    const streamed = await ask((object) => object.stream(call)).catch((cause: unknown) => {
       // The handler has run: whatever the object says, this is not a request that nothing came of.
       throw new Error('The answer of a handler was lost.', { cause })
     })
     const work = { originCalls: 0, settle: null }
-    const executed = { ...known, status: 'executed', reply: response, outcome: null } as const
+    const executed = { ...known, status: 'executed', reply: streamed, outcome: null } as const
     const rememberedMs = reply.head.directives.retentionMs ?? policy.retention
     return { ...executed, timing: took(), work, rememberedMs }
   }
   const landing =
-    reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, landingRulesOf(c, policy))
+    reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, rules, judging.isInDoubt)
   const work = {
     originCalls: 0,
     settle: await settle(
@@ -213,7 +218,7 @@ async function runHandler(
       },
     ),
   }
-  const outcome = outcomeLeft(landing, doubtMs)
+  const { outcome } = landing
   const timing = took()
   const isSinceLong = outcome === 'unknown' && doubtMs !== null
   const ageMs = isSinceLong ? doubtMs + timing.originMs : 0
@@ -244,20 +249,10 @@ function memoryOf(
   return isStored ? { rememberedMs: settlement.retentionMs ?? retention } : {}
 }
 
-/** What the operation has come to: a call that was not executed may leave it open what an earlier one did. */
-function outcomeLeft({ outcome, settlement }: Landing, doubtMs: number | null): Outcome {
-  const coversAll = settlement.outcome === 'not_executed' && settlement.coversAll
-  return outcome === 'not_executed' && doubtMs !== null && !coversAll ? 'unknown' : outcome
-}
-
-function toStreamCall(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  claim: ClaimRef,
-  { head, body }: Extract<HandlerReply, { kind: 'streams' }>,
-): Omit<StreamCall, 'keeping' | 'events'> {
-  const rules = landingRulesOf(c, policy)
-  return { ...head, claim, rules, limitBytes: policy.limits.response, body }
+/** How a handler's answer is judged. */
+interface HandlerJudging extends Judging {
+  /** Whether an earlier run may have been executed. */
+  readonly isInDoubt: boolean
 }
 
 /** Asks the object of the operation. */
@@ -291,11 +286,11 @@ const HANDLER_THREW: Landing = {
 async function callHandler(
   c: Context<GatewayEnv>,
   next: Next,
-  policy: Policy,
+  judging: HandlerJudging,
 ): Promise<HandlerReply> {
   try {
     await next()
-    return await readHandlerReply(c, policy)
+    return await readHandlerReply(c, judging)
   } catch (error) {
     // Its message is not ours: it may hold what must not be logged.
     logFault('a handler threw, or its body broke off', new Error(errorName(error)))
@@ -303,21 +298,53 @@ async function callHandler(
   }
 }
 
-async function readHandlerReply(c: Context<GatewayEnv>, policy: Policy): Promise<HandlerReply> {
+async function readHandlerReply(
+  c: Context<GatewayEnv>,
+  judging: HandlerJudging,
+): Promise<HandlerReply> {
   const hasThrown = c.error !== undefined && !(c.error instanceof HTTPException)
   const head = toHead(c.res)
   if (!isAnswerStatus(head.status)) return dropAnswer(c.res, head)
-  const mayStream = !hasThrown && isExecuted(head, policy)
-  if (mayStream && c.res.body !== null && isStream(c.res.headers)) {
-    // Only byte streams cross RPC.
-    const body = c.res.body.pipeThrough(new IdentityTransformStream())
-    return { kind: 'streams', head, body }
-  }
-  const collected = await collectBody(c.res.body, Math.min(policy.limits.response, BY_VALUE_BYTES))
-  const reply = await toReply(head, collected)
-  const { body } = reply
-  if (mayStream && body instanceof ReadableStream) return { kind: 'streams', head, body }
-  return hasThrown ? { kind: 'threw', response: reply.response } : reply
+  const live = hasThrown ? null : openLive(c.res, head, judging)
+  if (live !== null) return live
+  const reply = await collectReply(c.res, head, judging)
+  if (hasThrown) return { kind: 'threw', response: reply.response }
+  const stream = isExecuted(reply, judging) ? toStream(reply.body, judging.limitBytes) : null
+  const { said = null } = reply
+  return stream === null ? reply : { kind: 'streams', head: { ...head, said }, body: stream }
+}
+
+/** @returns `null` for an answer that does not go to the client while it comes: its body may decide what it means. */
+function openLive(
+  { headers, body }: Response,
+  head: AnswerHead,
+  judging: HandlerJudging,
+): Extract<HandlerReply, { kind: 'streams' }> | null {
+  if (body === null || !isStream(headers) || isJudgedByBody(head, judging.rules)) return null
+  const judged = judgeHead(head, judging.rules)
+  if (!isExecuted(judged, judging)) return null
+  // Only byte streams cross RPC.
+  return { kind: 'streams', head: judged, body: body.pipeThrough(new IdentityTransformStream()) }
+}
+
+async function collectReply(
+  { body }: Response,
+  head: AnswerHead,
+  judging: HandlerJudging,
+): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
+  const { rules, limitBytes } = judging
+  const bytes = isJudgedByBody(head, rules) ? limitBytes : Math.min(limitBytes, BY_VALUE_BYTES)
+  return judgeReply(await toReply(head, await collectBody(body, bytes)), judging)
+}
+
+/** @returns `null` where the body is handed over by value. */
+function toStream(
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+  limitBytes: number,
+): ReadableStream<Uint8Array> | null {
+  if (body instanceof ReadableStream) return body
+  const isLarge = body.byteLength > Math.min(limitBytes, BY_VALUE_BYTES)
+  return isLarge ? new Response(body).body : null
 }
 
 async function toReply(
@@ -330,8 +357,8 @@ async function toReply(
   return { kind: 'answer', ...head, ...made, body, response: { status, headers, body } }
 }
 
-function isExecuted({ status, directives }: AnswerHead, { outcomes }: Policy): boolean {
-  const outcome = classifyStatus(status, outcomes, directives.outcome)
+function isExecuted(head: AnswerFacts, { rules, isInDoubt }: HandlerJudging): boolean {
+  const outcome = classifyAnswer(head, rules.outcomes, isInDoubt)
   return outcome === 'succeeded' || outcome === 'failed'
 }
 

@@ -1,8 +1,9 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { toClientHeaders } from '../core/headers.ts'
 import { decideLanding } from '../core/landing.ts'
-import { classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
+import { classifyAnswer, classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { Reply } from '../core/reply.ts'
@@ -19,7 +20,7 @@ import { NOBODY } from './identity.ts'
 import { isTaken } from './kept-body.ts'
 import { askObject } from './object.ts'
 import { Payload } from './payload.ts'
-import { landingRulesOf, recoveryOf } from './plan.ts'
+import { dataRulesOf, landingRulesOf, recoveryOf } from './plan.ts'
 import { operationOf } from './route-policy.ts'
 import {
   isProblem,
@@ -110,7 +111,9 @@ export async function observe(
   const waitMs = Math.max(0, c.var.hapax.startedAt + ANSWER_MS - Date.now())
   const early = await inTime(needed, waitMs).catch(() => null)
   const { status } = answered
-  const recorded = foreseen.then((known) => record(c, policy, { subject, status }, known))
+  const headers = toClientHeaders(answered.headers)
+  const end = { subject, status, headers }
+  const recorded = foreseen.then((known) => record(c, policy, end, known))
   afterwards(c, inTime(recorded, RECORDED_MS).catch(toNothing))
   return toObserved(c, policy, answered, early)
 }
@@ -209,10 +212,10 @@ async function foresee(
 
 /** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */
 function ofRepeat(
-  { outcomes }: Policy,
+  policy: Policy,
   { originStatus = 0 }: Extract<ClaimAnswer, { kind: 'too_large' }>,
 ): Foreseen['verdict'] {
-  const isUnknown = classifyStatus(originStatus, outcomes, null) === 'unknown'
+  const isUnknown = classifyStatus(originStatus, dataRulesOf(policy)) === 'unknown'
   return { status: isUnknown ? 'unknown' : 'replayed' }
 }
 
@@ -229,6 +232,9 @@ const NO_CALLER: Caller = {
   address: null,
 }
 
+/** An observed answer is judged by its status and headers: its body is on its way to the client. */
+const byHead = (policy: Policy): Policy => ({ ...policy, outcomes: dataRulesOf(policy) })
+
 /** @returns `null` where the store fails. */
 async function claim(
   c: Context<GatewayEnv>,
@@ -240,7 +246,7 @@ async function claim(
     ...known,
     operationId,
     // Nothing observed is remembered longer than results are.
-    recovery: recoveryOf(c, { ...policy, unknown: 'resend', durable: false }, known),
+    recovery: recoveryOf(c, { ...byHead(policy), unknown: 'resend', durable: false }, known),
     reauthorizePath: null,
     isAccepted: false,
     events: null,
@@ -250,15 +256,22 @@ async function claim(
   return inTime(asked, OBJECT_MS).catch(() => null)
 }
 
+/** What of an answer is observed. */
+interface Observed extends ObservedAnswer {
+  readonly subject: Subject
+}
+
+type ObservedAnswer = Pick<Extract<Reply, { kind: 'answer' }>, 'status' | 'headers'>
+
 async function record(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { subject, status }: { readonly subject: Subject; readonly status: number },
+  { subject, ...answer }: Observed,
   foreseen: Foreseen | null,
 ): Promise<void> {
   if (foreseen === null) return
   const { verdict, source, admitted, claim: granted } = foreseen
-  const outcome = granted === null ? null : await settle(c, policy, granted, status)
+  const outcome = granted === null ? null : await settle(c, policy, granted, answer)
   const reply = verdict.reply
   recordVerdict(
     c,
@@ -270,28 +283,29 @@ async function record(
       requestBytes: admitted?.body.byteLength ?? 0,
     },
     { ...UNPROTECTED, outcome, reply },
-    { status, wouldBe: outcome === null ? verdict.status : toStatus(outcome) },
+    { status: answer.status, wouldBe: outcome === null ? verdict.status : toStatus(outcome) },
   )
 }
 
-/** Ends an observed claim by the status of the answer, of which nothing else is kept. */
+/** Ends an observed claim by status and headers of the answer, of which nothing else is kept. */
 async function settle(
   c: Context<GatewayEnv>,
   policy: Policy,
   granted: ClaimRef,
-  status: number,
+  { status, headers }: ObservedAnswer,
 ): Promise<Outcome> {
-  const outcome = classifyStatus(status, policy.outcomes, null)
+  const facts = { status, headers, directives: { outcome: null } }
+  const outcome = classifyAnswer(facts, dataRulesOf(policy))
   // What is held would never be forgotten: its status is enough to tell that a repeat would be.
   const isHeld = outcome === 'unknown' && policy.unknown !== 'resend'
   const reply: Reply = {
     kind: 'answer',
     status,
-    headers: [],
+    headers,
     directives: { ...UNKEPT, outcome: isHeld ? 'executed' : null },
     body: new Uint8Array(),
   }
-  const landing = decideLanding(reply, landingRulesOf(c, policy))
+  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy)))
   const call = { ...landing, claim: granted, sealKey: null, events: [] }
   const asked = askObject(c, granted.operationId, (object) => object.settle(call))
   // What has become of this request is known, whether or not a repeat will be told.

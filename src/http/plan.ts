@@ -1,18 +1,21 @@
 import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
+import { deployedPolicies } from '../config/deployed-policies.ts'
 import type { Policy } from '../config/policy.ts'
 import { toNetwork } from '../core/network.ts'
 import { toProbeHeaders } from '../core/origin-request.ts'
+import type { OutcomeRules } from '../core/outcome-rules.ts'
 import { readPreference } from '../core/prefer.ts'
 import { type CallBounds, expandPath, type Recovery } from '../core/recovery.ts'
-import type { LandingRules } from '../core/reply.ts'
+import type { JudgeRef, LandingRules } from '../core/reply.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import type { Caller } from '../durable/operation-guard.ts'
 import type { Admitted } from './admit.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { sealKeysOf } from './keeping.ts'
 import { readOuterRetry } from './outer-retry.ts'
+import { operationOf } from './route-policy.ts'
 
 /** The binding that counts new operations where the policy names none. */
 const RATE_LIMITER = 'RATE_LIMITER'
@@ -20,7 +23,25 @@ const RATE_LIMITER = 'RATE_LIMITER'
 /** What of the policy decides what an answer means and what of it is kept. */
 export function landingRulesOf(c: Context<GatewayEnv>, policy: Policy): LandingRules {
   const corsOrigin = c.req.header('Origin') ?? null
-  return { outcomes: policy.outcomes, snapshot: policy.snapshot, corsOrigin }
+  const judges = [policy.outcomes].flat()
+  const outcomes = dataRulesOf(policy)
+  const judgedBy = outcomes.length === judges.length ? {} : { judgedBy: judgeRefOf(c, policy) }
+  return { outcomes, ...judgedBy, snapshot: policy.snapshot, corsOrigin }
+}
+
+/** The rules of a policy without its functions. */
+export function dataRulesOf({ outcomes }: Policy): OutcomeRules[] {
+  return [outcomes].flat().filter((judge) => typeof judge !== 'function')
+}
+
+/** @throws {ConfigurationFault} When the object could not find the policy, and so its functions. */
+function judgeRefOf(c: Context<GatewayEnv>, policy: Policy): JudgeRef {
+  const operation = operationOf(c, policy)
+  const index = deployedPolicies(operation).findIndex(
+    ({ outcomes }) => outcomes === policy.outcomes,
+  )
+  if (index !== -1) return { operation, index }
+  throw new ConfigurationFault('A route with a function in outcomes needs createWorker(app).')
 }
 
 /** The bounds of one call of the origin. */

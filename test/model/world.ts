@@ -471,7 +471,7 @@ export class World {
     const { known, life, asked } = question
     const call = nameOf(known)
     const executed = this.#calls.find((each) => each.life === life && each.isExecuted)
-    const verdict = this.#believe(decideProbe(probeReplyOf(executed, isAway)), asked)
+    const verdict = this.#believe(decideProbe(probeReplyOf(executed, isAway), RULES), asked)
     this.#note({ kind: 'probed', call, verdict: verdict.kind })
     switch (verdict.kind) {
       case 'executed': {

@@ -472,6 +472,33 @@ describe('parsePolicy', () => {
     },
     { name: 'a range of tens', options: { outcomes: { '40x': 'failed' } }, at: 'outcomes.40x' },
     { name: 'an unknown outcome', options: { outcomes: { '500': 'maybe' } }, at: 'outcomes.500' },
+    {
+      name: 'outcomes by value behind a status',
+      options: { outcomes: { '500': { a: 'failed' } } },
+      at: 'outcomes.500',
+    },
+    {
+      name: 'an outcome behind a pointer',
+      options: { outcomes: { '/status': 'failed' } },
+      at: 'outcomes./status',
+    },
+    {
+      name: 'an unknown outcome of a value',
+      options: { outcomes: { '/status': { pending: 'later' } } },
+      at: 'outcomes./status',
+    },
+    {
+      name: 'a pointer that is none',
+      options: { outcomes: { '/a~2': { a: 'failed' } } },
+      at: 'outcomes./a~2',
+    },
+    {
+      name: 'a wrong rule in a list',
+      options: { outcomes: [{ '500': 'failed' }, { '/status': 'failed' }] },
+      at: 'outcomes.1./status',
+    },
+    { name: 'an outcome alone', options: { outcomes: 'failed' }, at: 'outcomes' },
+    { name: 'a list in a list', options: { outcomes: [[{ '500': 'failed' }]] }, at: 'outcomes.0' },
     { name: 'an empty header name', options: { snapshot: { omit: [''] } }, at: 'snapshot.omit.0' },
     {
       name: 'a status that means another thing',

@@ -9,8 +9,10 @@ import {
   isAlive,
   isExpired,
   isForgotten,
+  isInDoubt,
   isNew,
   isUnexecuted,
+  postpone,
   remember,
   tighten,
   toTombstone,
@@ -31,6 +33,8 @@ import {
   tombstoneOf,
   unknownOf,
 } from '../../fakes/build.ts'
+
+const DAY_MS = 86_400_000
 
 /** A claim whose last call has ended so. */
 function endedWith(record: InProgressRecord, end: Partial<Attempt>): InProgressRecord {
@@ -835,6 +839,25 @@ describe('toUnknown', () => {
     })
   })
 
+  it.each([
+    { name: 'a moment', retryAfterMs: 1_000, retentionMs: DAY_MS, expected: 5_500 },
+    { name: 'a minute', retryAfterMs: 60_000, retentionMs: DAY_MS, expected: 60_300 },
+    { name: 'a day', retryAfterMs: DAY_MS, retentionMs: DAY_MS, expected: 3_600_300 },
+    {
+      name: 'longer than results are kept',
+      retryAfterMs: DAY_MS,
+      retentionMs: 9_000,
+      expected: 9_300,
+    },
+  ])(
+    'leaves it alone where the origin asks for $name',
+    ({ retryAfterMs, retentionMs, expected }) => {
+      const attempts = [{ ...doubtful, retryAfterMs }]
+      const running = runningOf({ recovery: resendOf(), retentionMs, attempts })
+      expect(toUnknown(running, 'origin-answered', 500).recoveryAt).toBe(expected)
+    },
+  )
+
   it('ends the call that was lost, in doubt and now, and no other', () => {
     const running = runningOf({ attempts: [unexecuted, doubtful, lost] })
     expect(toUnknown(running, 'owner-lost', 500).attempts).toEqual([
@@ -842,6 +865,44 @@ describe('toUnknown', () => {
       doubtful,
       { ...lost, endedAt: 500, outcome: 'unknown' },
     ])
+  })
+})
+
+describe('postpone', () => {
+  it.each([
+    { name: 'later than it is due', askedMs: 60_000, expected: 60_500 },
+    { name: 'sooner than it is due', askedMs: 1_000, expected: 5_000 },
+    { name: 'in a day', askedMs: DAY_MS, expected: 3_600_500 },
+  ])('has a recovery wait where the origin wants to be asked $name', ({ askedMs, expected }) => {
+    const record = unknownOf({ recovery: probeOf(), retentionMs: DAY_MS, recoveryAt: 5_000 })
+    expect(postpone(record, askedMs, 500)).toEqual({ ...record, recoveryAt: expected })
+  })
+})
+
+describe('isInDoubt', () => {
+  it.each([
+    { name: 'the only call', attempts: attemptsOf(null), fence: 1, expected: false },
+    {
+      name: 'one behind what was not executed',
+      attempts: attemptsOf('not_executed', null),
+      fence: 2,
+      expected: false,
+    },
+    {
+      name: 'one behind what is unknown',
+      attempts: attemptsOf('unknown', null),
+      fence: 2,
+      expected: true,
+    },
+    {
+      name: 'one behind what was lost',
+      attempts: attemptsOf(null, null),
+      fence: 2,
+      expected: true,
+    },
+  ])('is $expected for $name', ({ attempts, fence, expected }) => {
+    expect(isInDoubt(runningOf({ fence, attempts }), fence)).toBe(expected)
+    expect(isInDoubt(null, fence)).toBe(false)
   })
 })
 

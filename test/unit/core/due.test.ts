@@ -390,6 +390,27 @@ describe('dueAt', () => {
     { name: 'a claim of an hour', record: runningOf(), now: 3_600_000, expected: 3_900_000 },
     { name: 'a lease of a minute', record: leasedUntil(60_000), now: 0, expected: 60_000 },
     { name: 'a lease that is nearly over', record: leasedUntil(1_000), now: 0, expected: 5_000 },
+    {
+      name: 'what was refused, and asks to be left alone',
+      record: runningOf({
+        retentionMs: 60_000,
+        attempts: [attemptOf({ endedAt: 100, outcome: 'not_executed', retryAfterMs: 30_000 })],
+      }),
+      now: 500,
+      expected: 30_100,
+    },
+    {
+      name: 'what runs again behind such a one',
+      record: runningOf({
+        retentionMs: 60_000,
+        attempts: [
+          attemptOf({ endedAt: 100, outcome: 'not_executed', retryAfterMs: 30_000 }),
+          attemptOf({ fence: 2 }),
+        ],
+      }),
+      now: 500,
+      expected: 5_500,
+    },
     { name: 'a result', record: settledOf(), now: 500, expected: 1_000 },
     { name: 'a failure', record: settledOf({ state: 'failed' }), now: 500, expected: 1_000 },
     { name: 'a result that is still read', record: settledOf(), now: 1_000, expected: 61_000 },

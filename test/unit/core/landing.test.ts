@@ -258,7 +258,56 @@ describe('toSettlement', () => {
   })
 })
 
+describe('decideLanding behind a call that may have been executed', () => {
+  const land = (over: Partial<AnswerReply>) => decideLanding(answerOf(over), rulesOf(), true)
+
+  it('leaves the operation unknown at a call that was not executed, and tells so of that call', () => {
+    expect(land({ status: 429, retryAfterMs: 2_000 })).toMatchObject({
+      outcome: 'unknown',
+      settlement: {
+        outcome: 'not_executed',
+        coversAll: false,
+        evidence: { originStatus: 429, fault: null, retryAfterMs: 2_000 },
+      },
+      end: { outcome: 'unknown', status: 429 },
+    })
+  })
+
+  it('leaves it unknown at a 409', () => {
+    const { outcome, settlement, end } = land({ status: 409 })
+    expect([outcome, settlement.outcome]).toEqual(['unknown', 'unknown'])
+    expect(end).toMatchObject({ outcome: 'unknown', status: 409 })
+  })
+
+  it('leaves it unknown where nothing could be sent', () => {
+    const fault = { kind: 'fault', fault: 'not-sent', originStatus: null } as const
+    const landing = decideLanding(fault, rulesOf(), true)
+    expect([landing.outcome, landing.settlement.outcome]).toEqual(['unknown', 'not_executed'])
+    expect(landing.end).toMatchObject({ outcome: 'unknown' })
+  })
+
+  it.each([
+    {
+      name: 'the origin says that no call was',
+      over: { status: 409, directives: directivesOf({ outcome: 'not-executed' }) },
+      expected: 'not_executed',
+    },
+    { name: 'an end comes', over: { status: 201 }, expected: 'succeeded' },
+    { name: 'it is refused for good', over: { status: 422 }, expected: 'failed' },
+  ] as const)('files it under $expected where $name', ({ over, expected }) => {
+    expect(land(over).outcome).toBe(expected)
+  })
+})
+
 describe('decideProbeLanding', () => {
+  it.each(['failed', 'succeeded'] as const)(
+    'believes a route that says %s of the body',
+    (outcome) => {
+      const landing = decideProbeLanding(answerOf(), 200, rulesOf(), { outcome, isExact: true })
+      expect(landing).toMatchObject({ outcome, settlement: { snapshot: { status: 200 } } })
+    },
+  )
+
   it.each([
     { status: 200, outcome: 'succeeded' },
     { status: 201, outcome: 'succeeded' },

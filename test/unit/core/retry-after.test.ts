@@ -1,7 +1,12 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { parseRetryAfter, retryAfterMs } from '../../../src/core/retry-after.ts'
+import {
+  parseRetryAfter,
+  readRetryAfter,
+  readShouldRetry,
+  retryAfterMs,
+} from '../../../src/core/retry-after.ts'
 
 const ALMOST_ONE = 1 - Number.EPSILON / 2
 
@@ -45,6 +50,10 @@ describe('parseRetryAfter', () => {
     { field: 'soon', expected: null },
     { field: '0', expected: 0 },
     { field: '120', expected: 120_000 },
+    { field: '0.5', expected: 500 },
+    { field: '1.2345', expected: 1_235 },
+    { field: '1.', expected: null },
+    { field: '-1', expected: null },
     { field: '999999999', expected: 999_999_999_000 },
     { field: 'Tue, 24 Nov 2026 12:00:30 GMT', expected: 30_000 },
     { field: 'Tuesday, 24-Nov-26 12:00:30 GMT', expected: 30_000 },
@@ -52,5 +61,50 @@ describe('parseRetryAfter', () => {
     { field: 'Tue, 24 Nov 2026 11:59:59 GMT', expected: 0 },
   ])('reads $field as $expected ms', ({ field, expected }) => {
     expect(parseRetryAfter(field, NOW)).toBe(expected)
+  })
+})
+
+describe('readRetryAfter', () => {
+  it.each([
+    { headers: [], expected: null },
+    { headers: [['retry-after', '3']], expected: 3_000 },
+    { headers: [['retry-after-ms', '250']], expected: 250 },
+    { headers: [['retry-after-ms', '12.5']], expected: 13 },
+    {
+      headers: [
+        ['retry-after', '3'],
+        ['retry-after-ms', '250'],
+      ],
+      expected: 250,
+    },
+    {
+      headers: [
+        ['retry-after-ms', 'soon'],
+        ['retry-after', '3'],
+      ],
+      expected: 3_000,
+    },
+    { headers: [['retry-after', 'Thu, 01 Jan 1970 00:00:05 GMT']], expected: 4_000 },
+  ] as const)('reads $headers as $expected ms', ({ headers, expected }) => {
+    expect(readRetryAfter(headers, 1_000)).toBe(expected)
+  })
+})
+
+describe('readShouldRetry', () => {
+  it.each([
+    { headers: [], expected: null },
+    { headers: [['x-should-retry', 'true']], expected: true },
+    { headers: [['x-should-retry', ' FALSE ']], expected: false },
+    { headers: [['stripe-should-retry', 'true']], expected: true },
+    { headers: [['x-should-retry', '1']], expected: null },
+    {
+      headers: [
+        ['stripe-should-retry', 'true'],
+        ['x-should-retry', 'false'],
+      ],
+      expected: false,
+    },
+  ] as const)('reads $headers as $expected', ({ headers, expected }) => {
+    expect(readShouldRetry(headers)).toBe(expected)
   })
 })

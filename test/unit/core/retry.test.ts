@@ -2,7 +2,13 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import type { Outcome } from '../../../src/core/outcome.ts'
-import { backoffMs, boundRetry, decideRetry, retryCalls } from '../../../src/core/retry.ts'
+import {
+  backoffMs,
+  boundRetry,
+  decideRetry,
+  type RetryAsk,
+  retryCalls,
+} from '../../../src/core/retry.ts'
 import { retryPolicyOf } from '../../fakes/build.ts'
 
 const POLICY = retryPolicyOf()
@@ -53,6 +59,27 @@ describe('backoffMs', () => {
         expect(delayMs).toBeLessThanOrEqual(Math.min(capMs, baseMs * 2 ** n))
       }),
     )
+  })
+})
+
+describe('decideRetry of an answer that says itself when it may be tried again', () => {
+  const bounds = { attempts: 4, deadlineAt: 10_000 }
+  const facts = { attempt: 1, outcome: 'not_executed', now: 0, random: NEARLY_ONE } as const
+  const decide = (ask: RetryAsk) => decideRetry(POLICY, bounds, { ...facts, ask })
+
+  it.each([
+    { minimumMs: 0, expected: { kind: 'retry', delayMs: 200 } },
+    { minimumMs: 199, expected: { kind: 'retry', delayMs: 200 } },
+    { minimumMs: 201, expected: { kind: 'retry', delayMs: 201 } },
+    { minimumMs: 9_999, expected: { kind: 'retry', delayMs: 9_999 } },
+    { minimumMs: 10_000, expected: { kind: 'stop', because: 'deadline' } },
+  ])('waits $minimumMs ms at least, or not at all', ({ minimumMs, expected }) => {
+    expect(decide({ minimumMs })).toEqual(expected)
+  })
+
+  it('stops where the answer forbids another try', () => {
+    expect(decide({ isForbidden: true })).toEqual({ kind: 'stop', because: 'origin' })
+    expect(decide({ isForbidden: false })).toMatchObject({ kind: 'retry' })
   })
 })
 

@@ -326,8 +326,8 @@ describe('decideSettle of an operation whose client was told to come back', () =
     expect(decision).toMatchObject({ kind: 'store', record: { state, isAccepted: true } })
   })
 
-  it.each([401, 403, 407])(
-    'frees the key of a caller that the origin answers with %d',
+  it.each([307, 308, 401, 403, 406, 407, 412, 415, 417, 426, 428, 431])(
+    'frees the key of what the origin answers with %d: sent again it would be refused again',
     (status) => {
       const settlement = { ...NOT_EXECUTED, evidence: evidenceOf(status) }
       const decision = decideSettle(runningOf(accepted), claimRefOf(), settlement, 500)
