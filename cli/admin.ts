@@ -31,6 +31,7 @@ resolve, replay and drop take many ids, or - for those of standard input, one a 
   --url <URL>          the deployment (HAPAX_URL)
   --tenant <tenant>    with lookup: as it is named in metrics and logs
   --consumer <name>    with lookup: of a queue, where its operation is no route's
+  --operation <name>   with lookup: where its keys count within it, as event ids do
   --key-file <file>    with lookup: the file that holds the key, alone
   --outcome <outcome>  with resolve: not_executed, succeeded or failed
   --status <status>    with --outcome succeeded or failed: of the response that retries get
@@ -52,6 +53,7 @@ const OPTIONS = {
   url: { type: 'string' },
   tenant: { type: 'string' },
   consumer: { type: 'string' },
+  operation: { type: 'string' },
   key: { type: 'string' },
   'key-file': { type: 'string' },
   outcome: { type: 'string' },
@@ -195,7 +197,7 @@ const letter = <method extends Asked['method']>(method: method, id: string, acti
 })
 
 async function toLookUp(_: string, options: Options): Promise<Asked> {
-  const { tenant, consumer } = options
+  const { tenant, consumer, operation: name } = options
   if (options.key !== undefined) {
     throw usage(
       'A key in an argument can be read by every process here. Use HAPAX_KEY or --key-file.',
@@ -203,7 +205,12 @@ async function toLookUp(_: string, options: Options): Promise<Asked> {
   }
   if (tenant === undefined) throw usage('--tenant is missing.')
   const key = await readKey(process.env, options['key-file'])
-  const body = { tenant, key, ...(consumer !== undefined && { consumer }) }
+  const body = {
+    tenant,
+    key,
+    ...(consumer !== undefined && { consumer }),
+    ...(name !== undefined && { operation: name }),
+  }
   return { method: 'POST', path: '/operations/lookup', body, show: toOperation }
 }
 

@@ -11,17 +11,24 @@ const PATIENCE_MS = 10_000
 const seconds = z.number().nonnegative()
 const words = z.array(z.string())
 
+/** Deployments of earlier versions do not say it. */
+const scope = z.enum(['tenant', 'operation']).optional()
+
 const KeySourceSchema = z.discriminatedUnion('in', [
-  z.object({ in: z.literal('header'), name: z.string() }),
-  z.object({ in: z.literal('body'), pointer: z.string() }),
-  z.object({ in: z.literal('business'), pointers: words }),
-  z.object({ in: z.literal('repeatability') }),
-  z.object({ in: z.literal('mcp'), meta: z.string() }),
+  z.object({ in: z.literal('header'), name: z.string(), scope }),
+  z.object({ in: z.literal('body'), pointer: z.string(), scope }),
+  z.object({ in: z.literal('query'), name: z.string(), scope }),
+  z.object({ in: z.literal('param'), name: z.string(), scope }),
+  z.object({ in: z.literal('function'), scope }),
+  z.object({ in: z.literal('business'), pointers: words, scope }),
+  z.object({ in: z.literal('repeatability'), scope }),
+  z.object({ in: z.literal('mcp'), meta: z.string(), scope }),
 ])
 
 const OperationSchema = z.object({
   operation: z.string(),
   method: z.string(),
+  methods: words.optional(),
   path: z.string().startsWith('/'),
   mode: z.enum(['enforce', 'observe']),
   preset: z.enum(['default', 'ietf', 'stripe']),

@@ -21,7 +21,19 @@ export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
 export { createWorker } from './http/create-worker.ts'
-export { body, business, header, type KeySource, mcp, repeatability } from './core/key-source.ts'
+export {
+  body,
+  business,
+  header,
+  type KeyScope,
+  type KeySource,
+  type KeySourceOptions,
+  mcp,
+  param,
+  query,
+  repeatability,
+} from './core/key-source.ts'
+export { from } from './http/key-function.ts'
 export { anonymous, claim, combine, cookie, credential, fromHeader } from './http/tenants.ts'
 export { idempotent } from './http/idempotent.ts'
 export { consume, type QueueConsumer } from './queue/consume.ts'

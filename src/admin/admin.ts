@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit'
 import * as z from 'zod/mini'
 
 import { parseKey } from '../core/key.ts'
-import { operationId } from '../core/operation.ts'
+import { possibleIds } from '../core/operation.ts'
 import type { OperatorView } from '../core/operator.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
@@ -117,22 +117,27 @@ const LookUpSchema = z.strictObject({
   key: z.string(),
   /** Whose operation it is alone, where it is one of a consumer of a queue. */
   consumer: z.optional(z.string()),
+  /** Its name, which tells it apart where its key counts within the operation. */
+  operation: z.optional(z.string()),
 })
 
 /** Finds an operation by what its client knows; in a body, since a key has no place in a URL. */
 async function lookUp(c: AdminContext): Promise<Response> {
   const asked = LookUpSchema.safeParse(await readJson(c))
   if (!asked.success) return refusal(c, 400, 'Send { "tenant": "…", "key": "…" } as JSON.')
-  const { tenant, key, consumer } = asked.data
+  const { tenant, key, consumer = '', operation = '' } = asked.data
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
+  const { digest } = c.var.hapax
+  const within = { consumer, operation }
+  const ids = await Promise.all(Array.from(keys, (one) => possibleIds(digest, tenant, one, within)))
   let view: OperatorView | null = null
-  for (const one of keys) {
-    // oxlint-disable-next-line no-await-in-loop -- the second is asked for only without the first
-    const id = await operationId(c.var.hapax.digest, tenant, one, consumer)
-    // oxlint-disable-next-line no-await-in-loop -- likewise
-    view ??= await readObject(() => examine(c, id))
+  for (const id of ids.flat()) {
+    // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
+    view = await readObject(() => examine(c, id))
+    if (view !== null && (operation === '' || view.operation === operation)) break
+    view = null
   }
   return toAnswer(c, view && (await withRequests(c, view)))
 }

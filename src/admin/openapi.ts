@@ -292,7 +292,7 @@ const SCHEMAS = {
   Timeline: objectOf(POINTS),
   Rows: ROWS,
   Operation: OPERATION,
-  LookUp: strictOf({ tenant: TEXT, key: TEXT }, { consumer: TEXT }),
+  LookUp: strictOf({ tenant: TEXT, key: TEXT }, { consumer: TEXT, operation: TEXT }),
   Resolution: resolutionOf(),
   Resolutions: resolutionOf(IDS),
   Replay: strictOf({}, OVERRIDE),
@@ -459,7 +459,7 @@ const PATHS = {
       tags: ['operations'],
       summary: 'Find an operation by its tenant and key',
       description:
-        'In a body, since a key has no place in a URL. The tenant is named as in metrics and logs.',
+        'In a body, since a key has no place in a URL. The tenant is named as in metrics and logs. Name the operation where its keys count within it, as those of webhooks and queues do.',
       requestBody: bodyOf(schema('LookUp')),
       responses: { 200: OPERATION_NOW, ...BAD, ...MISSING, ...CHANGING },
     },

@@ -6,7 +6,7 @@ import { type Duration, parseDuration } from '../core/duration.ts'
 import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
 import type { FingerprintRules } from '../core/fingerprint/fingerprint.ts'
 import { findPointerFaults } from '../core/fingerprint/pointer-faults.ts'
-import { hasMcp, header, type KeySource, MCP_IGNORED } from '../core/key-source.ts'
+import { hasMcp, header, type KeySource, MCP_IGNORED, type SourceIn } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
 import type { OutcomeJudge } from '../core/outcome-rules.ts'
 import { OUTCOMES } from '../core/outcome.ts'
@@ -53,18 +53,42 @@ const keyPointer = pointer.check(
   ),
 )
 
+const method = z
+  .string()
+  .check(
+    z.regex(/^(?!ALL$)[!#$%&'*+\-.^_`|~\dA-Z]+$/, "must be a method in capitals, such as 'POST'"),
+  )
+
+const MUST_BE_SOURCE =
+  "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said"
+
+const scope = z.enum(['tenant', 'operation'])
+const parameter = z.string().check(z.minLength(1))
+
 const KeySourceSchema = z.union(
   [
-    z.strictObject({ in: z.literal('header'), name: headerName }),
-    z.strictObject({ in: z.literal('body'), pointer: keyPointer }),
+    z.strictObject({ in: z.literal('header'), name: headerName, scope }),
+    z.strictObject({ in: z.literal('body'), pointer: keyPointer, scope }),
+    z.strictObject({ in: z.literal('query'), name: parameter, scope }),
+    z.strictObject({ in: z.literal('param'), name: parameter, scope }),
+    z.strictObject({
+      in: z.literal('function'),
+      read: z.custom<SourceIn<'function'>['read']>((read) => typeof read === 'function'),
+      scope,
+    }),
     z.strictObject({
       in: z.literal('business'),
       pointers: z.array(keyPointer).check(z.minLength(1)),
+      scope: z.literal('operation'),
     }),
-    z.strictObject({ in: z.literal('repeatability') }),
-    z.strictObject({ in: z.literal('mcp'), meta: z.string().check(z.minLength(1)) }),
+    z.strictObject({ in: z.literal('repeatability'), scope: z.literal('tenant') }),
+    z.strictObject({
+      in: z.literal('mcp'),
+      meta: z.string().check(z.minLength(1)),
+      scope: z.literal('tenant'),
+    }),
   ],
-  "must be header(name), body(pointer), business(...pointers), repeatability() or mcp(), with pointers such as '/order_id'",
+  MUST_BE_SOURCE,
 )
 
 const FormatSchema = z.strictObject({
@@ -324,9 +348,11 @@ const PolicySchema = z.strictObject({
   operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** `false`: a request without a key is forwarded unprotected and counted as such. */
   required: z._default(z.boolean(), true),
+  /** Methods that are protected; else the route's, or every one but safe ones on a route for all. */
+  methods: z.optional(z.array(method).check(z.minLength(1))),
   /** Where the key is read from; of a list, the first source that has one. */
   key: z._default(
-    z.union([KeySourceSchema, z.array(KeySourceSchema).check(z.minLength(1))]),
+    z.union([KeySourceSchema, z.array(KeySourceSchema).check(z.minLength(1))], MUST_BE_SOURCE),
     header('Idempotency-Key'),
   ),
   /** What a key that the client makes must be. */

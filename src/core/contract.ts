@@ -1,3 +1,4 @@
+import type { KeyScope } from './key-source.ts'
 import type { ProblemSlug, RetryWord } from './problem.ts'
 
 /** What a deployment promises about its protected routes, as machines read it. */
@@ -13,6 +14,8 @@ export interface ContractOperation {
   readonly operation: string
   /** `ALL` where the route takes every method. */
   readonly method: string
+  /** Methods that are protected; absent: `method`, or every one but safe ones where that is `ALL`. */
+  readonly methods?: readonly string[]
   /** Hono's pattern, such as `/orders/:id/status`. */
   readonly path: string
   readonly mode: 'enforce' | 'observe'
@@ -68,13 +71,23 @@ export interface ContractOperation {
 }
 
 /** Where a key is read from. */
-export type ContractKeySource =
+export type ContractKeySource = {
+  /** Within what a key names one operation; absent in documents of earlier versions. */
+  readonly scope?: KeyScope
+} & (
   | { readonly in: 'header'; readonly name: string }
   /** A JSON pointer, or the name of a form field as one. */
   | { readonly in: 'body'; readonly pointer: string }
+  /** A parameter of the query. */
+  | { readonly in: 'query'; readonly name: string }
+  /** A parameter of the path. */
+  | { readonly in: 'param'; readonly name: string }
+  /** What the deployment reads of the request by code of its own. */
+  | { readonly in: 'function' }
   /** The values that name the operation; the client sends no key of its own. */
   | { readonly in: 'business'; readonly pointers: readonly string[] }
   /** OASIS Repeatable Requests 1.0. */
   | { readonly in: 'repeatability' }
   /** A member of `params._meta` of a JSON-RPC `tools/call` (Model Context Protocol). */
   | { readonly in: 'mcp'; readonly meta: string }
+)

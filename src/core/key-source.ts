@@ -1,31 +1,78 @@
 /**
- * Where the key of an operation is read from. A route has one of these values, or a list of them
- * that is tried in order.
+ * Within what a key names one operation: the tenant, over all of its routes, or one operation of
+ * the tenant, so that the same key on another route is another operation.
+ */
+export type KeyScope = 'tenant' | 'operation'
+
+/** Reads the key of a request, whose context it is given. */
+interface KeyReader {
+  // A method, so that a function of a framework's own context is one as well.
+  read(context: object): string | null | undefined | Promise<string | null | undefined>
+}
+
+/**
+ * Where the key of an operation is read from, and within what it counts. A route has one of these
+ * values, or a list of them that is tried in order.
  */
 export type KeySource =
-  | { readonly in: 'header'; readonly name: string }
-  | { readonly in: 'body'; readonly pointer: string }
-  | { readonly in: 'business'; readonly pointers: string[] }
-  | { readonly in: 'repeatability' }
-  | { readonly in: 'mcp'; readonly meta: string }
+  | { readonly in: 'header'; readonly name: string; readonly scope: KeyScope }
+  | { readonly in: 'body'; readonly pointer: string; readonly scope: KeyScope }
+  | { readonly in: 'query'; readonly name: string; readonly scope: KeyScope }
+  | { readonly in: 'param'; readonly name: string; readonly scope: KeyScope }
+  | (KeyReader & { readonly in: 'function'; readonly scope: KeyScope })
+  | { readonly in: 'business'; readonly pointers: string[]; readonly scope: 'operation' }
+  | { readonly in: 'repeatability'; readonly scope: 'tenant' }
+  | { readonly in: 'mcp'; readonly meta: string; readonly scope: 'tenant' }
+
+/** How a source is made. */
+export interface KeySourceOptions {
+  /** Within what the key counts. Default: as whoever makes such ids means them. */
+  readonly scope?: KeyScope
+}
+
+/** Sources of one kind. */
+export type SourceIn<place extends KeySource['in']> = Extract<KeySource, { readonly in: place }>
 
 /**
  * The key is the value of a header field: a bare token or an RFC 9651 String.
  *
+ * @param options `scope`: default `'operation'` where the name says that the sender of an event made
+ *   the id (`webhook-id`, `X-GitHub-Delivery`), else `'tenant'`.
  * @example protect({ key: header('PayPal-Request-Id') })
  */
-export function header(name: string): KeySource {
-  return { in: 'header', name }
+export function header(name: string, options: KeySourceOptions = {}): SourceIn<'header'> {
+  return { in: 'header', name, scope: scopeOfHeader(name), ...options }
 }
 
 /**
  * The key is a string in the body, as Square and Airwallex have it.
  *
  * @param pointer JSON pointer (RFC 6901) to it; in a form, `/name` is the field of that name.
+ * @param options `scope`: default `'operation'` where the last name of the pointer says that the
+ *   sender of an event made the id (`/event_id`, `/id`), else `'tenant'`.
  * @example protect({ key: body('/idempotency_key') })
  */
-export function body(pointer: string): Extract<KeySource, { in: 'body' }> {
-  return { in: 'body', pointer }
+export function body(pointer: string, options: KeySourceOptions = {}): SourceIn<'body'> {
+  return { in: 'body', pointer, scope: scopeOfField(pointer), ...options }
+}
+
+/**
+ * The key is a parameter of the query. URLs stand in logs: take it where you cannot ask for a header.
+ *
+ * @param options `scope`: default as for `body`, by the name of the parameter.
+ * @example protect({ key: query('request_id') })
+ */
+export function query(name: string, options: KeySourceOptions = {}): SourceIn<'query'> {
+  return { in: 'query', name, scope: scopeOfField(name), ...options }
+}
+
+/**
+ * The key is a parameter of the route's path. It counts within the operation.
+ *
+ * @example app.put('/payments/:id', protect({ key: param('id') }))
+ */
+export function param(name: string, options: KeySourceOptions = {}): SourceIn<'param'> {
+  return { in: 'param', name, scope: 'operation', ...options }
 }
 
 /**
@@ -37,8 +84,8 @@ export function body(pointer: string): Extract<KeySource, { in: 'body' }> {
  * @param pointers JSON pointers (RFC 6901) to strings, numbers or booleans; in a form, `/name`.
  * @example protect({ key: business('/order_id', '/attempt') })
  */
-export function business(...pointers: string[]): Extract<KeySource, { in: 'business' }> {
-  return { in: 'business', pointers }
+export function business(...pointers: string[]): SourceIn<'business'> {
+  return { in: 'business', pointers, scope: 'operation' }
 }
 
 /**
@@ -48,7 +95,7 @@ export function business(...pointers: string[]): Extract<KeySource, { in: 'busin
  * @example protect({ key: [header('Idempotency-Key'), repeatability()] })
  */
 export function repeatability(): KeySource {
-  return { in: 'repeatability' }
+  return { in: 'repeatability', scope: 'tenant' }
 }
 
 /**
@@ -62,7 +109,7 @@ export function repeatability(): KeySource {
  * @example app.post('/mcp', protect({ key: mcp(), required: false }))
  */
 export function mcp(meta = 'idempotencyKey'): KeySource {
-  return { in: 'mcp', meta }
+  return { in: 'mcp', meta, scope: 'tenant' }
 }
 
 /** Whether a route is an MCP server. */
@@ -84,6 +131,12 @@ function describeSource(source: KeySource): string {
       return `the header ${source.name}`
     case 'body':
       return `a string at ${source.pointer} of the body`
+    case 'query':
+      return `the parameter ${source.name} of the query`
+    case 'param':
+      return `the parameter ${source.name} of the path`
+    case 'function':
+      return 'what this route reads of the request'
     case 'business':
       return `values at ${source.pointers.join(' and ')} of the body`
     case 'repeatability':
@@ -91,4 +144,33 @@ function describeSource(source: KeySource): string {
     case 'mcp':
       return `a string at ${source.meta} of params._meta`
   }
+}
+
+/** Words for what somebody tells of, whose id is made by the one who tells it. */
+const TOLD = /^(?:webhook|hook|event|delivery|message|notification)s?(?:id|uuid|guid)?$/
+
+/** Of a name, in whatever case and with whatever between them. */
+const WORDS = /[A-Z]+(?![a-z])|[A-Z]?[a-z]+/g
+
+/** Names of the CloudEvents and Svix headers, which say it in a word of their own. */
+const EVENT_HEADER = /^(?:ce|svix)-id$/i
+
+// What is no name is refused with the policy, where it is known of which route.
+function scopeOfHeader(name: unknown): KeyScope {
+  return typeof name === 'string' && (EVENT_HEADER.test(name) || isOfEvent(name))
+    ? 'operation'
+    : 'tenant'
+}
+
+/** @param field A pointer, of which the last name counts, or the name of a parameter. */
+function scopeOfField(field: unknown): KeyScope {
+  const name = typeof field === 'string' ? (field.split('/').at(-1) ?? '') : ''
+  // An id alone is that of the thing which the payload tells of.
+  return name === 'id' || isOfEvent(name) ? 'operation' : 'tenant'
+}
+
+/** Whether a name says that the sender of an event made the id, and not a client for its retries. */
+function isOfEvent(name: string): boolean {
+  if (/idempot/i.test(name)) return false
+  return (name.match(WORDS) ?? []).some((word) => TOLD.test(word.toLowerCase()))
 }

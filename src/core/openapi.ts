@@ -119,11 +119,11 @@ const METHODS = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'pat
 const SEGMENT = /\/(?:[^/{]|\{(?:[^{}]|\{[^{}]*\})*\})*/g
 
 /** @returns Nothing where OpenAPI has no words for the route. */
-function toPlaces({ method, path }: ContractOperation): Place[] {
-  const methods =
-    method === 'ALL'
-      ? ['post', 'put', 'patch', 'delete']
-      : [method.toLowerCase()].filter((name) => METHODS.has(name))
+function toPlaces({ method, methods: said, path }: ContractOperation): Place[] {
+  const all = said ?? ['POST', 'PUT', 'PATCH', 'DELETE']
+  const methods = (method === 'ALL' ? all : [method])
+    .map((name) => name.toLowerCase())
+    .filter((name) => METHODS.has(name))
   const templates = toVariants(path).map(toTemplate)
   return templates.flatMap((found) =>
     found ? methods.map((name) => ({ ...found, method: name })) : [],
@@ -218,6 +218,12 @@ function describeSource(source: ContractKeySource): string {
       return `the header field \`${nameOf(source)}\``
     case 'body':
       return `\`${source.pointer}\` of the body`
+    case 'query':
+      return `the query parameter \`${source.name}\``
+    case 'param':
+      return `the path parameter \`${source.name}\``
+    case 'function':
+      return 'what the API reads of the request'
     case 'business':
       return `made of ${source.pointers.map((pointer) => `\`${pointer}\``).join(', ')} of the body`
     case 'mcp':

@@ -1,22 +1,44 @@
 import type { Digest } from './digest.ts'
 
+/** What of a tenant's operations a key is told apart within; of neither: all of the gateway's. */
+export interface Within {
+  /** Name of the consumer whose operation it is alone; empty: it is one of the gateway. */
+  readonly consumer?: string
+  /** Name of the operation that the key counts within; empty: it counts within the tenant. */
+  readonly operation?: string
+}
+
 /**
  * Names an operation: the one thing that must happen once for this tenant and this key.
  *
  * The id goes to the origin as its idempotency key and into records, logs and URLs; the key
- * itself goes nowhere. Tenant and key are length-prefixed in the digest, so that no crafted pair
- * names another pair's operation.
- *
- * @param consumer Name of the consumer whose operation it is alone; empty: it is one of the gateway.
+ * itself goes nowhere. Every part is length-prefixed in the digest, so that no crafted one names
+ * another's operation.
  */
 export function operationId(
   digest: Digest,
   tenant: string,
   key: string,
-  consumer = '',
+  { consumer = '', operation = '' }: Within = {},
 ): Promise<string> {
-  if (consumer === '') return digest('operation', tenant, key)
-  return digest('operation of a consumer', tenant, key, consumer)
+  if (operation !== '') return digest('operation of a name', tenant, key, operation, consumer)
+  if (consumer !== '') return digest('operation of a consumer', tenant, key, consumer)
+  return digest('operation', tenant, key)
+}
+
+/**
+ * The ids that a key may have where it is not known within what it counts, the narrower first. One
+ * found under the second is meant only where it bears the name of the operation.
+ */
+export function possibleIds(
+  digest: Digest,
+  tenant: string,
+  key: string,
+  within: Within,
+): Promise<string[]> {
+  const { consumer = '', operation = '' } = within
+  const wide = operationId(digest, tenant, key, { consumer })
+  return Promise.all(operation === '' ? [wide] : [operationId(digest, tenant, key, within), wide])
 }
 
 /** Whether a text can be the id of an operation, which is a digest; no object is asked for any other. */

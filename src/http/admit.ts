@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
+import { deployedScope } from '../config/deployed-policies.ts'
 import type { FingerprintFunction, Policy } from '../config/policy.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
@@ -14,13 +15,14 @@ import {
 import { toCanonicalValue } from '../core/fingerprint/value.ts'
 import type { JsonRpcCall } from '../core/json-rpc.ts'
 import type { KeySource } from '../core/key-source.ts'
-import { operationId } from '../core/operation.ts'
+import { operationId, type Within } from '../core/operation.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import { sealPlaces } from './compare.ts'
 import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
+import { isTaken } from './kept-body.ts'
 import type { Payload } from './payload.ts'
 import { requestUrlOf } from './request-url.ts'
 
@@ -64,7 +66,7 @@ export async function admit(
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
   const { compared, fingerprint } = named.value
-  const id = await operationId(digest, tenant, key, c.env[MESSAGE]?.consumer)
+  const id = await operationId(digest, tenant, key, withinOf(c, operation, found))
   const claim = {
     operationId: id,
     operation,
@@ -105,7 +107,7 @@ async function nameRequest(
   const head = headOf(c)
   if (typeof rules === 'function') {
     // It may read the body as every handler does.
-    await payload.restore()
+    if (isTaken(c.req.raw)) await payload.restore()
     const value = toCanonicalValue(await callFunction(c, rules))
     if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
     return ok({ fingerprint: await fingerprintOfValue(head, value, digest), compared: null })
@@ -127,6 +129,22 @@ async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction):
 
 const NOT_COMPARABLE =
   'The fingerprint function of a route must return a string, a number, a boolean, null, or an array or plain object of those.'
+
+/** Within what a key counts; a business key has the name of its operation in itself. */
+function withinOf(
+  c: Context<GatewayEnv>,
+  operation: string,
+  { source, scope }: Introduced['found'],
+): Within {
+  const message = c.env[MESSAGE]
+  const consumer = message?.consumer ?? ''
+  if (source === 'business') return { consumer }
+  // What is asked for by requests as well counts for a message as it does for them.
+  const isNamed =
+    scope === 'operation' ||
+    (message?.isOfRoute === true && deployedScope(operation) === 'operation')
+  return isNamed ? { consumer, operation } : { consumer }
+}
 
 function headOf(c: Context<GatewayEnv>): RequestHead {
   const { method, headers } = c.req.raw

@@ -1,8 +1,9 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
-import type { Contract, ContractOperation } from '../core/contract.ts'
+import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
 import { FINGERPRINT_VERSION } from '../core/fingerprint/fingerprint.ts'
+import type { KeySource } from '../core/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
 import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -24,18 +25,19 @@ export function serveContract(c: Context<GatewayEnv>, document: object): Respons
 }
 
 function toOperation({ method, path, policy, place }: GuardedRoute): readonly ContractOperation[] {
-  const { preset, mode, key, keyFormat, fingerprint, limits, unknown } = policy
+  const { preset, mode, methods, key, keyFormat, fingerprint, limits, unknown } = policy
   if (mode === 'off') return []
   return [
     {
       operation: policy.operation ?? `${method} ${path}`,
       method,
+      ...(methods !== undefined && { methods }),
       path,
       mode,
       preset,
       key: {
         required: policy.required,
-        sources: key,
+        sources: key.map(toContractSource),
         ...toFormat(keyFormat),
         minLength: keyFormat.minLength,
         maxLength: MAX_KEY_LENGTH,
@@ -60,6 +62,10 @@ function toFingerprint(fingerprint: Policy['fingerprint']): ContractOperation['f
   if (typeof fingerprint === 'function') return { ...none, by: 'function' }
   const { ignore, dates, headers, query } = fingerprint
   return { version, ignore, dates, headers, query }
+}
+
+function toContractSource(source: KeySource): ContractKeySource {
+  return source.in === 'function' ? { in: source.in, scope: source.scope } : source
 }
 
 function toUnknown(

@@ -9,11 +9,12 @@ import { parsePairs } from '../core/fingerprint/pairs.ts'
 import { parsePointer, toPointer } from '../core/fingerprint/pointers.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
 import { findValue } from '../core/json-spans.ts'
-import { hasMcp, type KeySource } from '../core/key-source.ts'
+import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { readByFunction } from './key-function.ts'
 import type { Payload } from './payload.ts'
 import { operationOf } from './route-policy.ts'
 
@@ -23,6 +24,8 @@ export type FoundKey =
       readonly kind: 'key'
       readonly key: string
       readonly source: KeySource['in']
+      /** Within what it counts. */
+      readonly scope: KeyScope
       /** The JSON-RPC call that it names, where the route is an MCP server. */
       readonly call: JsonRpcCall | null
     }
@@ -34,8 +37,6 @@ export type FoundKey =
     }
   /** Nothing that could be executed twice: it goes on untouched. */
   | { readonly kind: 'no-operation' }
-
-type Source<place extends KeySource['in']> = Extract<KeySource, { readonly in: place }>
 
 /** A key, what is wrong with it, or `null` where the source has none. */
 type Sourced = Result<string, string | Problem> | null
@@ -66,7 +67,8 @@ async function findIn(
     const checked = found.ok ? check(found.value, source, policy) : found
     if (!checked.ok)
       return { kind: 'refused', problem: toProblem(checked.error), source: source.in }
-    return { kind: 'key', key: checked.value, source: source.in, call }
+    const { in: place, scope } = source
+    return { kind: 'key', key: checked.value, source: place, scope, call }
   }
   return { kind: 'none' }
 }
@@ -94,11 +96,33 @@ async function readSource(
       return readRepeatability(c, policy)
     case 'body':
       return readPlain(payload, source.pointer)
+    case 'query':
+      return readQuery(c, source.name)
+    case 'param':
+      return toPlain(c.req.param(source.name))
+    case 'function': {
+      const bytes = await payload.bytes()
+      return bytes === null ? tooLarge(payload) : toPlain(await readByFunction(c, bytes, source))
+    }
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
       return readBusiness(c, policy, payload, source)
   }
+}
+
+const toPlain = (key: string | null | undefined): Sourced =>
+  key === null || key === undefined ? null : parsePlainKey(key)
+
+async function tooLarge(payload: Payload): Promise<Sourced> {
+  const read = await payload.read()
+  return read.ok ? null : read
+}
+
+function readQuery(c: Context<GatewayEnv>, name: string): Sourced {
+  const [key, ...others] = c.req.queries(name) ?? []
+  if (others.length === 0) return toPlain(key)
+  return { ok: false, error: `There is more than one key; send the parameter ${name} once.` }
 }
 
 /** OASIS Repeatable Requests 1.0: both fields or none, and none counts on GET and HEAD. */
@@ -141,7 +165,7 @@ async function readBusiness(
   c: Context<GatewayEnv>,
   policy: Policy,
   payload: Payload,
-  { pointers }: Source<'business'>,
+  { pointers }: SourceIn<'business'>,
 ): Promise<Sourced> {
   const read = await payload.read()
   if (!read.ok) return read

@@ -22,6 +22,8 @@ export interface MessageScope {
   readonly message: HandledMessage
   /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
   readonly consumer: string
+  /** Whether its operations are those of an HTTP route. */
+  readonly isOfRoute: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext

@@ -33,7 +33,7 @@ import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
 import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
-import { withPolicy } from './route-policy.ts'
+import { isGuarded, withPolicy } from './route-policy.ts'
 import { toStatus, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from './verdict.ts'
 
 /**
@@ -51,7 +51,7 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
   return withPolicy(options, 'worker', (policy): MiddlewareHandler<GatewayEnv> => {
     return async function idempotent(c, next) {
       const callUnrecorded = () => nextUnrecorded(c, next)
-      if (policy.mode === 'off') return callUnrecorded()
+      if (policy.mode === 'off' || !isGuarded(c, policy)) return callUnrecorded()
       const response = await guard(c, policy, {
         async untouched() {
           handled.add(c.req)
@@ -205,19 +205,8 @@ async function runHandler(
   }
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, rules, judging.isInDoubt)
-  const work = {
-    originCalls: 0,
-    settle: await settle(
-      c,
-      { ask, claim, leaseMs },
-      {
-        ...landing,
-        claim,
-        sealKey: keeping.sealKey,
-        events,
-      },
-    ),
-  }
+  const call = { ...landing, claim, sealKey: keeping.sealKey, events }
+  const work = { originCalls: 0, settle: await settle(c, { ask, claim, leaseMs }, call) }
   const { outcome } = landing
   const timing = took()
   const isSinceLong = outcome === 'unknown' && doubtMs !== null

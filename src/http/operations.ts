@@ -7,10 +7,12 @@ import type { Answer } from '../core/answer.ts'
 import { toSnapshotHeaders } from '../core/headers.ts'
 import { parseKey } from '../core/key.ts'
 import type { OperationView } from '../core/operation-view.ts'
-import { isOperationId } from '../core/operation.ts'
+import { isOperationId, possibleIds } from '../core/operation.ts'
 import { readPreference } from '../core/prefer.ts'
-import { problem } from '../core/problem.ts'
+import { problem, type Problem } from '../core/problem.ts'
+import { err, ok, type Result } from '../core/result.ts'
 import type { HeaderField } from '../core/snapshot.ts'
+import type { IdempotencyStatus } from '../core/verdict.ts'
 import type { Caller, OperationQuestion } from '../durable/operation-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { expose, respond } from './conclude.ts'
@@ -40,14 +42,21 @@ export const operations = new Hono<GatewayEnv>()
     c.header('X-Correlation-Id', c.var.hapax.correlation.correlationId)
     expose(c, c.res.headers)
   })
+  .get('/', async (c) => {
+    const named = readNames(c)
+    if (!named.ok) return problemResponse(c, named.error)
+    const asked = await toQuestion(c)
+    if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
+    const view = await inspectByKey(c, asked, named.value)
+    if (view === null) return problemResponse(c, NO_SUCH_KEY)
+    c.header('Content-Location', operationPath(view.id))
+    return sendView(c, { ...asked, operationId: view.id }, view)
+  })
   .get('/:id', async (c) => {
     const asked = await toQuestion(c)
     if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
     const view = await inspect(c, asked)
-    if (view === null) return notFound(c)
-    if (prefersEvents(c)) return sendEvents(c, asked, view)
-    if (prefersResult(c, view)) return sendResult(c, asked)
-    return sendState(c, view)
+    return view === null ? notFound(c) : sendView(c, asked, view)
   })
   .get('/:id/result', async (c) => {
     const asked = await toQuestion(c)
@@ -59,14 +68,56 @@ operations.onError((error, c) => {
   return respond(c, misconfigured())
 })
 
+/** What a client knows of an operation whose id it does not have. */
+interface Named {
+  readonly key: string
+  /** Name of the operation, which tells it apart where its key counts within it. */
+  readonly operation: string
+}
+
+function readNames(c: Context<GatewayEnv>): Result<Named, Problem> {
+  const keys = [c.req.header('Idempotency-Key') ?? [], c.req.queries('key') ?? []].flat()
+  const [key, ...others] = keys
+  if (key === undefined) return err(problem('key-missing', NO_KEY))
+  const parsed = others.length > 0 ? err('There is more than one key.') : parseKey(key)
+  if (!parsed.ok) return err(problem('key-invalid', parsed.error))
+  return ok({ key: parsed.value, operation: c.req.query('operation') ?? '' })
+}
+
+const NO_KEY =
+  'Say which operation: send its key in the header Idempotency-Key, or as ?key=… where that may stand in logs.'
+
+const NO_SUCH_KEY = problem(
+  'operation-not-found',
+  'No operation of this caller has this key. Where the key counts within an operation, name it as well: ?operation=POST /hooks/billing, as the contract has it.',
+)
+
+async function inspectByKey(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+  { key, operation }: Named,
+): Promise<OperationView | null> {
+  const ids = await possibleIds(c.var.hapax.digest, asked.tenant, key, { operation })
+  for (const operationId of ids) {
+    // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
+    const view = await inspect(c, { ...asked, operationId })
+    if (view !== null && (operation === '' || view.operation === operation)) return view
+  }
+  return null
+}
+
 async function toQuestion(
   c: Context<GatewayEnv>,
 ): Promise<OperationQuestion | Exclude<Identity, { kind: 'known' }>> {
   const identity = await c.var.hapax.identify(c)
   if (identity.kind !== 'known') return identity
   const { waitMs } = readPreference(c.req.raw.headers)
-  const operationId = c.req.param('id') ?? ''
-  return { operationId, tenant: identity.tenant, waitMs: waitMs ?? 0, knownState: null }
+  return {
+    operationId: c.req.param('id') ?? '',
+    tenant: identity.tenant,
+    waitMs: waitMs ?? 0,
+    knownState: null,
+  }
 }
 
 async function inspect(
@@ -96,10 +147,29 @@ function notFound(c: Context<GatewayEnv>): Response {
   return problemResponse(c, problem('operation-not-found', detail))
 }
 
+function sendView(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+  view: OperationView,
+): Response | Promise<Response> {
+  if (prefersEvents(c)) return sendEvents(c, asked, view)
+  return prefersResult(c, view) ? sendResult(c, asked) : sendState(c, view)
+}
+
 function sendState(c: Context<GatewayEnv>, view: OperationView): Response {
   if (isUnderWay(view)) c.header('Retry-After', String(askAgainSeconds(view)))
   c.header('Cache-Control', 'no-store')
+  c.header('Idempotency-Status', STATUSES[view.state])
   return c.json(toDocument(view))
+}
+
+/** Tells the state where there is no body, as on HEAD. */
+const STATUSES: Readonly<Record<OperationView['state'], IdempotencyStatus>> = {
+  in_progress: 'in-progress',
+  succeeded: 'executed',
+  failed: 'executed',
+  unknown: 'unknown',
+  expired: 'expired',
 }
 
 function toDocument(view: OperationView) {
@@ -147,7 +217,7 @@ function policyOf(answer: Answer): Policy {
 
 /** The client's key, where it brings it: it opens a sealed response. */
 function clientKeyOf(c: Context<GatewayEnv>): string {
-  const key = parseKey(c.req.header('Idempotency-Key') ?? '')
+  const key = parseKey(c.req.header('Idempotency-Key') ?? c.req.query('key') ?? '')
   return key.ok ? key.value : ''
 }
 

@@ -27,7 +27,7 @@ import { isBodyless } from './payload.ts'
 import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { reauthorize } from './reauthorize.ts'
 import { requestUrlOf } from './request-url.ts'
-import { withPolicy } from './route-policy.ts'
+import { isGuarded, withPolicy } from './route-policy.ts'
 import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
@@ -40,7 +40,11 @@ import { rejected, UNPROTECTED, unprotectedLost } from './verdict.ts'
 export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
   return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
-    return async function protect(c) {
+    return async function protect(c, next) {
+      if (!isGuarded(c, policy)) {
+        await next()
+        return c.res
+      }
       return guard(c, policy, {
         untouched: async () => passThrough(c),
         unprotected: (subject, body) => forwardUnprotected(c, policy, subject, body),

@@ -1,5 +1,5 @@
 import type { Context, Handler } from 'hono'
-import { routePath } from 'hono/route'
+import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
@@ -70,6 +70,10 @@ export function checkPolicies(routes: readonly Route[]): void {
     if (wrong !== undefined) return [toMessage(`${method} ${path}`, wrong)]
     return method === 'HEAD' && guardings.has(handler) ? [unreachable(path)] : []
   })
+  for (const { method, path, policy } of guardedRoutes(routes)) {
+    const wrong = faultsAt({ method, path }, policy)
+    if (wrong.length > 0) faults.push(toMessage(`${method} ${path}`, wrong))
+  }
   // A route of an app inside the app may hide its handler.
   const found = new Set<object>(routes.map(({ handler }) => handler))
   const hidden = [...faultsByHandler].filter(([handler]) => !found.has(handler))
@@ -78,8 +82,43 @@ export function checkPolicies(routes: readonly Route[]): void {
   if (all.length > 0) throw new Error(all.join('\n'))
 }
 
+/** What is wrong with a policy at its route, though it may be right at another. */
+function faultsAt({ method, path }: Omit<Route, 'handler'>, policy: Policy): string[] {
+  const names = new Set(Array.from(path.matchAll(/:([^/{}?]+)/g), ([, name]) => name))
+  const { methods, key } = policy
+  const isIdle = methods !== undefined && method !== EVERY_METHOD
+  return [
+    ...(isIdle && !isGuarding(policy, method, method) ? [`methods: must hold ${method}`] : []),
+    ...key
+      .filter((source) => source.in === 'param' && !names.has(source.name))
+      .map(() => 'key: param(name) must name a parameter of the path, such as id of /orders/:id'),
+  ]
+}
+
 function unreachable(path: string): string {
   return `HEAD ${path} would never be protected: Hono answers HEAD with the routes of GET. Use app.get or app.all.`
+}
+
+/** Methods that change nothing (RFC 9110 §9.2.1), QUERY among them. */
+const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+
+/** What Hono calls the method of a route for every method. */
+const EVERY_METHOD = 'ALL'
+
+/** Whether requests with a method are guarded on a route; the others pass as if it were not. */
+function isGuarding({ methods }: Policy, routeMethod: string, method: string): boolean {
+  if (methods === undefined) return routeMethod !== EVERY_METHOD || !SAFE.has(method)
+  // Hono answers HEAD with the routes of GET.
+  return methods.includes(method) || (method === 'HEAD' && methods.includes('GET'))
+}
+
+/**
+ * Whether the policy of the route that a request is at guards it. On a route for every method,
+ * safe ones pass unless the policy names them.
+ */
+export function isGuarded(c: Context<GatewayEnv>, policy: Policy): boolean {
+  const route = matchedRoutes(c).at(c.req.routeIndex)
+  return isGuarding(policy, route?.method ?? EVERY_METHOD, c.req.method)
 }
 
 /** Name of the operation: the policy's, else method and route pattern. */

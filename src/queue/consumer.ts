@@ -244,9 +244,9 @@ const METHODS: ReadonlySet<string> = new Set(['POST', 'PUT', 'PATCH', 'DELETE'])
 
 function toRoute(name: string, entry: Entry): MessageRoute {
   const { handle, key, payload, request, ...policy } = entry
-  const { routeKeys, keys } = splitKeys(key)
-  const { method, path } = toTarget(name, entry)
   const isOfRoute = isForwarding(handle) || request !== undefined
+  const { routeKeys, keys } = splitKeys(key, isOfRoute)
+  const { method, path } = toTarget(name, entry)
   const operation = isOfRoute ? `${method} ${path}` : name
   const defaults: PolicyOptions = { operation, lease: LEASE, retention: RETENTION }
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
@@ -260,7 +260,7 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
   if (isForwarding(handle)) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
-  deployPolicies(guardedRoutes(app.routes))
+  deployPolicies(guardedRoutes(app.routes), 'messages')
   const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded, isOfRoute }
   return { app, operation: options.operation ?? operation, ...ends, method, path, payload, keys }
 }
@@ -277,17 +277,26 @@ function toTarget(name: string, { handle, request }: Entry) {
   return { method, path }
 }
 
-/** What is not read from the payload is brought to the route in header fields. */
-function splitKeys(key: MessagePolicy['key'] = [event(), messageId()]) {
+/**
+ * What is not read from the payload is brought to the route in header fields. Ids of events and
+ * messages, and all that names what a handler does, count within the operation; what else names a
+ * request as well counts as its route says.
+ */
+function splitKeys(key: MessagePolicy['key'] = [event(), messageId()], isOfRoute = false) {
   const keys: { readonly header: string; readonly source: MessageSource }[] = []
   const routeKeys = [key].flat().map((source: MessageKeySource, index): KeySource => {
-    if (isPayloadSource(source)) return source
+    if (isPayloadSource(source)) {
+      return source.in === 'body' && !isOfRoute ? { ...source, scope: 'operation' } : source
+    }
     const field = `Hapax-Message-Key-${index + 1}`
     keys.push({ header: field, source })
-    return header(field)
+    return header(field, { scope: isOfRoute && !isMadeElsewhere(source) ? 'tenant' : 'operation' })
   })
   return { routeKeys, keys }
 }
+
+const isMadeElsewhere = (source: MessageSource) =>
+  typeof source !== 'function' && source.in !== 'attribute'
 
 function handlerOf(handle: MessageHandler): Handler<GatewayEnv> {
   return async function handled(c) {

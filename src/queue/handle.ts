@@ -249,6 +249,7 @@ class Look {
     this.scope = {
       tenant,
       consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
+      isOfRoute: route.isOfRoute,
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),

@@ -25,6 +25,7 @@ import {
   type DirectoryObject,
   type GatewayEnv,
   type Handlers,
+  header,
   idempotent,
   type IdempotencyObject,
   type PolicyOptions,
@@ -268,6 +269,30 @@ describe('an operation, looked at by an operator', () => {
         { what: 'succeeded' },
       ],
     })
+  })
+
+  it('is found by the name of its operation, where its key counts within that', async () => {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith({ key: header('webhook-id') })
+    await pay('unused', { headers: { 'webhook-id': 'msg_1' } })
+    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const statusOf = async (over: object) =>
+      (await ask('/operations/lookup', 'POST', { tenant, key: 'msg_1', ...over })).status
+    expect(await statusOf({ operation: 'POST /payments' })).toBe(200)
+    expect(await statusOf({ operation: 'POST /refunds' })).toBe(404)
+    expect(await statusOf({})).toBe(404)
+    expect(await statusOf({ operation: 'POST /payments', consumer: 'mails' })).toBe(404)
+  })
+
+  it('is found with the name of its operation also where its key counts within the tenant', async () => {
+    playOrigin(status(201))
+    const { pay, ask } = gatewayWith()
+    await pay('named')
+    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const statusOf = async (operation: string) =>
+      (await ask('/operations/lookup', 'POST', { tenant, key: 'named', operation })).status
+    expect(await statusOf('POST /payments')).toBe(200)
+    expect(await statusOf('POST /refunds')).toBe(404)
   })
 
   it.each([

@@ -10,6 +10,7 @@ import {
   createGateway,
   createWorker,
   credential,
+  header,
   type PolicyOptions,
   protect,
 } from '../../src/hapax.ts'
@@ -34,10 +35,15 @@ function gatewayWith(policy: PolicyOptions = {}) {
   return {
     send: clientOf(app, '/reports', { isWaiting: false }),
     /** Asks for a path of the gateway. */
-    async get(path: string, headers: Record<string, string> = {}): Promise<Response> {
+    async get(
+      path: string,
+      headers: Record<string, string> = {},
+      method = 'GET',
+    ): Promise<Response> {
       const request = new Request<unknown, IncomingRequestCfProperties>(
         `https://gateway.test${path}`,
         {
+          method,
           headers: { Authorization: 'Bearer tenant-a', ...headers },
         },
       )
@@ -205,5 +211,107 @@ describe('Prefer: respond-async', () => {
     vi.setSystemTime(Date.now() + 6_000)
     await runDurableObjectAlarm(await objectOf('refused'))
     expect(await (await get(other)).json()).toMatchObject({ state: 'succeeded', attempts: 2 })
+  })
+})
+
+describe('/_hapax/operations', () => {
+  const LIST = '/_hapax/operations'
+
+  it.each([
+    { by: 'the header', path: LIST, headers: { 'Idempotency-Key': 'looked-for' } },
+    { by: 'the header in quotes', path: LIST, headers: { 'Idempotency-Key': '"looked-for"' } },
+    { by: 'the query', path: `${LIST}?key=looked-for`, headers: {} },
+    { by: 'the query in quotes', path: `${LIST}?key=%22looked-for%22`, headers: {} },
+    {
+      by: 'the query and its operation',
+      path: `${LIST}?key=looked-for&operation=POST%20/reports`,
+      headers: {},
+    },
+  ])('finds an operation by its key in $by', async ({ path, headers }) => {
+    const origin = playOrigin(report)
+    const { send, get } = gatewayWith()
+    await send('looked-for')
+    const byId = await get(`${LIST}/${await idOf('looked-for')}`)
+    const found = await get(path, headers)
+    expect(await found.json()).toEqual(await byId.json())
+    expect(found.headers.get('Content-Location')).toBe(`${LIST}/${await idOf('looked-for')}`)
+    expect([found.status, word(found)]).toEqual([200, 'executed'])
+    expect(origin.requests.length).toBeLessThanOrEqual(1)
+  })
+
+  it('tells the state in a header, for HEAD', async () => {
+    const origin = playSlowOrigin(report)
+    const { send, get } = gatewayWith()
+    const sent = send('running')
+    await origin.asked()
+    const path = `${LIST}?key=running`
+    const running = await get(path, {}, 'HEAD')
+    expect([running.status, word(running), await running.text()]).toEqual([200, 'in-progress', ''])
+    expect(running.headers.get('Retry-After')).toBe('1')
+    origin.release()
+    await sent
+    const ended = await get(path, { Prefer: 'wait=30' }, 'HEAD')
+    expect([ended.status, word(ended)]).toEqual([200, 'executed'])
+  })
+
+  it('begins nothing', async () => {
+    const origin = playOrigin(report)
+    const { send, get } = gatewayWith()
+    const never = await get(`${LIST}?key=never-sent`)
+    expect([never.status, never.headers.get('Hapax-Error')]).toEqual([404, 'operation-not-found'])
+    expect(origin.requests).toHaveLength(0)
+    expect(word(await send('never-sent'))).toBe('executed')
+  })
+
+  it('shows an operation to nobody but its tenant', async () => {
+    playOrigin(report)
+    const { send, get } = gatewayWith()
+    await send('by-key')
+    const path = `${LIST}?key=by-key`
+    expect((await get(path)).status).toBe(200)
+    const other = await get(path, { Authorization: 'Bearer tenant-b' })
+    expect([other.status, other.headers.get('Hapax-Error')]).toEqual([404, 'operation-not-found'])
+    const nobody = await get(path, { Authorization: '' })
+    expect([nobody.status, nobody.headers.get('Hapax-Error')]).toEqual([401, 'tenant-missing'])
+  })
+
+  it.each([
+    { what: 'no key', path: LIST, headers: {}, expected: 'key-missing' },
+    { what: 'an empty key', path: `${LIST}?key=`, headers: {}, expected: 'key-invalid' },
+    { what: 'two keys', path: `${LIST}?key=a&key=b`, headers: {}, expected: 'key-invalid' },
+    {
+      what: 'a key in both',
+      path: `${LIST}?key=a`,
+      headers: { 'Idempotency-Key': 'a' },
+      expected: 'key-invalid',
+    },
+    { what: 'a list', path: LIST, headers: { 'Idempotency-Key': 'a, b' }, expected: 'key-invalid' },
+    {
+      what: 'a long key',
+      path: `${LIST}?key=${'k'.repeat(256)}`,
+      headers: {},
+      expected: 'key-invalid',
+    },
+  ])('refuses $what', async ({ path, headers, expected }) => {
+    const { get } = gatewayWith()
+    const answer = await get(path, headers)
+    expect([answer.status, answer.headers.get('Hapax-Error')]).toEqual([400, expected])
+  })
+
+  it('finds what counts within its operation by the name of that', async () => {
+    playOrigin(report)
+    const { send, get } = gatewayWith({ key: header('webhook-id') })
+    await send('unused', { headers: { 'webhook-id': 'msg_1' } })
+    const statusOf = async (search: string) => (await get(`${LIST}?key=msg_1${search}`)).status
+    expect(await statusOf('')).toBe(404)
+    expect(await statusOf('&operation=POST%20/reports')).toBe(200)
+    expect(await statusOf('&operation=POST%20/others')).toBe(404)
+  })
+
+  it('does not take the operation of another name for the one that is asked for', async () => {
+    playOrigin(report)
+    const { send, get } = gatewayWith()
+    await send('of-reports')
+    expect((await get(`${LIST}?key=of-reports&operation=POST%20/others`)).status).toBe(404)
   })
 })

@@ -32,6 +32,7 @@ import {
   header,
   idempotent,
   IdempotencyObject,
+  type KeySource,
   type MessageHandler,
   messageId,
   protect,
@@ -345,6 +346,74 @@ describe('two consumers of one event', () => {
       expect(await sendTo(worker, name, sent)).toBe(true)
     }
     expect(work).toHaveBeenCalledOnce()
+  })
+
+  it('forward it to a route each', async () => {
+    const origin = playOrigin(paid)
+    const read = { tenant: attribute('tenant') }
+    const [first, second] = [fresh('pay'), fresh('ship')]
+    const worker = createWorker(gateway(), {
+      queue: {
+        [first]: consume(forward('/charges'), read),
+        [second]: consume(forward('/parcels'), read),
+      },
+    })
+    const sent = eventOf(fresh('fan-out'), { order: 1 })
+    for (const name of [first, second, first, second])
+      expect(await sendTo(worker, name, sent)).toBe(true)
+    expect(origin.requests.map(({ url }) => new URL(url).pathname)).toEqual([
+      '/charges',
+      '/parcels',
+    ])
+  })
+
+  it.each<{
+    name: string
+    key: KeySource
+    ofRequest: string
+    ofMessage: NonNullable<ConsumeOptions['key']>
+  }>([
+    {
+      name: 'a webhook’s id',
+      key: header('webhook-id'),
+      ofRequest: 'webhook-id',
+      ofMessage: attribute('id'),
+    },
+    {
+      name: 'a webhook’s id that a function reads',
+      key: header('webhook-id'),
+      ofRequest: 'webhook-id',
+      ofMessage: ({ body: sent }) => (sent as { id: string }).id,
+    },
+    {
+      name: 'a webhook’s id in the payload',
+      key: header('webhook-id'),
+      ofRequest: 'webhook-id',
+      ofMessage: body('/delivery'),
+    },
+    {
+      name: 'an id of the tenant',
+      key: header('X-Key'),
+      ofRequest: 'X-Key',
+      ofMessage: attribute('id'),
+    },
+  ])('share what is forwarded with the request that has $name', async (row) => {
+    const origin = playOrigin(paid)
+    const app = gateway()
+    const path = `/${fresh('hooks')}`
+    app.post(path, protect({ key: row.key }))
+    const read = { tenant: asHeader('X-Tenant', attribute('tenant')), key: row.ofMessage }
+    const name = fresh('forwarded')
+    const worker = createWorker(app, { queue: { [name]: consume(forward(path), read) } })
+    const id = fresh('msg')
+    const sent = eventOf(id, { delivery: id })
+    expect(await sendTo(worker, name, sent)).toBe(true)
+    const answer = await clientOf(app, path)('unused', {
+      body: JSON.stringify(sent.data),
+      headers: { 'X-Tenant': 'acme', [row.ofRequest]: id },
+    })
+    expect(word(answer)).toBe('replayed')
+    expect(origin.requests).toHaveLength(1)
   })
 
   it('share what both forward, with the requests of the route', async () => {
@@ -1630,6 +1699,32 @@ describe('what a new user meets first', () => {
       { body: eventOf(fresh('e'), data, { type: 'ship' }) },
     )
     expect([pay.mock.calls.length, ship.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it.each<{ by: string; key: NonNullable<ConsumeOptions['key']> }>([
+    { by: 'its id', key: [event(), messageId()] },
+    { by: 'an attribute', key: attribute('id') },
+    { by: 'a function', key: ({ body: sent }) => (sent as { id: string }).id },
+    { by: 'a string of the payload', key: body('/order') },
+  ])('does two things for one event, where two handlers do them, by $by', async ({ key }) => {
+    const [charge, ship] = [vi.fn(), vi.fn()]
+    const { fateOf } = consumerWith(
+      { 'order.paid': charge, 'order.sent': ship },
+      { key: key ?? [] },
+    )
+    const sent = eventOf(fresh('of-two'), { order: fresh('order') })
+    for (const type of ['order.paid', 'order.sent', 'order.paid', 'order.sent'])
+      expect(await fateOf({ body: { ...sent, type } })).toBe('ack')
+    expect([charge.mock.calls.length, ship.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it('does once what one handler does for an event under two types', async () => {
+    const work = vi.fn()
+    const { fateOf } = consumerWith({ 'order.paid': work, 'order.settled': work })
+    const sent = eventOf(fresh('of-one'), { order: 1 })
+    for (const type of ['order.paid', 'order.settled'])
+      expect(await fateOf({ body: { ...sent, type } })).toBe('ack')
+    expect(work).toHaveBeenCalledOnce()
   })
 
   it('takes an event as json, text and bytes for one', async () => {

@@ -6,6 +6,7 @@ import {
   body,
   business,
   createGateway,
+  from,
   credential,
   type GatewayEnv,
   type GatewayOptions,
@@ -15,6 +16,7 @@ import {
   type PolicyOptions,
   probe,
   protect,
+  query,
   repeatability,
 } from '../../src/hapax.ts'
 import { askerOf, type ProblemBody } from './ask.ts'
@@ -80,7 +82,7 @@ describe('/.well-known/idempotency', () => {
       preset: 'default',
       key: {
         required: true,
-        sources: [{ in: 'header', name: 'Idempotency-Key' }],
+        sources: [{ in: 'header', name: 'Idempotency-Key', scope: 'tenant' }],
         format: 'any',
         minLength: 1,
         maxLength: 255,
@@ -134,8 +136,8 @@ describe('/.well-known/idempotency', () => {
       key: {
         required: false,
         sources: [
-          { in: 'header', name: 'X-Key' },
-          { in: 'body', pointer: '/id' },
+          { in: 'header', name: 'X-Key', scope: 'tenant' },
+          { in: 'body', pointer: '/id', scope: 'operation' },
         ],
         format: 'pattern',
         pattern: '^pay_\\w+$',
@@ -167,11 +169,26 @@ describe('/.well-known/idempotency', () => {
   })
 
   it.each([
-    { source: header('PayPal-Request-Id'), expected: { in: 'header', name: 'PayPal-Request-Id' } },
-    { source: body('/key'), expected: { in: 'body', pointer: '/key' } },
-    { source: business('/a', '/b'), expected: { in: 'business', pointers: ['/a', '/b'] } },
-    { source: repeatability(), expected: { in: 'repeatability' } },
-    { source: mcp('key'), expected: { in: 'mcp', meta: 'key' } },
+    {
+      source: header('PayPal-Request-Id'),
+      expected: { in: 'header', name: 'PayPal-Request-Id', scope: 'tenant' },
+    },
+    {
+      source: header('webhook-id'),
+      expected: { in: 'header', name: 'webhook-id', scope: 'operation' },
+    },
+    { source: body('/key'), expected: { in: 'body', pointer: '/key', scope: 'tenant' } },
+    {
+      source: query('event', { scope: 'tenant' }),
+      expected: { in: 'query', name: 'event', scope: 'tenant' },
+    },
+    { source: from(() => 'secret'), expected: { in: 'function', scope: 'operation' } },
+    {
+      source: business('/a', '/b'),
+      expected: { in: 'business', pointers: ['/a', '/b'], scope: 'operation' },
+    },
+    { source: repeatability(), expected: { in: 'repeatability', scope: 'tenant' } },
+    { source: mcp('key'), expected: { in: 'mcp', meta: 'key', scope: 'tenant' } },
   ])('tells that a key is in $expected.in', async ({ source, expected }) => {
     expect((await promiseOf({ key: source })).key.sources).toEqual([expected])
   })

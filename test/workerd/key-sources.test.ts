@@ -5,11 +5,14 @@ import {
   business,
   createGateway,
   credential,
+  from,
   header,
   idempotent,
   mcp,
+  param,
   type PolicyOptions,
   protect,
+  query,
   repeatability,
 } from '../../src/hapax.ts'
 import { type Asked, askerOf, type ProblemBody, refusal } from './ask.ts'
@@ -315,6 +318,207 @@ describe('business', () => {
     expect(word(await pay({ body: ORDER }))).toBe('executed')
   })
 })
+
+describe('query', () => {
+  it('reads the key from a parameter, decoded', async () => {
+    const { origin, post } = routeWith({ key: query('k') })
+    expect(word(await post('/payments?k=a%20b&x=1', json({})))).toBe('executed')
+    expect(word(await post('/payments?x=1&k=a+b', json({})))).toBe('replayed')
+    expect(refusal(await post('/payments?x=1', json({})))).toEqual([400, 'key-missing'])
+    expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each([
+    { what: 'twice', search: 'k=a&k=a' },
+    { what: 'without a value', search: 'k=' },
+    { what: 'with what no key may hold', search: 'k=%00' },
+    { what: 'too long', search: `k=${'x'.repeat(256)}` },
+  ])('refuses a parameter $what', async ({ search }) => {
+    const { origin, post } = routeWith({ key: [query('k'), header('X-Key')] })
+    const answer = await post(`/payments?${search}`, { ...json({}), headers: { 'X-Key': 'b' } })
+    expect(refusal(answer)).toEqual([400, 'key-invalid'])
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('is held against the format of keys', async () => {
+    const { post } = routeWith({ key: query('k'), keyFormat: 'uuid' })
+    expect(refusal(await post('/payments?k=a', json({})))).toEqual([400, 'key-invalid'])
+  })
+})
+
+describe('param', () => {
+  const put = (policy: PolicyOptions) => {
+    const origin = playOrigin(() => Response.json(origin.requests.length, { status: 201 }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.put('/transfers/:id', protect(policy))
+    app.put('/payouts/:id?', protect(policy))
+    const ask = askerOf(app)
+    tenants += 1
+    const headers = { Authorization: `Bearer param-${tenants}`, 'Content-Type': 'application/json' }
+    const send = (path: string, sent: unknown) =>
+      ask(path, { method: 'PUT', headers, body: JSON.stringify(sent) })
+    return { origin, send }
+  }
+
+  it('reads the key from the path, decoded, and counts it within the operation', async () => {
+    const { origin, send } = put({ key: param('id') })
+    expect(word(await send('/transfers/a%2Fb', { n: 1 }))).toBe('executed')
+    expect(word(await send('/transfers/a%2fb', { n: 1 }))).toBe('replayed')
+    expect(refusal(await send('/transfers/a%2Fb', { n: 2 }))).toEqual([409, 'key-reused'])
+    expect(word(await send('/transfers/b', { n: 1 }))).toBe('executed')
+    expect(word(await send('/payouts/b', { n: 1 }))).toBe('executed')
+    expect(origin.requests).toHaveLength(3)
+  })
+
+  it('is missing where an optional parameter is', async () => {
+    const { send } = put({ key: param('id') })
+    expect(refusal(await send('/payouts', {}))).toEqual([400, 'key-missing'])
+  })
+
+  it('is held against the format of keys', async () => {
+    const { send } = put({ key: param('id'), keyFormat: 'uuid' })
+    expect(refusal(await send('/transfers/a', {}))).toEqual([400, 'key-invalid'])
+    expect(word(await send(`/transfers/${crypto.randomUUID()}`, {}))).toBe('executed')
+  })
+
+  it('fails at start where the path has no such parameter', () => {
+    expect(() => put({ key: [param('payment'), header('X-Key')] })).toThrow(
+      'PUT /transfers/:id is not valid:\n  key: param(name)',
+    )
+  })
+})
+
+describe('from', () => {
+  it.each<{ what: string; key: PolicyOptions['key'] }>([
+    { what: 'headers', key: from((c) => c.req.header('X-Job')?.split('/')[1]) },
+    { what: 'the body', key: from(async (c) => (await c.req.json<{ job: string }>()).job) },
+    {
+      what: 'the body behind another source',
+      key: [body('/none'), from(async (c) => JSON.parse(await c.req.text()).job as string)],
+    },
+  ])('reads the key from $what', async ({ key }) => {
+    const { pay } = routeWith({ key })
+    playOrigin(async (request) => new Response(await request.text()))
+    const sent = (job: string) => ({ ...json({ job }), headers: { 'X-Job': `x/${job}` } })
+    expect(word(await pay(sent('1')))).toBe('executed')
+    expect(word(await pay(sent('1')))).toBe('replayed')
+    const other = await pay(sent('2'))
+    expect([word(other), await other.json()]).toEqual(['executed', { job: '2' }])
+  })
+
+  it('goes on to the next source where there is none, and leaves the body whole', async () => {
+    const { origin, pay } = routeWith({
+      key: [from(async (c) => (await c.req.json<{ no?: string }>()).no), from(() => null)],
+      required: false,
+    })
+    expect(word(await pay(json({ a: 1 })))).toBe('unprotected')
+    expect(await origin.requests[0]?.json()).toEqual({ a: 1 })
+  })
+
+  it('refuses a body over the limit of the route before it asks the function', async () => {
+    const read = vi.fn(() => 'key')
+    const { origin, pay } = routeWith({ key: from(read), limits: { request: 8 } })
+    expect(refusal(await pay(json({ a: '12345678' })))).toEqual([413, 'payload-too-large'])
+    expect(read).not.toHaveBeenCalled()
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('reads the body of what is only observed, and leaves it whole', async () => {
+    const { origin, pay } = routeWith({
+      key: from(async (c) => (await c.req.json<{ k: string }>()).k),
+      mode: 'observe',
+    })
+    expect((await pay(json({ k: 'a' }))).status).toBe(201)
+    expect(await origin.requests[0]?.json()).toEqual({ k: 'a' })
+  })
+
+  it.each([
+    { what: 'throws', read: () => raise('card 4242') },
+    { what: 'rejects', read: async () => raise('card 4242') },
+    { what: 'returns no text', read: () => 42 as never },
+  ])('claims nothing where it $what, and logs nothing of it', async ({ read }) => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const { origin, pay } = routeWith({ key: [from(read), header('X-Key')], onStoreError: 'open' })
+    const answer = await pay({ ...json({}), headers: { 'X-Key': 'k' } })
+    expect(refusal(answer)).toEqual([500, 'gateway-misconfigured'])
+    expect(log).toHaveBeenCalledOnce()
+    expect(JSON.stringify(log.mock.calls)).not.toContain('42')
+    expect(origin.requests).toHaveLength(0)
+  })
+
+  it('is held against the syntax and the format of keys', async () => {
+    const { pay } = routeWith({ key: from((c) => c.req.header('X-Job')), keyFormat: 'uuid' })
+    for (const job of ['1', 'é', 'x'.repeat(256)]) {
+      const answer = await pay({ ...json({}), headers: { 'X-Job': job } })
+      expect(refusal(answer)).toEqual([400, 'key-invalid'])
+    }
+  })
+})
+
+describe('the scope of a key', () => {
+  /** Sends one id and body to two routes. @returns What became of both. */
+  async function both(key: PolicyOptions['key'], headers: Record<string, string>) {
+    const { origin, post } = routeWith({ key })
+    const asked = { ...json({ id: 'evt_1', key: 'k' }), headers }
+    const words = [word(await post('/payments', asked)), word(await post('/refunds', asked))]
+    expect(word(await post('/payments', asked))).toBe('replayed')
+    expect(origin.requests).toHaveLength(words[1] === 'executed' ? 2 : 1)
+    return words[1]
+  }
+
+  it.each<{ name: string; key: PolicyOptions['key']; expected: string }>([
+    { name: 'Idempotency-Key', key: header('Idempotency-Key'), expected: 'mismatch' },
+    { name: 'a client’s own header', key: header('X-Key'), expected: 'mismatch' },
+    { name: 'a webhook’s id', key: header('webhook-id'), expected: 'executed' },
+    { name: 'a delivery', key: header('X-GitHub-Delivery'), expected: 'executed' },
+    { name: 'the id in a body', key: body('/id'), expected: 'executed' },
+    { name: 'a key in a body', key: body('/key'), expected: 'mismatch' },
+    { name: 'a business key', key: business('/id'), expected: 'executed' },
+    { name: 'a function', key: from(() => 'one'), expected: 'executed' },
+    {
+      name: 'a webhook’s id that is said to be the tenant’s',
+      key: header('webhook-id', { scope: 'tenant' }),
+      expected: 'mismatch',
+    },
+    {
+      name: 'a client’s header that is said to be the operation’s',
+      key: header('X-Key', { scope: 'operation' }),
+      expected: 'executed',
+    },
+    {
+      name: 'an id in a body that is said to be the tenant’s',
+      key: body('/id', { scope: 'tenant' }),
+      expected: 'mismatch',
+    },
+  ])('makes a second route with $name: $expected', async ({ key, expected }) => {
+    const headers = {
+      'Idempotency-Key': 'k',
+      'X-Key': 'k',
+      'webhook-id': 'k',
+      'X-GitHub-Delivery': 'k',
+    }
+    expect(await both(key, headers)).toBe(expected)
+  })
+
+  it('is still a mismatch on one route with another body', async () => {
+    const { pay } = routeWith({ key: header('webhook-id') })
+    const headers = { 'webhook-id': 'msg_1' }
+    expect(word(await pay({ ...json({ a: 1 }), headers }))).toBe('executed')
+    expect(refusal(await pay({ ...json({ a: 2 }), headers }))).toEqual([409, 'key-reused'])
+  })
+
+  it('is one operation on two routes that have one name', async () => {
+    const { origin, post } = routeWith({ key: header('webhook-id'), operation: 'hook' })
+    const asked = { ...json({}), headers: { 'webhook-id': 'msg_1' } }
+    expect(word(await post('/payments', asked))).toBe('executed')
+    expect(refusal(await post('/refunds', asked))).toEqual([409, 'key-reused'])
+    expect(origin.requests).toHaveLength(1)
+  })
+})
+
+function raise(text: string): never {
+  throw new Error(text)
+}
 
 describe('a list of sources', () => {
   const key = [header('Idempotency-Key'), body('/id'), business('/order')]

@@ -8,8 +8,11 @@ import {
   header,
   type KeySource,
   mcp,
+  param,
+  query,
   repeatability,
 } from '../../../src/core/key-source.ts'
+import { from } from '../../../src/http/key-function.ts'
 
 const MIB = 1_048_576
 const YEAR_MS = 31_536_000_000
@@ -32,7 +35,7 @@ describe('parsePolicy', () => {
   it('has a default for every field', () => {
     expect(valueOf({})).toEqual({
       required: true,
-      key: [{ in: 'header', name: 'Idempotency-Key' }],
+      key: [{ in: 'header', name: 'Idempotency-Key', scope: 'tenant' }],
       keyFormat: { name: 'any', pattern: /^/, minLength: 1 },
       mode: 'enforce',
       enforce: { percent: 0, tenants: [] },
@@ -127,6 +130,9 @@ describe('parsePolicy', () => {
 
   it.each<{ name: string; options: PolicyOptions; field: RegExp }>([
     { name: 'a source that is none', options: { key: 'X-Key' as never }, field: /^key: / },
+    { name: 'a method in small letters', options: { methods: ['post'] }, field: /^methods\.0: / },
+    { name: 'no method', options: { methods: [] }, field: /^methods: / },
+    { name: 'all methods', options: { methods: ['ALL'] }, field: /^methods\.0: / },
     { name: 'no source', options: { key: [] }, field: /^key: / },
     { name: 'a pointer without a slash', options: { key: body('id') }, field: /^key\.pointer: / },
     { name: 'an unknown format', options: { keyFormat: 'ulid' as never }, field: /^keyFormat: / },
@@ -159,6 +165,28 @@ describe('parsePolicy', () => {
       name: 'a wrong value of several',
       options: { key: business('/a', 'b') },
       field: /^key\.pointers\.1: /,
+    },
+    {
+      name: 'a key within what is none',
+      options: { key: header('X-Key', { scope: 'route' as never }) },
+      field: /^key: .*scope/,
+    },
+    {
+      name: 'an option of a source that is none',
+      options: { key: body('/key', { scop: 'tenant' } as never) },
+      field: /^key: .*scop/,
+    },
+    {
+      name: 'a header without a name',
+      options: { key: header(undefined as never) },
+      field: /^key/,
+    },
+    { name: 'a body without a pointer', options: { key: body(7 as never) }, field: /^key/ },
+    { name: 'a parameter without a name', options: { key: query('') }, field: /^key\.name: / },
+    {
+      name: 'a function that is none',
+      options: { key: from('id' as never) },
+      field: /^key: .*from\(function\)/,
     },
     { name: 'a member without a name', options: { key: mcp('') }, field: /^key\.meta: / },
     {
@@ -232,7 +260,16 @@ describe('parsePolicy', () => {
   })
 
   it('takes one source for a list of one', () => {
-    const sources = [header('X-Key'), body('/key'), business('/a', '/b'), repeatability(), mcp()]
+    const sources = [
+      header('X-Key'),
+      body('/key'),
+      query('key'),
+      param('key'),
+      from(() => 'key'),
+      business('/a', '/b'),
+      repeatability(),
+      mcp(),
+    ]
     for (const key of sources) expect(valueOf({ key }).key).toEqual([key])
     expect(valueOf({ key: sources }).key).toEqual(sources)
   })

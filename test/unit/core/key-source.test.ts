@@ -9,6 +9,8 @@ import {
   type KeySource,
   mcp,
   MCP_IGNORED,
+  param,
+  query,
   repeatability,
 } from '../../../src/core/key-source.ts'
 
@@ -16,6 +18,12 @@ describe('describeSources', () => {
   it.each<{ sources: readonly KeySource[]; expected: string }>([
     { sources: [header('Idempotency-Key')], expected: 'the header Idempotency-Key' },
     { sources: [body('/meta/key')], expected: 'a string at /meta/key of the body' },
+    { sources: [query('request')], expected: 'the parameter request of the query' },
+    { sources: [param('order')], expected: 'the parameter order of the path' },
+    {
+      sources: [{ in: 'function', read: () => null, scope: 'operation' }],
+      expected: 'what this route reads of the request',
+    },
     { sources: [business('/order')], expected: 'values at /order of the body' },
     {
       sources: [business('/order', '/attempt')],
@@ -55,5 +63,57 @@ describe('hasMcp', () => {
 describe('MCP_IGNORED', () => {
   it('holds what two tries of one call differ in', () => {
     expect(MCP_IGNORED).toEqual(['/id', '/params/_meta'])
+  })
+})
+
+describe('the scope of a key', () => {
+  it.each([
+    { name: 'Idempotency-Key', expected: 'tenant' },
+    { name: 'PayPal-Request-Id', expected: 'tenant' },
+    { name: 'X-Request-Id', expected: 'tenant' },
+    { name: 'I-Webhook-Idempotency-Token', expected: 'tenant' },
+    { name: 'X-Prevention-Id', expected: 'tenant' },
+    { name: 'id', expected: 'tenant' },
+    { name: 'webhook-id', expected: 'operation' },
+    { name: 'WEBHOOK-ID', expected: 'operation' },
+    { name: 'svix-id', expected: 'operation' },
+    { name: 'Ce-Id', expected: 'operation' },
+    { name: 'X-GitHub-Delivery', expected: 'operation' },
+    { name: 'X-Hook-UUID', expected: 'operation' },
+    { name: 'X-Shopify-Event-Id', expected: 'operation' },
+    { name: 'x-amz-sns-message-id', expected: 'operation' },
+    { name: 'Twitch-Eventsub-Message-Id', expected: 'operation' },
+    { name: 'X-EventId', expected: 'operation' },
+    { name: 'x-eventid', expected: 'operation' },
+    { name: 'notification_id', expected: 'operation' },
+  ])('is the $expected in the header $name', ({ name, expected }) => {
+    expect(header(name).scope).toBe(expected)
+  })
+
+  it.each([
+    { pointer: '/key', expected: 'tenant' },
+    { pointer: '/event/order', expected: 'tenant' },
+    { pointer: '/data/event_idempotency_key', expected: 'tenant' },
+    { pointer: '/paid', expected: 'tenant' },
+    { pointer: '/order_id', expected: 'tenant' },
+    { pointer: '/id', expected: 'operation' },
+    { pointer: '/data/id', expected: 'operation' },
+    { pointer: '/eventId', expected: 'operation' },
+    { pointer: '/meta/messageID', expected: 'operation' },
+    { pointer: '/a~1event', expected: 'operation' },
+  ])('is the $expected at $pointer of the body', ({ pointer, expected }) => {
+    expect(body(pointer).scope).toBe(expected)
+    const [name = ''] = pointer.split('/').slice(-1)
+    expect(query(name).scope).toBe(expected)
+  })
+
+  it('is the operation for a parameter of the path', () => {
+    expect(param('payment').scope).toBe('operation')
+  })
+
+  it.each(['tenant', 'operation'] as const)('is the %s where the source says so', (scope) => {
+    const said = [header, body, query, param].map((source) => source('/event', { scope }).scope)
+    expect(said).toEqual([scope, scope, scope, scope])
+    expect(header('X-Request-Id', { scope }).scope).toBe(scope)
   })
 })

@@ -55,6 +55,11 @@ describe('toOpenApiFragment', () => {
     }
   })
 
+  it('writes of a route for every method those that it protects', () => {
+    const contract = contractOf({ 'ALL /any': { methods: ['GET', 'POST', 'PURGE'] } })
+    expect(Object.keys(toOpenApiFragment(contract).paths['/any'] ?? {})).toEqual(['get', 'post'])
+  })
+
   it('writes routes that differ in the names of their parameters as one path', () => {
     const routes = ['POST /orders/:id', 'DELETE /orders/:order']
     expect(pathsOf(...routes)).toEqual(['post /orders/{id}', 'delete /orders/{id}'])
@@ -154,6 +159,9 @@ describe('toOpenApiFragment', () => {
       source: { in: 'business', pointers: ['/a', '/b'] } as const,
       words: 'made of `/a`, `/b` of the body',
     },
+    { source: { in: 'query', name: 'k' } as const, words: 'the query parameter `k`' },
+    { source: { in: 'param', name: 'id' } as const, words: 'the path parameter `id`' },
+    { source: { in: 'function' } as const, words: 'what the API reads of the request' },
     { source: { in: 'mcp', meta: 'k' } as const, words: '`params._meta.k` of a `tools/call`' },
   ])('says in words that the key is $words', ({ source, words }) => {
     const { paths, components } = toOpenApiFragment(

@@ -49,6 +49,26 @@ describe('operationId', () => {
     )
   })
 
+  it('keeps the id of every operation that counts within its tenant', async () => {
+    expect(await operationId(digest, 'acme', 'k')).toBe(await digest('operation', 'acme', 'k'))
+    expect(await operationId(digest, 'acme', 'k', { consumer: 'mails' })).toBe(
+      await digest('operation of a consumer', 'acme', 'k', 'mails'),
+    )
+  })
+
+  it('tells one key apart within operations and consumers', async () => {
+    const within = [
+      {},
+      { operation: 'POST /a' },
+      { operation: 'POST /b' },
+      { consumer: 'a' },
+      { operation: 'POST /a', consumer: 'a' },
+      { operation: 'a', consumer: 'POST /a' },
+    ]
+    const ids = await Promise.all(within.map((of) => operationId(digest, 'acme', 'k', of)))
+    expect(new Set(ids).size).toBe(within.length)
+  })
+
   it('never equals a digest that was made for another purpose', async () => {
     expect(await operationId(digest, 'acme', 'k')).not.toBe(
       await digest('fingerprint', 'acme', 'k'),
