@@ -135,11 +135,13 @@ function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
 }
 
 /**
- * Reads the body beside whoever answers. One that a middleware has read, or the function of a key
- * may read, is put back for them first.
+ * Reads the body beside whoever answers. One that a middleware has read, or a function of the
+ * policy may read, is put back for them first.
  */
 async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
-  const isShared = policy.key.some((source) => source.in === 'function')
+  const { key, fingerprint } = policy
+  const isShared =
+    typeof fingerprint === 'function' || key.some((source) => source.in === 'function')
   if (!isTaken(c.req.raw) && !isShared) return Payload.beside(c, policy)
   const payload = new Payload(c, policy)
   await putBack(payload).catch(toNothing)

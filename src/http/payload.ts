@@ -86,9 +86,13 @@ export class Payload {
 const ALL = { ignore: [], dates: [] }
 
 /** Puts a body back that was read: whoever reads it next gets it in every way that there is. */
-export function restoreBody(c: Context<GatewayEnv>, body: BodyInit): void {
+export function restoreBody(
+  c: Context<GatewayEnv>,
+  body: Uint8Array<ArrayBuffer> | ReadableStream,
+): void {
   if (c.req.raw.body === null || isBodyless(c.req.method)) return
   c.req.raw = new Request(c.req.raw, { body })
+  if (body instanceof Uint8Array) keepBytes(c.req.raw, body)
   c.req.bodyCache = {}
   keepBody(c)
 }

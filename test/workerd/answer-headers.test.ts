@@ -22,7 +22,7 @@ function clientWith(policy: PolicyOptions = {}) {
   return clientOf(app, '/answers', { isWaiting: false })
 }
 
-const ASKING = { 'Retry-After': '3', 'retry-after-ms': '3000', 'X-Should-Retry': 'true' }
+const ASKING = { 'Retry-After': '3', 'retry-after-ms': '3000' }
 
 const asksForRetry = ({ headers }: Response) =>
   Object.keys(ASKING).filter((name) => headers.has(name))

@@ -157,6 +157,26 @@ describe('the query of a fingerprint', () => {
   })
 })
 
+describe('an empty body', () => {
+  it.each([
+    { type: 'application/json' },
+    { type: 'application/vnd.api+json' },
+    { type: 'multipart/form-data; boundary=b' },
+    { type: 'application/x-www-form-urlencoded' },
+  ])('of $type is one whether it is sent or not', async ({ type }) => {
+    const { send, received } = gatewayWith({})
+    const headers = { 'Content-Type': type }
+    const chunked = new Blob([]).stream()
+    const words = [
+      (await send('/compared/1', '', headers)).word,
+      (await send('/compared/1', chunked, headers)).word,
+      (await send('/compared/1', 'x=1', { 'Content-Type': 'text/plain' })).word,
+    ]
+    expect(words).toEqual(['executed', 'replayed', 'mismatch'])
+    expect(received).toEqual([''])
+  })
+})
+
 describe('a star in a pointer', () => {
   it('leaves out of every item what it names, and does not tell it', async () => {
     const { send } = gatewayWith({ fingerprint: { ignore: ['/items/*/at'] } })
