@@ -94,6 +94,13 @@ describe('a function as fingerprint', () => {
     expect(received).toEqual(['{"o":"o1"}'])
   })
 
+  it('reads the body while the route observes, and takes it from nobody', async () => {
+    const of: FingerprintFunction = async (c) => (await c.req.json<{ o: string }>()).o
+    const { send, received } = gatewayWith({ mode: 'observe', fingerprint: of })
+    expect((await send('/compared/1', '{"o":"o1"}')).answer.status).toBe(201)
+    expect(received).toEqual(['{"o":"o1"}'])
+  })
+
   it('does not tell places of a mismatch', async () => {
     const { send } = gatewayWith({ fingerprint: (c) => c.req.header('X-Order') ?? null })
     await send('/compared/1', '{"a":1}', { 'X-Order': 'o1' })
