@@ -103,8 +103,8 @@ function toExecuted(reply: AnswerReply, said: Said | null): ProbeVerdict {
 
 const isSuccess = (status: number) => status >= 200 && status <= 299
 
-/** Success, but not of what was asked for: it is still worked on (202), or this is a part of it (206). */
-const PARTIAL: ReadonlySet<number> = new Set([202, 206])
+/** It is still worked on, unless the answer says what the status of the result is. */
+const ACCEPTED = 202
 
 /** Whether an answer of the status resource says that the operation has not come to its end. */
 function isUnfinished(
@@ -114,9 +114,8 @@ function isUnfinished(
   if (said?.outcome === 'unknown' || asksToComeBack(headers)) return true
   if (said !== null) return false
   const { resultStatus } = directives
-  const isNoResult =
-    resultStatus !== null && classifyStatus(resultStatus, outcomes) === 'not_executed'
-  return PARTIAL.has(status) || isNoResult
+  if (resultStatus === null) return status === ACCEPTED
+  return classifyStatus(resultStatus, outcomes) === 'not_executed'
 }
 
 function asksToComeBack(headers: readonly HeaderField[]): boolean {

@@ -77,7 +77,6 @@ describe('decideProbe', () => {
 
   it.each([
     { name: '202: it is still worked on', over: { status: 202 } },
-    { name: '206: a part of it', over: { status: 206 } },
     { name: '200 with Retry-After', over: { headers: [['retry-after', '5']] } },
     { name: '200 with retry-after-ms', over: { headers: [['retry-after-ms', '5']] } },
     { name: '200 with X-Should-Retry', over: { headers: [['x-should-retry', 'true']] } },
