@@ -16,6 +16,7 @@ import {
   type ClaimRef,
   doubtMs,
   type InProgressRecord,
+  type OperationRecord,
   type Owner,
   toRef,
   type UnknownRecord,
@@ -133,16 +134,16 @@ export class Runs {
     if (reply.kind === 'live') {
       const work = { originCalls, settle: null }
       const live = this.stream(claim, reply, plan)
-      const retentionMs = this.#ledger.find(operationId)?.retentionMs
+      const retentionMs = this.#findKnown(operationId)?.retentionMs
       const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
       return { kind: 'executed', ...live, fence, timing, work, ...memory }
     }
     const landing = decideLanding(reply, plan.rules, claim.isInDoubt)
     const work = { originCalls, settle: await this.land(claim, landing, plan.keeping.sealKey) }
     const { outcome } = landing
-    const record = this.#ledger.find(operationId)
+    const record = this.#findKnown(operationId)
     const ageMs = doubtMs(record, Date.now()) ?? 0
-    const memory = ifEnded({ outcome }, this.#rememberedMs(claim))
+    const memory = ifEnded({ outcome }, rememberedMs(record, claim))
     const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs), ...memory }
     if (reply.kind === 'fault') {
       const { fault, originStatus } = reply
@@ -153,11 +154,14 @@ export class Runs {
     return { kind: 'executed', response: { status, headers, body }, ...known }
   }
 
-  /** For how long the result of a claim is remembered, where it is stored. */
-  #rememberedMs({ operationId, claimId }: ClaimRef): number | undefined {
-    const record = this.#ledger.find(operationId)
-    const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
-    return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
+  /** A store that fails behind the call must not cost the client its answer. */
+  #findKnown(operationId: string): OperationRecord | null {
+    try {
+      return this.#ledger.find(operationId)
+    } catch (error) {
+      logFault('an operation could not be read behind its call', error)
+      return null
+    }
   }
 
   /**
@@ -427,6 +431,12 @@ export class Runs {
     this.#flights.remove(claim)
     flight?.land({ kind: 'undecided', until })
   }
+}
+
+/** For how long the result of a claim is remembered, where it is stored. */
+function rememberedMs(record: OperationRecord | null, { claimId }: ClaimRef): number | undefined {
+  const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
+  return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
 }
 
 /** What the origin's status resource is asked about, and how. */

@@ -709,6 +709,7 @@ describe('resolve', () => {
   const OF_THE_GATEWAY = new Set([
     'age',
     'cache-control',
+    'idempotency-expires',
     'idempotency-status',
     'idempotent-replayed',
     'x-correlation-id',
