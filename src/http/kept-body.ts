@@ -12,7 +12,7 @@ export class BodyLost extends ConfigurationFault {
 }
 
 /** The bytes of requests that were read: by Hono for others, or by the gateway itself. */
-const kept = new WeakMap<Request, Promise<ArrayBuffer> | Uint8Array<ArrayBuffer>>()
+const kept = new WeakMap<Request, Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer>>()
 
 /** Lets others still read a body that the gateway has read. */
 export function keepBytes(request: Request, bytes: Uint8Array<ArrayBuffer>): void {
@@ -33,13 +33,11 @@ export function keepBody(c: Context): void {
   })
 }
 
-function readBytes(request: Request): Promise<ArrayBuffer> {
-  const known = kept.get(request)
-  // Whoever gets them may change them.
-  if (known instanceof Uint8Array) return Promise.resolve(known.slice().buffer)
-  const bytes = known ?? request.arrayBuffer()
-  kept.set(request, bytes)
-  return bytes
+/** A copy: whoever gets it may change it, or give it away. */
+async function readBytes(request: Request): Promise<ArrayBuffer> {
+  const known = kept.get(request) ?? request.arrayBuffer().then((bytes) => new Uint8Array(bytes))
+  kept.set(request, known)
+  return (await known).slice().buffer
 }
 
 /** Whether somebody has read the body, begun to, or split it. */

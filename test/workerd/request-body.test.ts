@@ -59,6 +59,14 @@ const KEPT: readonly { how: string; read: Read }[] = [
   { how: 'text() and formData()', read: (c) => c.req.text().then(() => c.req.formData()) },
   { how: 'blob()', read: (c) => c.req.blob() },
   { how: 'arrayBuffer()', read: (c) => c.req.arrayBuffer() },
+  {
+    how: 'arrayBuffer(), which is changed',
+    read: async (c) => new Uint8Array(await c.req.arrayBuffer()).fill(0),
+  },
+  {
+    how: 'arrayBuffer(), which is given away',
+    read: async (c) => structuredClone(1, { transfer: [await c.req.arrayBuffer()] }),
+  },
   { how: 'bytes()', read: (c) => c.req.bytes() },
   { how: 'a clone', read: (c) => c.req.raw.clone().formData() },
 ]
@@ -77,10 +85,6 @@ const LOST: readonly { how: string; read: Read }[] = [
       await reader?.read()
       reader?.releaseLock()
     },
-  },
-  {
-    how: 'arrayBuffer(), which is given away',
-    read: async (c) => structuredClone(1, { transfer: [await c.req.arrayBuffer()] }),
   },
 ]
 
