@@ -15,6 +15,7 @@ import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { isTaken } from './kept-body.ts'
 import { readByFunction } from './key-function.ts'
 import type { Payload } from './payload.ts'
 import { operationOf } from './route-policy.ts'
@@ -104,8 +105,10 @@ async function readSource(
     case 'param':
       return toPlain(c.req.param(source.name))
     case 'function': {
-      const bytes = await payload.bytes()
-      return bytes === null ? tooLarge(payload) : toPlain(await readByFunction(c, bytes, source))
+      if ((await payload.bytes()) === null) return tooLarge(payload)
+      // It may read the body as every handler does.
+      if (isTaken(c.req.raw)) await payload.restore()
+      return toPlain(await readByFunction(c, source))
     }
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)

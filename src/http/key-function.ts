@@ -23,17 +23,12 @@ export function from(
 /**
  * Reads the key of a request by the function of its route.
  *
- * @param bytes The body, which the function may read as well.
  * @throws {Error} With nothing in its message that the function has said.
  */
 export async function readByFunction(
   c: Context<GatewayEnv>,
-  bytes: Uint8Array<ArrayBuffer>,
   source: SourceIn<'function'>,
 ): Promise<string | null> {
-  // Where Hono keeps what was read: the request itself is read only once.
-  const kept = c.req.bodyCache as Record<string, unknown>
-  kept['arrayBuffer'] ??= Promise.resolve(bytes.buffer)
   const key = await call(source, c)
   if (key === null || key === undefined || typeof key === 'string') return key ?? null
   throw new Error('The function of a key has returned something else than a text.')

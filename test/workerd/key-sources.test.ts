@@ -393,6 +393,17 @@ describe('from', () => {
     { what: 'headers', key: from((c) => c.req.header('X-Job')?.split('/')[1]) },
     { what: 'the body', key: from(async (c) => (await c.req.json<{ job: string }>()).job) },
     {
+      what: 'the request itself',
+      key: from(async (c) => (await c.req.raw.json<{ job: string }>()).job),
+    },
+    {
+      what: 'a clone of the request, behind another function',
+      key: [
+        from(async (c) => (await c.req.raw.json<{ none?: string }>()).none),
+        from(async (c) => (await c.req.raw.clone().json<{ job: string }>()).job),
+      ],
+    },
+    {
       what: 'the body behind another source',
       key: [body('/none'), from(async (c) => JSON.parse(await c.req.text()).job as string)],
     },
