@@ -1,7 +1,7 @@
 import { isDigest } from './content-coding.ts'
 import { isJson, parseMediaType } from './fingerprint/media-type.ts'
 import { findValue } from './json-spans.ts'
-import { parseRetryAfter } from './retry-after.ts'
+import { readRetryAfter, readShouldRetry } from './retry-after.ts'
 
 /** What became of one item of a batch. */
 export interface ItemAnswer {
@@ -61,7 +61,7 @@ export function toAnsweredItem(
     text: `{${members.join(',')}}`,
     isSuccess: status >= 200 && status < 300,
     isRetryable,
-    retryAfterMs: (isRetryable && parseRetryAfter(headers.get('Retry-After'), now)) || 0,
+    retryAfterMs: (isRetryable && readRetryAfter([...headers], now)) || 0,
     word,
   }
 }
@@ -88,8 +88,8 @@ export function toAnswerTexts(summary: BatchSummary, items: readonly AnsweredIte
 const COME_BACK: ReadonlySet<number> = new Set([408, 409, 423, 425, 429])
 
 function decideRetryable(status: number, headers: Headers, isUnknownRetried: boolean): boolean {
-  const said = headers.get('X-Should-Retry')
-  if (said !== null) return said === 'true'
+  const said = readShouldRetry([...headers])
+  if (said !== null) return said
   const word = headers.get('Idempotency-Status')
   if (word === 'unknown') return isUnknownRetried
   return word === 'not-executed' && (COME_BACK.has(status) || status >= 500)

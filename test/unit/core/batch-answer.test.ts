@@ -86,6 +86,22 @@ describe('toAnsweredItem', () => {
       expected: false,
     },
     {
+      name: 'an API that asks for it in the other field',
+      given: {
+        status: 402,
+        headers: { 'Stripe-Should-Retry': 'true', 'Idempotency-Status': 'not-executed' },
+      },
+      expected: true,
+    },
+    {
+      name: 'an API that forbids it in the other field',
+      given: {
+        status: 503,
+        headers: { 'Stripe-Should-Retry': 'false', 'Idempotency-Status': 'not-executed' },
+      },
+      expected: false,
+    },
+    {
       name: 'an API that was busy',
       given: { status: 429, headers: { 'Idempotency-Status': 'not-executed' } },
       expected: true,
@@ -137,6 +153,11 @@ describe('summarize', () => {
     const never = item({ status: 409, headers: { 'Retry-After': '900' } })
     const items = [busy('3'), busy('Fri, 01 Jan 2027 00:00:07 GMT'), never]
     expect(summarize(items)).toMatchObject({ isRetryable: true, retryAfterMs: 7_000 })
+    const exact = item({
+      status: 503,
+      headers: { 'X-Should-Retry': 'true', 'Retry-After-Ms': '8500' },
+    })
+    expect(summarize([...items, exact])).toMatchObject({ retryAfterMs: 8_500 })
   })
 })
 
