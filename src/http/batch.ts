@@ -20,11 +20,19 @@ import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
 import { conclude, expose, respond, type Subject } from './conclude.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
+import { BodyLost } from './kept-body.ts'
 import { isEnforced } from './observe.ts'
 import { Payload } from './payload.ts'
 import { matchedPathOf } from './request-url.ts'
 import { isGuarded, operationOf } from './route-policy.ts'
-import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
+import {
+  bodyLost,
+  guardLost,
+  misconfigured,
+  rejected,
+  tenantMissing,
+  type Verdict,
+} from './verdict.ts'
 
 /** Bodies of items that one answer holds, in characters: it is put together in memory. */
 const MAX_BODIES = 8 * 1_048_576
@@ -76,7 +84,7 @@ async function admitBatch(
 
 function toFault(error: unknown): Result<never, Verdict> {
   logFault('a batch failed before anything of it was recorded', error)
-  return err(misconfigured())
+  return err(error instanceof BodyLost ? bodyLost(error) : misconfigured())
 }
 
 function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {

@@ -294,6 +294,21 @@ describe('a batch that is malformed', () => {
     expect(asked).toEqual(['a'])
   })
 
+  it('is refused whole where its bytes are lost, with the mistake that lost them', async () => {
+    const { requests } = playOrigin(() => new Response('{}'))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.use(async (c, next) => {
+      await c.req.raw.json()
+      await next()
+    })
+    app.post('/batches', protect({ key: batch('/items', '/id') }))
+    const headers = { Authorization: 'Bearer lost', 'Content-Type': 'application/json' }
+    const answer = await askerOf(app)('/batches', { body: '{"items":[{"id":"a"}]}', headers })
+    expect(refusal(answer)).toEqual([500, 'gateway-misconfigured'])
+    expect((await answer.json<ProblemBody>()).detail).toContain('c.req.raw.clone()')
+    expect(requests).toHaveLength(0)
+  })
+
   it('is refused whole where nobody knows whose it is', async () => {
     const { origin, post } = routeWith()
     const response = await post('{"items":[{"id":"a"}]}', { headers: { Authorization: '' } })
