@@ -66,8 +66,18 @@ export const OVERRIDES_PATH: ReadonlySet<string> = new Set([
   'x-rewrite-url',
 ])
 
-/** Fields of one delivery: when it was made and how much of a quota it used up. */
-const OF_ONE_DELIVERY = new Set(['age', 'cf-cache-status', 'cf-ray', 'date', 'set-cookie2'])
+/**
+ * Fields of one delivery: when it was made and how much of a quota it used up. Clients of MCP go over to
+ * the session that an answer names.
+ */
+const OF_ONE_DELIVERY = new Set([
+  'age',
+  'cf-cache-status',
+  'cf-ray',
+  'date',
+  'mcp-session-id',
+  'set-cookie2',
+])
 /** What asks for another try of this one, in the words of SDKs as well; a stored answer is the last. */
 const RETRY_AFTER = /^(?:x-(?:ms-)?)?retry-after(?:-ms)?$/
 const SHOULD_RETRY = /^(?:x|stripe)-should-retry$/

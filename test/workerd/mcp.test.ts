@@ -380,6 +380,15 @@ describe('a stream that breaks off', () => {
 })
 
 describe('a replay', () => {
+  it('leaves its client in its own session', async () => {
+    const headers = { ...JSON_TYPE, 'Mcp-Session-Id': 'first' }
+    const { ask } = routeWith(() => new Response(JSON.stringify(result(1)), { headers }))
+    const once = await ask()
+    expect(once.response.headers.get('Mcp-Session-Id')).toBe('first')
+    const again = await ask({ id: 2, headers: { 'Mcp-Session-Id': 'second' } })
+    expect([again.word, again.response.headers.get('Mcp-Session-Id')]).toEqual(['replayed', null])
+  })
+
   it('is marked in the result, and its error in the data', async () => {
     const { ask } = routeWith(() => asJson(result(1, { content: [], _meta: { own: 1 } })))
     await ask()

@@ -164,6 +164,7 @@ describe('toSnapshotHeaders', () => {
     { name: 'CF-Cache-Status' },
     { name: 'CF-Ray' },
     { name: 'Date' },
+    { name: 'Mcp-Session-Id' },
     { name: 'Set-Cookie' },
     { name: 'Set-Cookie2' },
     { name: 'Idempotency-Key' },
