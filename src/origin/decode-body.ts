@@ -86,11 +86,17 @@ class Decoder {
   #output: Uint8Array[] = []
   #outputBytes = 0
   #fault: Error | null = null
+  #hasEnded = false
   #stopWaiting: () => void = () => {}
 
   constructor(coding: Coding, start: Uint8Array) {
     this.#stream = createDecoder(coding, start)
     this.#stream.on('error', (error: Error) => this.#fail(error))
+    // Zeros behind gzip's end are padding, and end it before the body does.
+    this.#stream.on('end', () => {
+      this.#hasEnded = true
+      this.#stopWaiting()
+    })
     this.#stream.on('data', (chunk: Uint8Array) => {
       this.#output.push(chunk)
       this.#outputBytes += chunk.byteLength
@@ -107,14 +113,14 @@ class Decoder {
 
   /** @throws Where bytes are missing. */
   end(): Promise<void> {
-    return this.#until((done) => this.#stream.once('end', done).end())
+    return this.#until(() => this.#stream.end())
   }
 
   /** A fault may come before what it spoils is waited for, and a write is done all the same. */
   async #until(begin: (done: () => void) => void): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#stopWaiting = resolve
-    if (this.#fault === null) {
+    if (this.#fault === null && !this.#hasEnded) {
       begin(resolve)
       await promise
     }

@@ -64,6 +64,13 @@ describe('decodeBody', () => {
     expect((await read(encoded, ['gzip'])).toString()).toBe('one two')
   })
 
+  it('ends where gzip is padded with zeros', async () => {
+    const encoded = Buffer.concat([gzipSync(text), Buffer.alloc(2_000)])
+    for (const pieceBytes of [7, undefined]) {
+      expect((await read(encoded, ['gzip'], pieceBytes)).toString()).toBe(text)
+    }
+  })
+
   it.each(['gzip', 'deflate', 'br', 'zstd'] as const)(
     'leaves nothing as nothing: %s',
     async (coding) => {
