@@ -32,7 +32,7 @@ export function readCall(text: string): JsonRpcCall | null {
 export interface Retelling {
   /** A member for `result._meta`, or for an error's `data`: JSON text of its name and value. */
   readonly mark: { readonly name: string; readonly value: string } | null
-  /** Stands in the place of a response that only the first caller can act upon; `null` leaves it. */
+  /** Stands in the place of what only the first caller can act upon; `null` leaves it. */
   readonly insteadOfStep: string | null
 }
 
@@ -51,7 +51,7 @@ export function toAnswerOf(
   message: string,
   retelling: Retelling = AS_IT_CAME,
 ): string {
-  return answerText(call, message, retelling) ?? message
+  return answerText(call, message, retelling) ?? retelling.insteadOfStep ?? message
 }
 
 /**

@@ -98,7 +98,7 @@ function landAnswer(
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
       const settlement = { outcome, coversAll, evidence, ...refusalOf(reply) } as const
-      return { settlement, end: isStep(reply) ? { kind: 'step' } : response }
+      return { settlement, end: isForOne(reply, rules) ? { kind: 'step' } : response }
     }
     case 'unknown':
       return { settlement: { outcome, reason: 'origin-answered', evidence }, end: response }
@@ -114,7 +114,10 @@ function landAnswer(
   }
 }
 
-const isStep = ({ said }: AnswerHead): boolean => said?.isStep === true
+/** Of a call, HTTP refuses the session or the credentials of the one client. */
+function isForOne({ status, said }: AnswerHead, { rpcId }: LandingRules): boolean {
+  return said?.isStep === true || (rpcId !== undefined && status >= 300)
+}
 
 const refusalOf = ({ said }: AnswerHead) =>
   said?.isRefusal === true ? ({ isRefusal: true } as const) : {}

@@ -79,7 +79,7 @@ export type FlightEnd =
       readonly omittedFor?: 'no-store'
       readonly retentionMs?: number
     }
-  /** It has asked the first client for more, and only that one can answer. */
+  /** It has asked the first client for more, or refused its session: only that one can act upon it. */
   | { readonly kind: 'step' }
   | {
       readonly kind: 'fault'

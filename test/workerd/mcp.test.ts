@@ -453,6 +453,32 @@ describe('a step of a conversation', () => {
     expect((await ask({ id: 4 })).word).toBe('executed')
   })
 
+  it.each([
+    { name: 'a session that is gone', answer: () => asJson(error(null, -32_001), 404) },
+    { name: 'credentials that are refused', answer: () => new Response(null, { status: 401 }) },
+    { name: 'a question', answer: () => asJson(ASKED) },
+    { name: 'a question in a batch', answer: () => asJson([ASKED]) },
+  ])('is told to none who waits, nor is $name', async ({ answer }) => {
+    const released = Promise.withResolvers<void>()
+    const { origin, send } = routeWith(async () => {
+      await released.promise
+      return answer()
+    })
+    const first = send()
+    await until(() => origin.requests.length > 0)
+    const second = send({ id: 2 })
+    await send({ id: 3, headers: { Prefer: 'wait=0' } })
+    released.resolve()
+    expect(await (await first).response.text()).toBe(await answer().text())
+    const { response } = await second
+    expect(response.status).toBe(200)
+    expect(await response.json()).toMatchObject({
+      id: 2,
+      error: { code: 409, data: { retry: 'wait', error: { code: 'in-progress' } } },
+    })
+    expect(origin.requests).toHaveLength(1)
+  })
+
   it('and what the server asks stay with the first client of a stream', async () => {
     const events = openEvents()
     const first = await events.send()
