@@ -178,6 +178,23 @@ function toSaid(outcome: Outcome, status: number, facts: AnswerFacts): Said {
   return { outcome, isExact: true, ...(isRefusal && { isRefusal }) }
 }
 
+/**
+ * Says what messages mean that the status resource holds in the place of a result. It was asked for
+ * another reason than the call, so no id is looked for, and an error proves only what a tool says itself.
+ *
+ * @returns `null` where they are a result, or no messages of JSON-RPC.
+ */
+export function judgeMessages(messages: readonly unknown[]): Said | null {
+  const own: readonly unknown[] = messages.filter(
+    (message) => isObject(message) && 'jsonrpc' in message,
+  )
+  if (own.length === 0) return null
+  const response = own.find(isResponse)
+  const outcome = response === undefined ? 'unknown' : judgeResponse(response, 200)
+  if (outcome === 'succeeded') return null
+  return { outcome: outcome === 'failed' ? outcome : 'unknown', isExact: true }
+}
+
 /** With the same headers: they say whether another try is of use. */
 function classifyAs(status: number, { headers = [] }: AnswerFacts): Outcome {
   return classifyAnswer({ status, headers, directives: { outcome: null }, said: null }, [])

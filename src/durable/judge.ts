@@ -2,6 +2,7 @@ import { deployedPolicies } from '../config/deployed-policies.ts'
 import { collectBody } from '../core/body.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
+import { createEventReader } from '../core/event-stream.ts'
 import { isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import {
@@ -20,6 +21,7 @@ import {
   createResponseReader,
   findResponse,
   judgeCall,
+  judgeMessages,
   parseJson,
 } from '../core/rpc-outcome.ts'
 import { logFault } from '../metrics/log.ts'
@@ -61,7 +63,30 @@ export async function judgeReply<reply extends Reply | LiveReply>(
  * reads the body is asked.
  */
 export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
-  return judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+  const judged = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+  if (rules.rpcId === undefined || judged.kind === 'fault' || judged.said?.isExact === true) {
+    return judged
+  }
+  const { status, headers: fields, body } = judged
+  // What it does not hold it says as HTTP does.
+  if (status >= 300) return judged
+  const headers = toHeaders(fields)
+  const read = body instanceof Uint8Array ? await readMessages(body, headers, limitBytes) : []
+  return { ...judged, said: judgeMessages(read) }
+}
+
+/** The messages of JSON-RPC in a body, as `JSON.parse` reads them; none in another one. */
+async function readMessages(
+  body: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+  limitBytes: number,
+): Promise<readonly unknown[]> {
+  const bytes = await decode(body, headers.get('content-encoding') ?? '', limitBytes)
+  if (bytes === null) return []
+  if (!isEvents(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
+  const messages: unknown[] = []
+  createEventReader((data) => messages.push(data === null ? null : parseJson(data)))(bytes)
+  return messages.flat()
 }
 
 function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {

@@ -68,8 +68,9 @@ export function recoveryOf(
   { claim, call }: Pick<Admitted, 'claim' | 'call'>,
 ): Recovery {
   const { operationId: id, tenant } = claim
-  // Without a stored request nothing is sent again, and the id of the call is no business of the record.
-  const rules = landingRulesOf(c, policy, policy.durable ? call : null)
+  // Where nothing is sent again, and nobody asked, the id of the call is no business of the record.
+  const isRead = policy.durable || typeof policy.unknown === 'object'
+  const rules = landingRulesOf(c, policy, isRead ? call : null)
   const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
   if (policy.unknown === 'hold')
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }

@@ -9,6 +9,7 @@ import {
   idempotent,
   mcp,
   type PolicyOptions,
+  probe,
   protect,
 } from '../../src/hapax.ts'
 import { word } from './gateway.ts'
@@ -583,5 +584,35 @@ describe('a problem', () => {
     const { response } = await ask({ headers: { Authorization: '' } })
     expect([response.status, response.headers.get('Hapax-Error')]).toEqual([401, 'tenant-missing'])
     expect(response.headers.get('WWW-Authenticate')).toBe('Bearer')
+  })
+})
+
+describe('the status resource of a call', () => {
+  it.each([
+    { name: 'a result', answer: () => asJson(result('status')), next: 'replayed' },
+    { name: 'a result in a stream', answer: () => asEvents(result(1)), next: 'replayed' },
+    {
+      name: 'a tool that failed',
+      answer: () => asJson(result(1, { isError: true })),
+      next: 'replayed',
+    },
+    { name: 'what is no message', answer: () => asJson({ done: true }), next: 'replayed' },
+    { name: 'the code -32603', answer: () => asJson(error(1, -32_603)), next: 'unknown' },
+    { name: 'the code -32602', answer: () => asJson(error(1, -32_602)), next: 'unknown' },
+    { name: 'a step', answer: () => asJson(result(1, STEP)), next: 'unknown' },
+    { name: 'a question', answer: () => asJson(ASKED), next: 'unknown' },
+    { name: 'a stream without a response', answer: () => asEvents(PROGRESS), next: 'unknown' },
+    { name: 'not found', answer: () => asJson(error(null, -32_001), 404), next: 'executed' },
+  ])('decides only with the end of it: $name', async ({ answer, next }) => {
+    const origin = playOrigin(({ method }) => (method === 'GET' ? answer() : asEvents(PROGRESS)))
+    const send = callerOf('origin', { unknown: probe('/status/{id}', { grace: '0s' }) })
+    for (const expected of ['executed', next, next]) {
+      const { response, done } = await send({ id: 2 })
+      await response.text()
+      await done()
+      expect(word(response)).toBe(expected)
+    }
+    const calls = origin.requests.filter(({ method }) => method === 'POST')
+    expect(calls).toHaveLength(next === 'executed' ? 3 : 1)
   })
 })
