@@ -97,8 +97,11 @@ function judgeOtherCode(
 ): Outcome {
   const byStatus = classify(status)
   if (code >= -32_768 && code <= -32_000) {
+    // Who speaks of an internal error has begun, unless HTTP refuses the client.
     const isRefused =
-      byStatus === 'not_executed' || (isClientError(status) && code !== INTERNAL_ERROR)
+      code === INTERNAL_ERROR
+        ? isClientError(status) && byStatus === 'not_executed'
+        : isClientError(status) || byStatus === 'not_executed'
     return isRefused ? 'not_executed' : 'unknown'
   }
   if (status >= 500) return byStatus

@@ -123,6 +123,7 @@ describe('judgeResponse', () => {
     { status: 400, code: -32_603, expected: 'unknown' },
     { status: 429, code: -32_603, expected: 'not_executed' },
     { status: 503, code: -32_000, expected: 'not_executed' },
+    { status: 503, code: -32_603, expected: 'unknown' },
     { status: 500, code: -32_000, expected: 'unknown' },
     { status: 500, code: -32_603, expected: 'unknown' },
     { status: 500, code: -32_602, expected: 'not_executed' },
