@@ -85,17 +85,20 @@ function judgeBody(rules: OutcomeRules, json: unknown): Outcome | undefined {
   return undefined
 }
 
-/** Where several values are meant and say different things, the first of these counts: a key is freed only where all say so. */
+/** Where several values are meant and say different things, the first of these counts. */
 const MOST_CAREFUL_FIRST: readonly Outcome[] = ['unknown', 'succeeded', 'failed', 'not_executed']
 
 function judgeValues(outcomes: ValueOutcomes, pointer: string, json: unknown): Outcome | undefined {
   const said = new Set(
     valuesAt(json, tokensOf(pointer)).map((value) => {
+      if (value === undefined) return value
       const text = toText(value)
       return text !== null && Object.hasOwn(outcomes, text) ? outcomes[text] : outcomes['*']
     }),
   )
-  return MOST_CAREFUL_FIRST.find((outcome) => said.has(outcome))
+  const counts = MOST_CAREFUL_FIRST.find((outcome) => said.has(outcome))
+  // A key is freed only where all say so.
+  return counts === 'not_executed' && said.has(undefined) ? undefined : counts
 }
 
 /** RFC 6901 §4. */
@@ -105,13 +108,16 @@ const tokensOf = (pointer: string) =>
     .slice(1)
     .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
 
-/** The values that a pointer means; `*` stands for every item and every member. */
+/**
+ * The values that a pointer means; `*` stands for every item and every member. `undefined` where there is
+ * none.
+ */
 function valuesAt(value: unknown, [token, ...rest]: readonly string[]): readonly unknown[] {
   if (token === undefined) return [value]
-  if (typeof value !== 'object' || value === null) return []
+  if (typeof value !== 'object' || value === null) return [undefined]
   if (token === '*') return Object.values(value).flatMap((inner) => valuesAt(inner, rest))
   const isThere = Object.hasOwn(value, token) && !(Array.isArray(value) && token === 'length')
-  return isThere ? valuesAt(Reflect.get(value, token), rest) : []
+  return isThere ? valuesAt(Reflect.get(value, token), rest) : [undefined]
 }
 
 /** @returns `null` for an array or an object, which has no text of its own. */

@@ -42,6 +42,19 @@ describe('judgeAnswer', () => {
   })
 
   it.each([
+    { name: 'all say so', json: errorsOf('THROTTLED', 'THROTTLED'), expected: 'not_executed' },
+    { name: 'one is not named', json: errorsOf('THROTTLED', 'BAD'), expected: undefined },
+    {
+      name: 'one is not there',
+      json: { errors: [...errorsOf('THROTTLED').errors, { message: 'm' }] },
+      expected: undefined,
+    },
+  ])('says $expected where a value frees the key and $name', ({ json, expected }) => {
+    const rules = { '/errors/*/extensions/code': { THROTTLED: 'not_executed' } } as const
+    expect(judgeAnswer([rules], answerOf(json))?.outcome).toBe(expected)
+  })
+
+  it.each([
     { value: 'pending', says: 'pending' },
     { value: 'true', says: 'true' },
     { value: true, says: 'true' },
