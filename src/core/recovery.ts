@@ -1,5 +1,5 @@
 import type { Said } from './outcome-rules.ts'
-import { classifyStatus, isRefusalOfCaller } from './outcome.ts'
+import { classifyStatus, isRefusalOfCaller, isRefusalOfRequest } from './outcome.ts'
 import type { LandingRules, Reply } from './reply.ts'
 import { readShouldRetry } from './retry-after.ts'
 import type { HeaderField } from './snapshot.ts'
@@ -93,7 +93,9 @@ function readStatusAnswer(
   if (isUnfinished(reply, outcomes)) return null
   if (status === 404 || status === 410) return { kind: 'not_executed' }
   if (!isSuccess(status)) return null
-  return said?.outcome === 'not_executed' ? { kind: 'not_executed' } : toExecuted(reply, said)
+  const isUnexecuted =
+    said === null ? isRefusedResult(reply, outcomes) : said.outcome === 'not_executed'
+  return isUnexecuted ? { kind: 'not_executed' } : toExecuted(reply, said)
 }
 
 function toExecuted(reply: AnswerReply, said: Said | null): ProbeVerdict {
@@ -115,8 +117,23 @@ function isUnfinished(
   if (said !== null) return false
   const { resultStatus } = directives
   if (resultStatus === null) return status === ACCEPTED
-  return classifyStatus(resultStatus, outcomes) === 'not_executed'
+  return isUnexecutedResult(resultStatus, outcomes) && !isRefusalOfRequest(resultStatus)
 }
+
+/** Whether the request was refused as it was, which will not change: that is its end. */
+function isRefusedResult(
+  { directives: { resultStatus } }: AnswerReply,
+  outcomes: LandingRules['outcomes'],
+): boolean {
+  return (
+    resultStatus !== null &&
+    isRefusalOfRequest(resultStatus) &&
+    isUnexecutedResult(resultStatus, outcomes)
+  )
+}
+
+const isUnexecutedResult = (resultStatus: number, outcomes: LandingRules['outcomes']) =>
+  classifyStatus(resultStatus, outcomes) === 'not_executed'
 
 function asksToComeBack(headers: readonly HeaderField[]): boolean {
   return readShouldRetry(headers) ?? headers.some(([name]) => name.startsWith('retry-after'))

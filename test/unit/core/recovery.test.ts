@@ -100,6 +100,11 @@ describe('decideProbe', () => {
     { resultStatus: 425, expected: 'undecided' },
     { resultStatus: 429, expected: 'undecided' },
     { resultStatus: 503, expected: 'undecided' },
+    { resultStatus: 308, expected: 'not_executed' },
+    { resultStatus: 403, expected: 'not_executed' },
+    { resultStatus: 412, expected: 'not_executed' },
+    { resultStatus: 415, expected: 'not_executed' },
+    { resultStatus: 412, rules: { '412': 'failed' }, expected: 'executed' },
     { resultStatus: 429, rules: { '429': 'failed' }, expected: 'executed' },
     { resultStatus: 409, rules: { '409': 'not_executed' }, expected: 'undecided' },
   ] as const)(
