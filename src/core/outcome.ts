@@ -1,5 +1,5 @@
 import { judgeAnswer, type OutcomeRules, type Said } from './outcome-rules.ts'
-import { readShouldRetry } from './retry-after.ts'
+import { hasRetryAfter, readShouldRetry } from './retry-after.ts'
 import type { HeaderField } from './snapshot.ts'
 
 /** What became of an operation at the origin. */
@@ -153,7 +153,7 @@ function isNotYet(facts: AnswerFacts): boolean {
 function asksForAnother({ status, headers = [] }: AnswerFacts): boolean {
   if (status < 400 || status > 499) return false
   const word = readShouldRetry(headers)
-  return word ?? (MAY_BE_TEMPORARY.has(status) && headers.some(([name]) => name === 'retry-after'))
+  return word ?? (MAY_BE_TEMPORARY.has(status) && hasRetryAfter(headers))
 }
 
 /**

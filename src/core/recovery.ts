@@ -1,7 +1,7 @@
 import type { Said } from './outcome-rules.ts'
 import { classifyStatus, isRefusalOfCaller, isRefusalOfRequest } from './outcome.ts'
 import type { LandingRules, Reply } from './reply.ts'
-import { readShouldRetry } from './retry-after.ts'
+import { hasRetryAfter, readShouldRetry } from './retry-after.ts'
 import type { HeaderField } from './snapshot.ts'
 
 type AnswerReply = Extract<Reply, { kind: 'answer' }>
@@ -136,7 +136,7 @@ const isUnexecutedResult = (resultStatus: number, outcomes: LandingRules['outcom
   classifyStatus(resultStatus, outcomes) === 'not_executed'
 
 function asksToComeBack(headers: readonly HeaderField[]): boolean {
-  return readShouldRetry(headers) ?? headers.some(([name]) => name.startsWith('retry-after'))
+  return readShouldRetry(headers) ?? hasRetryAfter(headers)
 }
 
 const FIRST_RECOVERY_MS = 5_000

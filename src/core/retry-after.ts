@@ -25,13 +25,16 @@ export function retryAfterMs(runningMs: number, random: number): number {
  */
 export function parseRetryAfter(field: string | null, now: number): number | null {
   if (field === null) return null
-  if (DECIMAL.test(field)) return Math.ceil(Number(field) * 1_000)
+  if (DECIMAL.test(field)) return toWholeMs(Number(field) * 1_000)
   // Every date has letters; without any, the platform would read `-1` as one.
   const at = /[a-z]/i.test(field) ? parseTime(field) : null
   return at === null ? null : Math.max(0, at - now)
 }
 
-const DECIMAL = /^\d{1,9}(?:\.\d{1,9})?$/
+const DECIMAL = /^\d+(?:\.\d+)?$/
+
+/** What nobody waits for is very long, and still a number that can be reckoned with and stored. */
+const toWholeMs = (ms: number) => Math.min(Number.MAX_SAFE_INTEGER, Math.ceil(ms))
 
 /**
  * How long an answer asks to be left alone before another try: `retry-after-ms`, which some APIs
@@ -42,8 +45,13 @@ const DECIMAL = /^\d{1,9}(?:\.\d{1,9})?$/
  */
 export function readRetryAfter(headers: readonly HeaderField[], now: number): number | null {
   const inMs = valueOf(headers, 'retry-after-ms')
-  if (inMs !== null && DECIMAL.test(inMs)) return Math.ceil(Number(inMs))
+  if (inMs !== null && DECIMAL.test(inMs)) return toWholeMs(Number(inMs))
   return parseRetryAfter(valueOf(headers, 'retry-after'), now)
+}
+
+/** Whether an answer asks to be left alone for a time, and so for another try behind it. */
+export function hasRetryAfter(headers: readonly HeaderField[]): boolean {
+  return headers.some(([name]) => name === 'retry-after' || name === 'retry-after-ms')
 }
 
 /**

@@ -131,6 +131,7 @@ describe('classifyAnswer of an answer that asks for another try', () => {
     { status: 409, headers: [RETRY_AFTER], expected: 'not_executed' },
     { status: 413, headers: [RETRY_AFTER], expected: 'not_executed' },
     { status: 423, headers: [RETRY_AFTER], expected: 'not_executed' },
+    { status: 409, headers: [['retry-after-ms', '250']], expected: 'not_executed' },
     { status: 409, headers: [SHOULD], expected: 'not_executed' },
     { status: 409, headers: [STRIPE], expected: 'not_executed' },
     { status: 404, headers: [SHOULD], expected: 'not_executed' },

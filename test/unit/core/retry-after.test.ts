@@ -55,6 +55,9 @@ describe('parseRetryAfter', () => {
     { field: '1.', expected: null },
     { field: '-1', expected: null },
     { field: '999999999', expected: 999_999_999_000 },
+    { field: '10000000000', expected: 10_000_000_000_000 },
+    { field: '9'.repeat(400), expected: Number.MAX_SAFE_INTEGER },
+    { field: '2.0000000000', expected: 2_000 },
     { field: 'Tue, 24 Nov 2026 12:00:30 GMT', expected: 30_000 },
     { field: 'Tuesday, 24-Nov-26 12:00:30 GMT', expected: 30_000 },
     { field: 'Tue, 24 Nov 2026 12:00:00 GMT', expected: 0 },
@@ -70,6 +73,7 @@ describe('readRetryAfter', () => {
     { headers: [['retry-after', '3']], expected: 3_000 },
     { headers: [['retry-after-ms', '250']], expected: 250 },
     { headers: [['retry-after-ms', '12.5']], expected: 13 },
+    { headers: [['retry-after-ms', '10000000000']], expected: 10_000_000_000 },
     {
       headers: [
         ['retry-after', '3'],
