@@ -235,6 +235,7 @@ function carefully(judge: OutcomeFunction): OutcomeFunction {
     try {
       const word = judge(answer)
       if (word === undefined || OUTCOMES.includes(word)) return word
+      dropFailure(word)
       throw new TypeError('It is no outcome.')
     } catch (error) {
       // Its message is not ours: it may hold what must not be logged.
@@ -245,6 +246,11 @@ function carefully(judge: OutcomeFunction): OutcomeFunction {
       return 'unknown'
     }
   }
+}
+
+/** Nobody waits for what an asynchronous function brings; the platform would log how it fails. */
+function dropFailure(word: unknown): void {
+  if (word instanceof Promise) word.catch(() => {})
 }
 
 async function readBody(

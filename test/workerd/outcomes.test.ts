@@ -543,6 +543,13 @@ describe('outcomes by a function', () => {
     },
     { name: 'gives no outcome', judge: () => 'maybe' },
     { name: 'is asynchronous', judge: async () => 'failed' },
+    // What would be left unhandled fails the run of all tests.
+    {
+      name: 'fails asynchronously',
+      judge: async () => {
+        throw new Error('no')
+      },
+    },
   ])('leave it open where it $name', async ({ judge }) => {
     playOrigin(() => new Response('ok'))
     const send = clientWith({ outcomes: judge as never })
