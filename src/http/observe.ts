@@ -4,7 +4,13 @@ import type { Policy } from '../config/policy.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { batchOf, type SourceIn } from '../core/key-source.ts'
 import { decideLanding } from '../core/landing.ts'
-import { classifyAnswer, classifyStatus, isAnswerStatus, type Outcome } from '../core/outcome.ts'
+import {
+  classifyAnswer,
+  classifyStatus,
+  isAnswerStatus,
+  type Outcome,
+  outcomeLeft,
+} from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { Reply } from '../core/reply.ts'
@@ -91,7 +97,13 @@ interface Foreseen {
   readonly source: Subject['source']
   readonly admitted: Admitted | null
   /** Where it would have been executed: what its answer is to end. */
-  readonly claim: ClaimRef | null
+  readonly claim: ObservedClaim | null
+}
+
+interface ObservedClaim {
+  readonly ref: ClaimRef
+  /** Whether an earlier call may have been executed. */
+  readonly isInDoubt: boolean
 }
 
 /**
@@ -214,7 +226,8 @@ async function foresee(
   const answer = await claim(c, policy, admitted)
   if (answer === null) return refused(storeFault(), { source, admitted })
   if (answer.kind === 'granted') {
-    return { verdict: EXECUTED, source, admitted, claim: answer.claim }
+    const { claim: ref, doubtMs = null } = answer
+    return { verdict: EXECUTED, source, admitted, claim: { ref, isInDoubt: doubtMs !== null } }
   }
   const verdict = answer.kind === 'too_large' ? ofRepeat(policy, answer) : toVerdict(answer, policy)
   return { verdict, source, admitted, claim: null }
@@ -313,11 +326,12 @@ async function record(
 async function settle(
   c: Context<GatewayEnv>,
   policy: Policy,
-  granted: ClaimRef,
+  { ref, isInDoubt }: ObservedClaim,
   { status, headers }: ObservedAnswer,
 ): Promise<Outcome> {
   const facts = { status, headers, directives: { outcome: null } }
-  const outcome = classifyAnswer(facts, dataRulesOf(policy))
+  const own = classifyAnswer(facts, dataRulesOf(policy), isInDoubt)
+  const outcome = outcomeLeft(own, isInDoubt)
   // What is held would never be forgotten: its status is enough to tell that a repeat would be.
   const isHeld = outcome === 'unknown' && policy.unknown !== 'resend'
   const reply: Reply = {
@@ -327,9 +341,9 @@ async function settle(
     directives: { ...UNKEPT, outcome: isHeld ? 'executed' : null },
     body: new Uint8Array(),
   }
-  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy), null))
-  const call = { ...landing, claim: granted, sealKey: null, events: [] }
-  const asked = askObject(c, granted.operationId, (object) => object.settle(call))
+  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy), null), isInDoubt)
+  const call = { ...landing, claim: ref, sealKey: null, events: [] }
+  const asked = askObject(c, ref.operationId, (object) => object.settle(call))
   // What has become of this request is known, whether or not a repeat will be told.
   await inTime(asked, OBJECT_MS).catch((error: unknown) =>
     logFault('an observed outcome could not be stored', error),

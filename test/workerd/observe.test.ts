@@ -714,6 +714,25 @@ describe('observed and enforced records', () => {
     await observed('lost')
     expect(lastSeen()[2]).toBe(expected)
   })
+
+  it('and what says "not yet" is no end of what is in doubt', async () => {
+    const seen = []
+    for (const mode of ['enforce', 'observe'] as const) {
+      const statuses = [500, 409, 429]
+      playOrigin(() => new Response('', { status: statuses.shift() ?? 201 }))
+      const send = payerOf(gatewayWith({ mode, unknown: 'resend' }))
+      const answers = [await send('doubt'), await send('doubt'), await send('doubt')]
+      seen.push(
+        mode === 'enforce'
+          ? answers.map(word)
+          : points()
+              .slice(-3)
+              .map((point) => point?.blobs?.[9]),
+      )
+    }
+    expect(seen[0]).toEqual(['unknown', 'unknown', 'unknown'])
+    expect(seen[1]).toEqual(seen[0])
+  })
 })
 
 /** Sends to a gateway whose one route runs in the Worker. */
