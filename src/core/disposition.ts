@@ -10,6 +10,8 @@ export interface VerdictFacts {
   readonly outcome: Outcome | null
   readonly work: Work | null
   readonly problem: Problem | null
+  /** How long the answer asks to be left alone before another try, in milliseconds. */
+  readonly retryAfterMs?: number
   readonly operationId: string | null
   /** Of the last claim; 0 where nothing is known of one. */
   readonly fence: number

@@ -4,6 +4,7 @@ import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { KeySource } from '../core/key-source.ts'
+import { readRetryAfter } from '../core/retry-after.ts'
 import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import { recordRequest } from '../metrics/record-request.ts'
@@ -122,9 +123,16 @@ function toFacts(
   { status, outcome, work, reply, isOther = false, carrier }: Marked,
 ): VerdictFacts {
   const problem = reply !== undefined && isProblem(reply) ? reply : null
+  const retryAfterMs = reply === undefined || isProblem(reply) ? null : askedOf(reply)
   const known = { status, outcome, work, problem, operationId, correlationId, fence, isOther }
-  return carrier === undefined ? known : { ...known, carrier }
+  return {
+    ...known,
+    ...(retryAfterMs !== null && { retryAfterMs }),
+    ...(carrier !== undefined && { carrier }),
+  }
 }
+
+const askedOf = ({ headers }: WireResponse) => readRetryAfter(headers, Date.now())
 
 /**
  * Lets a script of another origin read what stands here, where it may read the answer at all. A

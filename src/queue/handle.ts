@@ -14,6 +14,7 @@ import {
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { parsePlainKey } from '../core/key.ts'
 import type { Carrier } from '../core/record.ts'
+import { boundWaitMs } from '../core/recovery.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
 import { within } from '../durable/in-time.ts'
 import { emit } from '../http/emit.ts'
@@ -41,7 +42,7 @@ export type HandledFate = MessageFate & {
   /** CloudEvents `type`, where the message has one. */
   readonly type: string | null
   readonly correlationId: string | null
-  /** For how long somebody else may still have the operation, in milliseconds. */
+  /** For how long somebody else may still have the operation, or asks to be left alone, in milliseconds. */
   readonly waitMs: number
 }
 
@@ -263,7 +264,8 @@ class Look {
       contextOf: (c) => contextOf(c, env, tenant),
       conclude: (facts) => {
         if (this.#end !== 'open') return 'retry'
-        const waitMs = facts.status === 'in-progress' ? this.#awayMs(facts.carrier) : 0
+        const askedMs = boundWaitMs(facts.retryAfterMs ?? 0, { retentionMs: Infinity })
+        const waitMs = facts.status === 'in-progress' ? this.#awayMs(facts.carrier) : askedMs
         const { operationId, correlationId } = facts
         const known = { tenant, operationId, correlationId, waitMs, type: type || null }
         const fate = { ...decide(consumer, turn, facts), ...known }

@@ -978,6 +978,28 @@ describe('a message that can be tried again', () => {
   })
 
   it.each([
+    { status: 429, headers: { 'Retry-After': '90' }, options: {}, expected: 90 },
+    { status: 503, headers: { 'retry-after-ms': '90500' }, options: {}, expected: 91 },
+    { status: 500, headers: { 'Retry-After': '90' }, options: { unknown: 'resend' }, expected: 90 },
+    { status: 429, headers: { 'Retry-After': '86400' }, options: {}, expected: 3_600 },
+    { status: 429, headers: { 'Retry-After': '1' }, options: {}, expected: 10 },
+  ] as const)(
+    'is not delivered again before $status with $headers wants it: $expected s',
+    async ({ status, headers, options, expected }) => {
+      vi.spyOn(Math, 'random').mockReturnValue(0.999_999)
+      playOrigin(() => new Response('', { status, headers }))
+      const retry = { base: '10s', cap: '10s' } as const
+      const own = vi.fn(() => new Response('', { status, headers }))
+      for (const handler of [own, forward('/later')]) {
+        const deliver = consumerWith({ 'order.paid': handler }, { retry, ...options })
+        expect(await deliver({ body: eventOf(fresh('e'), 1) })).toMatchObject({
+          delays: [expected],
+        })
+      }
+    },
+  )
+
+  it.each([
     { of: 'the default', options: {}, over: {}, expected: 30 },
     { of: 'all messages', options: { lease: '45s' }, over: {}, expected: 45 },
     { of: 'its type', options: { lease: '45s' }, over: { lease: '90s' }, expected: 90 },
