@@ -47,7 +47,9 @@ export function respond(
     : toResponse(toReadable(c, reply, status))
   if (status === 'replayed') markReplay(response.headers, ageMs)
   if (rememberedMs !== undefined) {
-    response.headers.set('Idempotency-Expires', String(toSeconds(Math.max(0, rememberedMs))))
+    // Rounded as `Age` is not, so that the two always make up the same time.
+    const seconds = Math.ceil(Math.max(0, rememberedMs) / 1_000)
+    response.headers.set('Idempotency-Expires', String(seconds))
   }
   return response
 }
@@ -178,10 +180,9 @@ function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
 /** A replay says so. */
 function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Idempotent-Replayed', 'true')
-  headers.set('Age', String(toSeconds(ageMs)))
+  headers.set('Age', String(Math.floor(ageMs / 1_000)))
 }
 
-const toSeconds = (ms: number) => Math.floor(ms / 1_000)
 
 /** What another client's request has made comes in a coding that this client reads. */
 function toReadable(
