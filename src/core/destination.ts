@@ -108,10 +108,11 @@ const isBare = (rest: object) => Object.values(rest).every((value) => value === 
 
 const SECRET =
   "secret: must be the name of a secret of this deployment, such as 'CRM_WEBHOOK_SECRET', and not the secret itself"
-const KEY_ID = 'keyId: must be 1 to 128 visible ASCII characters'
+const KEY_ID =
+  'keyId: must be 1 to 128 visible ASCII characters that name the secret, and not the secret itself'
 
 const isKeyId = (value: unknown): value is string =>
-  typeof value === 'string' && /^[!-~]{1,128}$/.test(value)
+  typeof value === 'string' && /^(?!whsec_)[!-~]{1,128}$/i.test(value)
 
 /** So many headers, each of so many characters, are more than a receiver takes. */
 const MAX_HEADERS = 20
@@ -121,7 +122,8 @@ type Headers = NonNullable<WebhookOptions['headers']>
 
 /** @returns `undefined` where there are none. */
 function toHeaders(value: unknown = {}): Result<Headers | undefined, string> {
-  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  // A Headers or a Map has no members: what is in it would be left out without a word.
+  const isObject = Object.prototype.toString.call(value) === '[object Object]'
   const entries = Object.entries(Object(value) as Record<string, unknown>)
   if (!isObject || entries.length > MAX_HEADERS) return err(HEADERS)
   const names = new Set(entries.map(([name]) => name.toLowerCase()))
@@ -167,5 +169,6 @@ function isCredential(name: string, value: string): boolean {
 }
 
 const CREDENTIAL_NAME =
-  /authorization|cookie|secret|passw(?:or)?d|credential|(?:token|auth|jwt)$|(?:^|[-_.]|api|access|auth|signing)key$/i
-const CREDENTIAL_VALUE = /^(?:bearer|basic|token|apikey)\s|^whsec_/i
+  /authorization|cookie|secret|passw(?:or)?d|passphrase|credential|(?:token|auth|jwt)$|(?:^|[-_.]|api|access|auth|signing)key$/i
+const CREDENTIAL_VALUE =
+  /^(?:bearer|basic|token|apikey)\s|^(?:whsec|(?:sk|rk)_(?:live|test)|gh[opsu])_|^xox[abprs]-|^eyJ[\w-]+\.[\w-]+\./i

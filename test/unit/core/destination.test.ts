@@ -57,7 +57,7 @@ describe('toDestination', () => {
     expect(faultOf(to)).not.toContain('aaa')
   })
 
-  it.each(['', 'a b', 'ü', 'a'.repeat(129)])('refuses the key id %j', (keyId) => {
+  it.each(['', 'a b', 'ü', 'a'.repeat(129), 'whsec_hush'])('refuses the key id %j', (keyId) => {
     expect(faultOf(webhook(URL, { keyId }))).toMatch(/^keyId: /)
   })
 
@@ -71,6 +71,7 @@ describe('toDestination', () => {
     'apikey',
     'X-Client-Secret',
     'X-Password',
+    'X-Passphrase',
     'X-Auth',
   ])('refuses a text in %s and names the remedy, but takes a secret there', (name) => {
     expect(faultOf(withHeader(name, 'hush'))).toContain("write secret('NAME')")
@@ -78,12 +79,15 @@ describe('toDestination', () => {
     expect(faultOf(withHeader(name, secret('CRM_TOKEN')))).toBe('')
   })
 
-  it.each(['Bearer hush', 'basic aHVzaA==', 'whsec_hush'])(
-    'refuses what looks like a credential in any header: %s',
-    (value) => {
-      expect(faultOf(withHeader('X-Team', value))).toContain("write secret('NAME')")
-    },
-  )
+  it.each([
+    'Bearer hush',
+    'basic aHVzaA==',
+    'whsec_hush',
+    'sk_live_hush',
+    'eyJhbGci.eyJzdWIi.hush',
+  ])('refuses what looks like a credential in any header: %s', (value) => {
+    expect(faultOf(withHeader('X-Team', value))).toContain("write secret('NAME')")
+  })
 
   it.each(['X-Team', 'X-Key-Id', 'X-Monkey', 'X-Author', 'Accept', 'User-Agent'])(
     'takes a text in %s',
@@ -124,6 +128,8 @@ describe('toDestination', () => {
   it.each([
     { what: 'two spellings of one name', headers: { 'X-Team': 'a', 'x-team': 'b' } },
     { what: 'a list', headers: ['a'] },
+    { what: 'Headers', headers: new Headers({ 'X-Team': 'a' }) },
+    { what: 'a Map', headers: new Map([['X-Team', 'a']]) },
     { what: 'a name that is none', headers: { 'X Team': 'a' } },
     {
       what: '21 names',
