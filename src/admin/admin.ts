@@ -133,10 +133,10 @@ async function lookUp(c: AdminContext): Promise<Response> {
   const within = { consumer, operation }
   const ids = await Promise.all(Array.from(keys, (one) => possibleIds(digest, tenant, one, within)))
   let view: OperatorView | null = null
-  for (const id of ids.flat()) {
+  for (const { id, bears } of ids.flat()) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     view = await readObject(() => examine(c, id))
-    if (view !== null && (operation === '' || view.operation === operation)) break
+    if (view !== null && (bears === null || view.operation === bears)) break
     view = null
   }
   return toAnswer(c, view && (await withRequests(c, view)))

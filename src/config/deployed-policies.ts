@@ -1,5 +1,4 @@
 import { secretsOf } from '../core/destination.ts'
-import type { KeyScope } from '../core/key-source.ts'
 import type { Policy } from './policy.ts'
 
 /** Policies of the deployment that runs, by operation; those of a route for every method stand under `ALL`. */
@@ -18,6 +17,17 @@ interface GuardedRoute {
   readonly method: string
   readonly path: string
   readonly policy: Policy
+}
+
+/** Finds the guarded route that a request would come to. */
+type FindRoute = (method: string, path: string) => GuardedRoute | undefined
+
+/** Of each Worker, in the order of their making. */
+const finders: FindRoute[] = []
+
+/** Makes known where requests come to. */
+export function deployRoutes(find: FindRoute): void {
+  finders.push(find)
 }
 
 /** Makes policies known to the objects of this deployment. */
@@ -46,19 +56,18 @@ export function deployedPolicies(operation: string): readonly Policy[] {
   return known.find((found) => found !== undefined)?.map(({ policy }) => policy) ?? []
 }
 
-/**
- * The scope of the keys that requests for an operation bring, as the first source of its route has
- * it.
- *
- * @returns `undefined` where no route for requests is deployed.
- */
-export function deployedScope(operation: string): KeyScope | undefined {
+/** The policy that requests for an operation meet. @returns `undefined` where no route has that name. */
+export function policyNamed(operation: string): Policy | undefined {
   const routes = namesOf(operation).map((name) =>
     deployed.get(name)?.findLast(({ asking }) => asking === 'requests'),
   )
-  const keys = routes.find((route) => route !== undefined)?.policy.key
-  // But for business keys, which messages share by bringing the same values.
-  return keys?.find((source) => source.in !== 'business')?.scope
+  return routes.find((route) => route !== undefined)?.policy
+}
+
+/** The policy that a request to a path meets. @returns `undefined` where no guarded route takes it. */
+export function policyAt(method: string, path: string): Policy | undefined {
+  const routes = finders.toReversed().map((find) => find(method, path))
+  return routes.find((route) => route !== undefined)?.policy
 }
 
 /** A route for GET answers HEAD too, and one for every method whatever comes. */

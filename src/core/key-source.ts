@@ -85,7 +85,8 @@ export function param(name: string, options: KeySourceOptions = {}): SourceIn<'p
 
 /**
  * The key is made of values that name the business operation, so that clients need to send none of
- * their own: a digest of them and of the route's `operation`. All of them must be there.
+ * their own: a digest of them and of the route's `operation`, else of method and path. All of them
+ * must be there.
  *
  * Values compare as in the fingerprint: 1 and 1.0 are one, 1 and "1" are two.
  *

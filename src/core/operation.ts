@@ -4,7 +4,7 @@ import type { Digest } from './digest.ts'
 export interface Within {
   /** Name of the consumer whose operation it is alone; empty: it is one of the gateway. */
   readonly consumer?: string
-  /** Name of the operation that the key counts within; empty: it counts within the tenant. */
+  /** What the key counts within: name of an operation, or method and path; empty: the tenant. */
   readonly operation?: string
 }
 
@@ -26,19 +26,28 @@ export function operationId(
   return digest('operation', tenant, key)
 }
 
-/**
- * The ids that a key may have where it is not known within what it counts, the narrower first. One
- * found under the second is meant only where it bears the name of the operation.
- */
-export function possibleIds(
+/** An id that a key may have. */
+interface PossibleId {
+  readonly id: string
+  /** Name that its operation must bear to be the one that is meant; `null`: whatever it bears. */
+  readonly bears: string | null
+}
+
+/** The ids that a key may have where it is not known within what it counts, the narrower first. */
+export async function possibleIds(
   digest: Digest,
   tenant: string,
   key: string,
   within: Within,
-): Promise<string[]> {
+): Promise<PossibleId[]> {
   const { consumer = '', operation = '' } = within
-  const wide = operationId(digest, tenant, key, { consumer })
-  return Promise.all(operation === '' ? [wide] : [operationId(digest, tenant, key, within), wide])
+  const wide = await operationId(digest, tenant, key, { consumer })
+  if (operation === '') return [{ id: wide, bears: null }]
+  const narrow = await operationId(digest, tenant, key, within)
+  return [
+    { id: narrow, bears: null },
+    { id: wide, bears: operation },
+  ]
 }
 
 /** Whether a text can be the id of an operation, which is a digest; no object is asked for any other. */

@@ -19,8 +19,8 @@ export interface MessageRef {
 
 /** The message whose delivery has made a claim. */
 export interface Carrier extends MessageRef {
-  /** Whether its queue may not deliver it again. */
-  readonly isLast: boolean
+  /** Whether its queue may deliver it once more at most: that delivery may find the lease of a dead one, and no more. */
+  readonly isLate: boolean
 }
 
 /** Who drives a claim: the object itself, or a Worker under a lease. */

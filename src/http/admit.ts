@@ -1,7 +1,6 @@
 import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
-import { deployedScope } from '../config/deployed-policies.ts'
 import type { FingerprintFunction, Policy } from '../config/policy.ts'
 import type { ClaimRequest } from '../core/claim.ts'
 import { type ComparedRequest, digestPlaces } from '../core/differences.ts'
@@ -24,6 +23,7 @@ import type { FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { isTaken } from './kept-body.ts'
 import type { Payload } from './payload.ts'
+import { placeOf, scopeOf } from './place.ts'
 import { requestUrlOf } from './request-url.ts'
 
 /** A request that may be claimed. */
@@ -66,7 +66,7 @@ export async function admit(
   const { digest, correlation } = c.var.hapax
   const { key, source, call } = found
   const { compared, fingerprint } = named.value
-  const id = await operationId(digest, tenant, key, withinOf(c, operation, found))
+  const id = await operationId(digest, tenant, key, withinOf(c, policy, operation, found))
   const claim = {
     operationId: id,
     operation,
@@ -94,23 +94,24 @@ function carrierOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'carrier'> {
   const scope = c.env[MESSAGE]
   if (scope === undefined) return {}
   const { queue, id } = scope.message
-  return { carrier: { queue, id, isLast: scope.isLast } }
+  return { carrier: { queue, id, isLate: scope.isLate } }
 }
 
-/** Within what a key counts; a business key has the name of its operation in itself. */
+/** Within what a key counts; a business key has in itself what it counts within. */
 function withinOf(
   c: Context<GatewayEnv>,
+  policy: Policy,
   operation: string,
   { source, scope }: Introduced['found'],
 ): Within {
   const message = c.env[MESSAGE]
   const consumer = message?.consumer ?? ''
   if (source === 'business') return { consumer }
-  // What is asked for by requests as well counts for a message as it does for them.
-  const isNamed =
-    scope === 'operation' ||
-    (message?.isOfRoute === true && deployedScope(operation) === 'operation')
-  return isNamed ? { consumer, operation } : { consumer }
+  // The id of an event, or of a message: no request brings it, and two paths of a route may get it.
+  const isOwn = message !== undefined && scope === 'operation' && source === 'header'
+  if (isOwn) return { consumer, operation }
+  const isNarrow = scopeOf(c, operation, scope) === 'operation'
+  return isNarrow ? { consumer, operation: placeOf(c, policy) } : { consumer }
 }
 
 /** What tells a request from another of the same key. */

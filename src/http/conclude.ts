@@ -183,7 +183,6 @@ function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Age', String(Math.floor(ageMs / 1_000)))
 }
 
-
 /** What another client's request has made comes in a coding that this client reads. */
 function toReadable(
   c: Context<GatewayEnv>,

@@ -1,14 +1,14 @@
 import { env as deployed } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
-import { deployedSigners, deployPolicies } from '../config/deployed-policies.ts'
+import { deployedSigners, deployPolicies, deployRoutes } from '../config/deployed-policies.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import { listMalformed } from '../config/malformed.ts'
 import { logFault } from '../metrics/log.ts'
 import type { QueueHandler } from '../queue/consume.ts'
 import { attachConsumers, nameConsumers } from '../queue/consumers.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { checkPolicies, guardedRoutes } from './route-policy.ts'
+import { checkPolicies, findGuarded, guardedRoutes } from './route-policy.ts'
 
 /** What a Worker does besides answering requests. */
 export interface WorkerOptions {
@@ -29,6 +29,7 @@ export function createWorker(
 ): ExportedHandler<HapaxEnv> {
   checkPolicies(app.routes)
   deployPolicies(guardedRoutes(app.routes))
+  deployRoutes((method, path) => findGuarded(app, method, path))
   const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
   attachConsumers(app, consumerOf)
   if (queue !== undefined) nameConsumers(queue)

@@ -18,7 +18,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { isTaken } from './kept-body.ts'
 import { readByFunction } from './key-function.ts'
 import type { Payload } from './payload.ts'
-import { operationOf } from './route-policy.ts'
+import { placeOf } from './place.ts'
 
 /** What a request says of its key. */
 export type FoundKey =
@@ -186,7 +186,7 @@ async function readBusiness(
   const values = pointers.map((pointer) => valueAt(read.value, pointer))
   if (values.some((value) => value === null || value === NESTED)) return null
   const texts = values.map((value) => JSON.stringify(value))
-  return ok(await c.var.hapax.digest('business key', operationOf(c, policy), ...texts))
+  return ok(await c.var.hapax.digest('business key', placeOf(c, policy), ...texts))
 }
 
 /** The exact text of a number or boolean. */

@@ -22,10 +22,13 @@ export interface MessageScope {
   readonly message: HandledMessage
   /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
   readonly consumer: string
-  /** Whether its operations are those of an HTTP route. */
-  readonly isOfRoute: boolean
-  /** Whether its queue may not deliver it again. */
-  readonly isLast: boolean
+  /**
+   * Whether its operations are those of an HTTP route: the one that its path leads to, or the one of
+   * the name that its policy gives.
+   */
+  readonly isOfRoute: 'by-path' | 'by-name' | false
+  /** Whether its queue may deliver it once more at most. */
+  readonly isLate: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext

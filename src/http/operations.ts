@@ -90,7 +90,7 @@ const NO_KEY =
 
 const NO_SUCH_KEY = problem(
   'operation-not-found',
-  'No operation of this caller has this key. Where the key counts within an operation, name it as well: ?operation=POST /hooks/billing, as the contract has it.',
+  'No operation of this caller has this key. Where the key counts within an operation, say which as well: ?operation=POST /hooks/billing, with method and path of the request, or the name that the contract has for it.',
 )
 
 async function inspectByKey(
@@ -99,10 +99,10 @@ async function inspectByKey(
   { key, operation }: Named,
 ): Promise<OperationView | null> {
   const ids = await possibleIds(c.var.hapax.digest, asked.tenant, key, { operation })
-  for (const operationId of ids) {
+  for (const { id: operationId, bears } of ids) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     const view = await inspect(c, { ...asked, operationId })
-    if (view !== null && (operation === '' || view.operation === operation)) return view
+    if (view !== null && (bears === null || view.operation === bears)) return view
   }
   return null
 }

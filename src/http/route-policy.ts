@@ -1,4 +1,4 @@
-import type { Context, Handler } from 'hono'
+import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
@@ -69,6 +69,16 @@ export function guardedRoutes(routes: readonly Route[]): GuardedRoute[] {
     const guarding = guardings.get(findTargetHandler(handler as Handler))
     return guarding === undefined ? [] : [{ method, path, ...guarding }]
   })
+}
+
+/** The guarded route of an app that a request comes to first. @param path As the app matches it. */
+export function findGuarded(
+  { router }: Pick<Hono<GatewayEnv>, 'router'>,
+  method: string,
+  path: string,
+): GuardedRoute | undefined {
+  const [matched] = router.match(method, path)
+  return guardedRoutes(matched.map(([[, route]]) => route))[0]
 }
 
 /** @throws {Error} Naming every route with a bad policy, and every wrong field of it. */

@@ -68,7 +68,7 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
   const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) =>
     handle(
       named(message.queue),
-      { message, isFirst: false, isLast: false, mayExecute, patienceMs: Infinity },
+      { message, isFirst: false, isLast: false, isLate: false, mayExecute, patienceMs: Infinity },
       env,
       ctx,
     )
@@ -114,8 +114,9 @@ async function take(
   // There is no time to begin it any more: it comes back as it is.
   if (patienceMs === 0) return message.retry()
   const isFirst = read.attempts === 1
-  const isLast = read.attempts >= consumer.retry.attempts
-  const delivery = { message: read, isFirst, isLast, mayExecute: true, patienceMs }
+  const leftDeliveries = consumer.retry.attempts - read.attempts
+  const left = { isLast: leftDeliveries <= 0, isLate: leftDeliveries <= 1 }
+  const delivery = { message: read, isFirst, ...left, mayExecute: true, patienceMs }
   const fate = await handle(consumer, delivery, env, ctx)
   const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, read, fate))
   if (fate.kind !== 'retry' && isKept) message.ack()

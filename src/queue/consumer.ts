@@ -99,6 +99,8 @@ export interface MessageRoute {
   readonly isForwarded: boolean
   /** Whether its operations are those of an HTTP route. */
   readonly isOfRoute: boolean
+  /** Whether its policy says what they are called. */
+  readonly isNamed: boolean
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
@@ -262,7 +264,11 @@ function toRoute(name: string, entry: Entry): MessageRoute {
   else app.on(method, EVERY_PATH, idempotent(options), handlerOf(handle))
   deployPolicies(guardedRoutes(app.routes), 'messages')
   const ends = { isHeld: unknown === 'hold', leaseMs: lease, timeoutMs, isForwarded, isOfRoute }
-  return { app, operation: options.operation ?? operation, ...ends, method, path, payload, keys }
+  const named = {
+    operation: options.operation ?? operation,
+    isNamed: policy.operation !== undefined,
+  }
+  return { app, ...named, ...ends, method, path, payload, keys }
 }
 
 /** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */

@@ -53,6 +53,8 @@ interface Delivery {
   readonly isFirst: boolean
   /** Whether none may come after it: as many deliveries as the policy allows have been made. */
   readonly isLast: boolean
+  /** Whether one more may come at most. */
+  readonly isLate: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   /** How long it may take, in milliseconds, where its route says no less. */
@@ -253,12 +255,12 @@ class Look {
     this.#turn = turn
     this.#env = env
     this.#attempts = consumer.retry.attempts
-    const { message, tenant, type, payload, isLast, mayExecute, route } = turn
+    const { message, tenant, type, payload, isLate, mayExecute, route } = turn
     this.scope = {
       tenant,
       consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
-      isOfRoute: route.isOfRoute,
-      isLast,
+      isOfRoute: route.isOfRoute && (route.isNamed ? 'by-name' : 'by-path'),
+      isLate,
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),

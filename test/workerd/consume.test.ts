@@ -35,6 +35,7 @@ import {
   type KeySource,
   type MessageHandler,
   messageId,
+  param,
   protect,
   queue,
   type QueueConsumer,
@@ -281,19 +282,19 @@ describe('consume', () => {
   })
 })
 
+/** Delivers one message to a queue of a Worker. @returns Whether it was acknowledged. */
+async function sendTo(worker: ReturnType<typeof createWorker>, to: string, sent: unknown) {
+  const batch = createMessageBatch(to, [
+    { id: fresh('message'), timestamp: new Date(), attempts: 1, body: sent },
+  ])
+  const ctx = createExecutionContext()
+  await worker.queue?.(batch, env, ctx)
+  await waitOnExecutionContext(ctx)
+  return (await getQueueResult(batch, ctx)).explicitAcks.length === 1
+}
+
 describe('two consumers of one event', () => {
   const gateway = () => createGateway({ tenant: fromHeader('X-Tenant') })
-
-  /** Delivers an event to a queue of a Worker. @returns Whether it was acknowledged. */
-  async function sendTo(worker: ReturnType<typeof createWorker>, to: string, sent: unknown) {
-    const batch = createMessageBatch(to, [
-      { id: fresh('message'), timestamp: new Date(), attempts: 1, body: sent },
-    ])
-    const ctx = createExecutionContext()
-    await worker.queue?.(batch, env, ctx)
-    await waitOnExecutionContext(ctx)
-    return (await getQueueResult(batch, ctx)).explicitAcks.length === 1
-  }
 
   it.each<{ what: string; options: Partial<ConsumeOptions> }>([
     { what: 'by its id', options: {} },
@@ -414,6 +415,38 @@ describe('two consumers of one event', () => {
     })
     expect(word(answer)).toBe('replayed')
     expect(origin.requests).toHaveLength(1)
+  })
+
+  it.each<{ how: string; pattern: string; to: string; key: KeySource; name?: string }>([
+    { how: 'a value in its path', pattern: '/:to', to: '/{/to}', key: header('webhook-id') },
+    { how: 'any value in its path', pattern: '/:to', to: '/crm', key: header('webhook-id') },
+    { how: 'any path below', pattern: '/*', to: '/crm', key: header('webhook-id') },
+    { how: 'its key in the path', pattern: '/:to', to: '/{/to}', key: param('to') },
+    {
+      how: 'a name of its own',
+      pattern: '/crm',
+      to: '/crm',
+      key: header('webhook-id'),
+      name: fresh('named'),
+    },
+  ])('share what is forwarded to a route that has $how', async (row) => {
+    const { pattern, to, key, name: operation } = row
+    const origin = playOrigin(paid)
+    const app = gateway()
+    const path = `/${fresh('hooks')}`
+    app.post(path + pattern, protect({ key, ...(operation !== undefined && { operation }) }))
+    const tenant = asHeader('X-Tenant', attribute('tenant'))
+    const name = fresh('forwarded')
+    const read = { tenant, key: attribute(key.in === 'param' ? 'subject' : 'id') }
+    const worker = createWorker(app, { queue: { [name]: consume(forward(path + to), read) } })
+    const id = fresh('msg')
+    const sent = { ...eventOf(id, { to: 'crm' }), subject: 'crm' }
+    expect(await sendTo(worker, name, sent)).toBe(true)
+    const answer = await clientOf(app, `${path}/crm`)('unused', {
+      body: JSON.stringify(sent.data),
+      headers: { 'X-Tenant': 'acme', 'webhook-id': id },
+    })
+    expect([word(answer), origin.requests.length]).toEqual(['replayed', 1])
   })
 
   it('do it once each where one forwards it and the other does it here', async () => {
@@ -563,17 +596,18 @@ describe('one operation', () => {
     })
   })
 
-  it('is a request on a route with values in its path, where both have its name', async () => {
+  it.each([
+    { name: 'that has no name', over: {} },
+    { name: 'by its name', over: { operation: 'POST /accounts/:account/payments' } },
+  ])('is a request on a route with values in its path, $name', async ({ over }) => {
     const origin = playOrigin(paid)
     const app = createGateway({ tenant: fromHeader('X-Tenant') })
     app.post('/accounts/:account/payments', protect({ key: business('/order') }))
-    const order = fresh('path')
-    const deliver = consumerWith(
-      { 'order.paid': forward('/accounts/{/account}/payments') },
-      { ...shared, operation: 'POST /accounts/:account/payments' },
-    )
+    const [order, name] = [fresh('path'), fresh('paid')]
+    const handlers = { 'order.paid': forward('/accounts/{/account}/payments') }
+    const queue = { [name]: consume(handlers, { ...shared, ...over }) }
     const data = { order, account: 'a/1' }
-    expect(await deliver.fateOf({ body: eventOf(fresh('e'), data) })).toBe('ack')
+    expect(await sendTo(createWorker(app, { queue }), name, eventOf(fresh('e'), data))).toBe(true)
     const response = await clientOf(app, '/accounts/a%2F1/payments')('unused', {
       body: JSON.stringify(data),
       headers: { 'X-Tenant': 'acme' },
@@ -1056,22 +1090,22 @@ describe('a message that can be tried again', () => {
     const deliver = consumerWith(handler, { wait: 0, retry: { base: 0 } })
     const sent = eventOf(fresh('e'), 1)
     const [first, other] = [fresh('first'), fresh('other')]
-    const begun = deliver({ id: first, body: sent, attempts: 3 })
+    const begun = deliver({ id: first, body: sent, attempts: 2 })
     await until(() => handler.mock.calls.length > 0)
     expect((await deliver({ id: other, body: sent, attempts: 4 })).acked).toEqual([other])
     gate.resolve()
     expect((await begun).retried).toEqual([first])
-    await deliver({ id: first, body: sent, attempts: 4 })
-    expect(handler).toHaveBeenCalledTimes(2)
+    for (const attempts of [3, 4]) await deliver({ id: first, body: sent, attempts })
+    expect(handler).toHaveBeenCalledTimes(3)
     expect((await letterOf(first))?.reason).toBe('retries-exhausted: not-executed')
   })
 
-  it('is not left to a message that may not come back either', async () => {
+  it.each([3, 4])('is not left to a message that may be lost: at its delivery %i', async (at) => {
     const { handler, begun, release } = slowHandler()
     const deliver = consumerWith(handler, { wait: 0, retry: { base: 0 } })
     const sent = eventOf(fresh('e'), 1)
     const [first, other] = [fresh('first'), fresh('other')]
-    const done = deliver({ id: first, body: sent, attempts: 4 })
+    const done = deliver({ id: first, body: sent, attempts: at })
     await begun()
     expect(await deliver({ id: other, body: sent, attempts: 3 })).toMatchObject({ delays: [930] })
     expect((await deliver({ id: other, body: sent, attempts: 4 })).retried).toEqual([other])

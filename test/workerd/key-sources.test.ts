@@ -518,6 +518,45 @@ describe('the scope of a key', () => {
     expect(refusal(await pay({ ...json({ a: 2 }), headers }))).toEqual([409, 'key-reused'])
   })
 
+  it.each<{ name: string; pattern: string; paths: [string, string]; key: PolicyOptions['key'] }>([
+    {
+      name: 'a webhook’s id',
+      pattern: '/hooks/:name',
+      paths: ['/hooks/billing', '/hooks/crm'],
+      key: header('webhook-id'),
+    },
+    {
+      name: 'a parameter',
+      pattern: '/shops/:shop/orders/:order',
+      paths: ['/shops/1/orders/5', '/shops/2/orders/5'],
+      key: param('order'),
+    },
+    {
+      name: 'a business key',
+      pattern: '/accounts/:account/payments',
+      paths: ['/accounts/a/payments', '/accounts/b/payments'],
+      key: business('/order'),
+    },
+  ])('tells two paths of one pattern apart with $name', async ({ pattern, paths, key }) => {
+    const origin = playOrigin(() => new Response('done', { status: 201 }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post(pattern, protect({ key }))
+    const ask = askerOf(app)
+    const headers = {
+      Authorization: `Bearer ${crypto.randomUUID()}`,
+      'Content-Type': 'application/json',
+      'webhook-id': 'msg_1',
+    }
+    const send = async (path: string) => word(await ask(path, { ...json({ order: 7 }), headers }))
+    const [one, other] = paths
+    expect([await send(one), await send(other), await send(one)]).toEqual([
+      'executed',
+      'executed',
+      'replayed',
+    ])
+    expect(origin.requests).toHaveLength(2)
+  })
+
   it('is one operation on two routes that have one name', async () => {
     const { origin, post } = routeWith({ key: header('webhook-id'), operation: 'hook' })
     const asked = { ...json({}), headers: { 'webhook-id': 'msg_1' } }
