@@ -61,14 +61,15 @@ function readFiles<row>(persistTo: string, read: (database: DatabaseSync) => row
 }
 
 function readFile<row>(file: string, read: (database: DatabaseSync) => row[]): row[] {
-  const database = new DatabaseSync(file, { readOnly: true })
+  let database: DatabaseSync | null = null
   try {
+    database = new DatabaseSync(file, { readOnly: true })
     return read(database)
   } catch {
-    // An object that has no tables yet, or gives them back right now.
+    // An object that has no tables yet, or gives them or its whole file back right now.
     return []
   } finally {
-    database.close()
+    database?.close()
   }
 }
 
