@@ -605,9 +605,11 @@ describe('one operation', () => {
     app.post('/accounts/:account/payments', protect({ key: business('/order') }))
     const [order, name] = [fresh('path'), fresh('paid')]
     const handlers = { 'order.paid': forward('/accounts/{/account}/payments') }
-    const queue = { [name]: consume(handlers, { ...shared, ...over }) }
+    const worker = createWorker(app, {
+      queue: { [name]: consume(handlers, { ...shared, ...over }) },
+    })
     const data = { order, account: 'a/1' }
-    expect(await sendTo(createWorker(app, { queue }), name, eventOf(fresh('e'), data))).toBe(true)
+    expect(await sendTo(worker, name, eventOf(fresh('e'), data))).toBe(true)
     const response = await clientOf(app, '/accounts/a%2F1/payments')('unused', {
       body: JSON.stringify(data),
       headers: { 'X-Tenant': 'acme' },
