@@ -1,5 +1,5 @@
 import { toCanonicalText } from './fingerprint/json.ts'
-import { parsePointer } from './fingerprint/pointers.ts'
+import { splitPointer } from './fingerprint/pointers.ts'
 import { childrenOf, findValue, type Span } from './json-spans.ts'
 import { checkFormat, type KeyFormat, parsePlainKey } from './key.ts'
 import { problem, type Problem } from './problem.ts'
@@ -154,12 +154,6 @@ function readKey(text: string, tokens: readonly string[]): FoundKey | null {
   return { text: written, key: parsePlainKey(key) }
 }
 
-/** @throws {Error} For what is no pointer, which is a bad configuration. */
-function tokensOf(pointer: string): readonly string[] {
-  if (pointer === '') return []
-  const tokens = parsePointer(pointer)
-  if (!tokens.ok) throw new Error(tokens.error)
-  return tokens.value
-}
+const tokensOf = (pointer: string) => (pointer === '' ? [] : splitPointer(pointer))
 
 const at = (pointer: string) => (pointer === '' ? 'at its root' : `at ${pointer}`)

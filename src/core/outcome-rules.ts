@@ -1,3 +1,4 @@
+import { EVERY, splitPointer } from './fingerprint/pointers.ts'
 import type { Outcome } from './outcome.ts'
 
 /**
@@ -90,7 +91,7 @@ const MOST_CAREFUL_FIRST: readonly Outcome[] = ['unknown', 'succeeded', 'failed'
 
 function judgeValues(outcomes: ValueOutcomes, pointer: string, json: unknown): Outcome | undefined {
   const said = new Set(
-    valuesAt(json, tokensOf(pointer)).map((value) => {
+    valuesAt(json, splitPointer(pointer)).map((value) => {
       if (value === undefined) return value
       const text = toText(value)
       return text !== null && Object.hasOwn(outcomes, text) ? outcomes[text] : outcomes['*']
@@ -101,13 +102,6 @@ function judgeValues(outcomes: ValueOutcomes, pointer: string, json: unknown): O
   return counts === 'not_executed' && said.has(undefined) ? undefined : counts
 }
 
-/** RFC 6901 §4. */
-const tokensOf = (pointer: string) =>
-  pointer
-    .split('/')
-    .slice(1)
-    .map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~'))
-
 /**
  * The values that a pointer means; `*` stands for every item and every member. `undefined` where there is
  * none.
@@ -115,7 +109,7 @@ const tokensOf = (pointer: string) =>
 function valuesAt(value: unknown, [token, ...rest]: readonly string[]): readonly unknown[] {
   if (token === undefined) return [value]
   if (typeof value !== 'object' || value === null) return [undefined]
-  if (token === '*') return Object.values(value).flatMap((inner) => valuesAt(inner, rest))
+  if (token === EVERY) return Object.values(value).flatMap((inner) => valuesAt(inner, rest))
   const isThere = Object.hasOwn(value, token) && !(Array.isArray(value) && token === 'length')
   return isThere ? valuesAt(Reflect.get(value, token), rest) : [undefined]
 }
