@@ -3,7 +3,7 @@ import { collectBody } from '../core/body.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
 import { createEventReader } from '../core/event-stream.ts'
-import { isJson } from '../core/fingerprint/media-type.ts'
+import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import {
   type AnswerToJudge,
@@ -42,7 +42,7 @@ export function isJudgedByBody(head: AnswerHead, rules: LandingRules): boolean {
 
 function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
   const essence = essenceOf(headers)
-  return needsBody(judges, { essence, isJson: isJson({ essence, parameters: [] }) })
+  return needsBody(judges, { essence, isJson: isJson({ essence }) })
 }
 
 /** Asks the route what a reply means, and reads what the origin says of another try. */
@@ -81,7 +81,7 @@ async function readMessages(
   headers: Headers,
   limitBytes: number,
 ): Promise<readonly unknown[]> {
-  const bytes = await decode(body, headers.get('content-encoding') ?? '', limitBytes)
+  const bytes = await decode(body, headers, limitBytes)
   if (bytes === null) return []
   if (!isEvents(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
   const messages: unknown[] = []
@@ -132,7 +132,7 @@ export function openCallStream(head: AnswerHead, rules: LandingRules): CallStrea
   if (rpcId === undefined || !isCallStream(head)) return null
   const { read, found } = createResponseReader(rpcId)
   const end = () => judgeCallAnswer(head, rules, found())
-  const encoding = toHeaders(head.headers).get('content-encoding') ?? ''
+  const encoding = codingOf(toHeaders(head.headers))
   if (parseCodings(encoding).length === 0) {
     return {
       read: async (chunk) => read(chunk),
@@ -185,9 +185,7 @@ async function judgeCallReply(
 ): Promise<Said | null> {
   const headers = toHeaders(reply.headers)
   const bytes =
-    reply.body instanceof Uint8Array
-      ? await decode(reply.body, headers.get('content-encoding') ?? '', limitBytes)
-      : null
+    reply.body instanceof Uint8Array ? await decode(reply.body, headers, limitBytes) : null
   if (bytes === null) return judgeCallAnswer(reply, rules, 'unreadable')
   if (isEvents(headers)) {
     const { read, found } = createResponseReader(rpcId)
@@ -258,21 +256,22 @@ async function readBody(
   headers: Headers,
   limitBytes: number,
 ): Promise<Pick<AnswerToJudge, 'json' | 'text'>> {
-  const decoded = await decode(bytes, headers.get('content-encoding') ?? '', limitBytes)
+  const decoded = await decode(bytes, headers, limitBytes)
   if (decoded === null || decoded.byteLength === 0) return {}
   const text = new TextDecoder().decode(decoded)
-  const isOfJson = isJson({ essence: essenceOf(headers), parameters: [] })
+  const isOfJson = isJson({ essence: essenceOf(headers) })
   return { text, json: isOfJson ? parseJson(text) : undefined }
 }
 
 /** @returns `null` where the body is encoded in a way that is not known here, or wrongly, or becomes too large. */
 async function decode(
   bytes: Uint8Array<ArrayBuffer>,
-  contentEncoding: string,
+  headers: Headers,
   limitBytes: number,
 ): Promise<Uint8Array | null> {
-  if (parseCodings(contentEncoding).length === 0) return bytes
-  const undoing = decideUndoing(contentEncoding, 'identity')
+  const encoding = codingOf(headers)
+  if (parseCodings(encoding).length === 0) return bytes
+  const undoing = decideUndoing(encoding, 'identity')
   const { body } = new Response(bytes)
   if (undoing === null || body === null) return null
   try {
@@ -286,7 +285,6 @@ async function decode(
   }
 }
 
-const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'
+const codingOf = (headers: Headers) => headers.get('content-encoding') ?? ''
 
-const essenceOf = (headers: Headers) =>
-  (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
 import { isDigest } from '../core/content-coding.ts'
-import { isJson } from '../core/fingerprint/media-type.ts'
+import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
 import type { WireResponse } from '../core/snapshot.ts'
@@ -21,9 +21,10 @@ export async function toCallersAnswer(
 ): Promise<Verdict> {
   const { status, reply: stored } = verdict
   if (!isOfAnother(status) || isProblem(stored) || stored.body === null) return verdict
-  const essence = essenceOf(toHeaders(stored.headers).get('content-type') ?? '')
+  // Whatever its parameters are: clients do not read them.
+  const essence = essenceOf(toHeaders(stored.headers))
   const isEvents = essence === 'text/event-stream'
-  if (!isEvents && !isJson({ essence, parameters: [] })) return verdict
+  if (!isEvents && !isJson({ essence })) return verdict
   const reply = toAcceptedCoding(stored, IDENTITY)
   if (toHeaders(reply.headers).has('content-encoding')) return verdict
   const retelling = retellingOf(c, call, verdict)
@@ -31,9 +32,6 @@ export async function toCallersAnswer(
   const answer = toAnswerOf(call, await new Response(reply.body).text(), retelling)
   return withBody(verdict, reply, new TextEncoder().encode(answer))
 }
-
-/** Whatever its parameters are: clients do not read them. */
-const essenceOf = (type: string) => (type.split(';', 1)[0] ?? '').trim().toLowerCase()
 
 function retellingOf(
   c: Context<GatewayEnv>,

@@ -33,13 +33,18 @@ export function parseMediaType(header: string): MediaType | undefined {
   return { essence: essence.toLowerCase(), parameters }
 }
 
+/** The `type/subtype` of a Content-Type, whatever stands behind it; `''` where there is none. */
+export function essenceOf(headers: Headers): string {
+  return (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
+}
+
 function execAt(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
   pattern.lastIndex = at
   return pattern.exec(text)
 }
 
 /** Says whether a body of this type is JSON: `application/json`, `text/json` and every `+json`. */
-export function isJson({ essence }: MediaType): boolean {
+export function isJson({ essence }: Pick<MediaType, 'essence'>): boolean {
   return essence === 'application/json' || essence === 'text/json' || essence.endsWith('+json')
 }
 
