@@ -11,7 +11,7 @@ import {
 } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
 import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
-import type { Settlement } from './settle.ts'
+import type { Evidence, Settlement } from './settle.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
 /** Everything that follows from a reply: what the record says, and what those who wait get. */
@@ -69,12 +69,10 @@ const REASONS: Readonly<Record<OriginFault, UnknownReason>> = {
   timeout: 'origin-timeout',
 }
 
-function landFault(
-  { fault, originStatus, directive = null }: Silence,
-  outcome: Outcome,
-): Omit<Landing, 'outcome'> {
+function landFault(silence: Silence, outcome: Outcome): Omit<Landing, 'outcome'> {
+  const { fault, originStatus, directive = null } = silence
   const end = { kind: 'fault', fault, outcome, originStatus } as const
-  const evidence = { originStatus, fault }
+  const evidence = evidenceOf(silence)
   if (outcome === 'not_executed') {
     return { settlement: { outcome, coversAll: directive !== null, evidence }, end }
   }
@@ -86,14 +84,13 @@ function landAnswer(
   outcome: Outcome,
   rules: LandingRules,
 ): Omit<Landing, 'outcome'> {
-  const { status, retryAfterMs = null } = reply
+  const { status } = reply
   const isOver = reply.body instanceof ReadableStream
   const body = reply.body instanceof ReadableStream ? new Uint8Array() : reply.body
   const { corsOrigin } = rules
   const headers = toSharedHeaders(reply.headers, rules.snapshot)
   const response = { kind: 'response', outcome, status, headers, corsOrigin, body } as const
-  const asked = retryAfterMs === null ? {} : { retryAfterMs }
-  const evidence = { originStatus: status, fault: null, ...asked }
+  const evidence = evidenceOf(reply)
   switch (outcome) {
     case 'not_executed': {
       const coversAll = reply.directives.outcome !== null
@@ -112,6 +109,13 @@ function landAnswer(
       return { settlement, end }
     }
   }
+}
+
+/** What is kept of how a call has ended. */
+export function evidenceOf(reply: Silence | AnswerHead): Evidence {
+  if ('fault' in reply) return { originStatus: reply.originStatus, fault: reply.fault }
+  const { status, retryAfterMs = null } = reply
+  return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
 }
 
 /** Of a call, HTTP refuses the session or the credentials of the one client. */

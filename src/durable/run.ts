@@ -1,5 +1,5 @@
 import { type Granted, type NextClaim, toGranted } from '../core/claim.ts'
-import { ownOutcomeOf } from '../core/landing.ts'
+import { evidenceOf, ownOutcomeOf } from '../core/landing.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
@@ -122,12 +122,6 @@ function retryAskOf(reply: Reply | LiveReply, { isInDoubt }: Granted): RetryAsk 
     : isRefusalOfRequest(status) || said?.isRefusal === true
   const isForbidden = isRefusal || readShouldRetry(headers) === false
   return { minimumMs: retryAfterMs ?? 0, isForbidden }
-}
-
-function evidenceOf(reply: Reply | LiveReply): Evidence {
-  if (reply.kind === 'fault') return { originStatus: reply.originStatus, fault: reply.fault }
-  const { status, retryAfterMs = null } = reply
-  return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
 }
 
 /** What speaks against the origin itself, not against the request. */
