@@ -49,7 +49,7 @@ const NOT_EXECUTED: ReadonlySet<number> = new Set(
 )
 
 /** With `Retry-After` these are temporary (RFC 9110 §15.5.14), and say so before anything is done. */
-const MAY_BE_TEMPORARY = new Set([409, 413, 423])
+const MAY_BE_TEMPORARY = new Set([409, 413])
 
 /** Server errors that are an answer to this very request: not implemented, HTTP version. */
 const REFUSED = new Set([501, 505])
@@ -63,9 +63,8 @@ export function isAnswerStatus(status: number): boolean {
 export function classifyStatus(
   status: number,
   rules: OutcomeRules | readonly OutcomeRules[] = [],
-  outcome: OutcomeDirective | null = null,
 ): Outcome {
-  return classifyAnswer({ status, directives: { outcome } }, rules)
+  return classifyAnswer({ status, directives: { outcome: null } }, rules)
 }
 
 /** What of an answer decides its outcome. */

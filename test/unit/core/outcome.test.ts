@@ -52,7 +52,7 @@ describe('classifyStatus', () => {
     'believes an origin that says $directive with $status, whatever the route says',
     ({ status, directive, expected }) => {
       const rules = { [status]: 'unknown', '2xx': 'failed' } as const
-      expect(classifyStatus(status, rules, directive)).toBe(expected)
+      expect(classifyAnswer({ status, directives: { outcome: directive } }, rules)).toBe(expected)
     },
   )
 
@@ -60,9 +60,11 @@ describe('classifyStatus', () => {
     'files $status, which is none of an answer, under unknown, unless the origin says that nothing was executed',
     ({ status }) => {
       const rules = { [status]: 'failed', '6xx': 'succeeded', '9xx': 'not_executed' } as const
-      expect(classifyStatus(status, rules)).toBe('unknown')
-      expect(classifyStatus(status, rules, 'executed')).toBe('unknown')
-      expect(classifyStatus(status, rules, 'not-executed')).toBe('not_executed')
+      const said = (outcome: 'executed' | 'not-executed' | null) =>
+        classifyAnswer({ status, directives: { outcome } }, rules)
+      expect(said(null)).toBe('unknown')
+      expect(said('executed')).toBe('unknown')
+      expect(said('not-executed')).toBe('not_executed')
     },
   )
 
