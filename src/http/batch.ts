@@ -18,21 +18,13 @@ import { logFault } from '../metrics/log.ts'
 import { readItems } from './batch-items.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
-import { conclude, expose, respond, type Subject } from './conclude.ts'
+import { conclude, expose, respond, subjectOf } from './conclude.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
-import { BodyLost } from './kept-body.ts'
 import { isEnforced } from './observe.ts'
 import { Payload } from './payload.ts'
 import { matchedPathOf } from './request-url.ts'
-import { isGuarded, operationOf } from './route-policy.ts'
-import {
-  bodyLost,
-  guardLost,
-  misconfigured,
-  rejected,
-  tenantMissing,
-  type Verdict,
-} from './verdict.ts'
+import { isGuarded } from './route-policy.ts'
+import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
 /** Bodies of items that one answer holds, in characters: it is put together in memory. */
 const MAX_BODIES = 8 * 1_048_576
@@ -48,7 +40,7 @@ export function perItem(
 ): Handler<GatewayEnv> {
   return async function batch(c, next) {
     if (!(await isTaken(c, policy))) return handleOne(c, next)
-    const subject = subjectOf(c, policy)
+    const subject = { ...subjectOf(c, policy), source: source.in }
     const admitted = await admitBatch(c, policy, source).catch(toFault)
     if (!admitted.ok) return conclude(c, subject, admitted.error)
     const send = createSender(c, handleOne, admitted.value.identity)
@@ -84,20 +76,7 @@ async function admitBatch(
 
 function toFault(error: unknown): Result<never, Verdict> {
   logFault('a batch failed before anything of it was recorded', error)
-  return err(error instanceof BodyLost ? bodyLost(error) : misconfigured())
-}
-
-function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
-  return {
-    operation: operationOf(c, policy),
-    preset: policy.preset,
-    callId: null,
-    source: 'batch',
-    tenant: null,
-    operationId: null,
-    requestBytes: 0,
-    guardMs: 0,
-  }
+  return err(misconfigured(error))
 }
 
 /** Sends one request through the route. */

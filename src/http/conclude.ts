@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 
+import type { Policy } from '../config/policy.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
@@ -12,6 +13,7 @@ import type { RequestFacts } from '../metrics/request-facts.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
+import { operationOf } from './route-policy.ts'
 import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
 
 /** What the edge knows of the request that a verdict answers. */
@@ -24,6 +26,20 @@ export interface Subject extends ProblemForm {
   readonly requestBytes: number
   /** Milliseconds that the way to the verdict took, the object's own time included. */
   readonly guardMs: number
+}
+
+/** What is known of a request before anything of it was read. */
+export function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
+  return {
+    operation: operationOf(c, policy),
+    preset: policy.preset,
+    callId: null,
+    source: null,
+    tenant: null,
+    operationId: null,
+    requestBytes: 0,
+    guardMs: 0,
+  }
 }
 
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */

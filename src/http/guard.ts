@@ -6,16 +6,13 @@ import { logFault } from '../metrics/log.ts'
 import { admit } from './admit.ts'
 import { announce } from './announce.ts'
 import { toCallersAnswer } from './callers-answer.ts'
-import { conclude, type Subject } from './conclude.ts'
+import { conclude, type Subject, subjectOf } from './conclude.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import type { GuardedWork } from './guarded-work.ts'
-import { BodyLost } from './kept-body.ts'
 import { isEnforced, observe } from './observe.ts'
 import { Payload } from './payload.ts'
-import { operationOf } from './route-policy.ts'
 import {
-  bodyLost,
   guardLost,
   keyMissing,
   misconfigured,
@@ -30,16 +27,7 @@ export async function guard(
   policy: Policy,
   work: GuardedWork,
 ): Promise<Response> {
-  const subject: Subject = {
-    operation: operationOf(c, policy),
-    preset: policy.preset,
-    callId: null,
-    source: null,
-    tenant: null,
-    operationId: null,
-    requestBytes: 0,
-    guardMs: 0,
-  }
+  const subject = subjectOf(c, policy)
   // Nothing that goes wrong while observing is any of the client's business.
   if (policy.mode === 'observe' && !(await isEnforced(c, policy))) {
     return observe(c, policy, work, subject)
@@ -56,7 +44,7 @@ async function orMisconfigured(
     return await work()
   } catch (error) {
     logFault('a protected route failed before anything was recorded', error)
-    return conclude(c, subject, error instanceof BodyLost ? bodyLost(error) : misconfigured())
+    return conclude(c, subject, misconfigured(error))
   }
 }
 

@@ -65,7 +65,7 @@ export const operations = new Hono<GatewayEnv>()
 
 operations.onError((error, c) => {
   logFault('an operation could not be looked up', error)
-  return respond(c, misconfigured())
+  return respond(c, misconfigured(error))
 })
 
 /** What a client knows of an operation whose id it does not have. */

@@ -12,6 +12,7 @@ import { retryAfterMs } from '../core/retry-after.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import type { IdempotencyStatus } from '../core/verdict.ts'
 import type { Identity } from './gateway-env.ts'
+import { BodyLost } from './kept-body.ts'
 
 /** How a request is answered: with a response, or with a problem. */
 export interface Verdict {
@@ -81,16 +82,13 @@ function tooLate(): Verdict {
 }
 
 /** The deployment lacks something, or code of the deployer's failed before anything was recorded. */
-export function misconfigured(): Verdict {
-  const detail =
-    'The operator finds the reason in the log of the gateway, under the correlation id.'
+export function misconfigured(error: unknown): Verdict {
+  const detail = error instanceof BodyLost ? error.message : IN_THE_LOG
   return rejected(problem('gateway-misconfigured', detail))
 }
 
-/** Code of the deployer's has read the body before, and cannot be made to have read it otherwise. */
-export function bodyLost({ message }: Error): Verdict {
-  return rejected(problem('gateway-misconfigured', message))
-}
+const IN_THE_LOG =
+  'The operator finds the reason in the log of the gateway, under the correlation id.'
 
 /**
  * A request that was let through without protection, and whose answer was lost.
