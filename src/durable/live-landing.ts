@@ -13,13 +13,13 @@ export interface LiveLanding extends Pick<
   readonly outcome: 'succeeded' | 'failed' | null
 }
 
-/** @param inDoubt Whether another call of the operation may have been executed. */
-export function landLive(reply: LiveReply, rules: LandingRules, inDoubt: boolean): LiveLanding {
+/** @param isInDoubt Whether another call of the operation may have been executed. */
+export function landLive(reply: LiveReply, rules: LandingRules, isInDoubt: boolean): LiveLanding {
   const toFault = (fault: OriginFault) =>
-    decideLanding({ kind: 'fault', fault, originStatus: reply.status }, rules, inDoubt).settlement
+    decideLanding({ kind: 'fault', fault, originStatus: reply.status }, rules, isInDoubt).settlement
   const call = openCallStream(reply, rules)
   if (call === null) {
-    const isFailure = ownOutcomeOf(reply, rules, inDoubt) === 'failed'
+    const isFailure = ownOutcomeOf(reply, rules, isInDoubt) === 'failed'
     const outcome = isFailure ? 'failed' : 'succeeded'
     return {
       outcome,
@@ -30,7 +30,7 @@ export function landLive(reply: LiveReply, rules: LandingRules, inDoubt: boolean
     }
   }
   const toEnd = async (bodyBytes: number | null) =>
-    landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, inDoubt)
+    landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, isInDoubt)
   return {
     outcome: null,
     onChunk: call.read,

@@ -39,7 +39,7 @@ export function perItem(
   handleOne: Handler<GatewayEnv>,
 ): Handler<GatewayEnv> {
   return async function batch(c, next) {
-    if (!(await isTaken(c, policy))) return handleOne(c, next)
+    if (!(await isSplit(c, policy))) return handleOne(c, next)
     const subject = { ...subjectOf(c, policy), source: source.in }
     const admitted = await admitBatch(c, policy, source).catch(toFault)
     if (!admitted.ok) return conclude(c, subject, admitted.error)
@@ -52,7 +52,7 @@ export function perItem(
 }
 
 /** Whether requests are taken to pieces here: what passes, or is only observed, goes on as it came. */
-async function isTaken(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
+async function isSplit(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
   return isGuarded(c, policy) && (policy.mode === 'enforce' || isEnforced(c, policy))
 }
 
