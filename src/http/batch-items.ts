@@ -3,7 +3,7 @@ import { type Batch, readBatch } from '../core/batch.ts'
 import type { SourceIn } from '../core/key-source.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { err, type Result } from '../core/result.ts'
-import { isPlainJson } from './find-key.ts'
+import { AS_PLAIN_JSON, isPlainJson } from './find-key.ts'
 import type { Payload } from './payload.ts'
 
 /** Reads the items of a request, and finds what is wrong with any of them. */
@@ -18,5 +18,4 @@ export async function readItems(
   return readBatch(new TextDecoder().decode(read.value.bytes), source, policy)
 }
 
-const NO_JSON =
-  'A batch is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
+const NO_JSON = `A batch is JSON in UTF-8. ${AS_PLAIN_JSON}`

@@ -249,8 +249,11 @@ const refuse = (fault: Problem): McpMessage => ({
   call: null,
 })
 
-const NO_MESSAGE =
-  'A message of MCP is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
+/** How to send a body that has to be JSON to everybody. */
+export const AS_PLAIN_JSON =
+  'Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
+
+const NO_MESSAGE = `A message of MCP is JSON in UTF-8. ${AS_PLAIN_JSON}`
 
 /** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
 export function isPlainJson({ canonical, type }: ReadBody): boolean {
