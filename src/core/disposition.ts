@@ -46,7 +46,7 @@ export interface DeliveryFacts {
   readonly message: MessageRef
   /** Whether no delivery of the message can have come to this result. */
   readonly isFirst: boolean
-  /** Whether its queue may not deliver it again. */
+  /** Whether its policy has no further delivery for it, so that its queue may make none. */
   readonly isLast: boolean
   /** Whether an unknown outcome is held. */
   readonly isHeld: boolean

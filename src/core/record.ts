@@ -19,7 +19,7 @@ export interface MessageRef {
 
 /** The message whose delivery has made a claim. */
 export interface Carrier extends MessageRef {
-  /** Whether its queue may deliver it once more at most: that delivery may find the lease of a dead one, and no more. */
+  /** Whether its policy has one more delivery for it at most: that one may find no more than the lease of a dead one. */
   readonly isLate: boolean
 }
 

@@ -23,11 +23,11 @@ export interface MessageScope {
   /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
   readonly consumer: string
   /**
-   * Whether its operations are those of an HTTP route: the one that its path leads to, or the one of
-   * the name that its policy gives.
+   * What leads to the HTTP route whose operations it shares: its path, or the name that its policy
+   * gives; `null` where it shares none.
    */
-  readonly isOfRoute: 'by-path' | 'by-name' | false
-  /** Whether its queue may deliver it once more at most. */
+  readonly routeBy: 'path' | 'name' | null
+  /** Whether its policy has one more delivery for it at most. */
   readonly isLate: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean

@@ -17,7 +17,7 @@ export function placeOf(c: Context<GatewayEnv>, policy: Policy): string {
   // What is asked for by requests as well counts for a message as it does for them.
   const asked = policyOfRequests(c, operation)
   if (asked !== undefined) return asked.operation ?? here
-  const isOfPath = c.env[MESSAGE]?.isOfRoute === 'by-path' || policy.operation === undefined
+  const isOfPath = c.env[MESSAGE]?.routeBy === 'path' || policy.operation === undefined
   return isOfPath ? here : operation
 }
 
@@ -29,7 +29,7 @@ export function scopeOf(c: Context<GatewayEnv>, operation: string, own: KeyScope
 }
 
 function policyOfRequests(c: Context<GatewayEnv>, operation: string): Policy | undefined {
-  const isOfRoute = c.env[MESSAGE]?.isOfRoute ?? false
-  if (isOfRoute === 'by-path') return policyAt(c.req.method, requestUrlOf(c).path)
-  return isOfRoute === 'by-name' ? policyNamed(operation) : undefined
+  const routeBy = c.env[MESSAGE]?.routeBy
+  if (routeBy === 'path') return policyAt(c.req.method, requestUrlOf(c).path)
+  return routeBy === 'name' ? policyNamed(operation) : undefined
 }

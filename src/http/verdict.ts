@@ -178,8 +178,8 @@ function toKept(
   { response, outcome }: Extract<Answer, { kind: 'joined' | 'replayed' }>,
   { snapshot }: Policy,
 ): WireResponse {
-  const isLast = outcome === 'succeeded' || outcome === 'failed'
-  const toHeaders = isLast ? toSnapshotHeaders : toSharedHeaders
+  const isEnd = outcome === 'succeeded' || outcome === 'failed'
+  const toHeaders = isEnd ? toSnapshotHeaders : toSharedHeaders
   return { ...response, headers: toHeaders(response.headers, snapshot) }
 }
 

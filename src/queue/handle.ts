@@ -53,7 +53,7 @@ interface Delivery {
   readonly isFirst: boolean
   /** Whether none may come after it: as many deliveries as the policy allows have been made. */
   readonly isLast: boolean
-  /** Whether one more may come at most. */
+  /** Whether one more may come at most, as the policy says. */
   readonly isLate: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
@@ -259,7 +259,7 @@ class Look {
     this.scope = {
       tenant,
       consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
-      isOfRoute: route.isOfRoute && (route.isNamed ? 'by-name' : 'by-path'),
+      routeBy: toRouteBy(route),
       isLate,
       mayExecute,
       message: { ...message, type, payload: payload.value },
@@ -330,6 +330,11 @@ class Look {
     if (this.#end === 'counted') return null
     return this.#turn.turns.toRecord(facts, this.#end === 'open' && this.isOpen)
   }
+}
+
+function toRouteBy({ isOfRoute, isNamed }: MessageRoute): MessageScope['routeBy'] {
+  if (!isOfRoute) return null
+  return isNamed ? 'name' : 'path'
 }
 
 function decide(
