@@ -175,7 +175,8 @@ function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): Outcome
 
 /**
  * Makes of a request what is compared in place of its query, headers and body: a value of JSON. It
- * may read the body, and be async.
+ * may read the body, and be async. Where it throws, or returns anything else, the request is refused
+ * with 500 `gateway-misconfigured`, and nothing is claimed.
  */
 export interface FingerprintFunction {
   (c: Context): unknown

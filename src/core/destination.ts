@@ -34,6 +34,8 @@ export function queue(binding: string): Destination {
 /**
  * Events go to a URL by POST, signed as the Standard Webhooks specification says.
  *
+ * A malformed URL or option, or a credential in clear, fails at start; with `emit` it throws a `TypeError`.
+ *
  * @example protect({ events: [{ on: 'succeeded', to: webhook('https://shop.example/hooks') }] })
  * @example webhook('https://crm.example/hooks', { secret: 'CRM_WEBHOOK_SECRET', keyId: '2026-11' })
  */

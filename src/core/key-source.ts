@@ -32,9 +32,9 @@ export type KeySource =
       readonly scope: KeyScope
     }
 
-/** How a source is made. */
+/** Options of a key source. */
 export interface KeySourceOptions {
-  /** Within what the key counts. Default: as whoever makes such ids means them. */
+  /** Within what the key counts. Each source says its default. */
   readonly scope?: KeyScope
 }
 
@@ -75,8 +75,9 @@ export function query(name: string, options: KeySourceOptions = {}): SourceIn<'q
 }
 
 /**
- * The key is a parameter of the route's path. It counts within the operation.
+ * The key is a parameter of the route's path. A route whose path does not have it fails at start.
  *
+ * @param options `scope`: default `'operation'`.
  * @example app.put('/payments/:id', protect({ key: param('id') }))
  */
 export function param(name: string, options: KeySourceOptions = {}): SourceIn<'param'> {
@@ -121,11 +122,11 @@ export function mcp(meta = 'idempotencyKey'): KeySource {
   return { in: 'mcp', meta, scope: 'tenant' }
 }
 
-/** How batches are taken. */
+/** Options of `batch`. */
 export interface BatchOptions extends KeySourceOptions {
-  /** Most items of one batch. Default 100. */
+  /** Most items of one batch, 1000 at the most. Default 100. */
   readonly size?: number
-  /** Items that are worked on at once. Default 6. */
+  /** Items that are worked on at once, 100 at the most. Default 6. */
   readonly concurrency?: number
 }
 

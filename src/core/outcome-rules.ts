@@ -18,7 +18,10 @@ export interface JudgedAnswer {
   readonly body: unknown
 }
 
-/** Says what an answer means, or `undefined`: then the next rule does, or the table. It may be asked twice. */
+/**
+ * Says what an answer means, or `undefined`: then the next rule does, or the table. It may be asked twice.
+ * Where it throws, or returns anything else, the outcome is unknown.
+ */
 export type OutcomeFunction = (answer: JudgedAnswer) => Outcome | undefined
 
 /** Rules, or a function for what no rule can say. */

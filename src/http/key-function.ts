@@ -6,11 +6,12 @@ import type { GatewayEnv } from './gateway-env.ts'
 
 /**
  * The key is what a function reads of the request, its body included: `null` or `undefined` where
- * there is none, and the next source is asked. It counts within the operation.
+ * there is none, and the next source is asked.
  *
  * Where it throws, or returns anything else than a text, the request is refused with 500
  * `gateway-misconfigured`, and nothing is claimed.
  *
+ * @param options `scope`: default `'operation'`.
  * @example protect({ key: from((c) => c.req.header('X-Job')?.split('/')[1]) })
  */
 export function from(
