@@ -17,13 +17,8 @@ export function retryAfterMs(runningMs: number, random: number): number {
   return Math.round(base * (1 + random))
 }
 
-/**
- * Reads `Retry-After` (RFC 9110 §10.2.3): seconds, which some write with decimals, or a date.
- *
- * @param now Epoch milliseconds.
- * @returns Milliseconds, or `null` where there is none that can be read.
- */
-export function parseRetryAfter(field: string | null, now: number): number | null {
+/** `Retry-After` in milliseconds (RFC 9110 §10.2.3): seconds, which some write with decimals, or a date. */
+function parseRetryAfter(field: string | null, now: number): number | null {
   if (field === null) return null
   if (DECIMAL.test(field)) return toWholeMs(Number(field) * 1_000)
   // Every date has letters; without any, the platform would read `-1` as one.

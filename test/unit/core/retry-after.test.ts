@@ -1,12 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import {
-  parseRetryAfter,
-  readRetryAfter,
-  readShouldRetry,
-  retryAfterMs,
-} from '../../../src/core/retry-after.ts'
+import { readRetryAfter, readShouldRetry, retryAfterMs } from '../../../src/core/retry-after.ts'
 
 const ALMOST_ONE = 1 - Number.EPSILON / 2
 
@@ -41,11 +36,10 @@ describe('retryAfterMs', () => {
   })
 })
 
-describe('parseRetryAfter', () => {
+describe('readRetryAfter, of Retry-After', () => {
   const NOW = Date.parse('2026-11-24T12:00:00Z')
 
   it.each([
-    { field: null, expected: null },
     { field: '', expected: null },
     { field: 'soon', expected: null },
     { field: '0', expected: 0 },
@@ -63,7 +57,7 @@ describe('parseRetryAfter', () => {
     { field: 'Tue, 24 Nov 2026 12:00:00 GMT', expected: 0 },
     { field: 'Tue, 24 Nov 2026 11:59:59 GMT', expected: 0 },
   ])('reads $field as $expected ms', ({ field, expected }) => {
-    expect(parseRetryAfter(field, NOW)).toBe(expected)
+    expect(readRetryAfter([['retry-after', field]], NOW)).toBe(expected)
   })
 })
 
