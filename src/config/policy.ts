@@ -42,9 +42,6 @@ const pointer = z
     z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
   )
 
-/** To one value, in every body the same. */
-const pointerOrRoot = z.string().check(z.regex(/^(?:\/(?!\*(?:\/|$))(?:[^~/]|~[01])*)*$/))
-
 const headerName = z
   .string()
   .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
@@ -61,13 +58,21 @@ const MUST_BE_SOURCE =
 const scope = z.enum(['tenant', 'operation'])
 const parameter = z.string().check(z.minLength(1))
 
-/** A key is one value. */
-const keyPointer = pointer.check(
-  z.refine(
-    (text) => !text.split('/').includes('*'),
-    "must lead to one value: a key cannot be read from every item ('*')",
-  ),
+const toOneValue = z.refine<string>(
+  (text) => !text.split('/').includes('*'),
+  "must lead to one value in every body: '*' leads to many",
 )
+
+const keyPointer = pointer.check(toOneValue)
+const batchPointer = z
+  .string()
+  .check(
+    z.regex(
+      /^(?:\/(?:[^~/]|~[01])*)*$/,
+      "must be a JSON pointer (RFC 6901) such as '/items', or ''",
+    ),
+    toOneValue,
+  )
 
 const KeySourceSchema = z.union(
   [
@@ -93,8 +98,8 @@ const KeySourceSchema = z.union(
     }),
     z.strictObject({
       in: z.literal('batch'),
-      items: pointerOrRoot,
-      pointer: pointerOrRoot,
+      items: batchPointer,
+      pointer: batchPointer,
       size: wholeNumber(1, 1_000),
       concurrency: wholeNumber(1, 100),
       scope,

@@ -589,8 +589,16 @@ describe('batch() where it cannot be', () => {
   it.each([
     { name: 'beside another source', key: [items, header('Idempotency-Key')], says: /only source/ },
     { name: 'beside mcp()', key: [mcp(), items], says: /only source/ },
-    { name: 'with what is no pointer', key: batch('items', '/id'), says: /key/ },
-    { name: 'with a pointer to many arrays', key: batch('/orders/*/items', '/id'), says: /key/ },
+    {
+      name: 'with what is no pointer',
+      key: batch('items', '/id'),
+      says: /key\.items: must be a JSON pointer/,
+    },
+    {
+      name: 'with a pointer to many arrays',
+      key: batch('/orders/*/items', '/id'),
+      says: /key\.items: must lead to one value/,
+    },
     { name: 'for no item', key: batch('/items', '/id', { size: 0 }), says: /key/ },
   ])('fails at start $name', ({ key, says }) => {
     expect(startWith((app) => app.post('/x', protect({ key })))).toThrow(says)
