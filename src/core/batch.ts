@@ -25,8 +25,8 @@ export interface BatchRules {
 }
 
 /**
- * How often a batch may hold as many characters as a request has bytes, once what stands around its
- * items is with each of them: else one request could make a hundred of its size.
+ * What stands around the items is sent with each of them. Counted that often it may be so many times
+ * as long as a request: otherwise one request could become a hundred of its size.
  */
 const MAX_UNFOLDED = 4
 

@@ -134,9 +134,9 @@ export interface BatchOptions extends KeySourceOptions {
  * A request holds many items, each with a key of its own: each is an operation of its own, and the
  * answer tells of all of them. It must be the route's only source.
  *
- * @param items JSON pointer (RFC 6901) to the array; `''` where the body itself is it.
+ * @param items JSON pointer (RFC 6901) to the array; `''` where the body itself is the array.
  * @param key JSON pointer within an item to its key, a string, number or boolean; `''` where the item
- *   itself is it.
+ *   itself is the key.
  * @param options `scope`: default `'operation'`.
  * @example app.post('/payments/batch', protect({ key: batch('/items', '/id') }))
  */
