@@ -91,7 +91,7 @@ export function decideFate(
  * a message that comes back from the platform's dead letters bears another id than the one that it was.
  */
 export function isCarried(carrier: Carrier | undefined, { queue, id }: MessageRef): boolean {
-  return carrier !== undefined && carrier.queue === queue && carrier.id !== id && !carrier.isLate
+  return carrier !== undefined && carrier.queue === queue && carrier.id !== id && !carrier.isNearEnd
 }
 
 const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settle === 'late'

@@ -20,7 +20,7 @@ export interface MessageRef {
 /** The message whose delivery has made a claim. */
 export interface Carrier extends MessageRef {
   /** Whether its policy has one more delivery for it at most: that one may find no more than the lease of a dead one. */
-  readonly isLate: boolean
+  readonly isNearEnd: boolean
 }
 
 /** Who drives a claim: the object itself, or a Worker under a lease. */

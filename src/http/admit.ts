@@ -94,7 +94,7 @@ function carrierOf(c: Context<GatewayEnv>): Pick<ClaimRequest, 'carrier'> {
   const scope = c.env[MESSAGE]
   if (scope === undefined) return {}
   const { queue, id } = scope.message
-  return { carrier: { queue, id, isLate: scope.isLate } }
+  return { carrier: { queue, id, isNearEnd: scope.isNearEnd } }
 }
 
 /** Within what a key counts; a business key has in itself what it counts within. */

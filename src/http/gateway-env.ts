@@ -28,7 +28,7 @@ export interface MessageScope {
    */
   readonly routeBy: 'path' | 'name' | null
   /** Whether its policy has one more delivery for it at most. */
-  readonly isLate: boolean
+  readonly isNearEnd: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   readonly contextOf: (c: Context<GatewayEnv>) => MessageContext

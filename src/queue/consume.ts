@@ -68,7 +68,14 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
   const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) =>
     handle(
       named(message.queue),
-      { message, isFirst: false, isLast: false, isLate: false, mayExecute, patienceMs: Infinity },
+      {
+        message,
+        isFirst: false,
+        isLast: false,
+        isNearEnd: false,
+        mayExecute,
+        patienceMs: Infinity,
+      },
       env,
       ctx,
     )
@@ -115,7 +122,7 @@ async function take(
   if (patienceMs === 0) return message.retry()
   const isFirst = read.attempts === 1
   const leftDeliveries = consumer.retry.attempts - read.attempts
-  const left = { isLast: leftDeliveries <= 0, isLate: leftDeliveries <= 1 }
+  const left = { isLast: leftDeliveries <= 0, isNearEnd: leftDeliveries <= 1 }
   const delivery = { message: read, isFirst, ...left, mayExecute: true, patienceMs }
   const fate = await handle(consumer, delivery, env, ctx)
   const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, read, fate))

@@ -54,7 +54,7 @@ interface Delivery {
   /** Whether none may come after it: as many deliveries as the policy allows have been made. */
   readonly isLast: boolean
   /** Whether one more may come at most, as the policy says. */
-  readonly isLate: boolean
+  readonly isNearEnd: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
   /** How long it may take, in milliseconds, where its route says no less. */
@@ -255,12 +255,12 @@ class Look {
     this.#turn = turn
     this.#env = env
     this.#attempts = consumer.retry.attempts
-    const { message, tenant, type, payload, isLate, mayExecute, route } = turn
+    const { message, tenant, type, payload, isNearEnd, mayExecute, route } = turn
     this.scope = {
       tenant,
       consumer: route.isOfRoute ? '' : (consumer.name ?? ''),
       routeBy: toRouteBy(route),
-      isLate,
+      isNearEnd,
       mayExecute,
       message: { ...message, type, payload: payload.value },
       contextOf: (c) => contextOf(c, env, tenant),

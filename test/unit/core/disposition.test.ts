@@ -18,7 +18,7 @@ const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
 })
 
 const OWN = { queue: 'orders', id: 'm-1' }
-const OTHER = { queue: 'orders', id: 'm-2', isLate: false }
+const OTHER = { queue: 'orders', id: 'm-2', isNearEnd: false }
 
 const FIRST_HELD = {
   message: OWN,
@@ -226,13 +226,13 @@ const cases: readonly Case[] = [
   },
   {
     when: 'an earlier delivery of itself has it, and its queue may not deliver it again',
-    facts: { status: 'in-progress', carrier: { ...OWN, isLate: false } },
+    facts: { status: 'in-progress', carrier: { ...OWN, isNearEnd: false } },
     given: { isLast: true },
     expected: retry('in-progress'),
   },
   {
     when: 'another message has it that may not come back either',
-    facts: { status: 'in-progress', carrier: { ...OTHER, isLate: true } },
+    facts: { status: 'in-progress', carrier: { ...OTHER, isNearEnd: true } },
     given: { isLast: true },
     expected: retry('in-progress'),
   },

@@ -71,7 +71,7 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
     {
       status: 'in-progress',
       isLast: true,
-      carrier: { queue: 'orders', id: 'another', isLate: false },
+      carrier: { queue: 'orders', id: 'another', isNearEnd: false },
     },
   ],
   'nothing was done (`not_executed`)': [{ status: 'not-executed', outcome: 'not_executed' }],
