@@ -23,9 +23,12 @@ const NOTHING = new Uint8Array()
  *
  * @param mapData Takes the data of an event and returns what shall stand in its place, with LF alone
  *   between lines; `null` drops the event, with its `id`.
+ * @param atEnd Asked where every event was read and no more come: data of one more, in one line, or
+ *   `null`.
  */
 export function mapEvents(
   mapData: (data: string) => string | null,
+  atEnd: () => string | null = () => null,
 ): TransformStream<Uint8Array, Uint8Array> {
   // One for the whole stream: only at its start is a byte order mark none of the text.
   const decoder = new TextDecoder()
@@ -33,11 +36,13 @@ export function mapEvents(
   const findEnds = createEndFinder()
   const head = createHead()
   let isHalfDropped = false
+  let isAllRead = true
 
   const endEvent = (tail: Uint8Array) => {
     const { bytes, isWhole } = head.complete(tail)
     if (!isWhole) {
       isHalfDropped = false
+      isAllRead = false
       return bytes
     }
     const event = decoder.decode(bytes, { stream: true })
@@ -59,7 +64,10 @@ export function mapEvents(
       enqueue(controller, concat(parts))
     },
     flush(controller) {
-      enqueue(controller, head.complete(NOTHING).bytes)
+      const { bytes, isWhole } = head.complete(NOTHING)
+      const data = isAllRead && isWhole ? atEnd() : null
+      // What is incomplete is no event, and must not become one.
+      enqueue(controller, data === null ? bytes : encoder.encode(`data: ${data}\n\n`))
     },
   })
 }

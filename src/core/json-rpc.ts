@@ -1,6 +1,6 @@
 import { mapEvents } from './event-stream.ts'
 import { childrenOf, rootOf, type Span } from './json-spans.ts'
-import { asksForMore } from './rpc-outcome.ts'
+import { asksForMore, holdsResponse, parseJson } from './rpc-outcome.ts'
 
 type Members = ReadonlyMap<string, Span>
 
@@ -34,6 +34,8 @@ export interface Retelling {
   readonly mark: { readonly name: string; readonly value: string } | null
   /** Stands in the place of what only the first caller can act upon; `null` leaves it. */
   readonly insteadOfStep: string | null
+  /** Ends a stream that has brought no response; `null` leaves it. */
+  readonly insteadOfSilence?: string | null
 }
 
 const AS_IT_CAME: Retelling = { mark: null, insteadOfStep: null }
@@ -62,7 +64,15 @@ export function answerEvents(
   call: JsonRpcCall,
   retelling: Retelling = AS_IT_CAME,
 ): TransformStream<Uint8Array, Uint8Array> {
-  return mapEvents((data) => answerText(call, data, retelling))
+  const { insteadOfSilence = null } = retelling
+  let isSilent = insteadOfSilence !== null
+  return mapEvents(
+    (data) => {
+      if (isSilent) isSilent = !holdsResponse(parseJson(data))
+      return answerText(call, data, retelling)
+    },
+    () => (isSilent ? insteadOfSilence : null),
+  )
 }
 
 /** `null` where nothing is left of it. */

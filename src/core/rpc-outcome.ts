@@ -114,6 +114,11 @@ function isStep(result: object): boolean {
   return 'inputRequests' in result && isObject(result.inputRequests)
 }
 
+/** Whether a message, or one of a batch, is a response, to whatever call. */
+export function holdsResponse(message: unknown): boolean {
+  return [message].flat().some(isResponse)
+}
+
 /** Whether a message is the response to a call, and a step. */
 export function asksForMore(message: unknown): boolean {
   return isResponse(message) && judgeResponse(message, 200) === 'step'

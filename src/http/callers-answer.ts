@@ -4,33 +4,57 @@ import { isDigest } from '../core/content-coding.ts'
 import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
+import { holdsResponse, parseJson } from '../core/rpc-outcome.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callError } from './problem-response.ts'
-import { askedOfAnother, isOfAnother, isProblem, type Verdict } from './verdict.ts'
+import { askedOfAnother, isOfAnother, isProblem, unanswered, type Verdict } from './verdict.ts'
 
 /**
  * Makes the answer to another JSON-RPC call of the same operation the answer to this one, and marks
- * it: agents see no headers. What is encoded in a way that is not known here stays as it is.
+ * it: agents see no headers. What is encoded in a way that is not known here stays as it is. Where
+ * it has waited for an answer without a response, which leaves the outcome unknown, it is told so.
  */
 export async function toCallersAnswer(
   c: Context<GatewayEnv>,
   call: JsonRpcCall,
   verdict: Verdict,
 ): Promise<Verdict> {
-  const { status, reply: stored } = verdict
-  if (!isOfAnother(status) || isProblem(stored) || stored.body === null) return verdict
+  const { status, reply } = verdict
+  if (!isOfAnother(status) || isProblem(reply)) return verdict
+  const retold = await retell(c, call, verdict, reply)
+  return retold ?? toUnanswered(verdict)
+}
+
+/** @returns `null` where it holds no response, and what it says of the outcome is that it is open. */
+async function retell(
+  c: Context<GatewayEnv>,
+  call: JsonRpcCall,
+  verdict: Verdict,
+  stored: WireResponse,
+): Promise<Verdict | null> {
   // Whatever its parameters are: clients do not read them.
   const essence = essenceOf(toHeaders(stored.headers))
   const isEvents = essence === 'text/event-stream'
-  if (!isEvents && !isJson({ essence })) return verdict
+  const isMessage = isEvents || isJson({ essence })
+  if (stored.body === null || !isMessage) return isOpen(verdict) ? null : verdict
   const reply = toAcceptedCoding(stored, IDENTITY)
   if (toHeaders(reply.headers).has('content-encoding')) return verdict
   const retelling = retellingOf(c, call, verdict)
   if (isEvents) return withBody(verdict, reply, toEvents(call, reply, retelling))
   const answer = toAnswerOf(call, await new Response(reply.body).text(), retelling)
+  if (isOpen(verdict) && !holdsResponse(parseJson(answer))) return null
   return withBody(verdict, reply, new TextEncoder().encode(answer))
+}
+
+/** Whether it has waited for an answer that has left the outcome unknown. */
+const isOpen = ({ status, outcome }: Verdict) => status === 'joined' && outcome === 'unknown'
+
+function toUnanswered(verdict: Verdict): Verdict {
+  const { reply } = verdict
+  if (!isProblem(reply) && reply.body instanceof ReadableStream) reply.body.cancel().catch(() => {})
+  return { ...verdict, status: 'unknown', reply: unanswered() }
 }
 
 function retellingOf(
@@ -40,7 +64,11 @@ function retellingOf(
 ): Retelling {
   if (status === 'joined') {
     const mark = { name: '"hapax/joined"', value: '{}' }
-    return { mark, insteadOfStep: callError(c, askedOfAnother(), call.id) }
+    return {
+      mark,
+      insteadOfStep: callError(c, askedOfAnother(), call.id),
+      insteadOfSilence: callError(c, unanswered(), call.id),
+    }
   }
   const value = `{"ageSeconds":${Math.floor(ageMs / 1_000)}}`
   return { mark: { name: '"hapax/replayed"', value }, insteadOfStep: null }

@@ -345,6 +345,16 @@ export function askedOfAnother(): Problem {
   return problem('in-progress', detail, { retryAfterMs: retryAfterMs(0, Math.random()) })
 }
 
+/** A call that has waited for another one of its operation, whose answer holds no response to it. */
+export function unanswered(): Problem {
+  const detail =
+    'The answer to the first request with this key holds no response to it. Whether it was executed is not known: send the same request again later to learn what became of it.'
+  return problem('outcome-unknown', detail, {
+    retry: 'wait',
+    retryAfterMs: retryAfterMs(0, Math.random()),
+  })
+}
+
 function rateLimited(): Problem {
   const detail =
     'This caller has begun too many new operations. Send it again later with the same key.'

@@ -409,6 +409,44 @@ describe('a replay', () => {
   })
 })
 
+const UNANSWERED = { code: 409, data: { retry: 'wait', error: { code: 'outcome-unknown' } } }
+
+describe('a response', () => {
+  it('that has not come with the answer is told to who has waited for it', async () => {
+    const events = openEvents()
+    const first = await events.send()
+    const joined = await events.send({ id: 2 })
+    expect(word(joined.response)).toBe('joined')
+    const texts = [first.response.text(), joined.response.text()]
+    await events.write(PROGRESS)
+    await events.end()
+    const [own, others = ''] = await Promise.all(texts)
+    expect(own).toBe(event(PROGRESS))
+    const [, told = ''] = others.split('\n\n')
+    expect(JSON.parse(told.slice('data: '.length))).toMatchObject({ id: 2, error: UNANSWERED })
+  })
+
+  it.each([
+    { name: 'nothing', answer: () => new Response(null, { status: 202 }) },
+    { name: 'another response', answer: () => asJson({ detail: 'm' }) },
+    { name: 'a page', answer: () => new Response('<p>oops', { status: 500 }) },
+  ])('that is $name is told to who has waited for it', async ({ answer }) => {
+    const released = Promise.withResolvers<void>()
+    const { send } = routeWith(async () => {
+      await released.promise
+      return answer()
+    })
+    const first = send()
+    const second = send({ id: 2 })
+    await send({ id: 3, headers: { Prefer: 'wait=0' } })
+    released.resolve()
+    expect(await (await first).response.text()).toBe(await answer().text())
+    const { response } = await second
+    expect([response.status, word(response)]).toEqual([200, 'unknown'])
+    expect(await response.json()).toMatchObject({ id: 2, error: UNANSWERED })
+  })
+})
+
 describe('a step of a conversation', () => {
   it.each([
     { name: 'a result that asks for input', answer: () => asJson(result(1, STEP)) },

@@ -326,6 +326,25 @@ describe('answerEvents', () => {
     expect(await answerText(call, `data: [${progressOf('1')}]\n\n`)).toBe('')
   })
 
+  it.each([
+    { name: 'no response', text: 'data: {"method":"m"}\n\n', last: true },
+    { name: 'nothing', text: '', last: true },
+    { name: 'an event that is not complete', text: 'id: 1\ndata: {"id":1,"res', last: true },
+    { name: 'a response', text: 'data: {"id":1,"result":1}\n\n', last: false },
+    { name: 'an error to nobody', text: 'data: {"id":null,"error":{}}\n\n', last: false },
+    { name: 'a batch with one', text: 'data: [{"id":1,"result":1}]\n\n', last: false },
+    { name: 'an event too long to read', text: `data: "${'x'.repeat(9e6)}"\n\n`, last: false },
+  ])(
+    'ends a stream with what it is told only where it was silent: $name',
+    async ({ text, last }) => {
+      const retelling = { mark: null, insteadOfStep: null, insteadOfSilence: '{"silent":true}' }
+      const { body } = new Response(text)
+      const events = answerEvents(callOf(), retelling)
+      const told = body === null ? '' : await new Response(body.pipeThrough(events)).text()
+      expect(told.endsWith('data: {"silent":true}\n\n')).toBe(last)
+    },
+  )
+
   it('changes no byte for the call that was answered first', async () => {
     const text = `\uFEFFdata:{"id":1.0,\ndata\ndata: "result":1}\r\r${stream('1.0', '"t"')}data: {"id":2`
     expect(await answerText(callOf({ id: '1.0', progressToken: '"t"' }), text.slice(1))).toBe(
