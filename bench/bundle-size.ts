@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
-const LIMIT_KIB = 140
+const LIMIT_KIB = 142
 
 const bundle = readFileSync(new URL('../dist/index.js', import.meta.url))
 const kib = gzipSync(bundle).byteLength / 1_024
