@@ -108,10 +108,14 @@ function judgeOtherCode(
   return isStatus(code) ? classify(code) : 'failed'
 }
 
-/** MCP 2026-07-28: `input_required`; a server may leave the type out where it asks for input. */
+/**
+ * MCP 2026-07-28: `input_required`. Where a server asks for input it may leave the type out, or call it
+ * as a draft did (`incomplete`).
+ */
 function isStep(result: object): boolean {
-  if ('resultType' in result) return result.resultType === 'input_required'
-  return 'inputRequests' in result && isObject(result.inputRequests)
+  const type = 'resultType' in result ? result.resultType : null
+  if (type === 'input_required') return true
+  return type !== 'complete' && 'inputRequests' in result && isObject(result.inputRequests)
 }
 
 /** Whether a message, or one of a batch, is a response, to whatever call. */

@@ -82,6 +82,11 @@ describe('judgeResponse', () => {
       response: { result: { inputRequests: { a: {} } } },
       expected: 'step',
     },
+    {
+      name: 'the same under a type of a draft',
+      response: { result: { resultType: 'incomplete', inputRequests: { a: {} } } },
+      expected: 'step',
+    },
     { name: 'an error without a code', response: { error: {} }, expected: 'unknown' },
     { name: 'an error that is a text', response: { error: 'oops' }, expected: 'unknown' },
     { name: 'a code that is a text', response: errorOf('-32602'), expected: 'unknown' },
