@@ -138,6 +138,7 @@ describe.concurrent('a replay', () => {
           'idempotent-replayed': 'true',
           'cache-control': 'no-store',
           age: expect.stringMatching(/^\d+$/),
+          'idempotency-expires': expect.stringMatching(/^\d+$/),
         },
       })
       const length = hasNoBody(its.status) ? undefined : String(body.length)
