@@ -39,7 +39,8 @@ export default defineConfig({
         test: {
           name: 'workerd',
           include: ['test/workerd/**/*.test.ts'],
-          setupFiles: ['test/workerd/quiet.ts'],
+          setupFiles: ['test/workerd/setup.ts'],
+          isolate: false,
           testTimeout: 20_000,
           // What an object logs as the last thing of a file would keep the run waiting for ever:
           // https://github.com/cloudflare/workers-sdk/issues/15719

@@ -58,7 +58,10 @@ export class AnalyticsEngine {
   /** Starts an engine that only this machine can reach. */
   static async start(options: AnalyticsEngineOptions = {}): Promise<AnalyticsEngine> {
     const store = await openStore(options.directory)
-    const server = createServer().listen(options.port ?? 0, '127.0.0.1')
+    const server = createServer()
+    // A connection that is idle and ends when a point is sent on it would lose the point.
+    server.keepAliveTimeout = 0
+    server.listen(options.port ?? 0, '127.0.0.1')
     await once(server, 'listening')
     return new AnalyticsEngine(server, store, options)
   }

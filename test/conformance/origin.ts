@@ -6,8 +6,9 @@ import {
   type OutgoingHttpHeaders,
   type ServerResponse,
 } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { buffer } from 'node:stream/consumers'
+
+import { listen } from '../fakes/listen.ts'
 
 /** A request as it arrived at the origin. */
 export interface Received {
@@ -143,17 +144,10 @@ export async function startOrigin(): Promise<Origin> {
   })
   // Each waiter of `received` listens until its request is there.
   server.setMaxListeners(0)
-  // An idle connection that ends while the gateway takes it up again would be a lost answer.
-  server.keepAliveTimeout = 0
-  const listen = async (port: number) => {
-    server.listen(port, '127.0.0.1')
-    await once(server, 'listening')
-  }
-  await listen(0)
-  const { port } = server.address() as AddressInfo
+  const url = await listen(server)
 
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     server,
     on: (pathname, script) => void scripts.set(pathname, script),
     hold(pathname) {
@@ -176,7 +170,9 @@ export async function startOrigin(): Promise<Origin> {
       server.closeAllConnections()
       await closed
     },
-    reopen: () => listen(port),
+    async reopen() {
+      await listen(server, Number(new URL(url).port))
+    },
   }
 }
 

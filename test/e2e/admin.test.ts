@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -12,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { createDigest } from '../../src/core/digest.ts'
 import { operationId } from '../../src/core/operation.ts'
+import { listen } from '../fakes/listen.ts'
 import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')
@@ -282,9 +282,7 @@ describe('hapax admin', () => {
       const [status, headers, body] = answers[which] ?? [500, {}, '']
       response.writeHead(status, headers).end(body)
     })
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const url = await listen(server)
     const says: Record<string, string> = {}
     for (which of Object.keys(answers)) {
       const env = {

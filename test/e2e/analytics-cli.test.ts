@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
+import { listen } from '../fakes/listen.ts'
 import { RAW } from '../fakes/unseen.ts'
 import { MIX, pointOf, write } from './analytics-mix.ts'
 
@@ -19,9 +19,8 @@ beforeAll(async () => {
   engine = await AnalyticsEngine.start()
   await write(engine, MIX)
   await write(engine, [pointOf({ operation: HOSTILE, status: 'mismatch' })], 'hostile')
-  const other = createServer().listen(0, '127.0.0.1')
-  await once(other, 'listening')
-  closedUrl = `http://127.0.0.1:${(other.address() as AddressInfo).port}`
+  const other = createServer()
+  closedUrl = await listen(other)
   other.close()
   await once(other, 'close')
 })

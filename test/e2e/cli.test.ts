@@ -1,8 +1,6 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -10,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 
 import { contractOf } from '../fakes/contract.ts'
+import { listen } from '../fakes/listen.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')
 const directory = mkdtempSync(path.join(tmpdir(), 'hapax-cli-'))
@@ -48,9 +47,7 @@ const server = createServer((request, response) => {
 
 let origin = ''
 beforeAll(async () => {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  origin = await listen(server)
   write('contract.json', CONTRACT)
   write('api.yaml', YAML)
   write('api.json', JSON.stringify(parse(YAML), null, 4))

@@ -1,6 +1,5 @@
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import path from 'node:path'
 
 import { Client } from '@modelcontextprotocol/sdk/client/index.js'
@@ -11,6 +10,7 @@ import { McpError, type Progress } from '@modelcontextprotocol/sdk/types.js'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 
+import { listen } from '../fakes/listen.ts'
 import { type Gateway, startGateway } from './server.ts'
 
 /** How the server answers: with one JSON document, or with server-sent events. */
@@ -82,11 +82,9 @@ async function startMcpServer() {
     await transport.handleRequest(incoming, writeExactly(outgoing))
   }
 
-  http.listen(0, '127.0.0.1')
-  await once(http, 'listening')
-  const { port } = http.address() as AddressInfo
+  const url = await listen(http)
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     runsOf,
     /** Lets no run of this name end until the function is called that it gives. */
     hold(name: string): () => void {

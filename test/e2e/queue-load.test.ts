@@ -1,14 +1,13 @@
-import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
 
-import { afterAll, beforeAll, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import { statusOf } from '../../demo/client.ts'
+import { listen } from '../fakes/listen.ts'
 import { type Gateway, startGateway } from './server.ts'
 
 /**
@@ -139,9 +138,7 @@ beforeAll(async () => {
     }
     answer().catch(() => outgoing.destroy())
   })
-  api.listen(0, '127.0.0.1')
-  await once(api, 'listening')
-  const origin = { url: `http://127.0.0.1:${(api.address() as AddressInfo).port}` }
+  const origin = { url: await listen(api) }
   directory = mkdtempSync(path.join(fastDirectory(), 'hapax-load-'))
   writeFileSync(path.join(directory, 'door.js'), DOOR)
   const config = path.join(directory, 'wrangler.toml')
@@ -169,13 +166,14 @@ function fastDirectory(): string {
 const IN_MEMORY = '/dev/shm'
 const BYTES_EACH = 1_000_000
 
-/** How many messages have come to an end, by what that was. */
-function ends(): { readonly [disposition: string]: number } {
-  const counts: Record<string, number> = { ack: 0, 'dead-letter': 0 }
-  for (const [, disposition = ''] of gateway.log().matchAll(/"disposition":"([\w-]+)"/g)) {
-    counts[disposition] = (counts[disposition] ?? 0) + 1
-  }
-  return counts
+/** How many messages have been done. */
+const acknowledgedCount = () => gateway.log().split('"disposition":"ack"').length - 1
+
+/** How many messages are dead letters, by the first word of the reason. */
+async function countLetters(): Promise<Record<string, number>> {
+  const letters = Object.groupBy(await listLetters(), (reason) => reason.split(':')[0] ?? '')
+  const counts = Object.entries(letters).map(([reason, all = []]) => [reason, all.length])
+  return Object.fromEntries(counts) as Record<string, number>
 }
 
 async function listLetters(): Promise<string[]> {
@@ -208,21 +206,12 @@ it(
     }
     // Each report leaves an event, which is a message as well.
     const acknowledged = MESSAGES - poison.length + reports.length
-    await vi.waitUntil(
-      () => {
-        const { ack = 0, 'dead-letter': dead = 0 } = ends()
-        return ack + dead >= acknowledged + poison.length
-      },
-      { timeout: PATIENCE, interval: 1_000 },
-    )
-    expect(ends()).toMatchObject({ ack: acknowledged, 'dead-letter': poison.length })
+    await expect.poll(acknowledgedCount, { timeout: PATIENCE, interval: 1_000 }).toBe(acknowledged)
+    const expected = Object.keys(poisons).map((reason) => [reason, POISON])
+    await expect.poll(countLetters, { timeout: PATIENCE }).toEqual(Object.fromEntries(expected))
     const onceEach = new Map(reports.map((report) => [nameOf(report), 1]))
     expect(sorted(renders)).toEqual(sorted(onceEach))
     expect(sorted(mails)).toEqual(sorted(onceEach))
-    const letters = Object.groupBy(await listLetters(), (reason) => reason.split(':')[0] ?? '')
-    const found = Object.entries(letters).map(([reason, all = []]) => [reason, all.length])
-    const expected = Object.keys(poisons).map((reason) => [reason, POISON])
-    expect(Object.fromEntries(found)).toEqual(Object.fromEntries(expected))
   },
   PATIENCE,
 )

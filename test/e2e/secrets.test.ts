@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -11,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, type DemoRequest, headerOf } from '../../demo/client.ts'
 import { createDigest } from '../../src/core/digest.ts'
 import { operationId } from '../../src/core/operation.ts'
+import { listen } from '../fakes/listen.ts'
 import { type Gateway, type Origin, type Respond, startGateway, startOrigin } from './server.ts'
 import { recordIs } from './state.ts'
 
@@ -329,11 +329,9 @@ async function startCollector() {
       outgoing.writeHead(204).end()
     })
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const url = await listen(server)
   return {
-    url: `http://127.0.0.1:${port}/points`,
+    url: `${url}/points`,
     points,
     async close(): Promise<void> {
       const closed = once(server, 'close')

@@ -6,7 +6,6 @@ import {
   type ServerResponse,
   createServer,
 } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { buffer } from 'node:stream/consumers'
@@ -14,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Answer, type DemoRequest, send } from '../../demo/client.ts'
 import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
+import { listen } from '../fakes/listen.ts'
 
 /** A request as it arrived at the origin. */
 interface RecordedRequest {
@@ -114,15 +114,13 @@ export async function startOrigin(): Promise<Origin> {
   })
   // Each waiter of `received` listens until its request is there.
   server.setMaxListeners(0)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
+  const url = await listen(server)
 
   const on = (pathname: string, script: Behaviour | Script) => {
     scripts.set(pathname, typeof script === 'function' ? script : () => script)
   }
   return {
-    url: `http://127.0.0.1:${port}`,
+    url,
     requests,
     on,
     hold(pathname) {

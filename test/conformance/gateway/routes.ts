@@ -25,6 +25,7 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
   'optional-timeout': { required: false, timeout: '2s' },
   'no-wait': { wait: 0 },
   'short-wait': { wait: '300ms' },
+  timeout: { timeout: '8s' },
   'short-timeout': { timeout: '2s' },
   'short-timeout-resend': { timeout: '2s', unknown: 'resend' },
   'small-limits': { limits: { request: 64, response: 1024 } },

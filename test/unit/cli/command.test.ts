@@ -1,7 +1,6 @@
 import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
@@ -9,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { openapi } from '../../../cli/openapi.ts'
 import { contractOf } from '../../fakes/contract.ts'
+import { listen } from '../../fakes/listen.ts'
 
 const directory = mkdtempSync(path.join(tmpdir(), 'hapax-cli-'))
 const CONTRACT = JSON.stringify(contractOf({ 'POST /pay': {} }))
@@ -26,15 +26,13 @@ const server = createServer((request, response) => {
   else response.writeHead(404).end()
 })
 
-let port = 0
-let closedPort = 0
+let port = ''
+let closedPort = ''
 beforeAll(async () => {
   for (const [name, text] of Object.entries(FILES)) writeFileSync(path.join(directory, name), text)
-  const other = createServer().listen(0, '127.0.0.1')
-  server.listen(0, '127.0.0.1')
-  await Promise.all([once(server, 'listening'), once(other, 'listening')])
-  port = (server.address() as AddressInfo).port
-  closedPort = (other.address() as AddressInfo).port
+  const other = createServer()
+  closedPort = new URL(await listen(other)).port
+  port = new URL(await listen(server)).port
   other.close()
   await once(other, 'close')
 })

@@ -1,11 +1,10 @@
-import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { admin } from '../../../cli/admin.ts'
 import { printDocument, printError } from '../../../cli/print.ts'
+import { listen } from '../../fakes/listen.ts'
 import { HOSTILE, RAW, UNSEEN } from '../../fakes/unseen.ts'
 
 const ENTRY = { id: HOSTILE, operation: HOSTILE, type: HOSTILE, tenant: HOSTILE, reason: HOSTILE }
@@ -46,9 +45,7 @@ const server = createServer((request, response) => {
 
 let url = ''
 beforeAll(async () => {
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  url = await listen(server)
 })
 afterAll(() => {
   server.close()
