@@ -21,7 +21,6 @@ import { sealPlaces } from './compare.ts'
 import { eventsOf } from './events.ts'
 import type { FoundKey } from './find-key.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
-import { isTaken } from './kept-body.ts'
 import type { Payload } from './payload.ts'
 import { placeOf, scopeOf } from './place.ts'
 import { requestUrlOf } from './request-url.ts'
@@ -132,8 +131,7 @@ async function nameRequest(
   }
   const head = headOf(c)
   if (typeof rules === 'function') {
-    // It may read the body as every handler does.
-    if (isTaken(c.req.raw)) await payload.restore()
+    await payload.restoreTaken()
     const value = toCanonicalValue(await callFunction(c, rules))
     if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
     return ok({ fingerprint: await fingerprintOfValue(head, value, digest), compared: null })

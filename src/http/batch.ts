@@ -22,6 +22,7 @@ import { conclude, expose, respond, subjectOf } from './conclude.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { isEnforced } from './observe.ts'
 import { Payload } from './payload.ts'
+import { shouldRetry } from './problem-response.ts'
 import { matchedPathOf } from './request-url.ts'
 import { isGuarded } from './route-policy.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
@@ -199,8 +200,7 @@ function respondToAll(c: Context<GatewayEnv>, items: readonly AnsweredItem[]): R
     'Cache-Control': 'no-store',
     'Idempotency-Status': word,
     'X-Correlation-Id': c.var.hapax.correlation.correlationId,
-    'X-Should-Retry': String(isRetryable),
-    'Stripe-Should-Retry': String(isRetryable),
+    ...shouldRetry(isRetryable),
   })
   if (retryAfterMs > 0) headers.set('Retry-After', String(Math.ceil(retryAfterMs / 1_000)))
   if (word === 'replayed') headers.set('Idempotent-Replayed', 'true')

@@ -15,7 +15,6 @@ import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
 import { problem, type Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { isTaken } from './kept-body.ts'
 import { readByFunction } from './key-function.ts'
 import type { Payload } from './payload.ts'
 import { placeOf } from './place.ts'
@@ -106,8 +105,7 @@ async function readSource(
       return toPlain(c.req.param(source.name))
     case 'function': {
       if ((await payload.bytes()) === null) return tooLarge(payload)
-      // It may read the body as every handler does.
-      if (isTaken(c.req.raw)) await payload.restore()
+      await payload.restoreTaken()
       return toPlain(await readByFunction(c, source))
     }
     case 'mcp':

@@ -77,6 +77,11 @@ export class Payload {
     if (collected?.kind === 'over') restoreBody(this.#c, continueBody(collected))
   }
 
+  /** Puts it back where somebody has read it, for code of the deployer's that may read it as handlers do. */
+  async restoreTaken(): Promise<void> {
+    if (isTaken(this.#c.req.raw)) await this.restore()
+  }
+
   /** @returns `null` where it declares more bytes than the route allows, and is not read. */
   #collect(): Promise<CollectedBody | null> {
     return (this.#collected ??= collect(this.#c, this.#policy.limits.request))

@@ -21,12 +21,18 @@ export interface ProblemForm {
 /** Path of the page of a problem; its absolute URL is the problem's `type`. */
 export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${slug}`
 
+/** What generated SDKs obey. */
+export const shouldRetry = (isRetryable: boolean) => ({
+  'X-Should-Retry': String(isRetryable),
+  'Stripe-Should-Retry': String(isRetryable),
+})
+
 /**
  * Makes the response of a problem: RFC 9457 JSON, or Markdown where the client prefers it; for a call
  * of JSON-RPC an error with its id.
  *
  * `error` repeats it in the form that Stripe's SDKs read; without it they take a problem document
- * for a success. `X-Should-Retry` and `Stripe-Should-Retry` are what generated SDKs obey.
+ * for a success.
  */
 export function problemResponse(
   c: Context<GatewayEnv>,
@@ -43,8 +49,7 @@ export function problemResponse(
     'Content-Type': type,
     'Cache-Control': 'no-store',
     'Hapax-Error': problem.slug,
-    'X-Should-Retry': String(problem.retryable),
-    'Stripe-Should-Retry': String(problem.retryable),
+    ...shouldRetry(problem.retryable),
   })
   if (problem.retryAfterMs !== null) {
     headers.set('Retry-After', String(Math.max(1, Math.round(problem.retryAfterMs / 1_000))))

@@ -244,7 +244,6 @@ class Look {
   readonly scope: MessageScope
   readonly #turn: Turn
   readonly #env: HapaxEnv
-  readonly #attempts: number
   readonly #startedAt = Date.now()
   readonly #reading = new AbortController()
   #fate: HandledFate | null = null
@@ -254,7 +253,6 @@ class Look {
   constructor(consumer: Consumer, turn: Turn, env: HapaxEnv) {
     this.#turn = turn
     this.#env = env
-    this.#attempts = consumer.retry.attempts
     const { message, tenant, type, payload, isNearEnd, mayExecute, route } = turn
     this.scope = {
       tenant,
@@ -320,9 +318,8 @@ class Look {
    * comes when that must be over: what still ran by then would leave it to the platform's dead letters.
    */
   #awayMs(carrier?: Carrier): number {
-    const { message, route } = this.#turn
-    const isNextLast = message.attempts >= this.#attempts - 1
-    const mustBeOver = isNextLast && !isCarried(carrier, message)
+    const { message, route, isNearEnd } = this.#turn
+    const mustBeOver = isNearEnd && !isCarried(carrier, message)
     return route.leaseMs + (mustBeOver ? Math.max(LONGEST_MS, route.timeoutMs) : 0)
   }
 
