@@ -3,9 +3,7 @@
  *
  *     node dev/analytics-engine.ts --port 8789 --directory .analytics
  */
-import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 
@@ -13,6 +11,7 @@ import { LOCAL_ENGINE } from '../src/analytics/local.ts'
 import { type Format, parseStatement } from './analytics-engine/dialect.ts'
 import { PointsSchema } from './analytics-engine/point.ts'
 import { openStore, Refusal, type Store } from './analytics-engine/store.ts'
+import { close, listen } from './local-server.ts'
 
 /** Where the engine listens, and what it knows. */
 export interface AnalyticsEngineOptions {
@@ -46,10 +45,10 @@ export class AnalyticsEngine {
   readonly #server: Server
   readonly #store: Store
 
-  private constructor(server: Server, store: Store, options: AnalyticsEngineOptions) {
+  private constructor(server: Server, url: string, store: Store, options: AnalyticsEngineOptions) {
     this.#server = server
     this.#store = store
-    this.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    this.url = url
     this.token = options.token ?? LOCAL_ENGINE.token
     this.accountId = options.accountId ?? LOCAL_ENGINE.accountId
     server.on('request', (request, response) => void this.#serve(request, response))
@@ -59,17 +58,13 @@ export class AnalyticsEngine {
   static async start(options: AnalyticsEngineOptions = {}): Promise<AnalyticsEngine> {
     const store = await openStore(options.directory)
     const server = createServer()
-    // A connection that is idle and ends when a point is sent on it would lose the point.
-    server.keepAliveTimeout = 0
-    server.listen(options.port ?? 0, '127.0.0.1')
-    await once(server, 'listening')
-    return new AnalyticsEngine(server, store, options)
+    const url = await listen(server, options.port)
+    return new AnalyticsEngine(server, url, store, options)
   }
 
   /** Stops it. Points outside of a directory are forgotten. */
   async close(): Promise<void> {
-    this.#server.close()
-    this.#server.closeAllConnections()
+    await close(this.#server)
     await this.#store.close()
   }
 

@@ -8,7 +8,7 @@ import {
 } from 'node:http'
 import { buffer } from 'node:stream/consumers'
 
-import { listen } from '../fakes/listen.ts'
+import { close, listen } from '../../dev/local-server.ts'
 
 /** A request as it arrived at the origin. */
 export interface Received {
@@ -164,12 +164,7 @@ export async function startOrigin(): Promise<Origin> {
       }
     },
     take: (pathname, taker) => void takers.set(pathname, taker),
-    async close() {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-    },
+    close: () => close(server),
     async reopen() {
       await listen(server, Number(new URL(url).port))
     },

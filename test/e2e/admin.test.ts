@@ -9,9 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
+import { listen } from '../../dev/local-server.ts'
 import { createDigest } from '../../src/core/digest.ts'
 import { operationId } from '../../src/core/operation.ts'
-import { listen } from '../fakes/listen.ts'
 import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')

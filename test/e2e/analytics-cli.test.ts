@@ -1,12 +1,11 @@
 import { execFile } from 'node:child_process'
-import { once } from 'node:events'
 import { createServer } from 'node:http'
 import path from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { AnalyticsEngine } from '../../dev/analytics-engine.ts'
-import { listen } from '../fakes/listen.ts'
+import { close, listen } from '../../dev/local-server.ts'
 import { RAW } from '../fakes/unseen.ts'
 import { MIX, pointOf, write } from './analytics-mix.ts'
 
@@ -21,8 +20,7 @@ beforeAll(async () => {
   await write(engine, [pointOf({ operation: HOSTILE, status: 'mismatch' })], 'hostile')
   const other = createServer()
   closedUrl = await listen(other)
-  other.close()
-  await once(other, 'close')
+  await close(other)
 })
 afterAll(() => engine.close())
 

@@ -7,8 +7,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 
+import { listen } from '../../dev/local-server.ts'
 import { contractOf } from '../fakes/contract.ts'
-import { listen } from '../fakes/listen.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')
 const directory = mkdtempSync(path.join(tmpdir(), 'hapax-cli-'))

@@ -10,7 +10,7 @@ import { McpError, type Progress } from '@modelcontextprotocol/sdk/types.js'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import * as z from 'zod'
 
-import { listen } from '../fakes/listen.ts'
+import { close, listen } from '../../dev/local-server.ts'
 import { type Gateway, startGateway } from './server.ts'
 
 /** How the server answers: with one JSON document, or with server-sent events. */
@@ -96,12 +96,7 @@ async function startMcpServer() {
     async running(name: string): Promise<void> {
       while (runsOf(name) === 0) await once(http, 'run')
     },
-    async close(): Promise<void> {
-      const closed = once(http, 'close')
-      http.close()
-      http.closeAllConnections()
-      await closed
-    },
+    close: () => close(http),
   }
 }
 

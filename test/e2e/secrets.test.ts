@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -8,9 +7,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type Answer, type DemoRequest, headerOf } from '../../demo/client.ts'
+import { close, listen } from '../../dev/local-server.ts'
 import { createDigest } from '../../src/core/digest.ts'
 import { operationId } from '../../src/core/operation.ts'
-import { listen } from '../fakes/listen.ts'
 import { type Gateway, type Origin, type Respond, startGateway, startOrigin } from './server.ts'
 import { recordIs } from './state.ts'
 
@@ -333,12 +332,7 @@ async function startCollector() {
   return {
     url: `${url}/points`,
     points,
-    async close(): Promise<void> {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-    },
+    close: () => close(server),
   }
 }
 

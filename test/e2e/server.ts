@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Answer, type DemoRequest, send } from '../../demo/client.ts'
 import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
-import { listen } from '../fakes/listen.ts'
+import { close, listen } from '../../dev/local-server.ts'
 
 /** A request as it arrived at the origin. */
 interface RecordedRequest {
@@ -144,12 +144,7 @@ export async function startOrigin(): Promise<Origin> {
         await once(server, 'recorded')
       }
     },
-    async close() {
-      const closed = once(server, 'close')
-      server.close()
-      server.closeAllConnections()
-      await closed
-    },
+    close: () => close(server),
   }
 }
 

@@ -1,7 +1,10 @@
+import { runInDurableObject } from 'cloudflare:test'
 import { env, exports } from 'cloudflare:workers'
 
 import { createDigest } from '../../src/core/digest.ts'
 import { operationId } from '../../src/core/operation.ts'
+import type { OperationRecord } from '../../src/core/record.ts'
+import type { IdempotencyObject } from '../../src/hapax.ts'
 
 const CREDENTIAL = 'Bearer tenant-a'
 
@@ -36,4 +39,15 @@ export async function idOf(key: string): Promise<string> {
 /** The object that guards the operation of this client's key. */
 export async function objectOf(key: string) {
   return env.OPERATIONS.getByName(await idOf(key))
+}
+
+/** What is stored of the operation of this client's key; `null` where nothing is. */
+export async function readRecord(key: string): Promise<OperationRecord | null> {
+  const object = await objectOf(key)
+  return runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) => {
+    const hasTable = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'operation'").toArray()
+    if (hasTable.length === 0) return null
+    const [row] = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
+    return row === undefined ? null : (JSON.parse(row.record) as OperationRecord)
+  })
 }

@@ -243,7 +243,7 @@ describe('relay', () => {
     const settings = { ...HAPAX, CRM_SECRET, CRM_TOKEN: 'marked' }
     expect(await outbox.relay(settings)).toMatchObject({ delivered: 1 })
     const [sent = { text: '', headers: {} }] = requests
-    expect(new Webhook(CRM_SECRET).verify(sent.text, sent.headers)).toBeTruthy()
+    expect(new Webhook(CRM_SECRET).verify(sent.text, sent.headers)).toEqual(JSON.parse(sent.text))
     expect(sent.headers).toMatchObject({ authorization: 'marked' })
   })
 

@@ -1,6 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
+import type { UnknownRecord } from '../../src/core/record.ts'
 import {
   createGateway,
   credential,
@@ -10,7 +11,7 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
-import { objectOf } from './client.ts'
+import { objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
@@ -36,21 +37,7 @@ async function ringAlarm(key: string, afterMs: number): Promise<void> {
   await runDurableObjectAlarm(await objectOf(key))
 }
 
-interface StoredRecord {
-  readonly state: string
-  readonly settledAt: number
-  readonly recoveryAt: number
-}
-
-async function readRecord(key: string): Promise<StoredRecord | null> {
-  const object = await objectOf(key)
-  return runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) => {
-    const hasTable = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'operation'").toArray()
-    if (hasTable.length === 0) return null
-    const [row] = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    return row === undefined ? null : (JSON.parse(row.record) as StoredRecord)
-  })
-}
+const readUnknown = async (key: string) => (await readRecord(key)) as UnknownRecord | null
 
 async function countStoredRequests(key: string): Promise<number> {
   const object = await objectOf(key)
@@ -78,7 +65,7 @@ describe('the grace of a probe', () => {
     const played = playApi({ effect: answer(500), status: answer(404) })
     const send = clientWith(PROBED)
     await send('early')
-    const endsAt = ((await readRecord('early'))?.settledAt ?? Infinity) + 20_000
+    const endsAt = ((await readUnknown('early'))?.settledAt ?? Infinity) + 20_000
     const answers = await Promise.all([send('early'), send('early'), send('early')])
     for (const early of answers) {
       expect(problemOf(early)).toEqual([409, 'outcome-unknown'])
@@ -125,7 +112,7 @@ describe('the grace of a probe', () => {
     await send(key)
     played.api.effect = created
     for (const ms of row.rings) await ringAlarm(key, ms)
-    const waiting = await readRecord(key)
+    const waiting = await readUnknown(key)
     expect(waiting).toMatchObject({ state: 'unknown' })
     expect(played.effects()).toBe(1)
     const graceMs = Number.parseInt(row.grace, 10) * 1_000

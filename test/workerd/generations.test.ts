@@ -1,5 +1,4 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
-import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { concat } from '../../src/core/body.ts'
@@ -11,6 +10,7 @@ import {
   type PolicyOptions,
   protect,
 } from '../../src/hapax.ts'
+import { listKeys } from './bucket.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
@@ -23,7 +23,6 @@ afterEach(() => {
 
 const MIB = 1_048_576
 const HOUR_MS = 3_600_000
-const { SNAPSHOTS } = env as unknown as { SNAPSHOTS: R2Bucket }
 const SEALING = { HAPAX_SEAL_KEY: 'a secret of thirty-two characters' }
 
 /** Moves the clock of Worker and objects; timers run on. */
@@ -102,7 +101,7 @@ async function wordOf(answer: Promise<Response>): Promise<string | null> {
   return word(response)
 }
 
-const countObjects = async () => (await SNAPSHOTS.list()).objects.length
+const countObjects = async () => (await listKeys()).length
 
 async function readAlarm(key: string): Promise<number | null> {
   const object = await objectOf(key)

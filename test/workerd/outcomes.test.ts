@@ -12,7 +12,7 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
-import { objectOf } from './client.ts'
+import { objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 import { until } from './until.ts'
@@ -67,16 +67,6 @@ function playAnswers(answers: readonly Said[], statuses: readonly Said[] = []) {
     return toResponse(said ?? [500])
   })
   return { calls: () => calls, questions: () => questions }
-}
-
-async function readRecord(key: string): Promise<Record<string, unknown> | null> {
-  const object = await objectOf(key)
-  return runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) => {
-    const hasTable = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'operation'").toArray()
-    if (hasTable.length === 0) return null
-    const [row] = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    return row === undefined ? null : (JSON.parse(row.record) as Record<string, unknown>)
-  })
 }
 
 const said = async (response: Response) => [response.status, word(response), await response.text()]

@@ -12,7 +12,7 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
-import { idOf, objectOf } from './client.ts'
+import { idOf, objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 
@@ -33,16 +33,6 @@ async function ringAlarm(key: string, afterMs = 6_000): Promise<void> {
   vi.useFakeTimers({ toFake: ['Date'] })
   vi.setSystemTime(now + afterMs)
   await runDurableObjectAlarm(await objectOf(key))
-}
-
-async function readRecord(key: string): Promise<Record<string, unknown> | null> {
-  const object = await objectOf(key)
-  return runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) => {
-    const hasTable = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'operation'").toArray()
-    if (hasTable.length === 0) return null
-    const [row] = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    return row === undefined ? null : (JSON.parse(row.record) as Record<string, unknown>)
-  })
 }
 
 async function readStoredText(key: string): Promise<string> {

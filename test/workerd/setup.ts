@@ -2,7 +2,7 @@ import { listDurableObjectIds, reset, runInDurableObject } from 'cloudflare:test
 import { env } from 'cloudflare:workers'
 import { afterAll, beforeAll, vi } from 'vitest'
 
-const { SNAPSHOTS } = env as unknown as { SNAPSHOTS: R2Bucket }
+import { listKeys, SNAPSHOTS } from './bucket.ts'
 
 // A line of the log for every request would bury the report; a test that wants them spies.
 Object.assign(console, { log: () => undefined })
@@ -28,8 +28,7 @@ afterAll(async () => {
   namespaces.getByName = getByName
   await Promise.all([wake(env.OPERATIONS), wake(env.DIRECTORY)])
   await reset()
-  const { objects } = await SNAPSHOTS.list()
-  await SNAPSHOTS.delete(objects.map(({ key }) => key))
+  await SNAPSHOTS.delete(await listKeys())
 }, 60_000)
 
 /** Only objects that live are reset. */

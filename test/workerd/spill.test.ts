@@ -1,8 +1,8 @@
 import { runDurableObjectAlarm } from 'cloudflare:test'
-import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { createGateway, credential, type PolicyOptions, protect } from '../../src/hapax.ts'
+import { listKeys } from './bucket.ts'
 import { objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
@@ -14,7 +14,6 @@ afterEach(() => {
 })
 
 const MIB = 1_048_576
-const { SNAPSHOTS } = env as unknown as { SNAPSHOTS: R2Bucket }
 
 function clientWith(policy: PolicyOptions) {
   const app = createGateway({ tenant: credential('Authorization') })
@@ -23,7 +22,6 @@ function clientWith(policy: PolicyOptions) {
 }
 
 const large = new Uint8Array(3 * MIB).map((_, index) => index % 253)
-const listKeys = async () => (await SNAPSHOTS.list()).objects.map(({ key }) => key)
 
 async function textOf(response: Response): Promise<number[]> {
   const bytes = new Uint8Array(await response.arrayBuffer())

@@ -5,7 +5,7 @@ import { json } from 'node:stream/consumers'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { admin } from '../../../cli/admin.ts'
-import { listen } from '../../fakes/listen.ts'
+import { listen } from '../../../dev/local-server.ts'
 
 const COUNT = 250
 

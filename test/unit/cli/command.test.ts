@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -7,8 +6,8 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { openapi } from '../../../cli/openapi.ts'
+import { close, listen } from '../../../dev/local-server.ts'
 import { contractOf } from '../../fakes/contract.ts'
-import { listen } from '../../fakes/listen.ts'
 
 const directory = mkdtempSync(path.join(tmpdir(), 'hapax-cli-'))
 const CONTRACT = JSON.stringify(contractOf({ 'POST /pay': {} }))
@@ -33,8 +32,7 @@ beforeAll(async () => {
   const other = createServer()
   closedPort = new URL(await listen(other)).port
   port = new URL(await listen(server)).port
-  other.close()
-  await once(other, 'close')
+  await close(other)
 })
 
 afterAll(() => {

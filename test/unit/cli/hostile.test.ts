@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } 
 
 import { admin } from '../../../cli/admin.ts'
 import { printDocument, printError } from '../../../cli/print.ts'
-import { listen } from '../../fakes/listen.ts'
+import { listen } from '../../../dev/local-server.ts'
 import { HOSTILE, RAW, UNSEEN } from '../../fakes/unseen.ts'
 
 const ENTRY = { id: HOSTILE, operation: HOSTILE, type: HOSTILE, tenant: HOSTILE, reason: HOSTILE }

@@ -3,8 +3,8 @@ import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /**
- * Lets a server listen on this machine. It never ends a connection because that is idle: one that
- * ends just when a request is sent on it loses the answer, and that makes an outcome unknown.
+ * Lets a server listen on this machine alone. It never ends a connection because that is idle: one
+ * that ends just when a request is sent on it loses the request, or its answer.
  *
  * @returns Its URL, without a path.
  */
@@ -13,4 +13,12 @@ export async function listen(server: Server, port = 0): Promise<string> {
   server.listen(port, '127.0.0.1')
   await once(server, 'listening')
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+}
+
+/** Breaks all connections of a server, and stops it. */
+export async function close(server: Server): Promise<void> {
+  const closed = once(server, 'close')
+  server.close()
+  server.closeAllConnections()
+  await closed
 }
