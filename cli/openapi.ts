@@ -2,8 +2,8 @@ import { parseArgs } from 'node:util'
 
 import { stringify } from 'yaml'
 
-import { toOpenApiFragment, type OpenApiFragment } from '../src/core/openapi.ts'
 import { toVisible } from '../src/core/visible.ts'
+import { toOpenApiFragment, type OpenApiFragment } from '../src/operators/protected-openapi.ts'
 import { readContract } from './contract.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { isObject, type JsonObject } from './openapi/json.ts'

@@ -1,8 +1,8 @@
 /** The public API: what a deployment imports. */
 export type { Duration } from './core/duration.ts'
 export { type FingerprintFunction, type PolicyOptions, probe } from './config/policy.ts'
-export { IdempotencyObject } from './durable/idempotency-object.ts'
-export { DirectoryObject } from './durable/directory-object.ts'
+export { IdempotencyObject } from './object/idempotency-object.ts'
+export { DirectoryObject } from './directory/directory-object.ts'
 export type {
   JudgedAnswer,
   OutcomeFunction,
@@ -16,7 +16,7 @@ export { secret, type SecretRef } from './core/secret.ts'
 export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
-export { createWorker } from './http/create-worker.ts'
+export { createWorker } from './create-worker.ts'
 export {
   batch,
   type BatchOptions,
@@ -43,7 +43,7 @@ export {
   type D1OutboxOptions,
   d1OutboxSql,
   d1OutboxUpgradeSql,
-} from './queue/d1-outbox.ts'
+} from './outbox/d1-outbox.ts'
 export {
   forward,
   type HandledMessage,

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
 
-import { GENERATED, type OpenApiFragment } from '../../src/core/openapi.ts'
+import { GENERATED, type OpenApiFragment } from '../../src/operators/protected-openapi.ts'
 import { isObject, type JsonObject, resolve } from './json.ts'
 
 /** Takes over a component of the fragment, with all that it refers to, and says where it is now. */

@@ -4,7 +4,7 @@ import {
   type OpenApiFragment,
   type OpenApiOperation,
   parameterNames,
-} from '../../src/core/openapi.ts'
+} from '../../src/operators/protected-openapi.ts'
 import { createPlacer, isGenerated, type Place, unmarked } from './components.ts'
 import { copied, fill, isObject, type JsonObject, resolve } from './json.ts'
 import { basesOf, findPath, pathBelow } from './paths.ts'

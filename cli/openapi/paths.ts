@@ -1,4 +1,4 @@
-import { shapeOf } from '../../src/core/openapi.ts'
+import { shapeOf } from '../../src/operators/protected-openapi.ts'
 import { isObject, type JsonObject } from './json.ts'
 
 /**

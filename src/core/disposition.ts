@@ -1,8 +1,8 @@
 import type { Work } from './answer.ts'
+import type { IdempotencyStatus } from './idempotency-status.ts'
 import type { Outcome } from './outcome.ts'
 import type { Problem } from './problem.ts'
 import type { Carrier, MessageRef } from './record.ts'
-import type { IdempotencyStatus } from './verdict.ts'
 
 /** What is known of a message when it has been handled like a request. */
 export interface VerdictFacts {

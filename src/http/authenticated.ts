@@ -1,8 +1,8 @@
 import type { MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
-import { inTime } from '../durable/in-time.ts'
 import { logFault } from '../metrics/log.ts'
+import { inTime } from '../platform/in-time.ts'
 import type { Identify, Identity } from './gateway-env.ts'
 import { NOBODY } from './identity.ts'
 

@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
 
 import { type EmittedEvent, toEmitted, toEventId, toSendable } from '../core/event.ts'
+import type { Outgoing } from '../core/operation-guard.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { Outgoing } from '../durable/operation-guard.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** What the handlers of requests under way have emitted so far. */

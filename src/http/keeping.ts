@@ -2,9 +2,9 @@ import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
+import type { Keeping } from '../core/operation-guard.ts'
 import { deriveSealKey, type SealKey } from '../core/seal.ts'
-import type { Keeping } from '../durable/operation-guard.ts'
-import { requireSpill } from '../durable/spill.ts'
+import { requireSpill } from '../platform/spill.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 const KEY_ID_LENGTH = 12

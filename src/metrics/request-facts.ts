@@ -1,8 +1,8 @@
 import type { SettleResult } from '../core/answer.ts'
+import type { IdempotencyStatus } from '../core/idempotency-status.ts'
 import type { KeySource } from '../core/key-source.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
-import type { IdempotencyStatus } from '../core/verdict.ts'
 
 /** What became of one delivery of an event. */
 export type DeliveryStatus = 'delivered' | 'retried' | 'dead'

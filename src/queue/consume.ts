@@ -1,7 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { backoffMs } from '../core/retry.ts'
-import { inTime } from '../durable/in-time.ts'
 import { logFault } from '../metrics/log.ts'
+import { inTime } from '../platform/in-time.ts'
 import { bury } from './bury.ts'
 import { type Consumer, type ConsumeOptions, type Handlers, readConsumer } from './consumer.ts'
 import { nameOf } from './consumers.ts'

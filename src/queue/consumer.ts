@@ -13,6 +13,7 @@ import { idempotent } from '../http/idempotent.ts'
 import { protect } from '../http/protect.ts'
 import { guardedRoutes } from '../http/route-policy.ts'
 import type { Forwarding, MessageHandler } from './handler.ts'
+import type { PayloadSource } from './message-payload.ts'
 import {
   attribute,
   event,
@@ -24,7 +25,6 @@ import {
   type MessageSource,
   type TenantSource,
 } from './message-source.ts'
-import type { PayloadSource } from './payload.ts'
 
 /** What of a route's policy holds for messages as well. */
 const SHARED = [

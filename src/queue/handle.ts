@@ -16,15 +16,16 @@ import { parsePlainKey } from '../core/key.ts'
 import type { Carrier } from '../core/record.ts'
 import { boundWaitMs } from '../core/recovery.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
-import { within } from '../durable/in-time.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import type { Disposition, RequestFacts } from '../metrics/request-facts.ts'
+import { within } from '../platform/in-time.ts'
 import { type Consumer, type MessageRoute, PLACEHOLDER } from './consumer.ts'
 import type { MessageContext } from './handler.ts'
+import { type MessagePayload, toPayload } from './message-payload.ts'
 import {
   attributeOf,
   memberOf,
@@ -33,7 +34,6 @@ import {
   type ReceivedMessage,
 } from './message-source.ts'
 import { LONGEST_MS } from './patience.ts'
-import { type MessagePayload, toPayload } from './payload.ts'
 
 /** What became of a message, with what is known of its operation. */
 export type HandledFate = MessageFate & {

@@ -43,7 +43,7 @@ export interface Recoverable {
   readonly record: UnknownRecord
 }
 
-/** `src/durable/ledger.ts` over a map: what a crash leaves. The decisions are the real ones. */
+/** `src/object/ledger.ts` over a map: what a crash leaves. The decisions are the real ones. */
 export class MemoryLedger {
   readonly #rows = new Map<string, string>()
   readonly #bodies = new Map<string, Uint8Array>()
@@ -213,7 +213,7 @@ export class MemoryLedger {
 /** Told of the end of the call that it waits for. */
 type Waiter = (end: FlightEnd) => void
 
-/** `src/durable/flight.ts` without a clock: who waits, waits until the call ends or the object goes. */
+/** `src/object/flight.ts` without a clock: who waits, waits until the call ends or the object goes. */
 /** Whether a claim was granted before and its answer was lost on the way. */
 function isSameClaim(record: OperationRecord, known: OperationRecord | null): boolean {
   const isGranted = record.state === 'in_progress' && known?.state === 'in_progress'
@@ -247,7 +247,7 @@ class Flight {
   }
 }
 
-/** `src/durable/{idempotency-object,runs,flights}.ts` over a ledger: what a crash takes away. */
+/** `src/object/{idempotency-object,runs,flights}.ts` over a ledger: what a crash takes away. */
 export class MemoryObject {
   readonly #ledger: MemoryLedger
   readonly #flights = new Map<string, Flight>()

@@ -2,9 +2,9 @@ import { env } from 'cloudflare:workers'
 import { sign } from 'hono/jwt'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import { createAdmin } from '../../src/admin/admin.ts'
-import { type DeadLetter, directoryOf } from '../../src/durable/directory-guard.ts'
+import { type DeadLetter, directoryOf } from '../../src/directory/directory-guard.ts'
 import { createGateway, credential } from '../../src/hapax.ts'
+import { createAdmin } from '../../src/operators/admin.ts'
 import { clientOf } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 

@@ -2,7 +2,6 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import { toStoredBytes } from '../../src/durable/at-rest.ts'
 import {
   consume,
   createGateway,
@@ -10,6 +9,7 @@ import {
   credential,
   type QueueConsumer,
 } from '../../src/hapax.ts'
+import { toStoredBytes } from '../../src/platform/at-rest.ts'
 import { writeContent } from '../../src/queue/content.ts'
 
 const TOKEN = 'operator-token-of-this-test'

@@ -11,11 +11,8 @@ import type { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import { createAdmin } from '../../src/admin/admin.ts'
-import { toAdminOpenApi } from '../../src/admin/openapi.ts'
 import { createDigest } from '../../src/core/digest.ts'
-import { toStoredBytes } from '../../src/durable/at-rest.ts'
-import { type DeadLetter, directoryOf } from '../../src/durable/directory-guard.ts'
+import { type DeadLetter, directoryOf } from '../../src/directory/directory-guard.ts'
 import {
   attribute,
   consume,
@@ -33,6 +30,9 @@ import {
   protect,
   webhook,
 } from '../../src/hapax.ts'
+import { toAdminOpenApi } from '../../src/operators/admin-openapi.ts'
+import { createAdmin } from '../../src/operators/admin.ts'
+import { toStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'

@@ -11,8 +11,6 @@ import { env } from 'cloudflare:workers'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { openLetter } from '../../src/admin/dead-letters.ts'
-import { openStoredBytes } from '../../src/durable/at-rest.ts'
 import {
   asClaim,
   asHeader,
@@ -41,6 +39,8 @@ import {
   type QueueConsumer,
   type ReceivedMessage,
 } from '../../src/hapax.ts'
+import { openLetter } from '../../src/operators/dead-letters.ts'
+import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { bury as buryMessage } from '../../src/queue/bury.ts'
 import { readContent } from '../../src/queue/content.ts'
 import { readLetterBytes } from '../../src/queue/letter-bytes.ts'

@@ -13,7 +13,7 @@ import {
   type D1OutboxOptions,
   d1OutboxSql,
   type OutboxOrigin,
-} from '../../src/queue/d1-outbox.ts'
+} from '../../src/outbox/d1-outbox.ts'
 import { playOrigin } from './origin.ts'
 import { until } from './until.ts'
 

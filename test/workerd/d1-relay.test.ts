@@ -10,7 +10,7 @@ import {
   D1_OUTBOX_SQL,
   type D1OutboxOptions,
   d1OutboxUpgradeSql,
-} from '../../src/queue/d1-outbox.ts'
+} from '../../src/outbox/d1-outbox.ts'
 import { until } from './until.ts'
 
 const { DB: db } = env as unknown as { DB: D1Database }

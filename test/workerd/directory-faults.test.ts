@@ -2,8 +2,8 @@ import { evictDurableObject, runDurableObjectAlarm, runInDurableObject } from 'c
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { DeadLetter, StuckEntry } from '../../src/durable/directory-guard.ts'
-import { LETTER_ROW_BYTES, MAX_LETTER_BYTES } from '../../src/durable/directory-object.ts'
+import type { DeadLetter, StuckEntry } from '../../src/directory/directory-guard.ts'
+import { LETTER_ROW_BYTES, MAX_LETTER_BYTES } from '../../src/directory/directory-object.ts'
 import { type DirectoryObject, webhook } from '../../src/hapax.ts'
 
 beforeEach(() => {

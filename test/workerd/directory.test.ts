@@ -2,7 +2,7 @@ import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } fro
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { DeadLetter, Page, StuckEntry } from '../../src/durable/directory-guard.ts'
+import type { DeadLetter, Page, StuckEntry } from '../../src/directory/directory-guard.ts'
 import {
   createGateway,
   credential,

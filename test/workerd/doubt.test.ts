@@ -2,7 +2,7 @@ import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { ListedEntry } from '../../src/durable/directory-guard.ts'
+import type { ListedEntry } from '../../src/directory/directory-guard.ts'
 import {
   createGateway,
   credential,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
+import { decompress } from '../../src/core/decompress.ts'
 import { createDigest } from '../../src/core/digest.ts'
-import { decompress } from '../../src/core/fingerprint/decompress.ts'
 import {
   fingerprint,
   type FingerprintRules,

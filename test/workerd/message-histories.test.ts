@@ -3,14 +3,14 @@ import { env } from 'cloudflare:workers'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import type { ClaimRef } from '../../src/core/record.ts'
 import type {
   Caller,
   ClaimAnswer,
   OperationGuard,
   SettleCall,
   StreamCall,
-} from '../../src/durable/operation-guard.ts'
+} from '../../src/core/operation-guard.ts'
+import type { ClaimRef } from '../../src/core/record.ts'
 import { KEEP, requestOf, resendOf, HOLD, snapshotOf } from '../fakes/build.ts'
 
 const RUNS = 50

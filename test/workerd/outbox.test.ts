@@ -7,7 +7,6 @@ import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import { createDigest } from '../../src/core/digest.ts'
-import { openStoredBytes } from '../../src/durable/at-rest.ts'
 import {
   type CloudEvent,
   createGateway,
@@ -24,6 +23,7 @@ import {
   secret,
   webhook,
 } from '../../src/hapax.ts'
+import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'

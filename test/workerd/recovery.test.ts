@@ -2,7 +2,6 @@ import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } fro
 import { env } from 'cloudflare:workers'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { openStoredRequest, sealRequest } from '../../src/durable/recovery.ts'
 import {
   createGateway,
   credential,
@@ -12,6 +11,7 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
+import { openStoredRequest, sealRequest } from '../../src/object/probe.ts'
 import { idOf, objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'

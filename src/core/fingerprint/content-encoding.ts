@@ -1,6 +1,6 @@
 import { parseCodings } from '../content-coding.ts'
+import { decompress } from '../decompress.ts'
 import { ok, type Result } from '../result.ts'
-import { decompress } from './decompress.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
 
 /** More codings one upon another are refused: each may cost as much as the limit allows. */

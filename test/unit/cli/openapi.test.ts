@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import type { JsonObject } from '../../../cli/openapi/json.ts'
 import { mergeOpenApi, type MergeOptions } from '../../../cli/openapi/merge.ts'
 import { rewrite } from '../../../cli/openapi/rewrite.ts'
-import { toOpenApiFragment } from '../../../src/core/openapi.ts'
+import { toOpenApiFragment } from '../../../src/operators/protected-openapi.ts'
 import { contractOf, keyOf, problemsOf } from '../../fakes/contract.ts'
 
 type Routes = Parameters<typeof contractOf>[0]

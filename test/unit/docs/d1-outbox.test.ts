@@ -4,7 +4,7 @@ import path from 'node:path'
 import { expect, it } from 'vitest'
 import { unstable_splitSqlQuery as split } from 'wrangler'
 
-import { D1_OUTBOX_SQL, d1OutboxUpgradeSql } from '../../../src/queue/d1-outbox-sql.ts'
+import { D1_OUTBOX_SQL, d1OutboxUpgradeSql } from '../../../src/outbox/d1-outbox-sql.ts'
 
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/d1-outbox.md'), 'utf8')
 

@@ -16,7 +16,7 @@ interface Rules {
 describe('the rules for Prometheus', () => {
   const { groups } = parse(read('ops/prometheus-rules.yaml')) as Rules
   const rules = groups.flatMap((group) => group.rules)
-  const served = read('src/admin/prometheus.ts')
+  const served = read('src/operators/prometheus.ts')
 
   it.each(rules)('$alert asks for figures that are served', ({ expr }) => {
     const names = expr.match(/hapax_\w+/g) ?? []

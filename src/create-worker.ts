@@ -1,0 +1,60 @@
+import { env as deployed } from 'cloudflare:workers'
+import type { Hono } from 'hono'
+
+import { deployedSigners, deployPolicies, deployRoutes } from './config/deployed-policies.ts'
+import type { HapaxEnv } from './config/env.ts'
+import { listMalformed } from './config/malformed.ts'
+import type { GatewayEnv } from './http/gateway-env.ts'
+import { checkPolicies, findGuarded, guardedRoutes } from './http/route-policy.ts'
+import { logFault } from './metrics/log.ts'
+import type { QueueHandler } from './queue/consume.ts'
+import { attachConsumers, nameConsumers } from './queue/consumers.ts'
+
+/** What a Worker does besides answering requests. */
+export interface WorkerOptions {
+  /** `consume(…)`, or any `queue()` handler. Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
+  readonly queue?: QueueHandler | Readonly<Record<string, QueueHandler>>
+}
+
+/**
+ * Makes the Worker of a gateway. Secrets and variables that cannot be what they are set for are said
+ * in the log; what can do without them goes on.
+ *
+ * @throws {Error} At start, naming every route whose policy is not valid and every wrong field.
+ * @example export default createWorker(app)
+ */
+export function createWorker(
+  app: Hono<GatewayEnv>,
+  { queue }: WorkerOptions = {},
+): ExportedHandler<HapaxEnv> {
+  checkPolicies(app.routes)
+  deployPolicies(guardedRoutes(app.routes))
+  deployRoutes((method, path) => findGuarded(app, method, path))
+  const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
+  attachConsumers(app, consumerOf)
+  if (queue !== undefined) nameConsumers(queue)
+  sayMalformed(deployed)
+  // The platform keeps no log of a start, only of events: the first one says it again.
+  let isSaid = false
+  const sayOnce = (env: HapaxEnv) => {
+    if (!isSaid) sayMalformed(env)
+    isSaid = true
+  }
+  return {
+    fetch(request, env, ctx) {
+      sayOnce(env)
+      return app.fetch(request, env, ctx)
+    },
+    queue: async (batch, env, ctx) => {
+      sayOnce(env)
+      const consumer = consumerOf(batch.queue)
+      if (consumer === undefined) throw new Error(`Nothing consumes the queue ${batch.queue}.`)
+      await consumer(batch, env, ctx)
+    },
+  }
+}
+
+function sayMalformed(env: HapaxEnv): void {
+  for (const what of listMalformed(env, deployedSigners()))
+    logFault('a setting is malformed', new Error(what))
+}

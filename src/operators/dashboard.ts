@@ -1,0 +1,69 @@
+import type { Context } from 'hono'
+
+import type { GatewayEnv } from '../http/gateway-env.ts'
+import { requestUrlOf } from '../http/request-url.ts'
+import { logFault } from '../metrics/log.ts'
+import { inTime } from '../platform/in-time.ts'
+import { hasOperators } from './authenticate.ts'
+
+const PAGE = '/_hapax/dashboard'
+
+/** Nothing from elsewhere, nothing inline but the styles that a chart sets on its own elements. */
+const POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "style-src-attr 'unsafe-inline'",
+  "img-src 'self'",
+  "connect-src 'self'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "base-uri 'none'",
+  // What the page shows is text: nothing of it can become markup or code.
+  "require-trusted-types-for 'script'",
+  "trusted-types 'none'",
+].join('; ')
+
+/**
+ * Serves the page of the operators. It holds no figures: those it asks from the admin API, with the
+ * operator's own token. Where there is no admin API there is no page.
+ */
+export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> {
+  const { ASSETS: assets } = c.env
+  if (assets === undefined || !hasOperators(c.env)) return c.text('Not found', 404)
+  const { origin, path: asked } = requestUrlOf(c)
+  const path = asked === PAGE ? `${PAGE}/` : asked
+  const found = await fetchAsset(assets, origin + path)
+  if (found === null) {
+    c.header('Retry-After', '5')
+    return c.text('The page could not be read. Try again.', 503)
+  }
+  if (found.status !== 200) return c.text('Not found', 404)
+  const response = new Response(found.body, found)
+  const { headers } = response
+  headers.set('Content-Security-Policy', POLICY)
+  headers.set('X-Content-Type-Options', 'nosniff')
+  headers.set('Referrer-Policy', 'no-referrer')
+  // A page that has opened this one, of the same origin even, gets no hold of its window.
+  headers.set('Cross-Origin-Opener-Policy', 'same-origin')
+  headers.set('Cross-Origin-Resource-Policy', 'same-origin')
+  const isPage = path.endsWith('/')
+  // The name of every other file says which version it is.
+  headers.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
+  return response
+}
+
+/** How long a file of the page is waited for, in milliseconds. */
+const ASSET_MS = 10_000
+
+/** @returns `null` where it does not come, which says nothing of whether it is there. */
+async function fetchAsset(assets: Fetcher, url: string): Promise<Response | null> {
+  try {
+    const found = await inTime(assets.fetch(new Request(url)), ASSET_MS)
+    if (found.status < 500) return found
+    throw new Error(`The assets answered ${found.status}.`)
+  } catch (error) {
+    logFault('a file of the dashboard could not be read', error)
+    return null
+  }
+}

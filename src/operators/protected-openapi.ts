@@ -1,0 +1,398 @@
+import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
+
+/** OpenAPI 3.1 for the protected routes, in words that OpenAPI 3.0 has as well. */
+export interface OpenApiFragment {
+  readonly openapi: '3.1.0'
+  readonly info: { readonly title: string; readonly version: string }
+  /** By path template, then by method in lower case. */
+  readonly paths: Readonly<Record<string, Readonly<Record<string, OpenApiOperation>>>>
+  /** By section, then by name. Each bears `GENERATED`. */
+  readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>
+  /** Routes that no path template describes; absent where there are none. */
+  readonly 'x-idempotency-unmapped'?: readonly OpenApiIdempotency[]
+}
+
+/** What an operation gets from the contract. */
+export interface OpenApiOperation {
+  readonly description?: string
+  readonly parameters: readonly (OpenApiReference | OpenApiPathParameter)[]
+  /** By status; absent where there are none. */
+  readonly responses?: Readonly<Record<string, OpenApiReference>>
+  readonly 'x-idempotency': OpenApiIdempotency
+}
+
+interface OpenApiReference {
+  readonly $ref: string
+}
+
+interface OpenApiPathParameter {
+  readonly name: string
+  readonly in: 'path'
+  readonly required: true
+  readonly schema: { readonly type: 'string'; readonly pattern?: string }
+}
+
+interface OpenApiIdempotency {
+  readonly operation: string
+  /** Method and Hono's pattern; `ALL` where the route takes every method. */
+  readonly route: string
+  readonly mode: ContractOperation['mode']
+  readonly sources: readonly ContractKeySource[]
+  readonly retentionSeconds: number
+  readonly tombstoneSeconds: number
+  readonly fingerprint: ContractOperation['fingerprint']
+  readonly unknown: ContractOperation['unknown']
+  readonly probeGraceSeconds?: number
+}
+
+/** Marks what is made here, so that it can be told from what others wrote and be renewed. */
+export const GENERATED = { 'x-generated-by': 'hapax' } as const
+
+/** Adds a component, or finds the one of the same content, and refers to it. */
+type Refer = (section: string, name: string, content: object) => OpenApiReference
+
+/**
+ * Makes an OpenAPI document of what a deployment promises: the key's parameters and the problems of
+ * each protected route. What the API itself takes and answers is not known here.
+ */
+export function toOpenApiFragment(contract: Contract): OpenApiFragment {
+  const components: Record<string, Record<string, object>> = {}
+  const refer = createRefer(components)
+  const paths: Record<string, Record<string, OpenApiOperation>> = {}
+  const unmapped: OpenApiIdempotency[] = []
+  for (const route of contract.operations) {
+    let isMapped = false
+    for (const { template, patterns, method } of toPlaces(route)) {
+      const shape = shapeOf(template)
+      const path = Object.keys(paths).find((known) => shapeOf(known) === shape) ?? template
+      const item = (paths[path] ??= {})
+      // Hono asks the routes in their order, and OpenAPI has room for one.
+      if (item[method] !== undefined) continue
+      item[method] = toOperation(route, toPathParameters(path, patterns), refer)
+      isMapped = true
+    }
+    if (!isMapped) unmapped.push(toExtension(route))
+  }
+  return {
+    openapi: '3.1.0',
+    info: { title: 'Idempotency contract', version: String(contract.version) },
+    paths,
+    components,
+    ...(unmapped.length > 0 && { 'x-idempotency-unmapped': unmapped }),
+  }
+}
+
+/** A path template without the names of its parameters: templates of one shape are one path. */
+export function shapeOf(template: string): string {
+  return template.replace(/\{[^{}]*\}/g, '{}')
+}
+
+/** Names of the parameters of a path template, in their order. */
+export function parameterNames(template: string): string[] {
+  return Array.from(template.matchAll(/\{([^{}]*)\}/g), ([, name = '']) => name)
+}
+
+function createRefer(components: Record<string, Record<string, object>>): Refer {
+  return (section, name, content) => {
+    const known = (components[section] ??= {})
+    const component = { ...content, ...GENERATED }
+    for (let n = 1; ; n++) {
+      const key = n === 1 ? name : `${name}_${n}`
+      const there = (known[key] ??= component)
+      if (JSON.stringify(there) === JSON.stringify(component)) {
+        return { $ref: `#/components/${section}/${key}` }
+      }
+    }
+  }
+}
+
+interface Place {
+  readonly template: string
+  /** Of its parameters, in their order. */
+  readonly patterns: readonly string[]
+  readonly method: string
+}
+
+const METHODS = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'])
+
+/** A segment of Hono's patterns; in braces a regular expression, which may hold braces and slashes. */
+const SEGMENT = /\/(?:[^/{]|\{(?:[^{}]|\{[^{}]*\})*\})*/g
+
+/** @returns Nothing where OpenAPI has no words for the route. */
+function toPlaces({ method, methods: said, path }: ContractOperation): Place[] {
+  const all = said ?? ['POST', 'PUT', 'PATCH', 'DELETE']
+  const methods = (method === 'ALL' ? all : [method])
+    .map((name) => name.toLowerCase())
+    .filter((name) => METHODS.has(name))
+  const templates = toVariants(path).map(toTemplate)
+  return templates.flatMap((found) =>
+    found ? methods.map((name) => ({ ...found, method: name })) : [],
+  )
+}
+
+/** Parameters at the end may be optional: as many paths, each of them as segments. */
+function toVariants(path: string): string[][] {
+  const segments = path.match(SEGMENT) ?? []
+  const variants = [segments.map((segment) => segment.replace(/\?$/, ''))]
+  for (let end = segments.length; segments[end - 1]?.endsWith('?'); end--) {
+    variants.unshift(segments.slice(0, end - 1).map((segment) => segment.replace(/\?$/, '')))
+  }
+  return variants
+}
+
+function toTemplate(segments: readonly string[]): Omit<Place, 'method'> | null {
+  const patterns: string[] = []
+  let template = ''
+  for (const segment of segments) {
+    const [, name, pattern = ''] = /^\/:([^{}]+)(?:\{(.+)\})?$/.exec(segment) ?? []
+    if (name === undefined ? segment.includes('*') : spansSlashes(pattern)) return null
+    if (name !== undefined) patterns.push(pattern)
+    template += name === undefined ? segment : `/{${name}}`
+  }
+  return { template: template || '/', patterns }
+}
+
+/** A parameter of OpenAPI ends at a slash. */
+function spansSlashes(pattern: string): boolean {
+  return pattern !== '' && new RegExp(`^(?:${pattern})$`).test('a/b')
+}
+
+function toPathParameters(path: string, patterns: readonly string[]): OpenApiPathParameter[] {
+  return parameterNames(path).map((name, i) => {
+    const pattern = patterns[i] ? { pattern: `^(?:${patterns[i]})$` } : {}
+    return { name, in: 'path', required: true, schema: { type: 'string', ...pattern } }
+  })
+}
+
+function toOperation(
+  route: ContractOperation,
+  pathParameters: readonly OpenApiPathParameter[],
+  refer: Refer,
+): OpenApiOperation {
+  const description = describeKey(route)
+  const responses = toResponses(route, refer)
+  return {
+    ...(description !== null && { description }),
+    parameters: [
+      ...pathParameters,
+      ...route.key.sources.flatMap((source) => toKeyParameters(route, source, refer)),
+    ],
+    ...(route.problems.length > 0 && { responses }),
+    'x-idempotency': toExtension(route),
+  }
+}
+
+function toExtension(route: ContractOperation): OpenApiIdempotency {
+  const { operation, method, path, mode, retentionSeconds, tombstoneSeconds } = route
+  const { unknown, probeGraceSeconds } = route
+  return {
+    operation,
+    route: `${method} ${path}`,
+    mode,
+    sources: route.key.sources,
+    retentionSeconds,
+    tombstoneSeconds,
+    fingerprint: route.fingerprint,
+    unknown,
+    ...(probeGraceSeconds !== undefined && { probeGraceSeconds }),
+  }
+}
+
+/** Whether a request without a key is refused. */
+const isKeyRequired = ({ key, mode }: ContractOperation) => key.required && mode === 'enforce'
+
+/** What parameters cannot say: a key that is no header, or is one of several. */
+function describeKey(route: ContractOperation): string | null {
+  const { sources } = route.key
+  if (sources.length === 1 && nameOf(sources[0]) !== null) return null
+  const otherwise = isKeyRequired(route)
+    ? 'A request without it is refused.'
+    : 'A request without it is not protected.'
+  return `The idempotency key is ${sources.map(describeSource).join(', else ')}. ${otherwise}`
+}
+
+function describeSource(source: ContractKeySource): string {
+  switch (source.in) {
+    case 'header':
+    case 'repeatability':
+      return `the header field \`${nameOf(source)}\``
+    case 'body':
+      return `\`${source.pointer}\` of the body`
+    case 'query':
+      return `the query parameter \`${source.name}\``
+    case 'param':
+      return `the path parameter \`${source.name}\``
+    case 'function':
+      return 'what the API reads of the request'
+    case 'business':
+      return `made of ${source.pointers.map((pointer) => `\`${pointer}\``).join(', ')} of the body`
+    case 'mcp':
+      return `\`params._meta.${source.meta}\` of a \`tools/call\``
+    case 'batch':
+      return `\`${source.items}/*${source.pointer}\` of the body, one for each of ${source.size} items at most`
+  }
+}
+
+/** The header field that a key is in. */
+function nameOf(source: ContractKeySource | undefined): string | null {
+  if (source?.in === 'header') return source.name
+  return source?.in === 'repeatability' ? 'Repeatability-Request-ID' : null
+}
+
+function toKeyParameters(
+  route: ContractOperation,
+  source: ContractKeySource,
+  refer: Refer,
+): OpenApiReference[] {
+  const name = nameOf(source)
+  if (name === null) return []
+  const { minLength, maxLength, sources } = route.key
+  // Of several sources none is required by itself.
+  const required = isKeyRequired(route) && sources.length === 1 ? { required: true } : {}
+  const parameter = (header: string, description: string, schema: object) =>
+    refer('parameters', toComponentName(header), {
+      name: header,
+      in: 'header',
+      ...required,
+      description,
+      schema: { type: 'string', ...schema },
+    })
+  const { schema, words } = toFormat(route.key)
+  const key = parameter(name, describeLifetime(route) + words, { minLength, maxLength, ...schema })
+  if (source.in === 'header') return [key]
+  const when = `When the request was first sent, as an HTTP date; goes with \`${name}\`.`
+  return [key, parameter('Repeatability-First-Sent', when, {})]
+}
+
+/** A schema's pattern has no flags but the one that JSON Schema asks for itself. */
+function toFormat({ format, pattern, flags = '' }: ContractOperation['key']) {
+  if (format === 'any' || pattern === undefined)
+    return { schema: format === 'uuid' ? { format } : {}, words: '' }
+  if (flags === '' || flags === 'u') return { schema: { pattern }, words: '' }
+  return { schema: {}, words: ` It matches \`/${pattern}/${flags}\` (ECMAScript).` }
+}
+
+function toComponentName(header: string): string {
+  return header.replace(/(?:^|[^a-zA-Z\d]+)([a-zA-Z\d]?)/g, (_, first: string) =>
+    first.toUpperCase(),
+  )
+}
+
+function describeLifetime({ retentionSeconds, tombstoneSeconds }: ContractOperation): string {
+  const late =
+    tombstoneSeconds > 0
+      ? `; for ${inWords(tombstoneSeconds)} after that, a retry is refused and not executed again`
+      : ''
+  return `Names one business operation: made before the first try, the same on every retry, bare or in double quotes. The result is replayed for ${inWords(retentionSeconds)}${late}.`
+}
+
+const UNITS = [
+  [86_400, 'day'],
+  [3_600, 'hour'],
+  [60, 'minute'],
+] as const
+
+function inWords(seconds: number): string {
+  const [length, unit] = UNITS.find(([size]) => seconds > 0 && seconds % size === 0) ?? [
+    1,
+    'second',
+  ]
+  const count = seconds / length
+  return `${count} ${unit}${count === 1 ? '' : 's'}`
+}
+
+function toResponses(route: ContractOperation, refer: Refer): Record<string, OpenApiReference> {
+  const byStatus = Map.groupBy(route.problems, ({ status }) => status)
+  return Object.fromEntries(
+    Array.from(byStatus, ([status, problems]) => [
+      status,
+      refer('responses', `Problem${status}`, toResponse(route, problems, refer)),
+    ]),
+  )
+}
+
+function toResponse(
+  { preset }: ContractOperation,
+  problems: ContractOperation['problems'],
+  refer: Refer,
+): object {
+  const lines = problems.map(({ type, title, retry }) => `\`${type}\`: ${title} (retry: ${retry})`)
+  const isRetried = problems.some(({ retry }) => retry === 'wait' || retry === 'same-key')
+  const headers = isRetried ? HEADERS : HEADERS.filter(({ name }) => name !== 'Retry-After')
+  const content = {
+    ...(preset === 'stripe'
+      ? { 'application/json': { schema: refer('schemas', 'ProblemError', STRIPE_ERROR) } }
+      : { 'application/problem+json': { schema: refer('schemas', 'Problem', PROBLEM) } }),
+    'text/markdown': { schema: TEXT },
+  }
+  return {
+    description: lines.length === 1 ? lines[0] : lines.map((line) => `- ${line}`).join('\n'),
+    headers: Object.fromEntries(
+      headers.map(({ name, description, schema }) => [
+        name,
+        refer('headers', name, { description, schema }),
+      ]),
+    ),
+    content,
+  }
+}
+
+const TEXT = { type: 'string' }
+
+/** Those of every problem. */
+const HEADERS = [
+  {
+    name: 'Idempotency-Status',
+    description: 'What became of the request, in one word.',
+    schema: TEXT,
+  },
+  { name: 'X-Correlation-Id', description: 'Finds the request in the logs.', schema: TEXT },
+  {
+    name: 'Hapax-Error',
+    description: 'The problem; the API itself never sends this field.',
+    schema: TEXT,
+  },
+  {
+    name: 'Retry-After',
+    description: 'Seconds to wait before a retry.',
+    schema: { type: 'integer', minimum: 1 },
+  },
+  {
+    name: 'X-Should-Retry',
+    description: 'Whether the same request, sent again, can end otherwise.',
+    schema: { type: 'string', enum: ['true', 'false'] },
+  },
+]
+
+type Properties = Readonly<Record<string, object>>
+
+const objectOf = (required: Properties, optional: Properties = {}) => ({
+  type: 'object',
+  required: Object.keys(required),
+  properties: { ...required, ...optional },
+})
+
+const URI = { type: 'string', format: 'uri' }
+
+const TEXTS = { type: 'array', items: TEXT }
+
+/** What src/http/problem-response.ts writes under the preset; few of Stripe's errors have a code. */
+const STRIPE_ERROR = objectOf({
+  error: objectOf({ type: TEXT, message: TEXT, doc_url: URI }, { code: TEXT }),
+})
+
+/** What src/http/problem-response.ts writes (RFC 9457); a mismatch says where. */
+const PROBLEM = objectOf(
+  {
+    type: URI,
+    title: TEXT,
+    status: { type: 'integer' },
+    detail: TEXT,
+    instance: { type: 'string', format: 'uri-reference' },
+    retryable: { type: 'boolean' },
+    retry: { type: 'string', enum: ['same-key', 'new-key', 'wait', 'never'] },
+    correlationId: TEXT,
+    error: objectOf({ type: TEXT, code: TEXT, message: TEXT }),
+  },
+  { differs: TEXTS, pointers: TEXTS, queryPointers: TEXTS },
+)

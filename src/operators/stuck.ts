@@ -1,0 +1,60 @@
+import type { Context } from 'hono'
+
+import type { OperatorView } from '../core/operator.ts'
+import type { ListedEntry } from '../directory/directory-guard.ts'
+import type { GatewayEnv } from '../http/gateway-env.ts'
+import { type Asked, askMany } from '../platform/ask-many.ts'
+import { askDirectory } from './ask.ts'
+import { examine } from './operate.ts'
+import { countOf, PAGE_ADVICE, readPage } from './page.ts'
+import { refusal } from './refusal.ts'
+
+/** How long the objects of a page may take together, in milliseconds: a client waits for it. */
+const PAGE_LIMIT_MS = 10_000
+
+/** The list, as far as it still holds: what was resolved meanwhile is struck off. */
+export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
+  const asked = readPage(c)
+  if (asked === null) return refusal(c, 400, PAGE_ADVICE)
+  const { entries, next } = await askDirectory(c, (directory) => directory.listStuck(asked))
+  const views = await askMany(entries, ({ operationId }) => examine(c, operationId), {
+    inAllMs: PAGE_LIMIT_MS,
+  })
+  const looked = entries.map((entry, index) => ({ entry, view: views[index] ?? LOST }))
+  await strike(c, looked.filter(isOver))
+  const total = (await countOf(c))?.stuck ?? null
+  const open = looked.filter((one) => !isOver(one))
+  return c.json({ entries: open.map(toStuck), next, total })
+}
+
+interface Looked {
+  readonly entry: ListedEntry
+  /** Lost: its object did not answer, so it stays on the list. */
+  readonly view: Asked<OperatorView | null>
+}
+
+const LOST = { kind: 'lost', isAsked: false } as const
+
+/** What is in progress is being sent again: no end of it is known yet. */
+function isOver({ view }: Looked): boolean {
+  if (view.kind === 'lost') return false
+  const { state } = view.answer ?? {}
+  return state !== 'unknown' && state !== 'in_progress'
+}
+
+/** Who reads the list gets it also where that fails: the next one strikes them off. */
+async function strike(c: Context<GatewayEnv>, over: readonly Looked[]): Promise<void> {
+  if (over.length === 0) return
+  const entries = over.map(({ entry }) => entry)
+  await askDirectory(c, (directory) => directory.strike(entries)).catch(() => {})
+}
+
+function toStuck({ entry, view }: Looked) {
+  const { operationId: id, tenant, operation, reason, correlationId } = entry
+  const ageSeconds = Math.floor((Date.now() - entry.since) / 1_000)
+  const since = new Date(entry.since).toISOString()
+  const shown = { id, tenant, operation, reason, correlationId, since, ageSeconds }
+  if (view.kind === 'lost') return { ...shown, nextAttemptAt: null, isLost: true }
+  const isInProgress = view.answer?.state === 'in_progress' && { isInProgress: true }
+  return { ...shown, nextAttemptAt: view.answer?.nextAttemptAt ?? null, ...isInProgress }
+}

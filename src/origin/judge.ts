@@ -1,0 +1,290 @@
+import { deployedPolicies } from '../config/deployed-policies.ts'
+import { collectBody } from '../core/body.ts'
+import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
+import { errorName } from '../core/error-name.ts'
+import { createEventReader } from '../core/event-stream.ts'
+import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
+import { toHeaders } from '../core/headers.ts'
+import {
+  type AnswerToJudge,
+  judgeAnswer,
+  needsBody,
+  type OutcomeFunction,
+  type OutcomeJudge,
+  type Said,
+} from '../core/outcome-rules.ts'
+import { type AnswerFacts, OUTCOMES } from '../core/outcome.ts'
+import type { AnswerHead, LandingRules, LiveReply, Reply } from '../core/reply.ts'
+import { readRetryAfter } from '../core/retry-after.ts'
+import {
+  type CallAnswer,
+  createResponseReader,
+  findResponse,
+  judgeCall,
+  judgeMessages,
+  parseJson,
+} from '../core/rpc-outcome.ts'
+import { logFault } from '../metrics/log.ts'
+import { decodeBody } from './decode-body.ts'
+
+/** How an answer is read to judge it. */
+export interface Judging {
+  readonly rules: LandingRules
+  /** Bytes of a decoded body at the most; a larger one is not read. */
+  readonly limitBytes: number
+}
+
+/** Whether the body of an answer must be there before its outcome is known. */
+export function isJudgedByBody(head: AnswerHead, rules: LandingRules): boolean {
+  if (rules.rpcId !== undefined) return !isCallStream(head)
+  return readsBody(judgesOf(rules), toHeaders(head.headers))
+}
+
+function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
+  const essence = essenceOf(headers)
+  return needsBody(judges, { essence, isJson: isJson({ essence }) })
+}
+
+/** Asks the route what a reply means, and reads what the origin says of another try. */
+export async function judgeReply<reply extends Reply | LiveReply>(
+  reply: reply,
+  judging: Judging,
+): Promise<reply> {
+  const { rules, limitBytes } = judging
+  if (rules.rpcId === undefined || reply.kind === 'fault') {
+    return judgeBy(judgesOf(rules), reply, limitBytes)
+  }
+  const said = reply.kind === 'answer' ? await judgeCallReply(reply, rules.rpcId, judging) : null
+  return { ...reply, said, retryAfterMs: readRetryAfter(reply.headers, Date.now()) }
+}
+
+/**
+ * The same of an answer of the status resource. Its status is not the operation's, so that only what
+ * reads the body is asked.
+ */
+export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
+  const judged = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
+  if (rules.rpcId === undefined || judged.kind === 'fault' || judged.said?.isExact === true) {
+    return judged
+  }
+  const { status, headers: fields, body } = judged
+  // What it does not hold it says as HTTP does.
+  if (status >= 300) return judged
+  const headers = toHeaders(fields)
+  const read = body instanceof Uint8Array ? await readMessages(body, headers, limitBytes) : []
+  return { ...judged, said: judgeMessages(read) }
+}
+
+/** The messages of JSON-RPC in a body, as `JSON.parse` reads them; none in another one. */
+async function readMessages(
+  body: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+  limitBytes: number,
+): Promise<readonly unknown[]> {
+  const bytes = await decode(body, headers, limitBytes)
+  if (bytes === null) return []
+  if (!isEvents(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
+  const messages: unknown[] = []
+  createEventReader((data) => messages.push(data === null ? null : parseJson(data)))(bytes)
+  return messages.flat()
+}
+
+function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
+  if (typeof judge === 'function') return judge
+  return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
+}
+
+async function judgeBy<reply extends Reply | LiveReply>(
+  judges: readonly OutcomeJudge[],
+  reply: reply,
+  limitBytes: number,
+): Promise<reply> {
+  if (reply.kind === 'fault') return reply
+  const { status, headers: fields } = reply
+  const headers = toHeaders(fields)
+  const body = reply.kind === 'answer' && readsBody(judges, headers) ? reply.body : null
+  const read = body instanceof Uint8Array ? await readBody(body, headers, limitBytes) : {}
+  const said = judgeAnswer(judges, { status, headers, ...read })
+  return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
+}
+
+/** The same by what comes before the body. */
+export function judgeHead<head extends AnswerHead>(head: head, rules: LandingRules): head {
+  const { status, headers } = head
+  // What a call has come to is in the body.
+  if (rules.rpcId !== undefined) return { ...head, said: null }
+  return { ...head, said: judgeAnswer(judgesOf(rules), { status, headers: toHeaders(headers) }) }
+}
+
+/** A body that tells at its end, while it is passed on, what became of a call. */
+export interface CallStream {
+  /** Takes the next chunk. */
+  readonly read: (chunk: Uint8Array) => Promise<void>
+  /** Whether the response has come already, in clear. */
+  readonly hasResponse: () => boolean
+  /** Says what the answer means, now that no more of it comes. */
+  readonly end: () => Promise<Said | null>
+}
+
+/** @returns `null` for an answer that does not hold events for a call. */
+export function openCallStream(head: AnswerHead, rules: LandingRules): CallStream | null {
+  const { rpcId } = rules
+  if (rpcId === undefined || !isCallStream(head)) return null
+  const { read, found } = createResponseReader(rpcId)
+  const end = () => judgeCallAnswer(head, rules, found())
+  const encoding = codingOf(toHeaders(head.headers))
+  if (parseCodings(encoding).length === 0) {
+    return {
+      read: async (chunk) => read(chunk),
+      hasResponse: () => typeof found() === 'object',
+      end: async () => end(),
+    }
+  }
+  const undoing = decideUndoing(encoding, 'identity')
+  if (undoing === null) {
+    return {
+      read: async () => {},
+      hasResponse: isNotClear,
+      end: async () => judgeCallAnswer(head, rules, 'unreadable'),
+    }
+  }
+  const decoding = openDecoding(undoing.codings, read)
+  return { read: decoding.write, hasResponse: isNotClear, end: () => decoding.end().then(end) }
+}
+
+/** What is cut off while it is encoded nobody can read to its end. */
+const isNotClear = () => false
+
+/** Undoes codings chunk by chunk; what is wrong with them ends it, and nobody is told. */
+function openDecoding(codings: readonly Coding[], onChunk: (chunk: Uint8Array) => void) {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  const writer = writable.getWriter()
+  const work = readAll(decodeBody(readable, codings), onChunk).catch(() => {})
+  return {
+    write: (chunk: Uint8Array) => writer.write(chunk).catch(() => {}),
+    async end() {
+      await writer.close().catch(() => {})
+      await work
+    },
+  }
+}
+
+async function readAll(body: ReadableStream<Uint8Array>, onChunk: (chunk: Uint8Array) => void) {
+  for await (const chunk of body) onChunk(chunk)
+}
+
+/** A successful stream of events goes to its client while it comes: it may ask for something. */
+function isCallStream({ status, headers }: AnswerHead): boolean {
+  return status < 300 && isEvents(toHeaders(headers))
+}
+
+async function judgeCallReply(
+  reply: Extract<Reply, { kind: 'answer' }>,
+  rpcId: string,
+  { rules, limitBytes }: Judging,
+): Promise<Said | null> {
+  const headers = toHeaders(reply.headers)
+  const bytes =
+    reply.body instanceof Uint8Array ? await decode(reply.body, headers, limitBytes) : null
+  if (bytes === null) return judgeCallAnswer(reply, rules, 'unreadable')
+  if (isEvents(headers)) {
+    const { read, found } = createResponseReader(rpcId)
+    read(bytes)
+    return judgeCallAnswer(reply, rules, found())
+  }
+  const text = new TextDecoder().decode(bytes)
+  const json = parseJson(text)
+  const response = findResponse(json, rpcId)
+  return judgeCallAnswer(reply, rules, response ?? 'none', { text, json })
+}
+
+/** @param read What judges of the route read where there is no response; else they read that. */
+function judgeCallAnswer(
+  head: AnswerHead & AnswerFacts,
+  rules: LandingRules,
+  answer: CallAnswer,
+  read: Pick<AnswerToJudge, 'json' | 'text'> = {},
+): Said | null {
+  const { status } = head
+  const headers = toHeaders(head.headers)
+  const content = typeof answer === 'object' ? { json: answer } : read
+  return judgeCall(answer, judgeAnswer(judgesOf(rules), { status, headers, ...content }), head)
+}
+
+/** The route's rules and functions: those that came along, or those of the policy that is named. */
+function judgesOf({ outcomes, judgedBy }: LandingRules): readonly OutcomeJudge[] {
+  if (judgedBy === undefined) return [outcomes].flat()
+  const policies = deployedPolicies(judgedBy.operation)
+  const policy = policies[judgedBy.index] ?? policies[0]
+  if (policy === undefined) return [isLost]
+  return [policy.outcomes]
+    .flat()
+    .map((judge) => (typeof judge === 'function' ? carefully(judge) : judge))
+}
+
+/** The record was made by another version of the deployment, whose function is not there any more. */
+const isLost: OutcomeFunction = () => {
+  logFault('what an answer means is unknown', new Error('No route has its operation any more.'))
+  return 'unknown'
+}
+
+function carefully(judge: OutcomeFunction): OutcomeFunction {
+  return (answer) => {
+    try {
+      const word = judge(answer)
+      if (word === undefined || OUTCOMES.includes(word)) return word
+      dropFailure(word)
+      throw new TypeError('It is no outcome.')
+    } catch (error) {
+      // Its message is not ours: it may hold what must not be logged.
+      logFault(
+        'a function in outcomes failed, so the outcome is unknown',
+        new Error(errorName(error)),
+      )
+      return 'unknown'
+    }
+  }
+}
+
+/** Nobody waits for what an asynchronous function brings; the platform would log how it fails. */
+function dropFailure(word: unknown): void {
+  if (word instanceof Promise) word.catch(() => {})
+}
+
+async function readBody(
+  bytes: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+  limitBytes: number,
+): Promise<Pick<AnswerToJudge, 'json' | 'text'>> {
+  const decoded = await decode(bytes, headers, limitBytes)
+  if (decoded === null || decoded.byteLength === 0) return {}
+  const text = new TextDecoder().decode(decoded)
+  const isOfJson = isJson({ essence: essenceOf(headers) })
+  return { text, json: isOfJson ? parseJson(text) : undefined }
+}
+
+/** @returns `null` where the body is encoded in a way that is not known here, or wrongly, or becomes too large. */
+async function decode(
+  bytes: Uint8Array<ArrayBuffer>,
+  headers: Headers,
+  limitBytes: number,
+): Promise<Uint8Array | null> {
+  const encoding = codingOf(headers)
+  if (parseCodings(encoding).length === 0) return bytes
+  const undoing = decideUndoing(encoding, 'identity')
+  const { body } = new Response(bytes)
+  if (undoing === null || body === null) return null
+  try {
+    const stream = decodeBody(body, undoing.codings)
+    const collected = await collectBody(stream, limitBytes)
+    if (collected.kind === 'whole') return collected.bytes
+    collected.rest.cancel().catch(() => {})
+    return null
+  } catch {
+    return null
+  }
+}
+
+const codingOf = (headers: Headers) => headers.get('content-encoding') ?? ''
+
+const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'

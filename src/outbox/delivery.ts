@@ -1,0 +1,118 @@
+import { type HapaxEnv, textOf } from '../config/env.ts'
+import { type Destination, previousOf, type Webhook, WEBHOOK_SECRET } from '../core/destination.ts'
+import type { CloudEvent } from '../core/event.ts'
+import { readOriginDirectives } from '../core/origin-directives.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import { readRetryAfter } from '../core/retry-after.ts'
+import type { SecretRef } from '../core/secret.ts'
+import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
+import { inTime } from '../platform/in-time.ts'
+
+/** How one delivery has ended. `reason` names no content of the event. */
+export type DeliveryEnd =
+  | { readonly kind: 'delivered' }
+  /** It may be tried again, not sooner than in so many milliseconds. */
+  | { readonly kind: 'failed'; readonly reason: string; readonly afterMs: number }
+  /** It is of no use to try it again. */
+  | { readonly kind: 'refused'; readonly reason: string }
+
+const DELIVERY_TIMEOUT_MS = 15_000
+
+/**
+ * Delivers an event, in 15 seconds or not at all. It may arrive more than once: whoever takes it
+ * knows it by its id.
+ */
+export async function deliver(
+  env: HapaxEnv,
+  destination: Destination,
+  event: CloudEvent,
+): Promise<DeliveryEnd> {
+  try {
+    const delivery =
+      destination.to === 'queue'
+        ? send(env, destination.binding, event)
+        : post(env, destination, event)
+    return await inTime(delivery, DELIVERY_TIMEOUT_MS)
+  } catch (error) {
+    if (destination.to === 'queue') return failed('the queue did not take it')
+    const isTimeout = error instanceof Error && error.name === 'TimeoutError'
+    return failed(
+      isTimeout ? 'the receiver did not answer in time' : 'the receiver could not be reached',
+    )
+  }
+}
+
+async function send(env: HapaxEnv, binding: string, event: CloudEvent): Promise<DeliveryEnd> {
+  const producer = Reflect.get(env, binding) as Queue | undefined
+  if (producer === undefined) return failed(`there is no queue binding ${binding}`)
+  await producer.send(event, { contentType: 'json' })
+  return { kind: 'delivered' }
+}
+
+async function post(env: HapaxEnv, to: Webhook, event: CloudEvent): Promise<DeliveryEnd> {
+  const secrets = signersOf(env, to)
+  if (!secrets.ok) return failed(secrets.error)
+  const own = headersOf(env, to)
+  if (!own.ok) return failed(own.error)
+  const body = JSON.stringify(event)
+  const signal = AbortSignal.timeout(DELIVERY_TIMEOUT_MS)
+  const signature = await signWebhook(secrets.value, event.id, Date.now(), body)
+  const response = await fetch(to.url, {
+    method: 'POST',
+    headers: {
+      ...own.value,
+      ...signature,
+      ...(to.keyId !== undefined && { 'webhook-key-id': to.keyId }),
+      'content-type': 'application/cloudevents+json; charset=utf-8',
+    },
+    body,
+    // A receiver that has moved says so to its operator; events do not follow to where nobody sent them.
+    redirect: 'manual',
+    signal,
+  })
+  // The status says it all: nobody waits for the end of the rest.
+  response.body?.cancel().catch(() => {})
+  const { status, headers } = response
+  // Whatever its status, a receiver may say that it has done nothing.
+  const hasTaken = response.ok && readOriginDirectives(headers).outcome !== 'not-executed'
+  if (hasTaken) return { kind: 'delivered' }
+  const reason = `the receiver answered ${status}`
+  // 410: the receiver wants no more of them (Standard Webhooks).
+  if (status === 410) return { kind: 'refused', reason }
+  return failed(reason, readRetryAfter([...headers], Date.now()) ?? 0)
+}
+
+/** What signs for a receiver: its secret, and the one before while receivers change over. */
+function signersOf(
+  env: HapaxEnv,
+  { secret: name = WEBHOOK_SECRET }: Webhook,
+): Result<readonly string[], string> {
+  const present = [name, previousOf(name)].flatMap((one) => textOf(env, one) ?? [])
+  if (present.length === 0) return err(`there is no secret ${name}`)
+  // No receiver can verify by a malformed secret, and a good one must not fail with it.
+  const secrets = present.filter(isWebhookSecret)
+  return secrets.length === 0 ? err(`${name} is not whsec_ and Base64`) : ok(secrets)
+}
+
+/** The further headers of a receiver, with the values that the present secrets have. */
+function headersOf(
+  env: HapaxEnv,
+  { headers = {} }: Webhook,
+): Result<Record<string, string>, string> {
+  const read: Record<string, string> = {}
+  for (const [name, value] of Object.entries(headers)) {
+    const filled = typeof value === 'string' ? ok(value) : fill(env, value)
+    if (!filled.ok) return filled
+    read[name] = filled.value
+  }
+  return ok(read)
+}
+
+function fill(env: HapaxEnv, { secret: name, scheme }: SecretRef): Result<string, string> {
+  const value = textOf(env, name)
+  if (value === null) return err(`there is no secret ${name}`)
+  const text = scheme === undefined ? value : `${scheme} ${value}`
+  return /^[\t -~]+$/.test(text) ? ok(text) : err(`${name} cannot be the value of a header`)
+}
+
+const failed = (reason: string, afterMs = 0): DeliveryEnd => ({ kind: 'failed', reason, afterMs })
