@@ -18,8 +18,8 @@ import { ok, type Result } from '../core/result.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
+import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
-import { placeOf } from './place.ts'
 
 /** What a request says of its key. */
 export type FoundKey =
@@ -78,7 +78,8 @@ function check(key: string, source: KeySource, { keyFormat }: Policy): Result<st
 const toProblem = (fault: string | Problem) =>
   typeof fault === 'string' ? details.keyInvalid(fault) : fault
 
-async function readSource({ c, policy, payload }: Exchange, source: KeySource): Promise<Sourced> {
+async function readSource(exchange: Exchange, source: KeySource): Promise<Sourced> {
+  const { c, policy, payload } = exchange
   switch (source.in) {
     case 'header': {
       const field = c.req.header(source.name)
@@ -100,7 +101,7 @@ async function readSource({ c, policy, payload }: Exchange, source: KeySource): 
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
-      return readBusiness(c, policy, payload, source)
+      return readBusiness(exchange, source)
     case 'batch':
       return readItem(payload, source)
   }
@@ -161,17 +162,15 @@ async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<So
 }
 
 async function readBusiness(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
+  exchange: Exchange,
   { pointers }: SourceIn<'business'>,
 ): Promise<Sourced> {
-  const read = await payload.read()
+  const read = await exchange.payload.read()
   if (!read.ok) return read
   const values = pointers.map((pointer) => valueAt(read.value, pointer))
   if (values.some((value) => value === null || value === NESTED)) return null
   const texts = values.map((value) => JSON.stringify(value))
-  return ok(await c.var.hapax.digest('business key', placeOf(c, policy), ...texts))
+  return ok(await exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
 }
 
 /** The exact text of a number or boolean. */
