@@ -79,10 +79,8 @@ export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answ
   const { env } = exchange.c
   const message = env[MESSAGE]
   const facts = toRequestFacts(exchange, judged, answered)
-  if (message === undefined) return recordRequest(env, facts)
-  const disposition = message.conclude(toFacts(facts, judged, answered))
-  const recorded = message.toRecord({ ...facts, method: 'QUEUE', disposition })
-  if (recorded !== null) recordRequest(env, recorded)
+  if (message === undefined) recordRequest(env, facts)
+  else message.conclude(toFacts(facts, judged, answered), facts)
 }
 
 function toRequestFacts(

@@ -45,11 +45,11 @@ import { Alarm, allOf } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
 import { requireSpill, Spill } from '../platform/spill.ts'
 import { answerJoined, answerResolution, dropBody } from './answers.ts'
+import { EventDeliveries, toNewEvents } from './event-deliveries.ts'
 import type { Flight } from './flight.ts'
 import { Flights } from './flights.ts'
 import { bodyOf, Ledger } from './ledger.ts'
 import { Operator } from './operator-actions.ts'
-import { Outbox, toNewEvents } from './outbox.ts'
 import { sealRequest } from './probe.ts'
 import type { BodyRef } from './record-store.ts'
 import { Runs } from './runs.ts'
@@ -76,7 +76,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   readonly #runs = new Runs(this.env, this.#ledger, this.#flights, (work) =>
     this.ctx.waitUntil(work),
   )
-  readonly #outbox = new Outbox(this.env, this.#ledger)
+  readonly #events = new EventDeliveries(this.env, this.#ledger)
   readonly #operator = new Operator(this.#ledger, this.#flights, this.#runs)
   readonly #alarm = new Alarm((at) => this.#ledger.postponeAlarm(at))
 
@@ -183,7 +183,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const work = this.#alarm.ring(async () => {
       const { recoverable, events } = this.#ledger.tidy()
       const recoveries = recoverable.map((due) => this.#runs.recover(due))
-      await allOf([...recoveries, this.#outbox.deliver(events)])
+      await allOf([...recoveries, this.#events.deliver(events)])
     })
     await within(this.#keepAlive(work), ALARM_PATIENCE_MS)
   }

@@ -42,8 +42,8 @@ import {
 import { logFault } from '../metrics/log.ts'
 import { inClear } from '../platform/at-rest.ts'
 import type { ReadEnd } from './byte-stream.ts'
+import { EventLanes } from './event-lanes.ts'
 import { Holds } from './holds.ts'
-import { Lanes } from './lanes.ts'
 import {
   type AnswerBody,
   type BodyRef,
@@ -99,7 +99,7 @@ export class Ledger {
   readonly #isRunning: (operationId: string) => boolean
   readonly #onGarbage: () => void
   readonly #holds = new Holds((ref) => this.#letGo(ref))
-  readonly #lanes = new Lanes()
+  readonly #lanes = new EventLanes()
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 

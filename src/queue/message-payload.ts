@@ -4,7 +4,7 @@ import { errorName } from '../core/error-name.ts'
 import { parsePointer } from '../core/fingerprint/pointers.ts'
 import { findValue } from '../core/json-spans.ts'
 import { logFault } from '../metrics/log.ts'
-import { contentOf, isCloudEvent, memberOf, readBody } from './message-source.ts'
+import { contentOf, isCloudEvent, memberOf, readBody } from './message.ts'
 
 /** What a message is about, as a body that has a fingerprint and can be forwarded. */
 export interface MessagePayload {

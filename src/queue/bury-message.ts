@@ -3,13 +3,13 @@ import { errorName } from '../core/error-name.ts'
 import { directoryOf } from '../directory/directory-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { toStoredBytes } from '../platform/at-rest.ts'
-import { NO_CONTENT, writeContent } from './content.ts'
-import type { HandledFate } from './handle.ts'
 import { toLetterBytes } from './letter-bytes.ts'
-import type { ReceivedMessage } from './message-source.ts'
+import type { DeliveredFate } from './message-turn.ts'
+import type { ReceivedMessage } from './message.ts'
+import { NO_CLONE, writeClone } from './structured-clone.ts'
 
 /** Keeps a message that is not done where an operator finds it, with the reason. */
-export async function bury(
+export async function buryMessage(
   env: HapaxEnv,
   message: ReceivedMessage,
   {
@@ -19,10 +19,10 @@ export async function bury(
     tenant,
     type,
     correlationId,
-  }: Extract<HandledFate, { kind: 'dead-letter' }>,
+  }: Extract<DeliveredFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
   const id = `${message.queue}:${message.id}`
-  const bytes = await toLetterBytes(await contentOf(message))
+  const bytes = await toLetterBytes(await textOf(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
@@ -40,11 +40,11 @@ export async function bury(
 }
 
 /** Without a letter the message would be lost: as the very last resort there is one that holds none. */
-async function contentOf(message: ReceivedMessage): Promise<string> {
+async function textOf(message: ReceivedMessage): Promise<string> {
   try {
-    return await writeContent(message)
+    return await writeClone(message)
   } catch (error) {
     logFault('a dead letter cannot hold its message', new Error(errorName(error)))
-    return NO_CONTENT
+    return NO_CLONE
   }
 }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { BATCH_MS, shareMs } from '../../../src/queue/patience.ts'
+import { BATCH_MS, shareMs } from '../../../src/queue/batch-time.ts'
 
 describe('shareMs', () => {
   it.each([

@@ -13,7 +13,7 @@ const NEGATIVE_ZERO = -6
 const SPARSE = -7
 
 /** What stands for a message that could not be written. */
-export const NO_CONTENT = String(UNDEFINED)
+export const NO_CLONE = String(UNDEFINED)
 
 /** Refers to another value by its number. */
 type Refer = (value: unknown) => number
@@ -23,7 +23,7 @@ type Refer = (value: unknown) => number
  * values that refer to each other by their numbers. Nothing here calls itself, since a message can
  * be nested deeper than any stack.
  */
-export async function writeContent(root: unknown): Promise<string> {
+export async function writeClone(root: unknown): Promise<string> {
   const values: unknown[] = []
   const numbers = new Map<unknown, number>()
   const refer: Refer = (value) => {
@@ -112,11 +112,11 @@ function membersOf(of: object, names: readonly string[], refer: Refer): (string 
 type Node = string | number | boolean | null | readonly unknown[] | Readonly<Record<string, number>>
 
 /**
- * Reads what `writeContent` has written.
+ * Reads what `writeClone` has written.
  *
  * @throws {Error} When it is something else.
  */
-export function readContent(text: string): unknown {
+export function readClone(text: string): unknown {
   const nodes = JSON.parse(text) as readonly Node[] | number
   if (typeof nodes === 'number') return CONSTANTS.get(nodes)
   // First what refers to nothing, then what is made of that, then what may refer to anything.

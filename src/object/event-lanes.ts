@@ -22,7 +22,7 @@ const LOOK_MS = 20_000
  * Which events are under way, in this object's memory: of a lane (the events of one operation to one
  * recipient) at most one, its first. After a restart there are none.
  */
-export class Lanes {
+export class EventLanes {
   /** By lane: where its event goes, or `null` where only the end of that is still to be stored. */
   #underWay = new Map<string, string | null>()
   /** When the alarm is to come while events are under way, in epoch milliseconds. */

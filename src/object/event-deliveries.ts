@@ -1,22 +1,19 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { Destination } from '../core/destination.ts'
 import { createDigest } from '../core/digest.ts'
+import { type Death, decideEventFate, type DeliveryEnd, nextTryAt } from '../core/event-delivery.ts'
 import { type CloudEvent, DELIVERY_RETRY } from '../core/event.ts'
 import type { Outgoing } from '../core/operation-guard.ts'
 import { doubtOf } from '../core/record.ts'
-import { backoffMs } from '../core/retry.ts'
 import { type DeadLetter, directoryOf } from '../directory/directory-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { traced } from '../metrics/trace.ts'
-import { deliver, type DeliveryEnd } from '../outbox/delivery.ts'
+import { deliver } from '../outbox/delivery.ts'
 import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { inTime } from '../platform/in-time.ts'
 import type { Ledger } from './ledger.ts'
-import type { Death, NewEvent, PendingEvent } from './record-store.ts'
-
-/** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
-const MAX_PAUSE_MS = 86_400_000
+import type { NewEvent, PendingEvent } from './record-store.ts'
 
 /** How long the directory may take to answer, in milliseconds. */
 const DIRECTORY_LIMIT_MS = 15_000
@@ -58,7 +55,7 @@ export function toNewEvents(
  * Delivers the events of an object: at least once, those of one operation to one recipient in their
  * order. What was sent and not yet taken off when the object died is sent again, with the same id.
  */
-export class Outbox {
+export class EventDeliveries {
   readonly #env: HapaxEnv
   readonly #ledger: Ledger
   readonly #deliveries = new Set<Promise<void>>()
@@ -112,7 +109,7 @@ export class Outbox {
         ? this.#notify(event)
         : this.#send({ ...event, recipient }))
     } catch {
-      return this.#postponed(event, 'its delivery failed', 0)
+      return this.#postponed(event, 'its delivery failed')
     }
   }
 
@@ -121,14 +118,18 @@ export class Outbox {
     if (pending.death !== undefined) return this.#bury(pending, event, pending.death)
     const startedAt = Date.now()
     const end = event === null ? UNOPENED : await this.#deliver(pending.recipient, event)
-    const death = deathOf(pending, end)
-    const status = death === null ? STATUSES[end.kind] : 'dead'
+    const fate = decideEventFate(end, pending, Date.now(), Math.random)
     const counted = event ?? this.#namesOf(pending)
-    recordDelivery(this.#env, { ...pending, event: counted, status, startedAt })
-    // Before it is buried, which may fail for long: it is not delivered again, whatever happens.
-    if (death !== null) return () => this.#ledger.postponeEvent({ ...pending, death }, Date.now())
-    if (end.kind === 'delivered') return this.#takenOff(pending)
-    return this.#postponed(pending, end.reason, end.kind === 'failed' ? end.afterMs : 0)
+    recordDelivery(this.#env, { ...pending, event: counted, status: fate.kind, startedAt })
+    switch (fate.kind) {
+      case 'delivered':
+        return this.#takenOff(pending)
+      case 'dead':
+        // Before it is buried, which may fail for long: it is not delivered again, whatever happens.
+        return () => this.#ledger.postponeEvent({ ...pending, death: fate.death }, Date.now())
+      case 'retried':
+        return this.#postponed(pending, fate.reason, fate.dueAt)
+    }
   }
 
   #deliver(recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
@@ -157,25 +158,25 @@ export class Outbox {
     return () => this.#ledger.deleteEvent(pending)
   }
 
-  #postponed(pending: PendingEvent, reason: string, afterMs: number): Store {
+  #postponed(
+    pending: PendingEvent,
+    reason: string,
+    until = nextTryAt(pending, Date.now(), Math.random),
+  ): Store {
     logFault('an event was not delivered; it will be tried again', new Error(reason))
-    const backoff = backoffMs(pending.retry, pending.failures + 1, Math.random())
-    const delayMs = Math.max(1, backoff, Math.min(afterMs, MAX_PAUSE_MS))
-    const until = Date.now() + delayMs
     return () => this.#ledger.postponeEvent(pending, until)
   }
 
   /** What nobody takes is kept where an operator finds it; where that fails, it is not sent again. */
   async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<Store> {
     try {
-      const burying = this.#toLetter(pending, event, death).then((letter) =>
-        directoryOf(this.#env).bury(letter),
-      )
+      const letter = this.#toLetter(pending, event, death)
+      const burying = letter.then((made) => directoryOf(this.#env).bury(made))
       await inTime(burying, DIRECTORY_LIMIT_MS)
       return this.#takenOff(pending)
     } catch (error) {
       logFault('a dead letter could not be kept', error)
-      return this.#postponed(pending, death.reason, 0)
+      return this.#postponed(pending, death.reason)
     }
   }
 
@@ -215,7 +216,7 @@ export class Outbox {
       return this.#takenOff(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)
-      return this.#postponed(pending, 'the directory did not answer', 0)
+      return this.#postponed(pending, 'the directory did not answer')
     }
   }
 
@@ -228,15 +229,6 @@ export class Outbox {
     const { tenant, operation, correlationId } = record
     return directory.list({ operationId, tenant, operation, correlationId, ...doubt }, this.#saidAt)
   }
-}
-
-const STATUSES = { delivered: 'delivered', failed: 'retried', refused: 'dead' } as const
-
-/** @returns `null` while it may still be delivered. */
-function deathOf({ failures, retry }: PendingEvent, end: DeliveryEnd): Death | null {
-  const attempts = failures + 1
-  const isOver = end.kind === 'refused' || (end.kind === 'failed' && attempts >= retry.attempts)
-  return isOver ? { reason: end.reason, attempts } : null
 }
 
 const encode = (event: CloudEvent) =>

@@ -1,6 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { EmittedEvent } from '../core/event.ts'
-import type { ReceivedMessage } from './message-source.ts'
+import type { ReceivedMessage } from './message.ts'
 
 /** What a handler of messages is given besides the message. */
 export interface MessageContext {
@@ -42,4 +42,15 @@ export interface Forwarding {
  */
 export function forward(path: string, { method = 'POST' } = {}): Forwarding {
   return { forward: path, method }
+}
+
+/** Whether something is made by `forward`. */
+export function isForwarding(value: unknown): value is Forwarding {
+  const isObject = typeof value === 'object' && value !== null
+  return isObject && 'forward' in value && typeof value.forward === 'string'
+}
+
+/** Whether something does messages: a function, or what `forward` makes. */
+export function isHandler(value: unknown): value is MessageHandler | Forwarding {
+  return typeof value === 'function' || isForwarding(value)
 }
