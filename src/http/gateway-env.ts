@@ -4,7 +4,7 @@ import type { HapaxEnv } from '../config/env.ts'
 import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
-import type { Disposition, RequestFacts } from '../metrics/request-facts.ts'
+import type { Disposition, RequestFacts } from '../core/request-facts.ts'
 import type { HandledMessage, MessageContext } from '../queue/handler.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
