@@ -1,7 +1,7 @@
 import type { IdempotencyStatus } from '../core/idempotency-status.ts'
 import { column } from '../core/metric-columns.ts'
-import type { AdminAction } from '../core/request-facts.ts'
-import { both, either, is, isNoneOf, isNot, isOneOf, type Word } from './sql.ts'
+import { OUTCOMES } from '../core/outcome.ts'
+import { both, either, is, isNot, list, type Word } from './sql.ts'
 
 /**
  * What a status says by itself: the request is a `repeat` of another, the response that was kept is
@@ -9,13 +9,13 @@ import { both, either, is, isNoneOf, isNot, isOneOf, type Word } from './sql.ts'
  */
 type Meaning = 'repeat' | 'unreadable' | 'known'
 
-/** What each status says. A new status is filed here. */
-const MEANINGS = {
+/** Every status, and what it says. A new one is filed here. */
+export const STATUSES: Readonly<Record<Word<'status'>, readonly Meaning[]>> = {
   executed: ['known'],
   'not-executed': ['known'],
   unknown: [],
-  accepted: [],
   replayed: ['repeat', 'known'],
+  accepted: [],
   joined: ['repeat'],
   'in-progress': ['repeat'],
   mismatch: [],
@@ -27,21 +27,22 @@ const MEANINGS = {
   rejected: [],
   recovered: ['known'],
   'store-fault': [],
+  delivered: [],
+  retried: [],
+  dead: [],
   released: [],
   resolved: ['known'],
   erased: ['known'],
   requeued: [],
   dropped: [],
-} as const satisfies Readonly<Record<IdempotencyStatus | AdminAction, readonly Meaning[]>>
+}
 
 /** Lists the statuses that say something. */
 const statusesOf = (meaning: Meaning) =>
-  (Object.keys(MEANINGS) as IdempotencyStatus[]).filter((status) =>
-    MEANINGS[status].some((said) => said === meaning),
-  )
+  (Object.keys(STATUSES) as IdempotencyStatus[]).filter((word) => STATUSES[word].includes(meaning))
 
 /** Points that are requests or queue messages; the others are recoveries, deliveries and changes by operators. */
-export const IS_REQUEST = isNoneOf('method', 'ALARM', 'EVENT', 'ADMIN')
+export const IS_REQUEST = isNot('method', 'ALARM', 'EVENT', 'ADMIN')
 
 /** Requests of a route that observes: whatever their verdict, they went through. */
 export const IS_OBSERVED = isNot('wouldBe', '')
@@ -53,15 +54,14 @@ export const IS_ENFORCED = is('wouldBe', '')
 const VERDICT = `if(${IS_ENFORCED}, ${column.status}, ${column.wouldBe})`
 
 /** Whether a request's verdict is one of these words. */
-export const hasVerdict = (...words: readonly Word<'wouldBe'>[]) =>
-  `${VERDICT} IN (${words.map((word) => `'${word}'`).join(', ')})`
+export const hasVerdict = (...words: readonly Word<'wouldBe'>[]) => `${VERDICT} IN (${list(words)})`
 
 /** Repeats of an operation whose outcome is unknown, that were not sent again. */
 export const IS_HELD = `(${is('status', 'unknown')} AND ${is('settle', '')} AND ${column.originMs} = 0 AND ${column.originCalls} = 0)`
 
 /** Requests that made an attempt and know, or know that they cannot know, how it ended. */
 export const IS_ATTEMPT = either(
-  isOneOf('status', 'executed', 'not-executed'),
+  is('status', 'executed', 'not-executed'),
   `(${is('status', 'unknown')} AND NOT ${IS_HELD})`,
 )
 
@@ -75,7 +75,7 @@ export const IS_DUPLICATE = either(hasVerdict(...statusesOf('repeat')), IS_HELD)
 export const IS_KEYLESS = is('keySource', 'none')
 
 /** Requests with a key that went through unprotected because the store failed. */
-export const IS_LET_THROUGH = `(${both(is('status', 'unprotected'), IS_ENFORCED, isNoneOf('keySource', '', 'none'))})`
+export const IS_LET_THROUGH = `(${both(is('status', 'unprotected'), IS_ENFORCED, isNot('keySource', '', 'none'))})`
 
 /** Requests that could not be recorded. */
 export const IS_STORE_ERROR = either(hasVerdict('store-fault'), IS_LET_THROUGH)
@@ -84,15 +84,15 @@ export const IS_STORE_ERROR = either(hasVerdict('store-fault'), IS_LET_THROUGH)
  * Points that say that nobody knows the outcome of an operation, whoever learned of it: a duplicate
  * that had waited, too. An operator gave up its claim, where it says `released`.
  */
-export const IS_UNKNOWN = either(isOneOf('status', 'unknown', 'released'), is('outcome', 'unknown'))
+export const IS_UNKNOWN = either(is('status', 'unknown', 'released'), is('outcome', 'unknown'))
 
 /** Repeats of the same request that called the origin again: an earlier one had left its fate open. */
-export const IS_RETRIED = `(${isOneOf('status', 'executed', 'not-executed', 'unknown')} AND ${column.fence} > if(${column.originCalls} > 1, ${column.originCalls}, 1))`
+export const IS_RETRIED = `(${is('status', 'executed', 'not-executed', 'unknown')} AND ${column.fence} > if(${column.originCalls} > 1, ${column.originCalls}, 1))`
 
 /** Points that tell an operation's outcome, whoever learned of it, or free its key. */
 export const IS_KNOWN = either(
-  isOneOf('outcome', 'succeeded', 'failed', 'not_executed'),
-  `(${isOneOf('status', ...statusesOf('known'))} AND ${isNot('outcome', 'unknown')})`,
+  is('outcome', ...OUTCOMES.filter((outcome) => outcome !== 'unknown')),
+  `(${is('status', ...statusesOf('known'))} AND ${isNot('outcome', 'unknown')})`,
 )
 
 /**

@@ -97,26 +97,23 @@ export function select(query: Query, { dataset, within, bucket }: Source): strin
   ].join('\n')
 }
 
-/** A word that a column of text can hold; empty where its fact is absent. */
+/** A word that a column of text can hold; the empty one where its fact can be absent. */
 export type Word<name extends TextName> = name extends 'method'
   ? MessageMethod
-  : NonNullable<RequestFacts[name]> | ''
-
-/** Whether a column of text holds this word. */
-export const is = <name extends TextName>(name: name, word: Word<name>) =>
-  `${column[name]} = ${quote(word)}`
-
-/** Whether a column of text holds another word. */
-export const isNot = <name extends TextName>(name: name, word: Word<name>) =>
-  `${column[name]} != ${quote(word)}`
+  : NonNullable<RequestFacts[name]> | (null extends RequestFacts[name] ? '' : never)
 
 /** Whether a column of text holds one of these words. */
-export const isOneOf = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
-  `${column[name]} IN (${words.map(quote).join(', ')})`
+export const is = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
+  words.length === 1 ? `${column[name]} = ${list(words)}` : `${column[name]} IN (${list(words)})`
 
 /** Whether a column of text holds none of these words. */
-export const isNoneOf = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
-  `${column[name]} NOT IN (${words.map(quote).join(', ')})`
+export const isNot = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
+  words.length === 1
+    ? `${column[name]} != ${list(words)}`
+    : `${column[name]} NOT IN (${list(words)})`
+
+/** Words as literals. */
+export const list = (words: readonly string[]) => words.map(quote).join(', ')
 
 /** Whether all of these conditions are met. */
 export const both = (...conditions: readonly string[]) => conditions.join(' AND ')
