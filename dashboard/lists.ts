@@ -1,16 +1,10 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { countBar, rangeBar, shareBar } from './bars.ts'
 import { formatCount, formatMs } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable, say, tenantName } from './table.ts'
 
-/** A row of the query `conflicts`. */
-export interface Conflict {
-  readonly route: string
-  readonly tenant: string
-  readonly mismatches: number
-  readonly observed: number
-  readonly mismatch_share: number
-}
+type Conflict = RowOf<'conflicts'>
 
 /** Keys that named another request: refused, or only observed where a route asks for that. */
 export function showConflicts(rows: readonly Conflict[]): void {
@@ -39,14 +33,7 @@ export function showConflicts(rows: readonly Conflict[]): void {
   )
 }
 
-/** A row of the query `keyless`. */
-export interface Keyless {
-  readonly route: string
-  readonly requests: number
-  readonly keyless: number
-  readonly keyless_share: number
-  readonly observed: number
-}
+type Keyless = RowOf<'keyless'>
 
 /** Requests without a key, per route. */
 export function showKeyless(rows: readonly Keyless[]): void {
@@ -71,15 +58,7 @@ function count(title: string, name: 'requests' | 'keyless' | 'observed'): Column
 const isObserved = (rows: readonly { readonly observed?: number }[]) =>
   rows.some(({ observed = 0 }) => observed > 0)
 
-/** A row of the query `latency`. */
-export interface Latency {
-  readonly route: string
-  readonly attempts: number
-  readonly in_progress_p50_ms: number
-  readonly in_progress_p95_ms: number
-  readonly in_progress_p99_ms: number
-  readonly claim_p95_ms: number
-}
+type Latency = RowOf<'latency'>
 
 /** Time in progress, and time to the claim. */
 export function showLatency(rows: readonly Latency[]): void {

@@ -1,14 +1,8 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
 import { sayConfigured, sayFault } from './faults.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
-import {
-  type Conflict,
-  type Keyless,
-  type Latency,
-  showConflicts,
-  showKeyless,
-  showLatency,
-} from './lists.ts'
+import { showConflicts, showKeyless, showLatency } from './lists.ts'
 import { morph } from './morph.ts'
 import { showOperation } from './operation.ts'
 import { element } from './page.ts'
@@ -18,15 +12,7 @@ import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
 import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
-import {
-  type Letter,
-  onReadOn,
-  showLetters,
-  showUnknown,
-  type Stuck,
-  type Unknown,
-  withAges,
-} from './waiting.ts'
+import { type Letter, onReadOn, showLetters, showUnknown, type Stuck, withAges } from './waiting.ts'
 import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
@@ -39,12 +25,12 @@ interface Loaded {
   readonly letters: Listed<Letter>
   readonly summary: Found<Summary>
   readonly traffic: Found<Traffic>
-  readonly conflicts: Found<Conflict>
-  readonly keyless: Found<Keyless>
+  readonly conflicts: Found<RowOf<'conflicts'>>
+  readonly keyless: Found<RowOf<'keyless'>>
   /** Of all routes, to choose from; where nothing is narrowed, `keyless` is that. */
-  readonly routes: Found<Keyless>
-  readonly latency: Found<Latency>
-  readonly unknown: Found<Unknown>
+  readonly routes: Found<RowOf<'keyless'>>
+  readonly latency: Found<RowOf<'latency'>>
+  readonly unknown: Found<RowOf<'unknown'>>
 }
 
 const LOADERS: { readonly [name in keyof Loaded]: (shown: Filters) => Promise<Loaded[name]> } = {
@@ -141,7 +127,7 @@ function showFigures<row>(
   else showRows(rows)
 }
 
-function offer(part: Part<Found<Keyless>> | undefined): void {
+function offer(part: Part<Found<RowOf<'keyless'>>> | undefined): void {
   const rows = rowsOf(part)
   if (rows !== undefined) offerRoutes(rows.map(({ route }) => route))
 }

@@ -1,3 +1,4 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
@@ -33,13 +34,7 @@ export function withAges(list: Listed<Stuck>): Listed<Stuck> {
   return { ...list, entries: entries.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since)) }
 }
 
-/** A row of the query `unknown`. */
-export interface Unknown {
-  readonly operation_id: string
-  readonly route: string
-  readonly tenant: string
-  readonly age_seconds: number
-}
+type Unknown = RowOf<'unknown'>
 
 interface Doubtful {
   readonly id: string

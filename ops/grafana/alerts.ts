@@ -5,7 +5,8 @@ import {
   IS_STORE_ERROR,
 } from '../../src/analytics/conditions.ts'
 import { QUERIES, UNKNOWN_SINCE } from '../../src/analytics/queries.ts'
-import { ALL } from '../../src/analytics/sql.ts'
+import { ALL, both, is } from '../../src/analytics/sql.ts'
+import { column } from '../../src/core/metric-columns.ts'
 import { PLUGIN, toAlertSql, toModel } from './query.ts'
 
 /** `uid` of the data source that the rules ask. */
@@ -41,7 +42,7 @@ function requests(condition: string | null): string {
 function stuck(): string {
   const { where, having } = QUERIES.unknown
   const operations = toAlertSql({
-    columns: { operation_id: 'blob8', since: UNKNOWN_SINCE },
+    columns: { operation_id: column.operationId, since: UNKNOWN_SINCE },
     where,
     by: ['operation_id'],
     having,
@@ -63,7 +64,7 @@ const RULES: readonly Rule[] = [
     summary: 'A client sends requests without an idempotency key and is refused.',
     description: 'Which route: hapax analytics keyless --since 1h. Its retries would not be safe.',
     range: 15 * MINUTE,
-    series: { A: requests(`${IS_KEYLESS} AND blob3 = 'rejected'`) },
+    series: { A: requests(both(IS_KEYLESS, is('status', 'rejected'))) },
     fires: '$SumA > 0',
     for: '0s',
   },

@@ -1,4 +1,6 @@
 import type { QueryName } from '../../src/analytics/queries.ts'
+import { OF_LAYOUT } from '../../src/analytics/sql.ts'
+import { column, TENANT_INDEX } from '../../src/core/metric-columns.ts'
 import { PLUGIN, toModel, toPanelSql } from './query.ts'
 
 const DATASOURCE = { type: PLUGIN, uid: '${DS_HAPAX}' } as const
@@ -159,7 +161,10 @@ export function toDashboard() {
     refresh: '1m',
     time: { from: 'now-24h', to: 'now' },
     templating: {
-      list: [toVariable('route', 'blob1', 'Route'), toVariable('tenant', 'index1', 'Tenant')],
+      list: [
+        toVariable('route', column.operation, 'Route'),
+        toVariable('tenant', TENANT_INDEX, 'Tenant'),
+      ],
     },
     panels: toPlaces(PANELS).map(toPanel),
   }
@@ -237,13 +242,13 @@ function toUnit(ending: string, unit: string) {
 }
 
 /** Everything that a column held in the chosen time; none chosen filters nothing. */
-function toVariable(name: string, column: string, label: string) {
+function toVariable(name: string, of: string, label: string) {
   return {
     name,
     label,
     type: 'query',
     datasource: DATASOURCE,
-    query: `SELECT ${column} AS value FROM hapax WHERE double1 = 1 AND ${column} != '' AND $timeFilterByColumn(timestamp) GROUP BY value ORDER BY value`,
+    query: `SELECT ${of} AS value FROM hapax WHERE ${OF_LAYOUT} AND ${of} != '' AND $timeFilterByColumn(timestamp) GROUP BY value ORDER BY value`,
     // With the range of time.
     refresh: 2,
     multi: true,

@@ -5,7 +5,7 @@ import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import type { MessageRef } from '../core/record.ts'
-import type { RequestFacts } from '../metrics/request-facts.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
 interface RequestScope {

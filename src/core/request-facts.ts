@@ -1,8 +1,8 @@
-import type { SettleResult } from '../core/answer.ts'
-import type { IdempotencyStatus } from '../core/idempotency-status.ts'
-import type { KeySource } from '../core/key-source.ts'
-import type { Outcome } from '../core/outcome.ts'
-import type { ProblemSlug } from '../core/problem.ts'
+import type { SettleResult } from './answer.ts'
+import type { IdempotencyStatus } from './idempotency-status.ts'
+import type { KeySource } from './key-source.ts'
+import type { Outcome } from './outcome.ts'
+import type { ProblemSlug } from './problem.ts'
 
 /** What became of one delivery of an event. */
 export type DeliveryStatus = 'delivered' | 'retried' | 'dead'
@@ -13,7 +13,13 @@ export type AdminAction = 'released' | 'resolved' | 'erased' | 'requeued' | 'dro
 /** What becomes of a queue message. */
 export type Disposition = 'ack' | 'retry' | 'dead-letter'
 
-/** Everything that is counted and logged of one request on a protected route. No key, no body. */
+/** What stands in the place of the method where a point is no HTTP request. */
+export type MessageMethod = 'QUEUE' | 'ALARM' | 'EVENT' | 'ADMIN'
+
+/**
+ * Everything that is counted and logged of one request on a protected route. No key, no body.
+ * `metric-columns.ts` has the column of each fact.
+ */
 export interface RequestFacts {
   /** Name of the operation. */
   readonly operation: string
@@ -56,3 +62,20 @@ export interface RequestFacts {
   /** What became of its settle; `null` where it made none. */
   readonly settle: SettleResult | null
 }
+
+/** The facts of something that is no request. */
+export const NO_FACTS = {
+  httpStatus: 0,
+  wouldBe: null,
+  keySource: null,
+  problem: null,
+  outcome: null,
+  claimMs: 0,
+  originMs: 0,
+  waitedMs: 0,
+  requestBytes: 0,
+  originCalls: 0,
+  disposition: null,
+  traceId: '',
+  settle: null,
+} as const satisfies Partial<RequestFacts>
