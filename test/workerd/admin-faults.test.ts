@@ -2,15 +2,10 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import {
-  consume,
-  createGateway,
-  createWorker,
-  credential,
-  type QueueConsumer,
-} from '../../src/hapax.ts'
+import { consume, createWorker, credential, type QueueConsumer } from '../../src/hapax.ts'
 import { toStoredBytes } from '../../src/platform/at-rest.ts'
 import { writeClone } from '../../src/queue/structured-clone.ts'
+import { createOperatedGateway } from './gateway.ts'
 
 const TOKEN = 'operator-token-of-this-test'
 
@@ -71,7 +66,7 @@ async function ask(
   played: { readonly directory?: object; readonly object?: object; readonly queue?: QueueConsumer },
   { method = 'GET', body = null }: { readonly method?: string; readonly body?: string | null } = {},
 ) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   if (played.queue !== undefined) createWorker(app, { queue: played.queue })
   const ctx = createExecutionContext()
   const request = new Request<unknown, IncomingRequestCfProperties>(
@@ -176,7 +171,7 @@ describe('the files of the dashboard', () => {
     ...FAULTS,
     { how: 'answer 500', fault: async () => new Response('no', { status: 500 }) },
   ])('are asked for again later where their store $how', async ({ fault }) => {
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const vars = { HAPAX_ADMIN_TOKEN: TOKEN, ASSETS: { fetch: fault } }
     const answering = app.fetch(
       new Request('https://gateway.test/_hapax/dashboard'),

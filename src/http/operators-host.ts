@@ -1,8 +1,9 @@
 import type { Context, MiddlewareHandler } from 'hono'
 
-import type { GatewayEnv } from '../http/gateway-env.ts'
-import { requestUrlOf } from '../http/request-url.ts'
+import { parseHost } from '../core/host.ts'
 import { logFault } from '../metrics/log.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './request-url.ts'
 
 /** What is for operators alone. */
 const OPERATORS = /^\/_hapax\/(?:admin|dashboard|metrics)(?:\/|$)/
@@ -29,10 +30,11 @@ export const keepApart: MiddlewareHandler<GatewayEnv> = async function keepApart
 /** Compared as hosts of URLs: in any case, and with the default port or without. */
 function isOperatorsHost(c: Context<GatewayEnv>, configured: string, isTheirs: boolean): boolean {
   const { protocol, host } = new URL(requestUrlOf(c).origin)
-  const wanted = URL.parse(`${protocol}//${configured}`)
-  if (wanted?.href === `${protocol}//${wanted?.host}/`) return wanted.host === host
-  if (isTheirs) logFault('nobody reaches what is for operators', new Error(ADVICE))
-  return false
+  const wanted = parseHost(configured, protocol)
+  if (wanted === null && isTheirs) {
+    logFault('nobody reaches what is for operators', new Error(ADVICE))
+  }
+  return wanted === host
 }
 
 const ADVICE = 'HAPAX_OPERATORS_HOST is a host alone, such as ops.example.com.'
