@@ -72,7 +72,7 @@ describe('TypeScript in README and docs', () => {
     for (const block of blocks) writeFileSync(path.join(folder, toFile(block)), toModule(block))
     writeFileSync(path.join(folder, 'tsconfig.json'), JSON.stringify(toTsconfig(folder)))
     output = await check(folder)
-  })
+  }, 60_000)
 
   afterAll(() => rmSync(folder, { recursive: true }))
 
