@@ -29,7 +29,7 @@ function readBlocks(page: string): Block[] {
  * first block of its page. Blank lines keep every line where it is in the page.
  */
 function toModule(block: Block): string {
-  const [first] = blocks.filter(({ page }) => page === block.page)
+  const first = blocks.find(({ page }) => page === block.page)
   const isOnItsOwn = /^import /m.test(block.code) || first === undefined || first === block
   const parts = isOnItsOwn ? [block] : [first, block]
   return parts.reduce((text, { line, code }) => {
