@@ -20,14 +20,14 @@ export function showConflicts(rows: readonly Conflict[]): void {
       bar('Mismatches', 'mismatches', '--mismatch'),
       ...(isObserved(rows) ? [bar('Only observed', 'observed', '--muted')] : []),
       {
-        title: 'Of its requests',
+        title: 'Share of its requests',
         cell: ({ mismatch_share: part }) => shareBar(part),
         kind: 'number',
       },
     ],
     rows,
     {
-      none: 'No key was used for two requests.',
+      none: 'No key was used for different requests.',
       keyOf: ({ route, tenant }) => JSON.stringify([route, tenant]),
     },
   )
@@ -43,11 +43,11 @@ export function showKeyless(rows: readonly Keyless[]): void {
       { title: 'Route', cell: ({ route }) => route, kind: 'name' },
       count('Requests', 'requests'),
       count('Without a key', 'keyless'),
-      ...(isObserved(rows) ? [count('Of them observed', 'observed')] : []),
+      ...(isObserved(rows) ? [count('Observed', 'observed')] : []),
       { title: 'Share', cell: ({ keyless_share: part }) => shareBar(part), kind: 'number' },
     ],
     rows,
-    { none: 'No requests in this time.', keyOf: ({ route }) => route },
+    { none: 'No requests in this time range.', keyOf: ({ route }) => route },
   )
 }
 
@@ -80,8 +80,9 @@ export function showLatency(rows: readonly Latency[]): void {
       ms('Claim p95', 'claim_p95_ms'),
     ],
     rows,
-    { none: 'Nothing was executed in this time.', keyOf: ({ route }) => route },
+    { none: 'Nothing was executed in this time range.', keyOf: ({ route }) => route },
   )
-  const legend = 'The tick is p50, the box reaches to p95, the line to p99; one scale for all.'
+  const legend =
+    'The tick is p50, the box ends at p95, the line ends at p99. All rows have the same scale.'
   say('latency-hint', rows.length > 0 ? legend : '')
 }

@@ -89,7 +89,7 @@ function fail(error: unknown): void {
     sayFailed('Sign in to see the figures.')
     askToSignIn()
   } else {
-    sayFailed(error instanceof Error ? error.message : 'The figures could not be read.')
+    sayFailed(error instanceof Error ? error.message : 'The figures could not be loaded.')
   }
 }
 
@@ -99,7 +99,7 @@ function sayLoaded(asker: Asker): void {
   const reasons = new Set(failed.map(({ because }) => because))
   const isAll = failed.length === Object.keys(parts).length
   if (isAll && reasons.size === 1) sayFailed([...reasons].join(''))
-  else if (failed.length > 0) sayFailed('Some of it could not be read: it says so in its place.')
+  else if (failed.length > 0) sayFailed('Some parts could not be loaded. See the messages below.')
   else sayUpdated(asker, toWaiting())
 }
 
@@ -155,7 +155,7 @@ const VIEWS: Readonly<Record<keyof Loaded, (shown: Filters) => void>> = {
   conflicts: () => {
     showFigures('conflicts', parts.conflicts, showConflicts)
     const isCut = parts.conflicts?.value?.isCut === true
-    say('conflicts-hint', isCut ? 'Only the first 100 are shown: there are more.' : '')
+    say('conflicts-hint', isCut ? 'Showing only the first 100.' : '')
   },
   keyless: (shown) => {
     showFigures('keyless', parts.keyless, showKeyless)

@@ -52,11 +52,11 @@ function tilesOf(row: Summary | undefined): readonly Tile[] {
     tile('executed', 'Executed', { tone: '--executed' }),
     tile('replayed', 'Replayed', { tone: '--replayed' }),
     tile('joined', 'Joined', { tone: '--joined' }),
-    tile('blocked', 'Duplicates blocked', { note: 'kept from the origin', tone: '--blocked' }),
+    tile('blocked', 'Duplicates blocked', { note: 'not sent to the origin', tone: '--blocked' }),
     tile('mismatches', 'Mismatches', { note: shareOf('mismatch_share'), tone: '--mismatch' }),
     tile('keyless', 'Without a key', { note: shareOf('keyless_share'), tone: '--keyless' }),
     tile('rejected', 'Rejected'),
-    tile('unknown', 'Met unknown', { tone: '--unknown', isAlarm: isSome('unknown') }),
+    tile('unknown', 'Outcome unknown', { tone: '--unknown', isAlarm: isSome('unknown') }),
     tile('recoveries', 'Recovered'),
     tile('store_errors', 'Store errors', {
       tone: '--store',

@@ -41,7 +41,7 @@ const charts = [
     what: 'conflicts, unknown outcomes and store errors',
     lines: [
       MISMATCHES,
-      { name: 'unknown', label: 'Met unknown', colour: '--unknown' },
+      { name: 'unknown', label: 'Outcome unknown', colour: '--unknown' },
       { name: 'store_errors', label: 'Store errors', colour: '--store', dash: [2, 3] },
     ] satisfies Line[] as readonly Line[],
   },
@@ -63,7 +63,7 @@ export function showTraffic(found: Found<Traffic>): void {
     chart.show(times, series)
     place.setAttribute('aria-label', describe(what, lines, rows))
     fillTable(table, columnsOf(lines), rows.filter(isBusy), {
-      none: 'No requests in this time.',
+      none: 'No requests in this time range.',
       keyOf: ({ bucket }) => bucket,
     })
   }
@@ -103,9 +103,9 @@ function fillGaps({ rows, since, bucketSeconds }: Found<Traffic>): readonly Traf
 }
 
 function describe(what: string, lines: readonly Line[], rows: readonly Traffic[]): string {
-  if (!rows.some(isBusy)) return 'No requests in this time.'
+  if (!rows.some(isBusy)) return 'No requests in this time range.'
   const sums = lines.map(({ name, label }) => {
     return `${label} ${formatCount(rows.reduce((sum, row) => sum + row[name], 0))}`
   })
-  return `Chart of ${what} over time. In all: ${sums.join(', ')}.`
+  return `Chart of ${what} over time. Total: ${sums.join(', ')}.`
 }

@@ -21,8 +21,8 @@ interface Panel {
 const PANELS: readonly Panel[] = [
   {
     query: 'summary',
-    title: 'In one look',
-    description: 'What became of the requests on protected routes.',
+    title: 'Totals',
+    description: 'Results of the requests on protected routes.',
     kind: 'stat',
     width: 24,
     height: 5,
@@ -30,7 +30,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'traffic',
     title: 'Requests',
-    description: 'Executed, replayed, joined and refused requests over time.',
+    description: 'Executed, replayed, joined and rejected requests over time.',
     kind: 'timeseries',
     width: 16,
     height: 9,
@@ -38,7 +38,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'stores',
     title: 'Store errors',
-    description: 'Requests that could not be recorded: refused, or let through without protection.',
+    description: 'Requests that could not be recorded: rejected, or forwarded without protection.',
     kind: 'timeseries',
     width: 8,
     height: 9,
@@ -46,7 +46,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'unknown',
     title: 'Unknown outcomes',
-    description: 'Operations of which nobody knows whether they were executed, the oldest first.',
+    description: 'Operations whose outcome is unknown, oldest first.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -54,7 +54,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'conflicts',
     title: 'Conflicts',
-    description: 'Keys that were used for another request.',
+    description: 'Keys that were used for different requests.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -62,7 +62,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'keyless',
     title: 'Requests without a key',
-    description: 'On a route that requires one they are rejected.',
+    description: 'They are rejected on routes that require a key.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -78,7 +78,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'duplicates',
     title: 'Blocked duplicates',
-    description: 'Repeats that were kept from the origin.',
+    description: 'Retries that did not reach the origin.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -86,7 +86,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'latency',
     title: 'Time in in_progress, and to the claim',
-    description: 'Of requests that made an attempt.',
+    description: 'Only requests that called the origin or the handler.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -102,7 +102,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'amplification',
     title: 'Amplification',
-    description: 'Calls of the origin for each operation that ended.',
+    description: 'Calls of the origin per operation that ended.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -110,7 +110,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'recoveries',
     title: 'Recoveries',
-    description: 'What the alarm found out about unknown outcomes.',
+    description: 'Unknown outcomes that the alarm resolved.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -118,7 +118,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'late',
     title: 'Late settles',
-    description: 'Attempts that ended after they had been given up.',
+    description: 'Attempts that ended after they were given up.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -134,7 +134,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'deliveries',
     title: 'Deliveries of events',
-    description: 'What the outbox delivered.',
+    description: 'Events from the outbox.',
     kind: 'table',
     width: 12,
     height: 8,
