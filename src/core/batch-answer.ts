@@ -1,7 +1,7 @@
 import { toBase64 } from './base64.ts'
 import { isDigest } from './content-coding.ts'
-import { isJson, parseMediaType } from './fingerprint/media-type.ts'
-import { findValue } from './json-spans.ts'
+import { findValue } from './json/spans.ts'
+import { isJson, parseMediaType } from './media-type.ts'
 import { readRetryAfter, readShouldRetry } from './retry-after.ts'
 
 /** What became of one item of a batch. */

@@ -171,7 +171,8 @@ const ADVICE: Record<Recovery['kind'], string> = {
 }
 
 const REASONS: Record<UnknownReason, string> = {
-  'origin-answered': 'The origin answered with a status that does not tell whether it was executed.',
+  'origin-answered':
+    'The origin answered with a status that does not tell whether it was executed.',
   'origin-timeout': 'The origin did not answer in time.',
   'connection-lost': 'The connection to the origin was lost.',
   'owner-lost': 'The call was lost when the gateway restarted.',

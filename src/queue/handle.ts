@@ -11,7 +11,7 @@ import {
   type MessageFate,
   type VerdictFacts,
 } from '../core/disposition.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
+import { parsePointer } from '../core/json/pointer.ts'
 import { parsePlainKey } from '../core/key.ts'
 import type { Carrier } from '../core/record.ts'
 import { boundWaitMs } from '../core/recovery.ts'

@@ -2,8 +2,8 @@ import { stringify } from 'devalue'
 
 import { fromBase64 } from '../core/base64.ts'
 import { errorName } from '../core/error-name.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
-import { findValue } from '../core/json-spans.ts'
+import { parsePointer } from '../core/json/pointer.ts'
+import { findValue } from '../core/json/spans.ts'
 import { logFault } from '../metrics/log.ts'
 import { contentOf, isCloudEvent, memberOf, readBody } from './message-source.ts'
 
