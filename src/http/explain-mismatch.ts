@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { Answer } from '../core/answer.ts'
+import { fromBase64, toBase64 } from '../core/base64.ts'
 import { type Differences, findDifferences, type PlaceDigests } from '../core/differences.ts'
 import { keyReused } from '../core/problem-details.ts'
 import { deriveSealKey, seal, unseal } from '../core/seal.ts'
@@ -20,7 +21,7 @@ export async function sealPlaces(
 ): Promise<string> {
   const key = await keyOf(c, operationId, clientKey)
   const bytes = new TextEncoder().encode(JSON.stringify([...digests]))
-  return btoa(String.fromCharCode(...(await seal(key, operationId, bytes))))
+  return toBase64(await seal(key, operationId, bytes))
 }
 
 /** Says what the object has answered, and of a mismatch in what the requests differ. */
@@ -46,11 +47,7 @@ async function compare(
   if (compared === null || places === '') return null
   try {
     const key = await keyOf(c, operationId, clientKey)
-    const opened = await unseal(
-      key,
-      operationId,
-      Uint8Array.from(atob(places), (char) => char.charCodeAt(0)),
-    )
+    const opened = await unseal(key, operationId, fromBase64(places))
     const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
     return await findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
   } catch {

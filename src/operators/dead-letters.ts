@@ -1,8 +1,8 @@
 import { uneval } from 'devalue'
 import type { Context } from 'hono'
-import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { toBase64 } from '../core/base64.ts'
 import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import type { DeadLetter } from '../directory/directory-guard.ts'
@@ -144,7 +144,7 @@ async function toContent(text: string): Promise<unknown> {
 
 /** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
 async function toShown(body: unknown): Promise<unknown> {
-  if (body instanceof ArrayBuffer) return encodeBase64(body)
+  if (body instanceof ArrayBuffer) return toBase64(new Uint8Array(body))
   const json = toJson(body)
   if (json === null || (await writeClone(JSON.parse(json))) !== (await writeClone(body))) {
     return uneval(body, (value, js) => {

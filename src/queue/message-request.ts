@@ -1,5 +1,5 @@
 import { createDigests, type Digest } from '../core/digest.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
+import { parsePointer } from '../core/json/pointer.ts'
 import { parsePlainKey } from '../core/key.ts'
 import { parseRequestUrl } from '../core/request-url.ts'
 import { err, ok, type Result } from '../core/result.ts'

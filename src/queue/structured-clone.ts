@@ -1,4 +1,4 @@
-import { decodeBase64, encodeBase64 } from 'hono/utils/encode'
+import { fromBase64, toBase64 } from '../core/base64.ts'
 
 /**
  * Values that have no node of their own, as devalue writes them. What was written by devalue can be
@@ -57,7 +57,7 @@ function constantOf(value: unknown): number | undefined {
 const tagOf = (value: unknown) => Object.prototype.toString.call(value).slice(8, -1)
 
 async function toBlobNode(blob: Blob): Promise<unknown> {
-  return ['Blob', blob.type, encodeBase64(await blob.arrayBuffer())]
+  return ['Blob', blob.type, toBase64(new Uint8Array(await blob.arrayBuffer()))]
 }
 
 function toNode(value: unknown, refer: Refer): unknown {
@@ -76,7 +76,7 @@ function toCollectionNode(value: object, refer: Refer): unknown {
 }
 
 function toBytesNode(value: object, refer: Refer): unknown {
-  if (value instanceof ArrayBuffer) return ['ArrayBuffer', encodeBase64(value)]
+  if (value instanceof ArrayBuffer) return ['ArrayBuffer', toBase64(new Uint8Array(value))]
   if (!ArrayBuffer.isView(value)) return null
   const length = 'length' in value ? value.length : value.byteLength
   return [tagOf(value), refer(value.buffer), value.byteOffset, length]
@@ -161,7 +161,7 @@ function toLeaf(node: Node): unknown {
     case 'RegExp':
       return new RegExp(one, two)
     case 'ArrayBuffer':
-      return decodeBase64(one).buffer
+      return fromBase64(one).buffer
     case 'Unknown':
       return `[object ${String(one)}]`
     default:
@@ -177,7 +177,7 @@ function toPlatformObject(tag: string, node: readonly unknown[]): unknown {
     case 'DOMException':
       return new DOMException(one, two)
     case 'Blob':
-      return new Blob([decodeBase64(two)], { type: one })
+      return new Blob([fromBase64(two)], { type: one })
     case 'Headers':
       return new Headers(node.slice(1) as string[][])
     case 'Request':

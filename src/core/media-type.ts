@@ -38,6 +38,11 @@ export function essenceOf(headers: Headers): string {
   return (headers.get('content-type') ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
 }
 
+/** Says whether a body is a stream of server-sent events. */
+export function isEventStream(headers: Headers): boolean {
+  return essenceOf(headers) === 'text/event-stream'
+}
+
 function execAt(pattern: RegExp, text: string, at: number): RegExpExecArray | null {
   pattern.lastIndex = at
   return pattern.exec(text)

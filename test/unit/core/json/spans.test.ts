@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { childrenOf, findValue, rootOf } from '../../../src/core/json-spans.ts'
+import { childrenOf, findValue, rootOf } from '../../../../src/core/json/spans.ts'
 
 type Json = null | boolean | number | string | Json[] | { [name: string]: Json }
 

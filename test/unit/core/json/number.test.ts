@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import { toCanonicalNumber } from '../../../../src/core/fingerprint/number.ts'
+import { toCanonicalNumber } from '../../../../src/core/json/number.ts'
 
 /** digits × 10^exponent, of which there is one exact value. */
 const decimal = fc.record({

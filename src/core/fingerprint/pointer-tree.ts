@@ -1,4 +1,4 @@
-import { err, ok, type Result } from '../result.ts'
+import { EVERY, splitPointer } from '../json/pointer.ts'
 
 /** What the rules say of a value and, asked by `branchAt`, of what lies beneath it. */
 export interface PointerTree {
@@ -19,36 +19,6 @@ interface PointerRule {
   /** What of its pointer is left. */
   readonly tokens: readonly string[]
 }
-
-/** As a reference token of a rule: every member, every item. */
-export const EVERY = '*'
-
-/** `~` but before 0 or 1. */
-const BAD_ESCAPE = /~(?![01])/
-
-/**
- * Splits a JSON pointer (RFC 6901) into its reference tokens, unescaped.
- *
- * The error is a sentence. The pointer to the whole document, `''`, is refused: a fingerprint that
- * leaves out everything compares nothing.
- */
-export function parsePointer(pointer: string): Result<readonly string[], string> {
-  if (!pointer.startsWith('/')) return err(`"${pointer}" must begin with "/".`)
-  if (BAD_ESCAPE.test(pointer)) return err(`"${pointer}" must write "~" as "~0" and "/" as "~1".`)
-  const tokens = pointer.slice(1).split('/')
-  return ok(tokens.map((token) => token.replaceAll('~1', '/').replaceAll('~0', '~')))
-}
-
-/** Splits a pointer that was checked before. @throws Error for a malformed one. */
-export function splitPointer(pointer: string): readonly string[] {
-  const tokens = parsePointer(pointer)
-  if (!tokens.ok) throw new Error(`Not a JSON pointer: ${tokens.error}`)
-  return tokens.value
-}
-
-/** Writes one reference token as a pointer, escaped. */
-export const toPointer = (token: string): string =>
-  `/${token.replaceAll('~', '~0').replaceAll('/', '~1')}`
 
 /**
  * Arranges the pointers of the rules so that a parser can walk along; `undefined` where there are
@@ -96,12 +66,4 @@ function toTree(all: readonly PointerRule[]): PointerTree | undefined {
     names,
     branches: new Map(),
   }
-}
-
-/** Whether the one pointer leads wherever the other does, or above that. */
-export function covers(upper: readonly string[], lower: readonly string[]): boolean {
-  return (
-    upper.length <= lower.length &&
-    upper.every((token, index) => token === EVERY || token === lower[index])
-  )
 }

@@ -1,10 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import {
-  branchAt,
-  createPointerTree,
-  parsePointer,
-} from '../../../../src/core/fingerprint/pointers.ts'
+import { branchAt, createPointerTree } from '../../../../src/core/fingerprint/pointer-tree.ts'
+import { parsePointer } from '../../../../src/core/json/pointer.ts'
 
 describe('parsePointer', () => {
   // RFC 6901 §5.

@@ -1,4 +1,4 @@
-import { toCanonicalText } from './json.ts'
+import { toCanonicalText } from './canonical-json.ts'
 
 /**
  * Writes a value of JSON in the one form in which such values are compared.

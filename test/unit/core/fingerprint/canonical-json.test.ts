@@ -2,8 +2,8 @@ import fc from 'fast-check'
 import { canonicalize } from 'json-canonicalize'
 import { describe, expect, it } from 'vitest'
 
-import { toCanonicalJson } from '../../../../src/core/fingerprint/json.ts'
-import { createPointerTree } from '../../../../src/core/fingerprint/pointers.ts'
+import { toCanonicalJson } from '../../../../src/core/fingerprint/canonical-json.ts'
+import { createPointerTree } from '../../../../src/core/fingerprint/pointer-tree.ts'
 
 const encoder = new TextEncoder()
 

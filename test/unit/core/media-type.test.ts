@@ -6,7 +6,7 @@ import {
   isMultipart,
   parseMediaType,
   toCanonicalMediaType,
-} from '../../../../src/core/fingerprint/media-type.ts'
+} from '../../../src/core/media-type.ts'
 
 function canonicalOf(header: string) {
   const type = parseMediaType(header)

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { toCanonicalValue } from '../../../../src/core/fingerprint/value.ts'
+import { toCanonicalValue } from '../../../../src/core/fingerprint/canonical-value.ts'
 
 const HOLDS_ITSELF: unknown[] = []
 HOLDS_ITSELF.push(HOLDS_ITSELF)
