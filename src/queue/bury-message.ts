@@ -8,7 +8,7 @@ import type { DeliveredFate } from './message-turn.ts'
 import type { ReceivedMessage } from './message.ts'
 import { NO_CLONE, writeClone } from './structured-clone.ts'
 
-/** Keeps a message that is not done where an operator finds it, with the reason. */
+/** Stores a message that is not done, and the reason, in the operators' list of dead letters. */
 export async function buryMessage(
   env: HapaxEnv,
   message: ReceivedMessage,
@@ -39,7 +39,7 @@ export async function buryMessage(
   })
 }
 
-/** Without a letter the message would be lost: as the very last resort there is one that holds none. */
+/** The message as text; a letter without it is the last resort, since without a letter it would be lost. */
 async function textOf(message: ReceivedMessage): Promise<string> {
   try {
     return await writeClone(message)
