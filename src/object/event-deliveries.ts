@@ -117,24 +117,19 @@ export class EventDeliveries {
     const event = await this.#open(pending)
     if (pending.death !== undefined) return this.#bury(pending, event, pending.death)
     const startedAt = Date.now()
-    const end = event === null ? UNOPENED : await this.#deliver(pending.recipient, event)
+    const end = event === null ? UNOPENED : await send(this.#env, pending.recipient, event)
     const fate = decideEventFate(end, pending, Date.now(), Math.random)
     const counted = event ?? this.#namesOf(pending)
     recordDelivery(this.#env, { ...pending, event: counted, status: fate.kind, startedAt })
     switch (fate.kind) {
       case 'delivered':
-        return this.#takenOff(pending)
+        return () => this.#ledger.deleteEvent(pending)
       case 'dead':
         // Stored before it is buried, which may fail for long: it must not be sent again meanwhile.
         return () => this.#ledger.postponeEvent({ ...pending, death: fate.death }, Date.now())
       case 'retried':
         return this.#postponed(pending, fate.reason, fate.dueAt)
     }
-  }
-
-  #deliver(recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
-    const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
-    return traced('hapax deliver', attributes, () => deliver(this.#env, recipient, event))
   }
 
   async #open({ operationId, bytes }: PendingEvent): Promise<CloudEvent | null> {
@@ -154,10 +149,6 @@ export class EventDeliveries {
     return { type: 'sealed', tenant, correlationid }
   }
 
-  #takenOff(pending: PendingEvent): Store {
-    return () => this.#ledger.deleteEvent(pending)
-  }
-
   #postponed(
     pending: PendingEvent,
     reason: string,
@@ -173,7 +164,7 @@ export class EventDeliveries {
       const letter = this.#toLetter(pending, event, death)
       const burying = letter.then((made) => directoryOf(this.#env).bury(made))
       await inTime(burying, DIRECTORY_LIMIT_MS)
-      return this.#takenOff(pending)
+      return () => this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault('a dead letter could not be kept', error)
       return this.#postponed(pending, death.reason)
@@ -213,7 +204,7 @@ export class EventDeliveries {
   async #notify(pending: PendingEvent): Promise<Store> {
     try {
       await inTime(this.#list(pending.operationId), DIRECTORY_LIMIT_MS)
-      return this.#takenOff(pending)
+      return () => this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)
       return this.#postponed(pending, 'the directory did not answer')
@@ -229,6 +220,11 @@ export class EventDeliveries {
     const { tenant, operation, correlationId } = record
     return directory.list({ operationId, tenant, operation, correlationId, ...doubt }, this.#saidAt)
   }
+}
+
+function send(env: HapaxEnv, recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
+  const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
+  return traced('hapax deliver', attributes, () => deliver(env, recipient, event))
 }
 
 const encode = (event: CloudEvent) =>

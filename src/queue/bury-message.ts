@@ -12,22 +12,16 @@ import { NO_CLONE, writeClone } from './structured-clone.ts'
 export async function buryMessage(
   env: HapaxEnv,
   message: ReceivedMessage,
-  {
-    reason,
-    decision,
-    operationId,
-    tenant,
-    type,
-    correlationId,
-  }: Extract<DeliveredFate, { kind: 'dead-letter' }>,
+  fate: Extract<DeliveredFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
+  const { reason, decision, operationId, tenant, correlationId } = fate
   const id = `${message.queue}:${message.id}`
   const bytes = await toLetterBytes(await textOf(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
     destination: null,
-    type: type ?? message.queue,
+    type: fate.type ?? message.queue,
     tenant,
     operationId,
     correlationId,

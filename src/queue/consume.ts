@@ -80,16 +80,10 @@ function endingAt(ctx: ExecutionContext, endsAt: number): ExecutionContext {
   }
 }
 
-interface Taken {
-  readonly message: Message
-  readonly queue: string
-  readonly patienceMs: number
-}
-
 /** Delivers one message and tells the platform what becomes of it. A failure concerns this message alone. */
 async function take(
   consumer: Consumer,
-  { message, queue, patienceMs }: Taken,
+  { message, queue, patienceMs }: { message: Message; queue: string; patienceMs: number },
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
