@@ -4,6 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { NO_TIME, type SettleResult } from '../core/answer.ts'
 import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
+import { type AnswerFacts, classifyAnswer } from '../core/classify.ts'
 import type { Destination } from '../core/destination.ts'
 import { errorName } from '../core/error-name.ts'
 import type { CloudEvent } from '../core/event.ts'
@@ -11,9 +12,9 @@ import { isGatewayField, toClientHeaders } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
 import type { Keeping, OperationGuard, SettleCall } from '../core/operation-guard.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
-import { type AnswerFacts, classifyAnswer, isAnswerStatus } from '../core/outcome.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
+import type { AnswerHead, Reply, ReplyOf } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
@@ -264,7 +265,7 @@ type HandlerReply =
     }
   | { readonly kind: 'threw'; readonly response: WireResponse }
   /** What it handed on is no answer that could be passed on. */
-  | Silence
+  | ReplyOf<'fault'>
 
 const HANDLER_THREW: Landing = {
   outcome: 'unknown',

@@ -12,8 +12,8 @@ import { traced } from '../metrics/trace.ts'
 import { deliver, type DeliveryEnd } from '../outbox/delivery.ts'
 import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { inTime } from '../platform/in-time.ts'
+import type { Death, NewEvent, PendingEvent } from './event-table.ts'
 import type { Ledger } from './ledger.ts'
-import type { Death, NewEvent, PendingEvent } from './record-store.ts'
 
 /** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
 const MAX_PAUSE_MS = 86_400_000

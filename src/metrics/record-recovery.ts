@@ -2,8 +2,8 @@ import type { HapaxEnv } from '../config/env.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { UnknownRecord } from '../core/record.ts'
-import { NO_FACTS } from '../metrics/no-facts.ts'
-import { recordRequest } from '../metrics/record-request.ts'
+import { NO_FACTS } from './no-facts.ts'
+import { recordRequest } from './record-request.ts'
 
 /** One step of a recovery: the origin was asked, or sent the operation again. */
 export interface RecoveryEnd {

@@ -4,7 +4,7 @@ import type { CallPlan } from '../core/operation-guard.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { AnswerHead, LiveReply, Reply } from '../core/reply.ts'
+import type { AnswerHead, Reply } from '../core/reply.ts'
 import { readShouldRetry } from '../core/retry-after.ts'
 import { type RetryAsk, retryCalls } from '../core/retry.ts'
 import type { Evidence } from '../core/settle.ts'
@@ -15,11 +15,11 @@ import { isJudgedByBody, judgeHead, judgeReply } from '../origin/judge.ts'
 import type { OriginTarget } from '../origin/target.ts'
 import type { Ledger } from './ledger.ts'
 
-/** How the calls for one claim have ended. */
-export interface RunEnd {
+/** The last call that was made for a claim. */
+interface LastCall {
   /** The last claim: every call has one of its own. */
   readonly claim: Granted
-  readonly reply: Reply | LiveReply
+  readonly reply: Reply
   readonly originCalls: number
 }
 
@@ -30,19 +30,19 @@ const COLLECTED_BYTES = 1_048_576
  * Calls the origin for a claim, again where the policy says so. Every call is claimed with the
  * next fence before it is made, and what the one before came to is on disk during the pause.
  */
-export async function runClaim(
+export async function callForClaim(
   ledger: Ledger,
   origin: OriginTarget,
   first: Granted,
   plan: CallPlan,
-): Promise<RunEnd> {
+): Promise<LastCall> {
   const health = healthOf(origin.base)
   const { retry, rules } = plan
   const judging = { rules, limitBytes: plan.bounds.limitBytes }
   let claim = first
   const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan, claim)
-  const outcomeOf = ({ reply }: RunEnd) => ownOutcomeOf(reply, rules, claim.isInDoubt)
-  return retryCalls<RunEnd>(retry, plan.retryBounds, {
+  const outcomeOf = ({ reply }: LastCall) => ownOutcomeOf(reply, rules, claim.isInDoubt)
+  return retryCalls<LastCall>(retry, plan.retryBounds, {
     async call(originCalls) {
       const request = withFence(plan.request, claim.fence)
       const called = await callOrigin(origin, request, plan.bounds, isLive)
@@ -114,7 +114,7 @@ function isStreamed(
  * What an answer says of another try. What only the client can mend is sent again for one reason: to
  * hear of a call in doubt, and never for a caller that is refused.
  */
-function retryAskOf(reply: Reply | LiveReply, { isInDoubt }: Granted): RetryAsk {
+function retryAskOf(reply: Reply, { isInDoubt }: Granted): RetryAsk {
   if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
   const { status, headers, said, retryAfterMs } = reply
   const isRefusal = isInDoubt
@@ -125,11 +125,11 @@ function retryAskOf(reply: Reply | LiveReply, { isInDoubt }: Granted): RetryAsk 
 }
 
 /** What speaks against the origin itself, not against the request. */
-function isOriginFailure(reply: Reply | LiveReply): boolean {
+function isOriginFailure(reply: Reply): boolean {
   return reply.kind === 'fault' || reply.status >= 500
 }
 
 /** An answer that nobody gets is read to its end, so that its connection can be used again. */
-function discard(reply: Reply | LiveReply): void {
+function discard(reply: Reply): void {
   if (reply.kind === 'answer' && reply.body instanceof ReadableStream) void reply.body.cancel()
 }

@@ -1,0 +1,91 @@
+import { type Answer, ifEnded, ifUnknown, NO_TIME } from '../core/answer.ts'
+import type { Granted } from '../core/claim.ts'
+import { decideLanding } from '../core/landing.ts'
+import type { CallPlan, Keeping } from '../core/operation-guard.ts'
+import { type ClaimRef, doubtMs, type OperationRecord } from '../core/record.ts'
+import { logFault } from '../metrics/log.ts'
+import { traced } from '../metrics/trace.ts'
+import { requireOrigin } from '../origin/target.ts'
+import { requireSpill } from '../platform/spill.ts'
+import { landClaim, orGiveUp } from './land-claim.ts'
+import type { ObjectContext } from './object-context.ts'
+import { callForClaim } from './retried-call.ts'
+import { streamAnswer } from './stream-answer.ts'
+import { splitBody } from './wire-body.ts'
+
+/** What an object answers with that has called the origin itself. */
+type RunAnswer = Extract<Answer, { readonly kind: 'executed' | 'lost' }>
+
+/**
+ * Makes sure that an answer can be kept: behind the claim it would be too late.
+ *
+ * @throws {Error} When the deployment lacks the bucket that the route needs.
+ */
+export function requireKeeping({ env }: ObjectContext, { spillBytes }: Keeping): void {
+  if (spillBytes !== null) requireSpill(env.SNAPSHOTS)
+}
+
+/** Calls the origin for a claim and settles it. The output gate holds the call until the claim is on disk. */
+export async function runClaim(
+  context: ObjectContext,
+  first: Granted,
+  plan: CallPlan,
+): Promise<RunAnswer> {
+  context.flights.takeOff(first, { kind: 'object' })
+  return orGiveUp(context, first, () => callAndLand(context, first, plan))
+}
+
+async function callAndLand(
+  context: ObjectContext,
+  first: Granted,
+  plan: CallPlan,
+): Promise<RunAnswer> {
+  const startedAt = Date.now()
+  const origin = requireOrigin(context.env)
+  const { operationId, fence: firstFence } = first
+  const { claim, reply, originCalls } = await traced(
+    'hapax call',
+    { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
+    () => callForClaim(context.ledger, origin, first, plan),
+  )
+  const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
+  const { fence } = claim
+  if (reply.kind === 'live') {
+    const work = { originCalls, settle: null }
+    const live = streamAnswer(context, claim, reply, plan)
+    const retentionMs = findKnown(context, operationId)?.retentionMs
+    const memory = ifEnded(live, reply.directives.retentionMs ?? retentionMs)
+    return { kind: 'executed', ...live, fence, timing, work, ...memory }
+  }
+  const landing = decideLanding(reply, plan.rules, claim.isInDoubt)
+  const settle = await landClaim(context, claim, landing, plan.keeping.sealKey)
+  const { outcome } = landing
+  const record = findKnown(context, operationId)
+  const ageMs = doubtMs(record, Date.now()) ?? 0
+  const memory = ifEnded({ outcome }, rememberedMs(record, claim))
+  const work = { originCalls, settle }
+  const known = { outcome, fence, timing, work, ...ifUnknown({ outcome }, ageMs), ...memory }
+  if (reply.kind === 'fault') {
+    const { fault, originStatus } = reply
+    return { kind: 'lost', fault, originStatus, ...known }
+  }
+  const { status, headers } = reply
+  const body = reply.body instanceof ReadableStream ? reply.body : splitBody(reply.body)
+  return { kind: 'executed', response: { status, headers, body }, ...known }
+}
+
+/** A store that fails behind the call must not cost the client its answer. */
+function findKnown({ ledger }: ObjectContext, operationId: string): OperationRecord | null {
+  try {
+    return ledger.find(operationId)
+  } catch (error) {
+    logFault('an operation could not be read behind its call', error)
+    return null
+  }
+}
+
+/** For how long the result of a claim is remembered, where it is stored. */
+function rememberedMs(record: OperationRecord | null, { claimId }: ClaimRef): number | undefined {
+  const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
+  return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
+}
