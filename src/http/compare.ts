@@ -1,12 +1,12 @@
 import type { Context } from 'hono'
 
-import type { Policy } from '../config/policy.ts'
 import type { Answer } from '../core/answer.ts'
 import { type Differences, findDifferences, type PlaceDigests } from '../core/differences.ts'
+import { keyReused } from '../core/problem-details.ts'
 import { deriveSealKey, seal, unseal } from '../core/seal.ts'
-import type { Admitted } from './admit.ts'
+import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { mismatch, toVerdict, type Verdict } from './verdict.ts'
+import { toVerdict, type Verdict } from './verdict.ts'
 
 /**
  * Seals the digests of what a request is made of, for the record: they open only with the client's
@@ -25,14 +25,14 @@ export async function sealPlaces(
 
 /** Says what the object has answered, and of a mismatch in what the requests differ. */
 export async function explain(
-  c: Context<GatewayEnv>,
-  policy: Policy,
+  { c, policy }: Exchange,
   admitted: Admitted,
   answer: Answer,
 ): Promise<Verdict> {
   const verdict = toVerdict(answer, policy)
   if (answer.kind !== 'mismatch') return verdict
-  return { ...verdict, reply: mismatch(policy, await compare(c, admitted, answer.places)) }
+  const differences = await compare(c, admitted, answer.places)
+  return { ...verdict, reply: keyReused(policy.mismatchStatus, differences) }
 }
 
 /** Tells in what a request differs from the one that the record is of; `null` where that cannot be told. */

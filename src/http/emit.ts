@@ -1,9 +1,20 @@
-import type { Context } from 'hono'
+import type { Context, Next } from 'hono'
 
-import { type EmittedEvent, toEmitted, toEventId, toSendable } from '../core/event.ts'
+import type { Destination } from '../core/destination.ts'
+import {
+  type CloudEvent,
+  type EmittedEvent,
+  toEmitted,
+  toEventId,
+  toSendable,
+} from '../core/event.ts'
 import type { Outgoing } from '../core/operation-guard.ts'
 import type { ClaimRef } from '../core/record.ts'
+import { logFault } from '../metrics/log.ts'
+import { recordDelivery } from '../metrics/record-delivery.ts'
+import { deliver } from '../outbox/delivery.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { keepAlive } from './keep-alive.ts'
 
 /** What the handlers of requests under way have emitted so far. */
 const emitted = new WeakMap<object, EmittedEvent[]>()
@@ -30,7 +41,7 @@ export function emit(c: Context, event: EmittedEvent): void {
 }
 
 /** Whether there is anything to take. */
-export function hasEmitted(c: Context): boolean {
+function hasEmitted(c: Context): boolean {
   return (emitted.get(c.req)?.length ?? 0) > 0
 }
 
@@ -48,4 +59,38 @@ export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: str
     ),
     to: event.to,
   }))
+}
+
+/** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */
+export async function runUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void> {
+  openOutbox(c)
+  await next()
+  if (c.error !== undefined) return
+  const claim = { operationId: crypto.randomUUID(), fence: 1, claimId: crypto.randomUUID() }
+  const tenant = hasEmitted(c) ? await tenantOf(c) : ''
+  for (const { event, to } of takeEmitted(c, claim, tenant)) {
+    keepAlive(c, deliverUnrecorded(c, to, event))
+  }
+}
+
+/** Whose the request is, where that can be told; nobody is turned away for it here. */
+async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
+  try {
+    const identity = await c.var.hapax.identify(c)
+    return identity.kind === 'known' ? identity.tenant : ''
+  } catch {
+    return ''
+  }
+}
+
+async function deliverUnrecorded(
+  c: Context<GatewayEnv>,
+  to: Destination,
+  event: CloudEvent,
+): Promise<void> {
+  const startedAt = Date.now()
+  const end = await deliver(c.env, to, event)
+  const status = end.kind === 'delivered' ? 'delivered' : 'dead'
+  recordDelivery(c.env, { event, operationId: null, status, failures: 0, startedAt })
+  if (end.kind !== 'delivered') logFault('an event was not delivered', new Error(end.reason))
 }

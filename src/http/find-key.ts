@@ -12,8 +12,10 @@ import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
 import { findValue } from '../core/json-spans.ts'
 import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
-import { problem, type Problem } from '../core/problem.ts'
+import * as details from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
+import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
 import type { Payload } from './payload.ts'
@@ -47,25 +49,17 @@ type Sourced = Result<string, string | Problem> | null
 const MCP_METHOD = 'tools/call'
 
 /** Looks for the key of a request in the sources of its route. */
-export async function findKey(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-): Promise<FoundKey> {
-  if (!hasMcp(policy.key)) return findIn(c, policy, payload, null)
-  const message = await readMcpCall(payload)
-  return message.kind === 'call' ? findIn(c, policy, payload, message.call) : message
+export async function findKey(exchange: Exchange): Promise<FoundKey> {
+  if (!hasMcp(exchange.policy.key)) return findIn(exchange, null)
+  const message = await readMcpCall(exchange.payload)
+  return message.kind === 'call' ? findIn(exchange, message.call) : message
 }
 
-async function findIn(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-  call: JsonRpcCall | null,
-): Promise<FoundKey> {
+async function findIn(exchange: Exchange, call: JsonRpcCall | null): Promise<FoundKey> {
+  const { policy } = exchange
   for (const source of policy.key) {
     // oxlint-disable-next-line no-await-in-loop -- the first one that has a key
-    const found = await readSource(c, policy, payload, source)
+    const found = await readSource(exchange, source)
     if (found === null) continue
     const checked = found.ok ? check(found.value, source, policy) : found
     if (!checked.ok)
@@ -82,14 +76,9 @@ function check(key: string, source: KeySource, { keyFormat }: Policy): Result<st
 }
 
 const toProblem = (fault: string | Problem) =>
-  typeof fault === 'string' ? problem('key-invalid', fault) : fault
+  typeof fault === 'string' ? details.keyInvalid(fault) : fault
 
-async function readSource(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-  source: KeySource,
-): Promise<Sourced> {
+async function readSource({ c, policy, payload }: Exchange, source: KeySource): Promise<Sourced> {
   switch (source.in) {
     case 'header': {
       const field = c.req.header(source.name)
@@ -153,9 +142,7 @@ function checkFirstSent(firstSent: string, earliest: number): string | Problem |
   if (Number.isNaN(firstSentAt) || new Date(firstSentAt).toUTCString() !== firstSent) {
     return 'Repeatability-First-Sent must be a date such as Tue, 26 Mar 2019 16:06:51 GMT.'
   }
-  if (firstSentAt >= earliest) return null
-  const detail = 'It was sent first before the time that this route remembers.'
-  return problem('key-expired', detail, { status: 412 })
+  return firstSentAt >= earliest ? null : details.firstSentTooEarly()
 }
 
 async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
@@ -230,14 +217,13 @@ async function readMcpCall(payload: Payload): Promise<McpMessage> {
   const read = await payload.read()
   if (!read.ok) return refuse(read.error)
   // A server may take more for JSON than the standards do, and would then find a call in it.
-  if (!isPlainJson(read.value)) return refuse(problem('payload-invalid', NO_MESSAGE))
+  if (!isPlainJson(read.value)) return refuse(details.notPlainJson('A message of MCP'))
   const text = new TextDecoder().decode(read.value.bytes)
   const call = readCall(text)
   if (call?.method === MCP_METHOD) return { kind: 'call', call }
   const messages = [JSON.parse(text)].flat() as readonly ({ method?: unknown } | null)[]
   if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
-  const detail = `A ${MCP_METHOD} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
-  return refuse(problem('payload-invalid', detail))
+  return refuse(details.callNotProtectable(MCP_METHOD))
 }
 
 const refuse = (fault: Problem): McpMessage => ({
@@ -246,12 +232,6 @@ const refuse = (fault: Problem): McpMessage => ({
   source: 'mcp',
   call: null,
 })
-
-/** How to send a body that has to be JSON to everybody. */
-export const AS_PLAIN_JSON =
-  'Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
-
-const NO_MESSAGE = `A message of MCP is JSON in UTF-8. ${AS_PLAIN_JSON}`
 
 /** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
 export function isPlainJson({ canonical, type }: ReadBody): boolean {
