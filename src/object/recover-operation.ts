@@ -15,17 +15,10 @@ import { runClaim } from './run-claim.ts'
 import { openStoredRequest } from './stored-request.ts'
 import { dropBody } from './wire-body.ts'
 
-/** What a recovery by alarm does of its own accord: one call, and the alarm comes again. */
+/** A recovery by alarm makes one call of its own accord; the alarm comes again. */
+const NO_BACKOFF = { attempts: 1, baseMs: 0, capMs: 0, deadlineMs: 0 } as const
 const ONE_CALL: Pick<CallPlan, 'retry' | 'retryBounds'> = {
-  retry: {
-    attempts: 1,
-    baseMs: 0,
-    capMs: 0,
-    deadlineMs: 0,
-    on: [],
-    budget: false,
-    breaker: false,
-  },
+  retry: { ...NO_BACKOFF, on: [], budget: false, breaker: false },
   retryBounds: { attempts: 1, deadlineAt: 0 },
 }
 
