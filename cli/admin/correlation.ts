@@ -1,4 +1,4 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
 import { Failure } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'

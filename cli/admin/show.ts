@@ -1,4 +1,4 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 

@@ -2,12 +2,13 @@ import type { Context, Next } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
 import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
+import { type AnswerFacts, classifyAnswer } from '../core/classify.ts'
 import { errorName } from '../core/error-name.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { essenceOf } from '../core/media-type.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
-import { type AnswerFacts, classifyAnswer, isAnswerStatus } from '../core/outcome.ts'
-import type { AnswerHead, Reply, Silence } from '../core/reply.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
+import type { AnswerHead, Reply, ReplyOf } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { dropAnswer } from '../origin/call.ts'
@@ -31,7 +32,7 @@ export type HandlerReply =
     }
   | { readonly kind: 'threw'; readonly response: WireResponse }
   /** What it handed on is no answer that could be passed on. */
-  | Silence
+  | ReplyOf<'fault'>
 
 /**
  * Runs the handlers of a request. Hono's `next` does not reject when one throws an error: it leaves `c.error`

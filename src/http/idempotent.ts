@@ -23,6 +23,7 @@ import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts
 import { explain } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler } from './handler-reply.ts'
+import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
 import { keepingOf } from './keeping.ts'
 import { beginObserving, endObserving, isOnlyObserved } from './observe.ts'
@@ -40,7 +41,6 @@ import {
   unprotectedLost,
   type Verdict,
 } from './verdict.ts'
-import { type Ask, type Held, settle, underLease } from './worker-claim.ts'
 
 /**
  * Protects handlers that run in the Worker: they run for the first request with a key, and every

@@ -1,17 +1,13 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import type { Answer } from '../core/answer.ts'
+import { classifyAnswer, classifyStatus, outcomeLeft } from '../core/classify.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { batchOf, type SourceIn } from '../core/key-source.ts'
 import { decideLanding } from '../core/landing.ts'
-import type { Caller, ClaimAnswer } from '../core/operation-guard.ts'
-import {
-  classifyAnswer,
-  classifyStatus,
-  isAnswerStatus,
-  type Outcome,
-  outcomeLeft,
-} from '../core/outcome.ts'
+import type { Caller, Grant } from '../core/operation-guard.ts'
+import { isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { Problem, ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
 import type { AnswerHead, Reply } from '../core/reply.ts'
@@ -228,7 +224,7 @@ async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Prom
 /** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */
 function ofRepeat(
   policy: Policy,
-  { originStatus = 0 }: Extract<ClaimAnswer, { kind: 'too_large' }>,
+  { originStatus = 0 }: Extract<Answer, { kind: 'too_large' }>,
 ): Foreseen['verdict'] {
   const isUnknown = classifyStatus(originStatus, dataRulesOf(policy)) === 'unknown'
   return { status: isUnknown ? 'unknown' : 'replayed' }
@@ -251,7 +247,7 @@ const NO_CALLER: Caller = {
 const byHead = (policy: Policy): Policy => ({ ...policy, outcomes: dataRulesOf(policy) })
 
 /** @returns `null` where the store fails. */
-async function claim({ c, policy }: Exchange, admitted: Admitted): Promise<ClaimAnswer | null> {
+async function claim({ c, policy }: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { claim: known } = admitted
   const operationId = await c.var.hapax.digest('observed', known.operationId)
   const request = {

@@ -12,8 +12,8 @@ import { traced } from '../metrics/trace.ts'
 import { deliver } from '../outbox/delivery.ts'
 import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { inTime } from '../platform/in-time.ts'
+import type { NewEvent, PendingEvent } from './event-table.ts'
 import type { Ledger } from './ledger.ts'
-import type { NewEvent, PendingEvent } from './record-store.ts'
 
 /** How long the directory may take to answer, in milliseconds. */
 const DIRECTORY_LIMIT_MS = 15_000

@@ -1,4 +1,4 @@
-import type { EventHead } from './record-store.ts'
+import type { EventHead } from './event-table.ts'
 
 /**
  * Most deliveries that are under way at once. The platform lets an object wait for six answers at a

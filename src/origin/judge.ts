@@ -1,5 +1,6 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { collectBody } from '../core/body.ts'
+import type { AnswerFacts } from '../core/classify.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
 import { createEventReader } from '../core/event-stream.ts'
@@ -13,8 +14,8 @@ import {
   type OutcomeJudge,
   type Said,
 } from '../core/outcome-rules.ts'
-import { type AnswerFacts, OUTCOMES } from '../core/outcome.ts'
-import type { AnswerHead, LandingRules, LiveReply, Reply } from '../core/reply.ts'
+import { OUTCOMES } from '../core/outcome.ts'
+import type { AnswerHead, EndedReply, LandingRules, Reply, ReplyOf } from '../core/reply.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
 import {
   type CallAnswer,
@@ -46,7 +47,7 @@ function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
 }
 
 /** Asks the route what a reply means, and reads what the origin says of another try. */
-export async function judgeReply<reply extends Reply | LiveReply>(
+export async function judgeReply<reply extends Reply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
@@ -62,7 +63,10 @@ export async function judgeReply<reply extends Reply | LiveReply>(
  * The same of an answer of the status resource. Its status is not the operation's, so that only what
  * reads the body is asked.
  */
-export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
+export async function judgeStatus(
+  reply: EndedReply,
+  { rules, limitBytes }: Judging,
+): Promise<EndedReply> {
   const judged = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
   if (rules.rpcId === undefined || judged.kind === 'fault' || judged.said?.isExact === true) {
     return judged
@@ -94,7 +98,7 @@ function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
   return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
 }
 
-async function judgeBy<reply extends Reply | LiveReply>(
+async function judgeBy<reply extends Reply>(
   judges: readonly OutcomeJudge[],
   reply: reply,
   limitBytes: number,
@@ -179,7 +183,7 @@ function isCallStream({ status, headers }: AnswerHead): boolean {
 }
 
 async function judgeCallReply(
-  reply: Extract<Reply, { kind: 'answer' }>,
+  reply: ReplyOf<'answer'>,
   rpcId: string,
   { rules, limitBytes }: Judging,
 ): Promise<Said | null> {

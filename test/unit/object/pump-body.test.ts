@@ -3,8 +3,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { OriginFault } from '../../../src/core/outcome.ts'
 import type { LiveBody } from '../../../src/core/reply.ts'
 import type { Settlement } from '../../../src/core/settle.ts'
-import { recordBody } from '../../../src/object/record-body.ts'
-import { PIECE_BYTES } from '../../../src/object/record-store.ts'
+import { PIECE_BYTES } from '../../../src/object/body-table.ts'
+import { pumpBody } from '../../../src/object/pump-body.ts'
 import { Recording } from '../../../src/object/recording.ts'
 import { snapshotOf } from '../../fakes/build.ts'
 
@@ -43,7 +43,7 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
   const settled: (Settlement['outcome'] | OriginFault)[] = []
   const store = { write: async () => {}, read: async () => null }
   const recording = new Recording(store, { giveUp: () => body.cancel() })
-  const done = recordBody(body, recording, {
+  const done = pumpBody(body, recording, {
     limitBytes,
     sealer: null,
     isSpilled: false,
@@ -64,7 +64,7 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
   return { recording, done, settled }
 }
 
-describe('recordBody of a body without an end', () => {
+describe('pumpBody of a body without an end', () => {
   it.each([
     { name: 'within the limit', limitBytes: 1_000_000 },
     { name: 'over the limit', limitBytes: 5 },
@@ -125,7 +125,7 @@ describe('recordBody of a body without an end', () => {
   })
 })
 
-describe('recordBody of a body that ends', () => {
+describe('pumpBody of a body that ends', () => {
   const bodyOf = (...chunks: Uint8Array[]): LiveBody => {
     const next = async () => chunks.shift() ?? null
     return { next, faultOf: () => 'lost', cancel: () => {} }

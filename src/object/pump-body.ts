@@ -1,12 +1,12 @@
 import type { OriginFault } from '../core/outcome.ts'
 import type { LiveBody } from '../core/reply.ts'
 import type { Settlement } from '../core/settle.ts'
-import { type Pieces, toPieces } from './record-store.ts'
+import { type Pieces, toPieces } from './body-table.ts'
 import type { Recording } from './recording.ts'
 import { sealPieces, type Sealer, sealSettlement } from './sealer.ts'
 
 /** How a body that is recorded is settled. */
-export interface RecordingPlan {
+export interface PumpPlan {
   /** Bytes that are kept at the most. */
   readonly limitBytes: number
   readonly sealer: Sealer | null
@@ -28,10 +28,10 @@ export interface RecordingPlan {
  * come to the end only behind the settle. Where nobody has read it for too long the rest is given
  * up: what became of the operation is not known then.
  */
-export async function recordBody(
+export async function pumpBody(
   body: LiveBody,
   recording: Recording,
-  plan: RecordingPlan,
+  plan: PumpPlan,
 ): Promise<void> {
   try {
     const { cut, bodyBytes } = await recordChunks(body, recording, plan)
@@ -51,7 +51,7 @@ export async function recordBody(
 async function recordChunks(
   body: LiveBody,
   recording: Recording,
-  plan: RecordingPlan,
+  plan: PumpPlan,
 ): Promise<{ readonly cut: OriginFault | null; readonly bodyBytes: number | null }> {
   let isOver = false
   const end = (cut: OriginFault | null) => ({ cut, bodyBytes: isOver ? null : recording.bytes })
@@ -75,7 +75,7 @@ const NOTHING: Pieces = { firstPart: 0, pieces: [] }
 
 async function close(
   recording: Recording,
-  plan: RecordingPlan,
+  plan: PumpPlan,
   settlement: Settlement,
   bodyBytes: number | null,
 ): Promise<void> {

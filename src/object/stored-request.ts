@@ -4,23 +4,7 @@ import {
   encodeStoredRequest,
   type StoredRequest,
 } from '../core/origin-request.ts'
-import { decideProbe, type ProbeVerdict, type Recovery } from '../core/recovery.ts'
-import type { HeaderField } from '../core/snapshot.ts'
-import { callOrigin } from '../origin/call.ts'
-import { judgeStatus } from '../origin/judge.ts'
-import type { OriginTarget } from '../origin/target.ts'
 import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
-
-/** Asks the origin's status resource what became of an operation. */
-export async function probe(
-  origin: OriginTarget,
-  { path, bounds, rules }: Extract<Recovery, { kind: 'probe' }>,
-  headers: readonly HeaderField[],
-): Promise<ProbeVerdict> {
-  const request = { method: 'GET', path, headers, body: null }
-  const reply = await callOrigin(origin, request, bounds)
-  return decideProbe(await judgeStatus(reply, { rules, limitBytes: bounds.limitBytes }), rules)
-}
 
 /** Writes a request as it is kept with its claim: sealed where the deployment has a secret. */
 export function sealRequest(
