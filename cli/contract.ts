@@ -1,6 +1,8 @@
 import * as z from 'zod'
 
-import type { Contract } from '../src/core/contract.ts'
+import type { Contract, ContractKeySource, ContractOperation } from '../src/core/contract.ts'
+import { PRESETS } from '../src/core/preset.ts'
+import { type RetryWord, WHAT_TO_DO } from '../src/core/problem.ts'
 import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { parseText, readText } from './text-file.ts'
@@ -11,26 +13,26 @@ const PATIENCE_MS = 10_000
 const seconds = z.number().nonnegative()
 const words = z.array(z.string())
 
+/** The members of each source besides `in` and `scope`. */
+const SOURCES = {
+  header: { name: z.string() },
+  body: { pointer: z.string() },
+  query: { name: z.string() },
+  param: { name: z.string() },
+  function: {},
+  business: { pointers: words },
+  repeatability: {},
+  mcp: { meta: z.string() },
+  batch: { items: z.string(), pointer: z.string(), size: z.number() },
+} satisfies Readonly<Record<ContractKeySource['in'], z.ZodRawShape>>
+
 /** Missing in deployments of earlier versions. */
 const scope = z.enum(['tenant', 'operation']).optional()
 
-const KeySourceSchema = z.discriminatedUnion('in', [
-  z.object({ in: z.literal('header'), name: z.string(), scope }),
-  z.object({ in: z.literal('body'), pointer: z.string(), scope }),
-  z.object({ in: z.literal('query'), name: z.string(), scope }),
-  z.object({ in: z.literal('param'), name: z.string(), scope }),
-  z.object({ in: z.literal('function'), scope }),
-  z.object({ in: z.literal('business'), pointers: words, scope }),
-  z.object({ in: z.literal('repeatability'), scope }),
-  z.object({ in: z.literal('mcp'), meta: z.string(), scope }),
-  z.object({
-    in: z.literal('batch'),
-    items: z.string(),
-    pointer: z.string(),
-    size: z.number(),
-    scope,
-  }),
-])
+const sources = Object.entries(SOURCES).map(([place, members]) =>
+  z.object({ in: z.literal(place), ...members, scope }),
+)
+const KeySourceSchema = z.discriminatedUnion('in', sources as [(typeof sources)[number]])
 
 const OperationSchema = z.object({
   operation: z.string(),
@@ -38,7 +40,7 @@ const OperationSchema = z.object({
   methods: words.optional(),
   path: z.string().startsWith('/'),
   mode: z.enum(['enforce', 'observe']),
-  preset: z.enum(['default', 'ietf', 'stripe']),
+  preset: z.enum(PRESETS),
   key: z.object({
     required: z.boolean(),
     sources: z.array(KeySourceSchema).min(1),
@@ -62,6 +64,7 @@ const OperationSchema = z.object({
   }),
   limits: z.object({ requestBytes: z.number(), responseBytes: z.number() }),
   unknown: z.enum(['hold', 'probe', 'resend']),
+  probeGraceSeconds: seconds.optional(),
   respondAsync: z.boolean(),
   problems: z.array(
     z.object({
@@ -69,10 +72,10 @@ const OperationSchema = z.object({
       type: z.string(),
       status: z.int().min(100).max(599),
       title: z.string(),
-      retry: z.enum(['same-key', 'new-key', 'wait', 'never']),
+      retry: z.enum(Object.keys(WHAT_TO_DO) as RetryWord[]),
     }),
   ),
-})
+} satisfies Readonly<Record<keyof ContractOperation, z.ZodType>>)
 
 const ContractSchema = z.object({ version: z.literal(1), operations: z.array(OperationSchema) })
 

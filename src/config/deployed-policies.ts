@@ -12,15 +12,15 @@ interface Deployed {
   readonly asking: Asking
 }
 
-/** A route that is guarded. */
-interface GuardedRoute {
+/** A route that is guarded, and its policy. */
+export interface DeployedRoute {
   readonly method: string
   readonly path: string
   readonly policy: Policy
 }
 
 /** Finds the guarded route that a request would come to. */
-type FindRoute = (method: string, path: string) => GuardedRoute | undefined
+type FindRoute = (method: string, path: string) => DeployedRoute | undefined
 
 /** Of each Worker, in the order of their making. */
 const finders: FindRoute[] = []
@@ -31,7 +31,10 @@ export function deployRoutes(find: FindRoute): void {
 }
 
 /** Makes policies known to the objects of this deployment. */
-export function deployPolicies(routes: readonly GuardedRoute[], asking: Asking = 'requests'): void {
+export function deployPolicies(
+  routes: readonly DeployedRoute[],
+  asking: Asking = 'requests',
+): void {
   for (const { method, path, policy } of routes) {
     const operation = policy.operation ?? `${method} ${path}`
     deployed.set(operation, [...(deployed.get(operation) ?? []), { policy, asking }])

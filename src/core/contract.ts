@@ -1,4 +1,5 @@
-import type { KeyScope } from './key-source.ts'
+import type { KeyScope, KeySource } from './key-source.ts'
+import type { Preset } from './preset.ts'
 import type { ProblemSlug, RetryWord } from './problem.ts'
 
 /** What a deployment promises about its protected routes, as machines read it. */
@@ -19,7 +20,7 @@ export interface ContractOperation {
   /** Hono's pattern, such as `/orders/:id/status`. */
   readonly path: string
   readonly mode: 'enforce' | 'observe'
-  readonly preset: 'default' | 'ietf' | 'stripe'
+  readonly preset: Preset
   readonly key: {
     readonly required: boolean
     /** Tried in this order. */
@@ -70,32 +71,15 @@ export interface ContractOperation {
   }[]
 }
 
-/** Where a key is read from. */
-export type ContractKeySource = {
-  /** Within what a key names one operation; absent in documents of earlier versions. */
-  readonly scope?: KeyScope
-} & (
-  | { readonly in: 'header'; readonly name: string }
-  /** A JSON pointer, or the name of a form field as one. */
-  | { readonly in: 'body'; readonly pointer: string }
-  /** A parameter of the query. */
-  | { readonly in: 'query'; readonly name: string }
-  /** A parameter of the path. */
-  | { readonly in: 'param'; readonly name: string }
-  /** What the deployment reads of the request by code of its own. */
-  | { readonly in: 'function' }
-  /** The values that name the operation; the client sends no key of its own. */
-  | { readonly in: 'business'; readonly pointers: readonly string[] }
-  /** OASIS Repeatable Requests 1.0. */
-  | { readonly in: 'repeatability' }
-  /** A member of `params._meta` of a JSON-RPC `tools/call` (Model Context Protocol). */
-  | { readonly in: 'mcp'; readonly meta: string }
-  /** JSON pointers to an array in the body, and within each of its items to the key. */
-  | {
-      readonly in: 'batch'
-      readonly items: string
-      readonly pointer: string
-      /** Most items of one batch. */
-      readonly size: number
+/** Where a key is read from: what clients need to know of a source. Documents of earlier versions have no scope. */
+export type ContractKeySource = Told<KeySource>
+
+type Told<source> = source extends KeySource
+  ? { readonly scope?: KeyScope } & {
+      readonly [member in Exclude<keyof source, 'scope' | 'read' | 'concurrency'>]: Frozen<
+        source[member]
+      >
     }
-)
+  : never
+
+type Frozen<value> = value extends string[] ? readonly string[] : value

@@ -2,6 +2,7 @@ import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
+import type { DeployedRoute } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import { batchOf } from '../core/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -57,10 +58,7 @@ export interface Route {
 }
 
 /** A route that is guarded, and with what. */
-export interface GuardedRoute extends Guarding {
-  readonly method: string
-  readonly path: string
-}
+export type GuardedRoute = DeployedRoute & Guarding
 
 /** Every route of an app that is guarded. */
 export function guardedRoutes(routes: readonly Route[]): GuardedRoute[] {
