@@ -7,8 +7,7 @@ import { listMalformed } from './config/malformed.ts'
 import type { GatewayEnv } from './http/gateway-env.ts'
 import { checkPolicies, findGuarded, guardedRoutes } from './http/route-policy.ts'
 import { logFault } from './metrics/log.ts'
-import type { QueueHandler } from './queue/consume.ts'
-import { attachConsumers, nameConsumers } from './queue/consumers.ts'
+import { attachConsumers, type QueueHandler } from './queue/consumer-registry.ts'
 
 /** What a Worker does besides answering requests. */
 export interface WorkerOptions {
@@ -30,9 +29,7 @@ export function createWorker(
   checkPolicies(app.routes)
   deployPolicies(guardedRoutes(app.routes))
   deployRoutes((method, path) => findGuarded(app, method, path))
-  const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
-  attachConsumers(app, consumerOf)
-  if (queue !== undefined) nameConsumers(queue)
+  const consumerOf = attachConsumers(app, queue)
   sayMalformed(deployed)
   // The platform keeps no log of a start, only of events: the first one says it again.
   let isSaid = false

@@ -1,7 +1,11 @@
 import { createGateway, credential, protect } from './hapax.ts'
+import { operators } from './operators.ts'
 
 /** The critical operations of this deployment; everything else goes to the origin untouched. */
 export const app = createGateway({ tenant: credential('Authorization') })
+
+// Mounted first: behind a route or a middleware of the app, these paths answer 404.
+app.route('/_hapax', operators(app))
 
 // Money moves: a result is remembered for three days, and a retry that comes later still is refused
 // for a month. A lost answer is held: nobody charges again before it is known what happened. Where

@@ -1,10 +1,12 @@
 import { createGateway, emit, fromHeader, idempotent, queue } from '../../src/hapax.ts'
+import { operators } from '../../src/operators.ts'
 import { findReport, type Report, requestFigures } from './report.ts'
 
 /** The proxy in front has verified who calls, and lets nobody else set this header. */
 export const ACCOUNT = 'X-Account-Id'
 
 export const app = createGateway({ tenant: fromHeader(ACCOUNT) })
+app.route('/_hapax', operators(app))
 
 // All that it leaves is its event, stored with the answer or not at all: it may simply run again.
 app.post('/reports', idempotent({ unknown: 'resend', lease: '10s' }), async (c) => {

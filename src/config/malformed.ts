@@ -1,4 +1,5 @@
 import { previousOf, WEBHOOK_SECRET } from '../core/destination.ts'
+import { parseHost } from '../core/host.ts'
 import { isWebhookSecret } from '../core/webhook.ts'
 import type { HapaxEnv } from './env.ts'
 
@@ -44,10 +45,7 @@ const FORMS: readonly Form[] = [
   {
     names: ['HAPAX_OPERATORS_HOST'],
     must: 'be a host alone, such as ops.example.com',
-    isMet: (value) => {
-      const url = URL.parse(`https://${value}`)
-      return url !== null && url.href === `https://${url.host}/`
-    },
+    isMet: (value) => parseHost(value) !== null,
   },
   {
     names: ['HAPAX_DATASET'],

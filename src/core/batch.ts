@@ -1,10 +1,10 @@
-import { toCanonicalText } from './fingerprint/json.ts'
-import { splitPointer } from './fingerprint/pointers.ts'
-import { childrenOf, findValue, type Span } from './json-spans.ts'
+import { splitPointer } from './json/pointer.ts'
+import { childrenOf, findValue, type Span } from './json/spans.ts'
 import { checkFormat, type KeyFormat, parsePlainKey } from './key.ts'
 import * as details from './problem-details.ts'
 import type { Problem } from './problem.ts'
 import { err, ok, type Result } from './result.ts'
+import { readValueAt } from './value-at.ts'
 
 /** Where the items of a batch stand, and where each has its key. */
 export interface BatchShape {
@@ -141,16 +141,11 @@ interface FoundKey {
 
 /** A string and a number that read the same are one key: a client may turn one into the other. */
 function readKey(text: string, tokens: readonly string[]): FoundKey | null {
-  const span = findValue(text, tokens)
-  if (span === null) return null
-  const written = text.slice(span.start, span.end)
-  if (/^[[{]/.test(written)) {
-    return { text: written, key: err('The key is no string, number or boolean.') }
-  }
-  const literal = toCanonicalText(written, undefined)
-  if (literal === 'null') return null
-  const key = literal.startsWith('"') ? (JSON.parse(literal) as string) : literal
-  return { text: written, key: parsePlainKey(key) }
+  const value = readValueAt(text, tokens)
+  if (value === null) return null
+  const isKey = value.kind !== 'nested'
+  const key = isKey ? parsePlainKey(value.text) : err('The key is no string, number or boolean.')
+  return { text: value.written, key }
 }
 
 const tokensOf = (pointer: string) => (pointer === '' ? [] : splitPointer(pointer))

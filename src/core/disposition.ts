@@ -39,6 +39,9 @@ export type MessageFate =
   | { readonly kind: 'retry'; readonly reason: string }
   | { readonly kind: 'dead-letter'; readonly reason: string; readonly decision?: Decision }
 
+/** A message that is not tried again. */
+type DeadLetterFate = Extract<MessageFate, { kind: 'dead-letter' }>
+
 const ACK: MessageFate = { kind: 'ack' }
 
 /** What is known of a delivery besides. */
@@ -83,6 +86,23 @@ export function decideFate(
     default:
       return ofRepeat(facts, isFirst)
   }
+}
+
+/**
+ * After the last delivery that its policy allows, a message that would be tried again is a dead
+ * letter; but not while somebody is doing it, which only the queue's own `max_retries` ends.
+ *
+ * @param attempts Deliveries so far, of `most`.
+ */
+export function exhaust<fate extends MessageFate>(
+  fate: fate,
+  attempts: number,
+  most: number,
+): fate | DeadLetterFate {
+  if (fate.kind !== 'retry' || attempts < most || fate.reason === 'in-progress') return fate
+  const reason = `retries-exhausted: ${fate.reason}`
+  const isInDoubt = IN_DOUBT.has(fate.reason)
+  return { kind: 'dead-letter', reason, ...(isInDoubt && { decision: 'outcome-unknown' }) }
 }
 
 /**

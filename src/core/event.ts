@@ -1,5 +1,5 @@
 import { type Destination, toDestination } from './destination.ts'
-import { toLosslessJson } from './lossless-json.ts'
+import { toLosslessJson } from './json/lossless.ts'
 import type { RetryPolicy } from './retry.ts'
 import { toTime } from './time.ts'
 

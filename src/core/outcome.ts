@@ -1,8 +1,8 @@
-/** What became of an operation at the origin. */
-export type Outcome = 'succeeded' | 'failed' | 'not_executed' | 'unknown'
-
 /** Every outcome, in the order of the documentation. */
 export const OUTCOMES = ['succeeded', 'failed', 'not_executed', 'unknown'] as const
+
+/** What became of an operation at the origin. */
+export type Outcome = (typeof OUTCOMES)[number]
 
 /**
  * Why there is no answer of the origin that could be passed on: `not-sent` only where the request

@@ -16,7 +16,7 @@ export function requestInvalid(because: string): Problem {
 /** A request without a key, where the route asks for one. */
 export function keyMissing(sources: readonly KeySource[]): Problem {
   const where = describeSources(sources)
-  return problem('key-missing', `This operation is only accepted with a key: ${where}.`)
+  return problem('key-missing', `This operation requires an idempotency key: ${where}.`)
 }
 
 /** An item of a batch without a key. @param where Pointer to the key, in words. */
@@ -31,13 +31,13 @@ export function keyInvalid(fault: string): Problem {
 
 /** A request first sent before the time that the route remembers (OASIS Repeatable Requests 1.0). */
 export function firstSentTooEarly(): Problem {
-  const detail = 'It was sent first before the time that this route remembers.'
+  const detail = 'The request was first sent before the earliest time that this route remembers.'
   return problem('key-expired', detail, { status: 412 })
 }
 
 /** @param detail What to send instead, where the credentials are of no use. */
 export function tenantMissing(
-  detail = 'The request does not say whose it is. Send credentials.',
+  detail = 'The request does not identify its caller. Send credentials.',
 ): Problem {
   return problem('tenant-missing', detail)
 }
@@ -45,25 +45,25 @@ export function tenantMissing(
 /** Credentials that nobody can verify for now. */
 export function tenantUnverified(retryAfterMs: number): Problem {
   const detail =
-    'The credentials could not be verified for now. Nothing was forwarded: send the same request with the same key.'
+    'The credentials cannot be verified at the moment. Nothing was forwarded: send the same request with the same key.'
   return problem('tenant-missing', detail, { status: 503, retry: 'same-key', retryAfterMs })
 }
 
 /** @param limitBytes The limit of the route. */
 export function payloadTooLarge(limitBytes: number): Problem {
-  const detail = `The body has more than the ${limitBytes} bytes of this route.`
+  const detail = `The body is larger than the ${limitBytes} bytes that this route accepts.`
   return problem('payload-too-large', detail)
 }
 
 /** @param itemCount The limit of the route. */
 export function tooManyItems(itemCount: number): Problem {
-  const detail = `The batch has more than the ${itemCount} items of this route.`
+  const detail = `The batch has more than the ${itemCount} items that this route accepts.`
   return problem('payload-too-large', detail)
 }
 
 /** A batch with so much around its items that the requests made of them would be too large. */
 export function itemsTooLarge(itemCount: number): Problem {
-  const detail = `What stands around the items is too much for ${itemCount} of them. Send fewer items at once.`
+  const detail = `The body is too large around its ${itemCount} items, since each item is sent with it. Send fewer items at once.`
   return problem('payload-too-large', detail)
 }
 
@@ -74,13 +74,13 @@ export function payloadInvalid(reason: string): Problem {
 
 /** A message of MCP, or a batch, in a form that not everybody reads as the same JSON. */
 export function notPlainJson(what: 'A message of MCP' | 'A batch'): Problem {
-  const detail = `${what} is JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.`
+  const detail = `${what} must be JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.`
   return problem('payload-invalid', detail)
 }
 
 /** A call of a tool that is no single request of JSON-RPC with an id. @param method Method of the call. */
 export function callNotProtectable(method: string): Problem {
-  const detail = `A ${method} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
+  const detail = `Send a ${method} as a single JSON-RPC 2.0 request with an id, not in a batch.`
   return problem('payload-invalid', detail)
 }
 
@@ -93,7 +93,7 @@ export function strayBody(): Problem {
 
 /** @param detail What the deployer has to mend, where the client may know it. */
 export function misconfigured(
-  detail = 'The operator finds the reason in the log of the gateway, under the correlation id.',
+  detail = 'The operator can find the reason in the log of the gateway by the correlation id.',
 ): Problem {
   return problem('gateway-misconfigured', detail)
 }
@@ -101,14 +101,14 @@ export function misconfigured(
 /** A look-up by the key of an operation, without a key. */
 export function lookUpWithoutKey(): Problem {
   const detail =
-    'Say which operation: send its key in the header Idempotency-Key, or as ?key=… where that may stand in logs.'
+    'Name the operation: send its key in the Idempotency-Key header, or as ?key=… if the key may appear in logs.'
   return problem('operation-not-found', detail)
 }
 
 /** A look-up by a key that no operation of the caller has. */
 export function noSuchKey(): Problem {
   const detail =
-    'No operation of this caller has this key. Where the key counts within an operation, say which as well: ?operation=POST /hooks/billing, with method and path of the request, or the name that the contract has for it.'
+    'No operation of this caller has this key. If the key is unique within an operation only, name the operation as well: ?operation=POST /hooks/billing, with the method and path of the request, or the name of the operation in the contract.'
   return problem('operation-not-found', detail)
 }
 
@@ -136,7 +136,7 @@ function describeDifferences({ parts, pointers, queryPointers }: Differences): s
 
 /** A key whose result is no longer kept. */
 export function keyExpired(): Problem {
-  return problem('key-expired', 'This key named an operation whose result is no longer kept.')
+  return problem('key-expired', 'The result of the operation with this key is no longer stored.')
 }
 
 /** The first request still runs. */
@@ -148,7 +148,7 @@ export function inProgress(runningMs: number, retryAfterMs: number): Problem {
 /** The call that this request has joined cannot go on before the first client has answered. */
 export function askedOfAnother(retryAfterMs: number): Problem {
   const detail =
-    'The server has asked the client that sent the first request with this key for more. Send the same request again later to get the result.'
+    'The server has asked the client that sent the first request with this key for more input. Send the same request again later to get the result.'
   return problem('in-progress', detail, { retryAfterMs })
 }
 
@@ -163,15 +163,16 @@ const toRetry = ({ retryAfterMs }: Doubt): { retry: RetryWord; retryAfterMs?: nu
   retryAfterMs === null ? { retry: 'never' } : { retry: 'wait', retryAfterMs }
 
 const ADVICE: Record<Recovery['kind'], string> = {
-  hold: 'Whether it was executed is not known, so it is held and not executed again until the operator of this API, or a status resource that it is given, tells what became of it.',
+  hold: 'It is not known whether the operation was executed. It is held, and not executed again, until the operator of this API or its status resource reports the outcome.',
   probe:
-    'The origin is asked whether it was executed: on the next retry with the same key, and by itself in between.',
+    'The origin is asked whether it was executed: on the next retry with the same key, and periodically in between.',
   resend:
-    'A retry with the same key is sent to the origin again, which knows repeats by its own key.',
+    'A retry with the same key is sent to the origin again, which recognizes repeats by the key.',
 }
 
 const REASONS: Record<UnknownReason, string> = {
-  'origin-answered': 'The origin answered with a status that leaves it open.',
+  'origin-answered':
+    'The origin answered with a status that does not tell whether it was executed.',
   'origin-timeout': 'The origin did not answer in time.',
   'connection-lost': 'The connection to the origin was lost.',
   'owner-lost': 'The call was lost when the gateway restarted.',
@@ -190,11 +191,11 @@ export function held(reason: UnknownReason, doubt: Doubt, isTooEarly: boolean): 
 }
 
 const TOO_EARLY =
-  'The origin does not know of it, but the request may still arrive there, so that this does not count before Retry-After is over.'
+  'The origin does not know the operation yet, but the request may still arrive there: this does not count until the time in Retry-After has passed.'
 
 /** The call of this very request was silent for too long. */
 export function originSilent(timeoutMs: number, doubt: Doubt): Problem {
-  const detail = `The origin was silent for ${timeoutMs} ms. ${ADVICE[doubt.policy]}`
+  const detail = `The origin sent nothing for ${timeoutMs} ms. ${ADVICE[doubt.policy]}`
   return problem('origin-timeout', detail, toRetry(doubt))
 }
 
@@ -214,7 +215,7 @@ function lostWords(fault: Exclude<OriginFault, 'timeout'>, originStatus: number 
     case 'bad-status':
       return `The origin answered with status ${originStatus}, which cannot be passed on or kept.`
     case 'not-sent':
-      return 'Nothing could be sent now, but an earlier call may have been executed.'
+      return 'Nothing could be sent this time, but an earlier call may have been executed.'
     case 'lost':
       return 'The connection to the origin was lost after the request may have been sent.'
   }
@@ -229,14 +230,14 @@ export function notExecuted(fault: OriginFault, originStatus: number | null): Pr
 function notExecutedWords(fault: OriginFault, originStatus: number | null): string {
   if (originStatus === null) return 'Nothing could be sent to the origin.'
   return fault === 'bad-status'
-    ? `The origin answered with status ${originStatus}, which cannot be passed on, and said that nothing was executed.`
-    : 'The origin said that nothing was executed, and the rest of its answer was lost.'
+    ? `The origin answered with status ${originStatus}, which cannot be passed on, and reported that nothing was executed.`
+    : 'The origin reported that nothing was executed, and the rest of its response was lost.'
 }
 
 /** A call that has waited for another one of its operation, whose answer holds no response to it. */
 export function unanswered(retryAfterMs: number): Problem {
   const detail =
-    'The answer to the first request with this key holds no response to it. Whether it was executed is not known: send the same request again later to learn what became of it.'
+    'The first request with this key ended without a JSON-RPC response. It is not known whether it was executed: send the same request again later to get the outcome.'
   return problem('outcome-unknown', detail, { retry: 'wait', retryAfterMs })
 }
 
@@ -250,22 +251,22 @@ export function unprotectedLost(because: 'timeout' | 'lost' | number): Problem {
   const slug = isTimeout ? 'origin-timeout' : 'outcome-unknown'
   const what =
     typeof because === 'number'
-      ? `The answer has status ${because}, which cannot be passed on.`
-      : 'The answer of the origin was lost.'
-  const detail = `${what} This request was not protected: whether it was executed is not known.`
+      ? `The response has status ${because}, which cannot be passed on.`
+      : 'The response of the origin was lost.'
+  const detail = `${what} This request was not protected: it is not known whether it was executed.`
   return problem(slug, detail, { status: isTimeout ? 504 : 502 })
 }
 
 /** A request whose deadline had passed before anything was sent. */
 export function tooLate(): Problem {
-  const detail = 'The deadline of the request had passed when it came here, so nothing was sent.'
+  const detail = 'The deadline of the request had passed when it arrived, so nothing was sent.'
   return problem('origin-timeout', detail, { retry: 'same-key' })
 }
 
 /** The origin could not be asked whether this caller may have the result. */
 export function unasked(): Problem {
   const detail =
-    'The origin could not be asked whether you may have the result. Send it again with the same key.'
+    'The origin could not be asked whether you may read the result. Send the request again with the same key.'
   return problem('origin-unreachable', detail)
 }
 
@@ -273,29 +274,29 @@ export function unasked(): Problem {
 export function storeUnavailable(what: 'claim' | 'guard', retryAfterMs: number): Problem {
   const happened = {
     claim: 'The operation could not be recorded, so nothing was forwarded.',
-    guard: 'The guard of the operation could not be reached, or was lost while it ran.',
+    guard: 'The object of the operation could not be reached, or was lost while it ran.',
   }[what]
-  const detail = `${happened} Send the same request with the same key: it is executed, or told what became of it.`
+  const detail = `${happened} Send the same request with the same key: it is executed, or you get its result.`
   return problem('store-unavailable', detail, { retryAfterMs })
 }
 
 /** Too many new operations of one caller. */
 export function rateLimited(retryAfterMs: number): Problem {
   const detail =
-    'This caller has begun too many new operations. Send it again later with the same key.'
+    'This caller has started too many new operations. Send the request again later with the same key.'
   return problem('rate-limited', detail, { retryAfterMs })
 }
 
 /** The circuit to the origin is open. */
 export function circuitOpen(retryAfterMs: number): Problem {
-  const detail = 'The origin has failed several times in a row and is left alone for a while.'
+  const detail = 'The origin has failed several times in a row, so calls to it are paused.'
   return problem('circuit-open', detail, { retryAfterMs })
 }
 
 /** The stored response is sealed, and the request does not bring what opens it. */
 export function sealed(): Problem {
   const detail =
-    'The stored response is sealed. Send the Idempotency-Key of the operation; where you did, its secret is no longer configured.'
+    'The stored response is encrypted. Send the Idempotency-Key of the operation. If you did, its secret is no longer configured.'
   return problem('result-not-kept', detail)
 }
 
@@ -309,6 +310,6 @@ export function notKept(): Problem {
 /** The response was over the limit of the route. */
 export function snapshotTooLarge(): Problem {
   const detail =
-    'The operation was executed once. Its response was over the limit of this route: read the result from the API itself.'
+    'The operation was executed once. Its response was larger than this route stores: read the result from the API itself.'
   return problem('snapshot-too-large', detail)
 }

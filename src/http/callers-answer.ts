@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 
 import { isDigest } from '../core/content-coding.ts'
-import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
+import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
 import { askedOfAnother, unanswered } from '../core/problem-details.ts'
 import { holdsResponse, parseJson } from '../core/rpc-outcome.ts'
 import type { WireResponse } from '../core/snapshot.ts'
@@ -36,9 +36,9 @@ async function retell(
   stored: WireResponse,
 ): Promise<Verdict | null> {
   // Whatever its parameters are: clients do not read them.
-  const essence = essenceOf(toHeaders(stored.headers))
-  const isEvents = essence === 'text/event-stream'
-  const isMessage = isEvents || isJson({ essence })
+  const headers = toHeaders(stored.headers)
+  const isEvents = isEventStream(headers)
+  const isMessage = isEvents || isJson({ essence: essenceOf(headers) })
   if (stored.body === null || !isMessage) return isOpen(verdict) ? null : verdict
   const reply = toAcceptedCoding(stored, IDENTITY)
   if (toHeaders(reply.headers).has('content-encoding')) return verdict

@@ -5,10 +5,10 @@ import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { IdempotencyStatus } from '../core/idempotency-status.ts'
 import type { Problem } from '../core/problem.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
 import { hasNoBody, type HeaderField, type WireResponse } from '../core/snapshot.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { RequestFacts } from '../metrics/request-facts.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import type { Exchange } from './exchange.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
@@ -79,10 +79,8 @@ export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answ
   const { env } = exchange.c
   const message = env[MESSAGE]
   const facts = toRequestFacts(exchange, judged, answered)
-  if (message === undefined) return recordRequest(env, facts)
-  const disposition = message.conclude(toFacts(facts, judged, answered))
-  const recorded = message.toRecord({ ...facts, method: 'QUEUE', disposition })
-  if (recorded !== null) recordRequest(env, recorded)
+  if (message === undefined) recordRequest(env, facts)
+  else message.conclude(toFacts(facts, judged, answered), facts)
 }
 
 function toRequestFacts(

@@ -2,24 +2,23 @@ import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import { keyOfOnlyItem } from '../core/batch.ts'
-import { toUtf8Text } from '../core/fingerprint/binary-string.ts'
+import { toUtf8Text } from '../core/binary-string.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
-import { toCanonicalText } from '../core/fingerprint/json.ts'
-import type { MediaType } from '../core/fingerprint/media-type.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
-import { parsePointer, toPointer } from '../core/fingerprint/pointers.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
-import { findValue } from '../core/json-spans.ts'
+import { parsePointer, toPointer } from '../core/json/pointer.ts'
 import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
+import type { MediaType } from '../core/media-type.ts'
 import * as details from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
+import { readValueAt, type ValueAt } from '../core/value-at.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
+import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
-import { placeOf } from './place.ts'
 
 /** What a request says of its key. */
 export type FoundKey =
@@ -78,7 +77,8 @@ function check(key: string, source: KeySource, { keyFormat }: Policy): Result<st
 const toProblem = (fault: string | Problem) =>
   typeof fault === 'string' ? details.keyInvalid(fault) : fault
 
-async function readSource({ c, policy, payload }: Exchange, source: KeySource): Promise<Sourced> {
+async function readSource(exchange: Exchange, source: KeySource): Promise<Sourced> {
+  const { c, policy, payload } = exchange
   switch (source.in) {
     case 'header': {
       const field = c.req.header(source.name)
@@ -100,7 +100,7 @@ async function readSource({ c, policy, payload }: Exchange, source: KeySource): 
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
-      return readBusiness(c, policy, payload, source)
+      return readBusiness(exchange, source)
     case 'batch':
       return readItem(payload, source)
   }
@@ -150,7 +150,7 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   if (!read.ok) return read
   const value = valueAt(read.value, pointer)
   if (value === null) return null
-  if (typeof value === 'string') return parsePlainKey(value)
+  if (value.kind === 'string') return parsePlainKey(value.text)
   return { ok: false, error: `The key at ${pointer} is not one string.` }
 }
 
@@ -161,48 +161,38 @@ async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<So
 }
 
 async function readBusiness(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
+  exchange: Exchange,
   { pointers }: SourceIn<'business'>,
 ): Promise<Sourced> {
-  const read = await payload.read()
+  const read = await exchange.payload.read()
   if (!read.ok) return read
-  const values = pointers.map((pointer) => valueAt(read.value, pointer))
-  if (values.some((value) => value === null || value === NESTED)) return null
-  const texts = values.map((value) => JSON.stringify(value))
-  return ok(await c.var.hapax.digest('business key', placeOf(c, policy), ...texts))
+  const texts: string[] = []
+  for (const pointer of pointers) {
+    const value = valueAt(read.value, pointer)
+    if (value === null || value.kind === 'nested') return null
+    texts.push(JSON.stringify(value.kind === 'string' ? value.text : { literal: value.text }))
+  }
+  return ok(await exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
 }
 
-/** The exact text of a number or boolean. */
-interface Literal {
-  readonly literal: string
-}
+/** A value of JSON, or the field of a form: several of one name are one literal. */
+type BodyValue = Pick<ValueAt, 'kind' | 'text'>
 
-/** An object or a list, whose content is of no use here. */
-const NESTED = { literal: 'nested' }
-
-/** A value of a body; `null` where there is none, or JSON's own null. */
-function valueAt(body: ReadBody, pointer: string): string | Literal | null {
+function valueAt(body: ReadBody, pointer: string): BodyValue | null {
   const tokens = parsePointer(pointer)
   if (!tokens.ok) return null
   if (body.canonical.kind === 'form') return fieldOf(body.bytes, tokens.value)
   if (body.canonical.kind !== 'json') return null
-  const text = new TextDecoder().decode(body.bytes)
-  const span = findValue(text, tokens.value)
-  if (span === null) return null
-  if ('[{'.includes(text.charAt(span.start))) return NESTED
-  const literal = toCanonicalText(text.slice(span.start, span.end), undefined)
-  if (literal.startsWith('"')) return JSON.parse(literal) as string
-  return literal === 'null' ? null : { literal }
+  return readValueAt(new TextDecoder().decode(body.bytes), tokens.value)
 }
 
-/** The field of a name; of several with one name, all of them. */
-function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): string | Literal | null {
+function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): BodyValue | null {
   if (more.length > 0) return null
   const named = parsePairs(bytes).filter((pair) => toUtf8Text(pair.name) === name)
-  const [value = null, ...others] = named.map((pair) => toUtf8Text(pair.value))
-  return others.length === 0 ? value : { literal: JSON.stringify([value, ...others]) }
+  const [value, ...others] = named.map((pair) => toUtf8Text(pair.value))
+  if (value === undefined) return null
+  if (others.length === 0) return { kind: 'string', text: value }
+  return { kind: 'literal', text: JSON.stringify([value, ...others]) }
 }
 
 type McpMessage =

@@ -3,13 +3,13 @@ import type { Context } from 'hono'
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { FingerprintFunction } from '../config/policy.ts'
 import { errorName } from '../core/error-name.ts'
+import { toCanonicalValue } from '../core/fingerprint/canonical-value.ts'
 import {
   fingerprint,
   fingerprintOfAny,
   fingerprintOfValue,
   type RequestHead,
 } from '../core/fingerprint/fingerprint.ts'
-import { toCanonicalValue } from '../core/fingerprint/value.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { Admitted, Exchange } from './exchange.ts'

@@ -4,20 +4,17 @@ import { HTTPException } from 'hono/http-exception'
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { logFault } from '../metrics/log.ts'
-import { createAdmin } from '../operators/admin.ts'
-import { serveDashboard } from '../operators/dashboard.ts'
-import { keepApart } from '../operators/operators-host.ts'
-import { servePrometheus } from '../operators/prometheus.ts'
-import { toOpenApiFragment } from '../operators/protected-openapi.ts'
 import { authenticated } from './authenticated.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
 import { keepBody } from './kept-body.ts'
 import { operations } from './operations.ts'
+import { keepApart } from './operators-host.ts'
 import { passThrough } from './pass-through.ts'
 import { problemPages } from './problem-pages.ts'
 import { refuseUrl } from './refuse-url.ts'
 import { matchedPathOf } from './request-url.ts'
+import { isReserved, reserve } from './reserved-paths.ts'
 import { firstOf } from './tenants.ts'
 import { contractOf, serveContract } from './well-known.ts'
 
@@ -75,18 +72,10 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
   app.route('/_hapax/operations', operations)
-  app.get('/_hapax/openapi.json', (c) =>
-    serveContract(c, toOpenApiFragment(contractOf(app.routes))),
-  )
-  app.route('/_hapax/admin', createAdmin(app))
-  app.get('/_hapax/metrics', servePrometheus)
-  app.get('/_hapax/dashboard', serveDashboard)
-  app.get('/_hapax/dashboard/assets/*', serveDashboard)
-  // Nothing under these paths is the origin's.
-  app.all('/_hapax/*', (c) => c.text('Not found', 404))
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))
   app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
-  app.use(cors)
+  app.use((c, next) => (isReserved(c.req.path) ? next() : cors(c, next)))
+  app.use('/_hapax/*', reserve)
   app.notFound(passThrough)
   app.onError((error, c) => {
     if (error instanceof HTTPException) return error.getResponse()

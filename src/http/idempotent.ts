@@ -11,7 +11,6 @@ import { logFault } from '../metrics/log.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
-import { explain } from './compare.ts'
 import {
   concludeFault,
   concludeOperation,
@@ -21,6 +20,7 @@ import {
 import { conclude, mark } from './conclude.ts'
 import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
+import { explain } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler } from './handler-reply.ts'
 import { keepAlive } from './keep-alive.ts'

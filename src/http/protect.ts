@@ -12,7 +12,6 @@ import { requireOrigin } from '../origin/target.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
 import { perItem } from './batch.ts'
-import { explain } from './compare.ts'
 import {
   concludeFault,
   concludeOperation,
@@ -21,6 +20,7 @@ import {
 } from './conclude-operation.ts'
 import { conclude } from './conclude.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
+import { explain } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { keepingOf } from './keeping.ts'

@@ -1,16 +1,16 @@
 import type { ClaimRequest } from '../core/claim.ts'
 import { digestPlaces } from '../core/differences.ts'
-import { operationId, type Within } from '../core/operation.ts'
+import { operationId } from '../core/operation.ts'
 import * as details from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
-import { sealPlaces } from './compare.ts'
 import { eventsOf } from './events.ts'
 import { type Admitted, type Exchange, learn } from './exchange.ts'
+import { sealPlaces } from './explain-mismatch.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { fingerprintRequest } from './fingerprint-request.ts'
 import { type Identity, MESSAGE } from './gateway-env.ts'
-import { placeOf, scopeOf } from './place.ts'
+import { withinOf } from './key-scope.ts'
 import { tenantMissing } from './verdict.ts'
 
 /** What a request turns out to be when it has been read. Nothing is stored and nothing is sent before that. */
@@ -104,17 +104,4 @@ function carrierOf({ c }: Exchange): Pick<ClaimRequest, 'carrier'> {
   if (scope === undefined) return {}
   const { queue, id } = scope.message
   return { carrier: { queue, id, isNearEnd: scope.isNearEnd } }
-}
-
-/** Within what a key counts; a business key has in itself what it counts within. */
-function withinOf({ c, policy, known }: Exchange, { source, scope }: Keyed): Within {
-  const { operation } = known
-  const message = c.env[MESSAGE]
-  const consumer = message?.consumer ?? ''
-  if (source === 'business') return { consumer }
-  // The id of an event, or of a message: no request brings it, and two paths of a route may get it.
-  const isOwn = message !== undefined && scope === 'operation' && source === 'header'
-  if (isOwn) return { consumer, operation }
-  const isNarrow = scopeOf(c, operation, scope) === 'operation'
-  return isNarrow ? { consumer, operation: placeOf(c, policy) } : { consumer }
 }

@@ -2,7 +2,7 @@ import type { HapaxEnv } from '../config/env.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { Outcome } from '../core/outcome.ts'
 import type { UnknownRecord } from '../core/record.ts'
-import { NO_FACTS } from './no-facts.ts'
+import { NO_FACTS } from '../core/request-facts.ts'
 import { recordRequest } from './record-request.ts'
 
 /** One step of a recovery: the origin was asked, or sent the operation again. */

@@ -1,4 +1,5 @@
 import type { Destination } from '../core/destination.ts'
+import type { Death } from '../core/event-delivery.ts'
 import { DELIVERY_RETRY, type DeliveryRetry } from '../core/event.ts'
 import { LANE, type Tables } from './tables.ts'
 
@@ -26,13 +27,6 @@ export interface PendingEvent extends EventHead {
   readonly bytes: Uint8Array<ArrayBuffer>
   /** Tries that have failed: deliveries, and those to put it where a dead letter is kept. */
   readonly failures: number
-}
-
-/** How the last delivery of an event has ended. */
-export interface Death {
-  readonly reason: string
-  /** Deliveries that were made. */
-  readonly attempts: number
 }
 
 export type NewEvent = Omit<PendingEvent, 'lane' | 'sequence' | 'failures' | 'death'> & {

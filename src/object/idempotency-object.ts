@@ -22,13 +22,13 @@ import { Alarm, allOf } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { untilAnswered } from './answer-repeat.ts'
+import { EventDeliveries } from './event-deliveries.ts'
 import { executeCall } from './execute-call.ts'
 import { Flights } from './flights.ts'
 import { Ledger } from './ledger.ts'
 import { answerResult, inspect } from './look-up.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { examine, operate } from './operator-desk.ts'
-import { Outbox } from './outbox.ts'
 import { recoverOperation } from './recover-operation.ts'
 import { claimForWorker, settleForWorker, streamForWorker } from './worker-claim.ts'
 
@@ -52,7 +52,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     flights: this.#flights,
     waitUntil: (work) => this.ctx.waitUntil(work),
   }
-  readonly #outbox = new Outbox(this.env, this.#ledger)
+  readonly #events = new EventDeliveries(this.env, this.#ledger)
   readonly #alarm = new Alarm((at) => this.#ledger.transactions.postponeAlarm(at))
 
   constructor(ctx: DurableObjectState, env: HapaxEnv) {
@@ -109,7 +109,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const work = this.#alarm.ring(async () => {
       const { recoverable, events } = this.#ledger.tidy()
       const recoveries = recoverable.map((due) => recoverOperation(this.#context, due))
-      await allOf([...recoveries, this.#outbox.deliver(events)])
+      await allOf([...recoveries, this.#events.deliver(events)])
     })
     await within(keepAlive(this.#context, work), ALARM_PATIENCE_MS)
   }

@@ -34,8 +34,8 @@ import {
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
 import { BodyTable, type UnstoredBody } from './body-table.ts'
+import { EventLanes } from './event-lanes.ts'
 import { EventTable, type NewEvent, type PendingEvent } from './event-table.ts'
-import { Lanes } from './lanes.ts'
 import { leaveEvents } from './leave-events.ts'
 import { RecordTable } from './record-table.ts'
 import { Tables } from './tables.ts'
@@ -70,7 +70,7 @@ export class Ledger {
   readonly #storage: DurableObjectStorage
   readonly #records: RecordTable
   readonly #events: EventTable
-  readonly #lanes = new Lanes()
+  readonly #lanes = new EventLanes()
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
 

@@ -1,3 +1,4 @@
+import { fromBase64, toBase64 } from '../core/base64.ts'
 import type { ClaimRef, SettledRecord } from '../core/record.ts'
 import { type SealKey, seal, unseal } from '../core/seal.ts'
 import type { Settlement } from '../core/settle.ts'
@@ -132,14 +133,4 @@ export async function openHead(
     // The key is another client's: what it was sealed for is not what this request brings.
     return null
   }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return btoa(text)
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
 }

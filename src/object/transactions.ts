@@ -1,6 +1,6 @@
 import { logFault } from '../metrics/log.ts'
+import type { EventLanes } from './event-lanes.ts'
 import type { EventTable } from './event-table.ts'
-import type { Lanes } from './lanes.ts'
 import type { Tables } from './tables.ts'
 
 /** How soon it is tried again where pieces could not be deleted in the bucket, in milliseconds. */
@@ -21,13 +21,18 @@ export class Transactions {
   readonly #storage: DurableObjectStorage
   readonly #tables: Tables
   readonly #events: EventTable
-  readonly #lanes: Lanes
+  readonly #lanes: EventLanes
   /** Called when something is to be deleted in the bucket. */
   onGarbage = () => {}
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
-  constructor(storage: DurableObjectStorage, tables: Tables, events: EventTable, lanes: Lanes) {
+  constructor(
+    storage: DurableObjectStorage,
+    tables: Tables,
+    events: EventTable,
+    lanes: EventLanes,
+  ) {
     this.#storage = storage
     this.#tables = tables
     this.#events = events

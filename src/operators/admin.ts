@@ -2,12 +2,13 @@ import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import * as z from 'zod/mini'
 
+import { createDigests } from '../core/digest.ts'
 import { parseKey } from '../core/key.ts'
 import { possibleIds } from '../core/operation.ts'
 import type { OperatorView } from '../core/operator-view.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
-import { toAdminOpenApi } from './admin-openapi.ts'
+import ADMIN_OPENAPI from './admin-openapi.json' with { type: 'json' }
 import {
   answerQuery,
   answerTimeline,
@@ -44,7 +45,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
     return refusal(c, 500, 'It failed. The log says why; nothing is known to have changed.')
   })
   admin.use(onlyOperators, onlySmall)
-  admin.get('/openapi.json', (c) => c.json(toAdminOpenApi()))
+  admin.get('/openapi.json', (c) => c.json(ADMIN_OPENAPI))
   admin.post('/operations/lookup', lookUp)
   admin.post('/operations/resolve', resolveMany)
   admin.get('/operations', findByCorrelation)
@@ -112,6 +113,8 @@ const onlySmall = bodyLimit({
   onError: (c) => refusal(c, 413, `A request has at most ${MAX_BODY_BYTES} bytes.`),
 })
 
+const digestOf = createDigests()
+
 const LookUpSchema = z.strictObject({
   tenant: z.string(),
   key: z.string(),
@@ -129,7 +132,7 @@ async function lookUp(c: AdminContext): Promise<Response> {
   // As the header has it, where quotes may stand around it, or as it stands in a body.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
-  const { digest } = c.var.hapax
+  const digest = digestOf(c.env.HAPAX_DIGEST_KEY)
   const within = { consumer, operation }
   const ids = await Promise.all(Array.from(keys, (one) => possibleIds(digest, tenant, one, within)))
   let view: OperatorView | null = null

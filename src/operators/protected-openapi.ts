@@ -1,4 +1,5 @@
 import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
+import COMPONENTS from './problem-components.json' with { type: 'json' }
 
 /** OpenAPI 3.1 for the protected routes, in words that OpenAPI 3.0 has as well. */
 export interface OpenApiFragment {
@@ -318,81 +319,17 @@ function toResponse(
 ): object {
   const lines = problems.map(({ type, title, retry }) => `\`${type}\`: ${title} (retry: ${retry})`)
   const isRetried = problems.some(({ retry }) => retry === 'wait' || retry === 'same-key')
-  const headers = isRetried ? HEADERS : HEADERS.filter(({ name }) => name !== 'Retry-After')
-  const content = {
-    ...(preset === 'stripe'
-      ? { 'application/json': { schema: refer('schemas', 'ProblemError', STRIPE_ERROR) } }
-      : { 'application/problem+json': { schema: refer('schemas', 'Problem', PROBLEM) } }),
-    'text/markdown': { schema: TEXT },
-  }
+  const headers = Object.entries(COMPONENTS.headers).filter(
+    ([name]) => isRetried || name !== 'Retry-After',
+  )
+  const [mediaType, name] =
+    preset === 'stripe'
+      ? (['application/json', 'ProblemError'] as const)
+      : (['application/problem+json', 'Problem'] as const)
+  const schema = refer('schemas', name, COMPONENTS.schemas[name])
   return {
     description: lines.length === 1 ? lines[0] : lines.map((line) => `- ${line}`).join('\n'),
-    headers: Object.fromEntries(
-      headers.map(({ name, description, schema }) => [
-        name,
-        refer('headers', name, { description, schema }),
-      ]),
-    ),
-    content,
+    headers: Object.fromEntries(headers.map(([field, it]) => [field, refer('headers', field, it)])),
+    content: { [mediaType]: { schema }, 'text/markdown': { schema: { type: 'string' } } },
   }
 }
-
-const TEXT = { type: 'string' }
-
-/** Those of every problem. */
-const HEADERS = [
-  {
-    name: 'Idempotency-Status',
-    description: 'What became of the request, in one word.',
-    schema: TEXT,
-  },
-  { name: 'X-Correlation-Id', description: 'Finds the request in the logs.', schema: TEXT },
-  {
-    name: 'Hapax-Error',
-    description: 'The problem; the API itself never sends this field.',
-    schema: TEXT,
-  },
-  {
-    name: 'Retry-After',
-    description: 'Seconds to wait before a retry.',
-    schema: { type: 'integer', minimum: 1 },
-  },
-  {
-    name: 'X-Should-Retry',
-    description: 'Whether the same request, sent again, can end otherwise.',
-    schema: { type: 'string', enum: ['true', 'false'] },
-  },
-]
-
-type Properties = Readonly<Record<string, object>>
-
-const objectOf = (required: Properties, optional: Properties = {}) => ({
-  type: 'object',
-  required: Object.keys(required),
-  properties: { ...required, ...optional },
-})
-
-const URI = { type: 'string', format: 'uri' }
-
-const TEXTS = { type: 'array', items: TEXT }
-
-/** What src/http/problem-response.ts writes under the preset; few of Stripe's errors have a code. */
-const STRIPE_ERROR = objectOf({
-  error: objectOf({ type: TEXT, message: TEXT, doc_url: URI }, { code: TEXT }),
-})
-
-/** What src/http/problem-response.ts writes (RFC 9457); a mismatch says where. */
-const PROBLEM = objectOf(
-  {
-    type: URI,
-    title: TEXT,
-    status: { type: 'integer' },
-    detail: TEXT,
-    instance: { type: 'string', format: 'uri-reference' },
-    retryable: { type: 'boolean' },
-    retry: { type: 'string', enum: ['same-key', 'new-key', 'wait', 'never'] },
-    correlationId: TEXT,
-    error: objectOf({ type: TEXT, code: TEXT, message: TEXT }),
-  },
-  { differs: TEXTS, pointers: TEXTS, queryPointers: TEXTS },
-)

@@ -4,8 +4,8 @@ import type { AnswerFacts } from '../core/classify.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
 import { createEventReader } from '../core/event-stream.ts'
-import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
+import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
 import {
   type AnswerToJudge,
   judgeAnswer,
@@ -87,7 +87,7 @@ async function readMessages(
 ): Promise<readonly unknown[]> {
   const bytes = await decode(body, headers, limitBytes)
   if (bytes === null) return []
-  if (!isEvents(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
+  if (!isEventStream(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
   const messages: unknown[] = []
   createEventReader((data) => messages.push(data === null ? null : parseJson(data)))(bytes)
   return messages.flat()
@@ -179,7 +179,7 @@ async function readAll(body: ReadableStream<Uint8Array>, onChunk: (chunk: Uint8A
 
 /** A successful stream of events goes to its client while it comes: it may ask for something. */
 function isCallStream({ status, headers }: AnswerHead): boolean {
-  return status < 300 && isEvents(toHeaders(headers))
+  return status < 300 && isEventStream(toHeaders(headers))
 }
 
 async function judgeCallReply(
@@ -191,7 +191,7 @@ async function judgeCallReply(
   const bytes =
     reply.body instanceof Uint8Array ? await decode(reply.body, headers, limitBytes) : null
   if (bytes === null) return judgeCallAnswer(reply, rules, 'unreadable')
-  if (isEvents(headers)) {
+  if (isEventStream(headers)) {
     const { read, found } = createResponseReader(rpcId)
     read(bytes)
     return judgeCallAnswer(reply, rules, found())
@@ -290,5 +290,3 @@ async function decode(
 }
 
 const codingOf = (headers: Headers) => headers.get('content-encoding') ?? ''
-
-const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'

@@ -1,5 +1,6 @@
 import { type HapaxEnv, textOf } from '../config/env.ts'
 import { type Destination, previousOf, type Webhook, WEBHOOK_SECRET } from '../core/destination.ts'
+import type { DeliveryEnd } from '../core/event-delivery.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -8,19 +9,11 @@ import type { SecretRef } from '../core/secret.ts'
 import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
 import { inTime } from '../platform/in-time.ts'
 
-/** How one delivery has ended. `reason` names no content of the event. */
-export type DeliveryEnd =
-  | { readonly kind: 'delivered' }
-  /** It may be tried again, not sooner than in so many milliseconds. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly afterMs: number }
-  /** It is of no use to try it again. */
-  | { readonly kind: 'refused'; readonly reason: string }
-
 const DELIVERY_TIMEOUT_MS = 15_000
 
 /**
- * Delivers an event, in 15 seconds or not at all. It may arrive more than once: whoever takes it
- * knows it by its id.
+ * Delivers an event within 15 seconds; never throws. The event may arrive more than once, always
+ * with the same id.
  */
 export async function deliver(
   env: HapaxEnv,

@@ -1,7 +1,7 @@
 /** From this size on what a letter holds is compressed: a row holds 2 MB, and lists of boxes or errors are written with twenty times as many bytes as they were sent with. */
 const PLAIN_BYTES = 1_000_000
 
-/** How gzip begins (RFC 1952 §2.3.1), which no text written by `writeContent` does. */
+/** How gzip begins (RFC 1952 §2.3.1), which no text written by `writeClone` does. */
 const GZIP = [0x1f, 0x8b]
 
 /** Writes what a letter holds so that a row can hold it. */

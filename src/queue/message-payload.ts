@@ -1,10 +1,11 @@
 import { stringify } from 'devalue'
 
+import { fromBase64 } from '../core/base64.ts'
 import { errorName } from '../core/error-name.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
-import { findValue } from '../core/json-spans.ts'
+import { parsePointer } from '../core/json/pointer.ts'
+import { findValue } from '../core/json/spans.ts'
 import { logFault } from '../metrics/log.ts'
-import { contentOf, isCloudEvent, memberOf, readBody } from './message-source.ts'
+import { contentOf, isCloudEvent, memberOf, readBody } from './message.ts'
 
 /** What a message is about, as a body that has a fingerprint and can be forwarded. */
 export interface MessagePayload {
@@ -37,9 +38,7 @@ export function toPayload(body: unknown, source: PayloadSource | undefined): Mes
 function ofContent(body: unknown, source: string | undefined): MessagePayload | null {
   const { content, text } = readBody(body)
   const base64 = source === undefined && isCloudEvent(content) && memberOf(content, 'data_base64')
-  if (typeof base64 === 'string') {
-    return encode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
-  }
+  if (typeof base64 === 'string') return encode(fromBase64(base64))
   const tokens = tokensOf(content, source)
   if (tokens.length === 0) return encode(text ?? body)
   const payload =

@@ -1,18 +1,7 @@
 import type { Digest } from '../core/digest.ts'
 import { errorName } from '../core/error-name.ts'
 import type { KeySource } from '../core/key-source.ts'
-
-/** A message as a queue delivers it, and what it says. */
-export interface ReceivedMessage {
-  /** The platform's id: the same in every delivery of one message. */
-  readonly id: string
-  readonly queue: string
-  // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
-  readonly body: any
-  /** Deliveries so far, this one counted. */
-  readonly attempts: number
-  readonly timestamp: Date
-}
+import { attributeOf, contentOf, isCloudEvent, memberOf, type ReceivedMessage } from './message.ts'
 
 /** Reads a name out of a message; `null` or `undefined` where it has none. A `body` of text or bytes that is JSON comes parsed. */
 type MessageReader = (message: ReceivedMessage) => string | null | undefined
@@ -135,49 +124,6 @@ function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   } catch (error) {
     throw new Error(`A function that reads messages threw: ${errorName(error)}.`, { cause: error })
   }
-}
-
-/** An attribute of a message that is JSON, also where it was sent as text. */
-export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
-  return memberOf(contentOf(body), name)
-}
-
-/** What a message says: text or bytes that are JSON were written by somebody who has no other type. */
-export function contentOf(body: unknown): unknown {
-  return readBody(body).content
-}
-
-/** What a message says. */
-interface BodyContent {
-  readonly content: unknown
-  /** Of a JSON object or list that was sent as text or as bytes in UTF-8; else `null`. */
-  readonly text: string | null
-}
-
-/** What a message says, and how it was written where that is JSON. */
-export function readBody(body: unknown): BodyContent {
-  const unread = { content: body, text: null }
-  const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
-  if (typeof body !== 'string' && !isBytes) return unread
-  try {
-    const text = isBytes
-      ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-      : body
-    return /^\s*[[{]/.test(text) ? { content: JSON.parse(text) as unknown, text } : unread
-  } catch {
-    return unread
-  }
-}
-
-/** Whether a message is a CloudEvent in structured mode. */
-export function isCloudEvent(body: unknown): boolean {
-  return typeof memberOf(body, 'specversion') === 'string'
-}
-
-/** A member of a JSON message's own; `undefined` where there is none. */
-export function memberOf(body: unknown, name: string): unknown {
-  const isObject = typeof body === 'object' && body !== null && Object.hasOwn(body, name)
-  return isObject ? (body as Record<string, unknown>)[name] : undefined
 }
 
 /** A number names something where no digit of it can have been lost. */

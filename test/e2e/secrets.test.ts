@@ -55,12 +55,15 @@ const SECRETS = {
 } as const
 
 const HAPAX = path.resolve(import.meta.dirname, '../../src/hapax.ts')
+const OPERATORS = path.resolve(import.meta.dirname, '../../src/operators.ts')
 
 /** The routes. All but the one that is called so keep what they keep sealed, or nothing. */
 const WORKER = `
 import { body, createGateway, createWorker, credential, idempotent, mcp, protect } from '${HAPAX}'
+import { operators } from '${OPERATORS}'
 export { DirectoryObject, IdempotencyObject } from '${HAPAX}'
 const app = createGateway({ tenant: credential('Authorization') })
+app.route('/_hapax', operators(app))
 const sealed = { snapshot: { seal: true, setCookie: true } }
 const bounds = { limits: { request: 20_000 }, wait: 0, timeout: '500ms' }
 app.post('/resend/:case', protect({ ...sealed, ...bounds, durable: true, unknown: 'resend', timeout: '5s' }))

@@ -3,9 +3,9 @@ import { sign } from 'hono/jwt'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
 import { type DeadLetter, directoryOf } from '../../src/directory/directory-guard.ts'
-import { createGateway, credential } from '../../src/hapax.ts'
+import { credential } from '../../src/hapax.ts'
 import { createAdmin } from '../../src/operators/admin.ts'
-import { clientOf } from './gateway.ts'
+import { clientOf, createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 let log: MockInstance<typeof console.log>
@@ -48,7 +48,7 @@ function open() {
     throw new Error('An object was reached.')
   })
   const objects = { getByName: reached, get: reached, idFromName: reached }
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   async function send(path: string, { method = 'GET', headers = {}, vars = CONFIGURED }: Sent) {
     const isEmpty = method === 'GET' || method === 'HEAD'
     const request = new Request<unknown, IncomingRequestCfProperties>(
@@ -395,7 +395,7 @@ describe('the admin API behind Cloudflare Access', () => {
       const keys = { keys: [ours.public], public_cert: {}, public_certs: [] }
       return options.certs?.(keys) ?? Response.json(keys)
     })
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const response = await clientOf(app, '/_hapax/admin/openapi.json')('-', {
       method: 'GET',
       env: ACCESS,
@@ -414,7 +414,7 @@ describe('the admin API behind Cloudflare Access', () => {
     await directoryOf(env).bury(LETTER)
     const ours = await makeKey('kid-1')
     playOrigin(() => Response.json({ keys: [ours.public] }))
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const response = await clientOf(app, `/_hapax/admin/dead-letters/${LETTER.id}`)('-', {
       method: 'DELETE',
       env: ACCESS,
@@ -583,7 +583,7 @@ describe('the admin API behind Cloudflare Access', () => {
       asked.push(init?.cache ?? 'cached')
       return Response.json({ keys: [(await makeKey('kid-1')).public] })
     })
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const forger = await makeKey('kid-of-nobody')
     for (let nth = 0; nth < 3; nth++) {
       const headers = { 'Cf-Access-Jwt-Assertion': await sign(claimsOf(), forger.secret, 'RS256') }
@@ -616,7 +616,7 @@ describe('the admin API behind Cloudflare Access', () => {
     const ours = await makeKey('kid-1')
     playOrigin(() => Response.json({ keys: [ours.public] }))
     const assertion = await sign(claimsOf(), ours.secret, 'RS256')
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const url = `https://gateway.test/_hapax/admin/operations/${'!'.repeat(43)}/release`
     const fields = { 'Cf-Access-Jwt-Assertion': assertion, ...headers }
     const request = new Request(url, { method: 'POST', body, headers: fields })

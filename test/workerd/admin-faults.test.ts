@@ -2,15 +2,10 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
-import {
-  consume,
-  createGateway,
-  createWorker,
-  credential,
-  type QueueConsumer,
-} from '../../src/hapax.ts'
+import { consume, createWorker, credential, type QueueConsumer } from '../../src/hapax.ts'
 import { toStoredBytes } from '../../src/platform/at-rest.ts'
-import { writeContent } from '../../src/queue/content.ts'
+import { writeClone } from '../../src/queue/structured-clone.ts'
+import { createOperatedGateway } from './gateway.ts'
 
 const TOKEN = 'operator-token-of-this-test'
 
@@ -71,7 +66,7 @@ async function ask(
   played: { readonly directory?: object; readonly object?: object; readonly queue?: QueueConsumer },
   { method = 'GET', body = null }: { readonly method?: string; readonly body?: string | null } = {},
 ) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   if (played.queue !== undefined) createWorker(app, { queue: played.queue })
   const ctx = createExecutionContext()
   const request = new Request<unknown, IncomingRequestCfProperties>(
@@ -141,7 +136,7 @@ describe.each(FAULTS)('a directory that $how', ({ fault }) => {
 describe.each(FAULTS)('a directory that $how, when a replay comes to a decision', ({ fault }) => {
   it('is a 503, since the next replay would not know it', async () => {
     const message = { id: 'm', queue: 'jobs', body: {}, attempts: 4, timestamp: new Date() }
-    const written = new TextEncoder().encode(await writeContent(message))
+    const written = new TextEncoder().encode(await writeClone(message))
     const bytes = await toStoredBytes(env, 'dead letter', LETTER.id, new Uint8Array(written))
     const held = { kind: 'held', fence: 1, reason: 'handler-threw', policy: 'hold', ageMs: 0 }
     const answer = await ask(
@@ -176,7 +171,7 @@ describe('the files of the dashboard', () => {
     ...FAULTS,
     { how: 'answer 500', fault: async () => new Response('no', { status: 500 }) },
   ])('are asked for again later where their store $how', async ({ fault }) => {
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const vars = { HAPAX_ADMIN_TOKEN: TOKEN, ASSETS: { fetch: fault } }
     const answering = app.fetch(
       new Request('https://gateway.test/_hapax/dashboard'),

@@ -16,7 +16,6 @@ import { type DeadLetter, directoryOf } from '../../src/directory/directory-guar
 import {
   attribute,
   consume,
-  createGateway,
   createWorker,
   credential,
   type DirectoryObject,
@@ -30,11 +29,11 @@ import {
   protect,
   webhook,
 } from '../../src/hapax.ts'
-import { toAdminOpenApi } from '../../src/operators/admin-openapi.ts'
+import ADMIN_OPENAPI from '../../src/operators/admin-openapi.json' with { type: 'json' }
 import { createAdmin } from '../../src/operators/admin.ts'
 import { toStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
-import { clientOf, word } from './gateway.ts'
+import { clientOf, word, createOperatedGateway } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
 
@@ -100,7 +99,7 @@ function operatorOf(app: Hono<GatewayEnv>, vars: Record<string, unknown> = {}) {
 }
 
 function gatewayWith(policy: PolicyOptions = {}) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   app.post('/payments', protect(policy))
   return {
     pay: clientOf(app, '/payments'),
@@ -112,7 +111,7 @@ function gatewayWith(policy: PolicyOptions = {}) {
 /** A gateway whose handler waits for each call to be let go. */
 function handlerWith(policy: PolicyOptions = {}) {
   const gates: PromiseWithResolvers<string>[] = []
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   app.post('/grants', idempotent(policy), async (c) => {
     const gate = Promise.withResolvers<string>()
     gates.push(gate)
@@ -172,7 +171,7 @@ interface Schema {
   readonly items?: Schema
 }
 
-const openApi = toAdminOpenApi() as {
+const openApi = ADMIN_OPENAPI as {
   readonly paths: Readonly<Record<string, Readonly<Record<string, object>>>>
   readonly components: { readonly schemas: Readonly<Record<string, Schema>> }
 }
@@ -470,7 +469,7 @@ describe('an action of an operator', () => {
   })
 
   it('of which nobody hears the end is said to be so, in the answer and in the audit', async () => {
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const operated = vi.fn(() => {
       throw Object.assign(new Error('reset'), { durableObjectReset: true, retryable: true })
     })
@@ -953,7 +952,7 @@ describe('the list of what is stuck', () => {
       since: 0,
     } as const
     await directoryOf(env).list(entry)
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const lost = { getByName: () => ({ examine: () => Promise.reject(new Error('lost')) }) }
     const { body } = await operatorOf(app, { OPERATIONS: lost })('/stuck')
     expectSchema('StuckPage', body)
@@ -1006,7 +1005,7 @@ describe('the list of what is stuck', () => {
         return view
       },
     })
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const { body } = await operatorOf(app, { OPERATIONS: { getByName } })('/stuck')
     expectSchema('StuckPage', body)
     const entries = body['entries'] as { id: string; isLost?: boolean }[]
@@ -1028,7 +1027,7 @@ describe('the list of what is stuck', () => {
     const broken = { listStuck: list, strike: () => Promise.reject(new Error('disk I/O error')) }
     const DIRECTORY = { getByName: () => ({ ...broken, count: () => directory.count() }) }
     await ask(`/operations/${id}/resolve`, 'POST', SUCCEEDED)
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const answer = await operatorOf(app, { DIRECTORY })('/stuck')
     expect([answer.status, answer.body['entries']]).toEqual([200, []])
   })
@@ -1060,7 +1059,7 @@ describe('many operations resolved at once', () => {
     await emptyDirectory()
     playOrigin(status(500))
     const { pay } = gatewayWith()
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const ask = operatorOf(app, vars)
     return { pay, ask, change: (body: unknown) => ask('/operations/resolve', 'POST', body) }
   }
@@ -1206,7 +1205,7 @@ describe('many dead letters at once', () => {
           id === 'taken-1' ? Promise.reject(new Error('disk I/O error')) : directory.dropLetter(id),
       }),
     }
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const ids = ['taken-1', 'taken-2']
     const { body } = await operatorOf(app, { DIRECTORY })('/dead-letters/drop', 'POST', { ids })
     expect(body['results']).toEqual([
@@ -1347,7 +1346,7 @@ const HELD_MESSAGE = { type: 'order.paid', tenant: 'acme', order: 'a-secret-of-t
 
 /** A Worker that consumes a queue, and its operator. */
 function consumerWith(handlers: Handlers) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   const queue = consume(handlers, { tenant: attribute('tenant') })
   const worker = createWorker(app, { queue })
   return {
@@ -1645,7 +1644,7 @@ describe('a dead letter of the inbox', () => {
       ),
     }
     await directoryOf(env).bury(letter)
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const without = operatorOf(app, { HAPAX_SEAL_KEY: 'another secret, 32 letters long' })
     expectSchema('DeadLetterPage', (await without('/dead-letters')).body)
     const shut = await without('/dead-letters/unopened')
@@ -1741,7 +1740,7 @@ describe('the audit', () => {
 
   it('names the token that is to go', async () => {
     await STATES.held('rotated')
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     const ask = operatorOf(app, { HAPAX_ADMIN_TOKEN: 'new', HAPAX_ADMIN_TOKEN_PREVIOUS: TOKEN })
     await ask(`/operations/${await idOf('rotated')}`, 'DELETE')
     expect(audits()).toMatchObject([{ action: 'erased', actor: 'token-previous' }])

@@ -6,7 +6,6 @@ import {
   batch,
   body,
   business,
-  createGateway,
   from,
   credential,
   type GatewayEnv,
@@ -21,6 +20,7 @@ import {
   repeatability,
 } from '../../src/hapax.ts'
 import { askerOf, type ProblemBody } from './ask.ts'
+import { createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 const CONTRACT = '/.well-known/idempotency'
@@ -36,7 +36,7 @@ type App = Hono<GatewayEnv>
 
 /** A gateway with the routes of a test. */
 function gatewayWith(addRoutes: (app: App) => unknown, options: Partial<GatewayOptions> = {}) {
-  const app = createGateway({ tenant: credential('Authorization'), ...options })
+  const app = createOperatedGateway({ tenant: credential('Authorization'), ...options })
   addRoutes(app)
   return askerOf(app)
 }
@@ -357,7 +357,7 @@ describe('/.well-known/idempotency', () => {
     { name: 'lost under probe', policy: { unknown: probe('/by-key/{key}') }, answer: lose },
   ])('tells of what is answered to a call that is $name', async ({ policy, keyless, answer }) => {
     playOrigin(answer)
-    const app = createGateway({ tenant: credential('Authorization') })
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
     app.post('/payments', protect(policy))
     const headers = {
       Authorization: 'Bearer contract',

@@ -2,7 +2,13 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
-import { createWorker, type GatewayEnv } from '../../src/hapax.ts'
+import {
+  createGateway,
+  createWorker,
+  type GatewayEnv,
+  type GatewayOptions,
+} from '../../src/hapax.ts'
+import { operators } from '../../src/operators.ts'
 
 interface Options {
   readonly body?: BodyInit
@@ -46,3 +52,9 @@ export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true
 /** What the answer's `Idempotency-Status` says. */
 export const word = (response: Response): string | null =>
   response.headers.get('Idempotency-Status')
+
+/** A gateway with what is for operators, as this repository's own deployment has it. */
+export function createOperatedGateway(options: GatewayOptions): Hono<GatewayEnv> {
+  const app = createGateway(options)
+  return app.route('/_hapax', operators(app))
+}

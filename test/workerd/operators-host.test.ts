@@ -2,7 +2,8 @@ import { createExecutionContext, waitOnExecutionContext } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { createGateway, createWorker, credential, protect } from '../../src/hapax.ts'
+import { createWorker, credential, protect } from '../../src/hapax.ts'
+import { createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 beforeEach(() => {
@@ -17,7 +18,7 @@ const assets = { fetch: async () => new Response('<html>the page') }
 
 function open(vars: Record<string, string | undefined> = { HAPAX_OPERATORS_HOST: HOST }) {
   const origin = playOrigin(() => new Response('the origin'))
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   app.post('/payments', protect())
   const worker = createWorker(app)
   return {

@@ -3,7 +3,6 @@ import { cors } from 'hono/cors'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import {
-  createGateway,
   createWorker,
   credential,
   type PolicyOptions,
@@ -11,7 +10,7 @@ import {
   repeatability,
 } from '../../src/hapax.ts'
 import { askerOf, type ProblemBody, refusal } from './ask.ts'
-import { clientOf, word } from './gateway.ts'
+import { clientOf, word, createOperatedGateway } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 
 afterEach(() => {
@@ -24,7 +23,7 @@ type Preset = (typeof PRESETS)[number]
 
 /** @param before What stands before the route, as CORS does. */
 function appWith(policy: PolicyOptions, before?: MiddlewareHandler) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   if (before !== undefined) app.use(before)
   app.post('/payments', protect(policy))
   return app
@@ -499,7 +498,7 @@ describe('Access-Control-Expose-Headers', () => {
 describe('cors', () => {
   const SHOP = 'https://shop.test'
   const shared = () =>
-    createGateway({
+    createOperatedGateway({
       tenant: credential('Authorization'),
       cors: cors({ origin: SHOP, allowHeaders: ['Authorization', 'Prefer'] }),
     })

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { createGateway, credential } from '../../src/hapax.ts'
-import { clientOf } from './gateway.ts'
+import { credential } from '../../src/hapax.ts'
+import { clientOf, createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 const TOKEN = 'the-token-of-prometheus'
@@ -18,7 +18,7 @@ afterEach(() => {
 
 /** Scrapes a deployment. */
 async function scrape(vars: Record<string, unknown> = CONFIGURED) {
-  const app = createGateway({ tenant: credential('Authorization') })
+  const app = createOperatedGateway({ tenant: credential('Authorization') })
   const response = await clientOf(app, '/_hapax/metrics')('none', {
     method: 'GET',
     headers: { Authorization: `Bearer ${TOKEN}` },

@@ -5,7 +5,6 @@ import { cors } from 'hono/cors'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import {
-  createGateway,
   type GatewayEnv,
   credential,
   idempotent,
@@ -13,7 +12,7 @@ import {
   type PolicyOptions,
 } from '../../src/hapax.ts'
 import { askerOf, refusal } from './ask.ts'
-import { word } from './gateway.ts'
+import { word, createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 afterEach(() => vi.restoreAllMocks())
@@ -38,7 +37,7 @@ describe('a route whose pattern is spelled in another way', () => {
     { pattern: '/a b', path: '/a%20b' },
   ])('$pattern protects $path', async ({ pattern, path }) => {
     const origin = playOrigin(() => new Response('done', { status: 201 }))
-    const app = createGateway({ tenant })
+    const app = createOperatedGateway({ tenant })
     app.post(pattern, protect())
     const ask = askerOf(app)
     const key = `${pattern}:${encodeURIComponent(path)}`.replaceAll(/[^\w-]/g, '_')
@@ -51,7 +50,7 @@ describe('a route whose pattern is spelled in another way', () => {
     playOrigin(() => new Response('done'))
     const inner = new Hono<GatewayEnv>()
     inner.post('/payments/', protect())
-    const app = createGateway({ tenant })
+    const app = createOperatedGateway({ tenant })
     const passed: string[] = []
     app.use('/v1/payments/', async (c, next) => {
       passed.push(c.req.path)
@@ -63,7 +62,7 @@ describe('a route whose pattern is spelled in another way', () => {
   })
 
   it('keeps its name as it is written', async () => {
-    const app = createGateway({ tenant })
+    const app = createOperatedGateway({ tenant })
     app.post('/payments/', protect())
     const contract = await askerOf(app)('/.well-known/idempotency', { method: 'GET' })
     expect(await contract.json()).toMatchObject({
@@ -80,7 +79,7 @@ describe('a parameter of a path', () => {
     { path: '/%41%7e', expected: 'A~' },
     { path: '/100%', expected: '100%' },
   ])('is told to a handler as it was meant: $path', async ({ path, expected }) => {
-    const app = createGateway({ tenant })
+    const app = createOperatedGateway({ tenant })
     app.post('/:name', idempotent(), (c) => c.json(c.req.param('name')))
     const answer = await askerOf(app)(path, keyed(`param-${path.replaceAll(/\W/g, '_')}`))
     expect(await answer.json()).toBe(expected)
@@ -96,7 +95,7 @@ describe('where a request is forwarded without protection', () => {
     'its slashes stay, its dot segments do not: $name',
     async ({ policy }) => {
       const origin = playOrigin(() => new Response('done'))
-      const app = createGateway({ tenant })
+      const app = createOperatedGateway({ tenant })
       app.post('/payments/:id', protect(policy))
       await askerOf(app)('//payments//x/../%61/?', { headers: { Authorization: 'Bearer a' } })
       const { ORIGIN_URL } = env
@@ -114,7 +113,7 @@ describe('where a request is forwarded on a protected route', () => {
     'its slashes stay where $pattern leaves the rest open',
     async ({ pattern, sent, expected }) => {
       const origin = playOrigin(() => new Response('done'))
-      const app = createGateway({ tenant })
+      const app = createOperatedGateway({ tenant })
       app.post(pattern, protect())
       const key = `open-${pattern.length}`
       const ask = askerOf(app)
@@ -131,7 +130,7 @@ describe('a request that is refused for its URL', () => {
     const reached = vi.fn(() => {
       throw new Error('An object was reached.')
     })
-    const app = createGateway({ tenant, cors: cors({ origin: 'https://app.test' }) })
+    const app = createOperatedGateway({ tenant, cors: cors({ origin: 'https://app.test' }) })
     app.post('/payments', protect())
     app.post('/work', idempotent(), (c) => c.text('done'))
     async function send(path: string, headers: Record<string, string> = {}) {

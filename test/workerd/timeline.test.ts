@@ -1,9 +1,9 @@
 import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { createGateway, credential, protect } from '../../src/hapax.ts'
+import { credential, protect } from '../../src/hapax.ts'
 import { idOf } from './client.ts'
-import { clientOf } from './gateway.ts'
+import { clientOf, createOperatedGateway } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 
 const TOKEN = 'operator-token-of-this-test'
@@ -17,7 +17,7 @@ afterEach(() => {
   vi.restoreAllMocks()
 })
 
-const app = createGateway({ tenant: credential('Authorization') })
+const app = createOperatedGateway({ tenant: credential('Authorization') })
 app.post('/traced', protect())
 
 /** Executes operations. @returns Their ids, in order. */

@@ -9,11 +9,13 @@ import {
   protect,
   queue,
 } from '../../../src/hapax.ts'
+import { operators } from '../../../src/operators.ts'
 
 export { DirectoryObject, IdempotencyObject } from '../../../src/hapax.ts'
 
 /** A route for each thing that operators count. */
 const app = createGateway({ tenant: credential('Authorization') })
+app.route('/_hapax', operators(app))
 app.post('/held', protect())
 app.post('/probed', protect({ unknown: probe('/status/{key}', { grace: 0 }) }))
 app.post('/resent', protect({ unknown: 'resend' }))

@@ -8,11 +8,13 @@ import {
   protect,
   webhook,
 } from '../../../src/hapax.ts'
+import { operators } from '../../../src/operators.ts'
 
 /** A path of the receiver. */
 const hook = (path: string) => webhook(`${env.ORIGIN_URL}/hooks/${path}`)
 
 export const app = createGateway({ tenant: credential('Authorization') })
+app.route('/_hapax', operators(app))
 
 // Three events in a row to one receiver.
 app.post('/reports', idempotent({ events: [{ on: 'succeeded', to: hook('reports') }] }), (c) => {

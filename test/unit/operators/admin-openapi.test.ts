@@ -1,7 +1,9 @@
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { describe, expect, it } from 'vitest'
 
-import { toAdminOpenApi } from '../../../src/operators/admin-openapi.ts'
+import ADMIN_OPENAPI from '../../../src/operators/admin-openapi.json' with { type: 'json' }
+import { MAX_IDS } from '../../../src/operators/many.ts'
+import { MAX_BODY_BYTES } from '../../../src/operators/resolution.ts'
 
 interface Operation {
   readonly operationId: string
@@ -11,7 +13,7 @@ interface Operation {
 
 type Item = Readonly<Record<string, Operation>>
 
-const document = toAdminOpenApi() as {
+const document = ADMIN_OPENAPI as unknown as {
   readonly paths: Readonly<Record<string, Item>>
   readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>
 }
@@ -22,7 +24,7 @@ const operations = Object.entries(document.paths).flatMap(([path, item]) =>
   ),
 )
 
-describe('toAdminOpenApi', () => {
+describe('the OpenAPI document of the admin API', () => {
   it('is valid OpenAPI 3.1', async () => {
     const validator = new Validator()
     const { valid, errors } = await validator.validate(structuredClone(document))
@@ -51,6 +53,13 @@ describe('toAdminOpenApi', () => {
     expect(operation.security).toBeUndefined()
     expect(operation.responses).toHaveProperty('401')
     expect(path.includes('{id}') && !('404' in operation.responses)).toBe(false)
+  })
+
+  it('states the limits that hold', () => {
+    const { schemas, responses } = ADMIN_OPENAPI.components
+    const ids = [schemas.Ids, schemas.Replays, ...schemas.Resolutions.oneOf]
+    expect(ids.map(({ properties }) => properties.ids.maxItems)).toEqual(Array(4).fill(MAX_IDS))
+    expect(responses.TooLarge.description).toContain(` ${MAX_BODY_BYTES} bytes`)
   })
 
   it('names no operation twice', () => {

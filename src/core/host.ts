@@ -1,0 +1,10 @@
+/**
+ * Parses a host that stands alone, with its port or without.
+ *
+ * @param protocol Decides which port is the default one, which a host does not name.
+ * @returns The host as URLs write it, or `null` where the text is anything else.
+ */
+export function parseHost(text: string, protocol = 'https:'): string | null {
+  const url = URL.parse(`${protocol}//${text}`)
+  return url !== null && url.href === `${protocol}//${url.host}/` ? url.host : null
+}

@@ -1,0 +1,50 @@
+import type { HapaxEnv } from '../config/env.ts'
+import { errorName } from '../core/error-name.ts'
+import { directoryOf } from '../directory/directory-guard.ts'
+import { logFault } from '../metrics/log.ts'
+import { toStoredBytes } from '../platform/at-rest.ts'
+import { toLetterBytes } from './letter-bytes.ts'
+import type { DeliveredFate } from './message-turn.ts'
+import type { ReceivedMessage } from './message.ts'
+import { NO_CLONE, writeClone } from './structured-clone.ts'
+
+/** Keeps a message that is not done where an operator finds it, with the reason. */
+export async function buryMessage(
+  env: HapaxEnv,
+  message: ReceivedMessage,
+  {
+    reason,
+    decision,
+    operationId,
+    tenant,
+    type,
+    correlationId,
+  }: Extract<DeliveredFate, { kind: 'dead-letter' }>,
+): Promise<void> {
+  const id = `${message.queue}:${message.id}`
+  const bytes = await toLetterBytes(await textOf(message))
+  await directoryOf(env).bury({
+    id,
+    from: 'inbox',
+    destination: null,
+    type: type ?? message.queue,
+    tenant,
+    operationId,
+    correlationId,
+    reason,
+    ...(decision && { decision }),
+    attempts: message.attempts,
+    at: Date.now(),
+    bytes: await toStoredBytes(env, 'dead letter', id, bytes),
+  })
+}
+
+/** Without a letter the message would be lost: as the very last resort there is one that holds none. */
+async function textOf(message: ReceivedMessage): Promise<string> {
+  try {
+    return await writeClone(message)
+  } catch (error) {
+    logFault('a dead letter cannot hold its message', new Error(errorName(error)))
+    return NO_CLONE
+  }
+}
