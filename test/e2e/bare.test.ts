@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import path from 'node:path'
+import { join, resolve } from 'node:path'
 import { promisify } from 'node:util'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -25,8 +25,8 @@ afterAll(async () => {
 
 /** The bundle that `wrangler deploy` would upload. */
 async function bundleToDeploy(config: string): Promise<string> {
-  const outdir = mkdtempSync(path.join(tmpdir(), 'hapax-bundle-'))
-  const wrangler = path.resolve(import.meta.dirname, '../../node_modules/wrangler/bin/wrangler.js')
+  const outdir = mkdtempSync(join(tmpdir(), 'hapax-bundle-'))
+  const wrangler = resolve(import.meta.dirname, '../../node_modules/wrangler/bin/wrangler.js')
   const args = [wrangler, 'deploy', '--dry-run', `--config=${config}`, `--outdir=${outdir}`]
   const quiet = { WRANGLER_LOG_PATH: outdir, WRANGLER_SEND_METRICS: 'false' }
   // That of vitest would be built in.
@@ -34,7 +34,7 @@ async function bundleToDeploy(config: string): Promise<string> {
   try {
     const env = { ...inherited, ...quiet, WRANGLER_HIDE_BANNER: 'true' }
     await promisify(execFile)(process.execPath, args, { env })
-    return readFileSync(path.join(outdir, 'index.js'), 'utf8')
+    return readFileSync(join(outdir, 'index.js'), 'utf8')
   } finally {
     rmSync(outdir, { recursive: true, force: true })
   }
@@ -42,7 +42,7 @@ async function bundleToDeploy(config: string): Promise<string> {
 
 describe('the bundle in bare workerd', () => {
   it('is the one that wrangler would deploy', async () => {
-    const config = path.resolve(import.meta.dirname, '../../wrangler.toml')
+    const config = resolve(import.meta.dirname, '../../wrangler.toml')
     const { bundle } = await builtWorkerOf(config)
     const deployed = await bundleToDeploy(config)
     expect(deployed.replace(/\n\/\/# sourceMappingURL=.*\n$/, '')).toBe(

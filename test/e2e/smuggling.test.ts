@@ -1,6 +1,6 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import path from 'node:path'
+import { join } from 'node:path'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -9,7 +9,7 @@ import { type BareGateway, startBareGateway } from './bare.ts'
 import { bytesOf, type Outcome, sendBytes as sendBytesTo } from './send-bytes.ts'
 import { type Origin, startOrigin } from './server.ts'
 
-const persistTo = mkdtempSync(path.join(tmpdir(), 'hapax-smuggling-'))
+const persistTo = mkdtempSync(join(tmpdir(), 'hapax-smuggling-'))
 let origin: Origin
 let gateway: DevServer
 /** The routes of this project, with nothing in front. */
