@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type Gateway, startGateway } from '../e2e/server.ts'
 import { send } from './client.ts'
@@ -10,7 +10,6 @@ import { config, toSent, useConformance } from './harness.ts'
 import { expectProblem } from './problem.ts'
 
 const conformance = useConformance()
-const PATIENCE = { timeout: 10_000 }
 
 describe.concurrent('what a deployment lacks', () => {
   it.each([
@@ -29,7 +28,7 @@ describe.concurrent('what a deployment lacks', () => {
       expectProblem(await one.send({ body: '{"amount":6}' }), 'gateway-misconfigured')
       expect(one.calls()).toHaveLength(0)
       // The operator finds the reason, under the id that the client was told.
-      await vi.waitFor(() => expect(conformance.gateway.log()).toMatch(reason), PATIENCE)
+      await conformance.gateway.written(reason)
     },
   )
 

@@ -5,7 +5,6 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { text } from 'node:stream/consumers'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -38,8 +37,8 @@ interface Options {
 
 /** Runs the command as an operator's shell does. */
 async function admin(args: readonly string[], { env = {}, input = '' }: Options = {}) {
-  const { PATH } = process.env
-  const own = { PATH, HAPAX_URL: gateway.url, HAPAX_ADMIN_TOKEN: TOKEN, ...env }
+  const { PATH, NODE_COMPILE_CACHE } = process.env
+  const own = { PATH, NODE_COMPILE_CACHE, HAPAX_URL: gateway.url, HAPAX_ADMIN_TOKEN: TOKEN, ...env }
   const child = spawn(process.execPath, [bin, 'admin', ...args], { cwd: directory, env: own })
   child.stdin.end(input)
   const [out, err] = await Promise.all([
@@ -71,12 +70,13 @@ async function hold(key: string): Promise<string> {
   return idOf(key)
 }
 
+/** Waits until an operation is on the list of stuck ones, which it comes to behind the answer. */
 async function listed(id: string): Promise<void> {
-  for (;;) {
-    const { out } = await admin(['stuck'])
-    if (out.includes(id)) return
-    await sleep(200)
-  }
+  const asked = `${gateway.url}/_hapax/admin/stuck`
+  const headers = { Authorization: `Bearer ${TOKEN}` }
+  const list = async () => (await fetch(asked, { headers })).text()
+  await expect.poll(list).toContain(id)
+  expect((await admin(['stuck'])).out).toContain(id)
 }
 
 describe('hapax admin', () => {
@@ -307,7 +307,7 @@ describe('hapax admin', () => {
     const id = await hold('audited')
     await admin(['resolve', id, '--outcome', 'not_executed'])
     const line = `{"message":"audit","action":"resolved","actor":"token","operation":"POST /payments"`
-    while (!gateway.log().includes(line)) await sleep(50)
+    await gateway.written(line)
     expect(gateway.log()).not.toContain(`Bearer ${TOKEN}`)
   })
 })

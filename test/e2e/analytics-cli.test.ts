@@ -33,7 +33,9 @@ interface Run {
 /** Runs the command with nothing in its environment but what is given. */
 function run(args: readonly string[], env: Readonly<Record<string, string>>): Promise<Run> {
   const { promise, resolve } = Promise.withResolvers<Run>()
-  execFile(process.execPath, [bin, 'analytics', ...args], { env }, (error, out, err) =>
+  const { NODE_COMPILE_CACHE } = process.env
+  const own = { NODE_COMPILE_CACHE, ...env }
+  execFile(process.execPath, [bin, 'analytics', ...args], { env: own }, (error, out, err) =>
     resolve({ code: error === null ? 0 : Number(error.code), out, err }),
   )
   return promise

@@ -1,6 +1,13 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { startBareGateway } from './bare.ts'
+import { builtWorkerOf } from './built-worker.ts'
 import { type Gateway, json, type Origin, startOrigin } from './server.ts'
 
 let origin: Origin
@@ -16,7 +23,33 @@ afterAll(async () => {
   await origin.close()
 })
 
+/** The bundle that `wrangler deploy` would upload. */
+async function bundleToDeploy(config: string): Promise<string> {
+  const outdir = mkdtempSync(join(tmpdir(), 'hapax-bundle-'))
+  const wrangler = resolve(import.meta.dirname, '../../node_modules/wrangler/bin/wrangler.js')
+  const args = [wrangler, 'deploy', '--dry-run', `--config=${config}`, `--outdir=${outdir}`]
+  const quiet = { WRANGLER_LOG_PATH: outdir, WRANGLER_SEND_METRICS: 'false' }
+  // That of vitest would be built in.
+  const { NODE_ENV: _, ...inherited } = process.env
+  try {
+    const env = { ...inherited, ...quiet, WRANGLER_HIDE_BANNER: 'true' }
+    await promisify(execFile)(process.execPath, args, { env })
+    return readFileSync(join(outdir, 'index.js'), 'utf8')
+  } finally {
+    rmSync(outdir, { recursive: true, force: true })
+  }
+}
+
 describe('the bundle in bare workerd', () => {
+  it('is the one that wrangler would deploy', async () => {
+    const config = resolve(import.meta.dirname, '../../wrangler.toml')
+    const { bundle } = await builtWorkerOf(config)
+    const deployed = await bundleToDeploy(config)
+    expect(deployed.replace(/\n\/\/# sourceMappingURL=.*\n$/, '')).toBe(
+      readFileSync(bundle, 'utf8').trimEnd(),
+    )
+  })
+
   it('executes once, and replays after kill -9', async () => {
     const request = { path: '/hold/bare', key: 'bare', body: '{"amount":1}' }
     const first = await gateway.send(request)

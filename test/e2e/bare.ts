@@ -1,33 +1,19 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
 
 import workerd from 'workerd'
-import { unstable_readConfig as readConfig } from 'wrangler'
 
 import { send } from '../../demo/client.ts'
 import { freePort } from '../../demo/dev-server.ts'
-import type { Gateway, Origin } from './server.ts'
+import { builtWorkerOf } from './built-worker.ts'
+import { type Gateway, type Origin, recordOutput } from './server.ts'
 
-const projectRoot = path.resolve(import.meta.dirname, '../..')
 const START_LIMIT_MS = 30_000
 const LOOK_MS = 20
-
-/** What a gateway's `wrangler.toml` says, as far as it matters here. */
-interface Project {
-  readonly compatibility_date: string
-  readonly compatibility_flags: readonly string[]
-  readonly vars: Readonly<Record<string, string>>
-  readonly durable_objects: {
-    readonly bindings: readonly { readonly name: string; readonly class_name: string }[]
-  }
-  readonly analytics_engine_datasets: readonly { readonly binding: string }[]
-  readonly ratelimits: readonly { readonly name: string; readonly simple: object }[]
-}
 
 /** What `startBareGateway` needs to know. */
 export interface BareOptions {
@@ -79,12 +65,13 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
       await server.kill()
       rmSync(directory, { recursive: true, force: true })
     },
-    log: () => server.log(),
+    log: () => server.output.text(),
+    written: (text) => server.output.written(text),
   }
 }
 
 interface Server {
-  readonly log: () => string
+  readonly output: ReturnType<typeof recordOutput>
   /** `kill -9`; resolves when it is gone. */
   readonly kill: () => Promise<void>
 }
@@ -93,11 +80,7 @@ async function serve(configuration: string, port: number): Promise<Server> {
   // The binary itself and no launcher: what is killed is workerd.
   const args = ['serve', '--experimental', configuration]
   const child = spawn(workerd, args, { stdio: ['ignore', 'pipe', 'pipe'] })
-  const output: string[] = []
-  for (const stream of [child.stdout, child.stderr]) {
-    stream.setEncoding('utf8').on('data', (text: string) => output.push(text))
-  }
-  const log = () => output.join('')
+  const output = recordOutput(child)
   const kill = () => killed(child)
   // Whatever ends this process ends it as well.
   const onExit = () => child.kill('SIGKILL')
@@ -107,9 +90,9 @@ async function serve(configuration: string, port: number): Promise<Server> {
     await answering(child, port)
   } catch (cause) {
     await kill()
-    throw new Error(`workerd did not start on ${port}. Its log:\n${log()}`, { cause })
+    throw new Error(`workerd did not start on ${port}. Its log:\n${output.text()}`, { cause })
   }
-  return { log, kill }
+  return { output, kill }
 }
 
 async function killed(child: ChildProcess): Promise<void> {
@@ -142,13 +125,13 @@ async function writeProject(
   options: BareOptions,
 ): Promise<void> {
   const config = options.config ?? path.join(import.meta.dirname, 'gateway/wrangler.toml')
-  const project = readConfig({ config }) as Project
-  cpSync(await bundleOf(config), path.join(directory, 'worker.js'))
+  const { bundle, options: worker } = await builtWorkerOf(config)
+  cpSync(bundle, path.join(directory, 'worker.js'))
   writeFileSync(path.join(directory, 'platform.js'), PLATFORM)
   mkdirSync(stateOf(directory), { recursive: true })
   const services = Object.entries(options.services ?? {})
   for (const [name, source] of services) writeFileSync(path.join(directory, `${name}.js`), source)
-  const { ORIGIN_URL: _, ...vars } = project.vars
+  const { ORIGIN_URL: _, ...vars } = worker.bindings
   const texts = {
     ...vars,
     ...(options.origin === undefined ? {} : { ORIGIN_URL: options.origin.url }),
@@ -156,16 +139,18 @@ async function writeProject(
   }
   const bindings = [
     ...Object.entries(texts).map(([name, text]) => binding(name, `text = ${quote(text)}`)),
-    ...project.durable_objects.bindings.map(({ name, class_name }) =>
-      binding(name, `durableObjectNamespace = ${quote(class_name)}`),
+    ...Object.entries(worker.durableObjects).map(([name, { className }]) =>
+      binding(name, `durableObjectNamespace = ${quote(className)}`),
     ),
-    ...project.analytics_engine_datasets.map(({ binding: name }) => platform(name, 'Dataset')),
-    ...project.ratelimits.map(({ name, simple }) => platform(name, 'RateLimiter', simple)),
+    ...Object.keys(worker.analyticsEngineDatasets).map((name) => platform(name, 'Dataset')),
+    ...Object.entries(worker.ratelimits).map(([name, { simple }]) =>
+      platform(name, 'RateLimiter', simple),
+    ),
     ...services.map(([name]) => binding(name, `service = ${quote(name)}`)),
   ]
-  const namespaces = project.durable_objects.bindings.map(
-    ({ class_name }) =>
-      `(className = ${quote(class_name)}, uniqueKey = ${quote(class_name)}, enableSql = true)`,
+  const namespaces = Object.values(worker.durableObjects).map(
+    ({ className }) =>
+      `(className = ${quote(className)}, uniqueKey = ${quote(className)}, enableSql = true)`,
   )
   writeFileSync(
     configuration,
@@ -173,8 +158,8 @@ async function writeProject(
 const config :Workerd.Config = (
   services = [
     (name = "gateway", worker = .gateway),
-    (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${quote(project.compatibility_date)})),
-    ${services.map(([name]) => `(name = ${quote(name)}, worker = (modules = [(name = "${name}.js", esModule = embed "${name}.js")], compatibilityDate = ${quote(project.compatibility_date)})),`).join('\n    ')}
+    (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${quote(worker.compatibilityDate)})),
+    ${services.map(([name]) => `(name = ${quote(name)}, worker = (modules = [(name = "${name}.js", esModule = embed "${name}.js")], compatibilityDate = ${quote(worker.compatibilityDate)})),`).join('\n    ')}
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "state", disk = (path = ${quote(stateOf(directory))}, writable = true)),
   ],
@@ -182,8 +167,8 @@ const config :Workerd.Config = (
 );
 const gateway :Workerd.Worker = (
   modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = ${quote(project.compatibility_date)},
-  compatibilityFlags = [${project.compatibility_flags.map(quote).join(', ')}],
+  compatibilityDate = ${quote(worker.compatibilityDate)},
+  compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
   bindings = [
     ${bindings.join(',\n    ')}
   ],
@@ -222,30 +207,3 @@ export class RateLimiter extends WorkerEntrypoint {
 }
 export default { fetch: () => new Response(null, { status: 404 }) }
 `
-
-const bundles = new Map<string, Promise<string>>()
-
-/** The bundle that \`wrangler deploy\` would upload, made once. */
-function bundleOf(config: string): Promise<string> {
-  const made = bundles.get(config) ?? bundle(config)
-  bundles.set(config, made)
-  return made
-}
-
-async function bundle(config: string): Promise<string> {
-  const outdir = mkdtempSync(path.join(tmpdir(), 'hapax-bundle-'))
-  process.once('exit', () => rmSync(outdir, { recursive: true, force: true }))
-  const wrangler = path.join(projectRoot, 'node_modules/wrangler/bin/wrangler.js')
-  const args = [wrangler, 'deploy', '--dry-run', `--config=${config}`, `--outdir=${outdir}`]
-  await promisify(execFile)(process.execPath, args, {
-    cwd: projectRoot,
-    env: {
-      ...process.env,
-      CLOUDFLARE_CF_FETCH_ENABLED: 'false',
-      WRANGLER_HIDE_BANNER: 'true',
-      WRANGLER_LOG_PATH: path.join(outdir, 'logs'),
-      WRANGLER_SEND_METRICS: 'false',
-    },
-  })
-  return path.join(outdir, 'index.js')
-}

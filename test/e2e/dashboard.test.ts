@@ -1,26 +1,12 @@
-import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import type { Browser, Page } from 'playwright-core'
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 
 import { HOSTILE, RAW } from '../fakes/unseen.ts'
 import { launchBrowser } from './browser.ts'
 import { type Operated, SENT, startOperated, TOKEN } from './operators-mix.ts'
 
-let operated: Operated
-let browser: Browser
-
-beforeAll(async () => {
-  operated = await startOperated()
-  browser = await launchBrowser()
-}, 400_000)
-
-afterEach(async () => {
-  for (const context of browser.contexts()) await context.close()
-})
-
-afterAll(async () => {
-  await browser?.close()
-  await operated?.stop()
-})
+const PATIENCE_MS = 60_000
+vi.setConfig({ testTimeout: 2 * PATIENCE_MS })
 
 const WIDE = { viewport: { width: 1_280, height: 900 } }
 const PHONE = { viewport: { width: 390, height: 844 } }
@@ -29,13 +15,60 @@ const SIZES = [
   { name: 'a phone', options: PHONE },
 ]
 
+let operated: Operated
+let browser: Browser
+/** A tab that has signed in, for every test that begins so: a tab for each would cost seconds. */
+let tab: Page
+
+beforeAll(async () => {
+  operated = await startOperated()
+  browser = await launchBrowser()
+  tab = await browser.newPage(WIDE)
+  // What could not be read at once, on a busy machine, the page reads again by itself.
+  tab.setDefaultTimeout(PATIENCE_MS)
+  await tab.goto(addressOf())
+  await signIn(tab)
+}, 400_000)
+
+afterEach(async () => {
+  for (const context of browser.contexts()) if (context !== tab.context()) await context.close()
+})
+
+afterAll(async () => {
+  await browser?.close()
+  await operated?.stop()
+})
+
 const addressOf = (search = '') => `${operated.gateway.url}/_hapax/dashboard${search}`
 
-async function openPage(options: BrowserContextOptions = WIDE, search = ''): Promise<Page> {
-  const page = await browser.newPage(options)
-  await page.goto(addressOf(search))
-  await signIn(page)
+interface Look {
+  readonly viewport: { readonly width: number; readonly height: number }
+  readonly colorScheme?: 'light' | 'dark'
+  readonly reducedMotion?: 'reduce'
+}
+
+/** The tab, with nothing left in it of the test before but that it has signed in. */
+async function readyTab(look: Look = WIDE): Promise<Page> {
+  const { viewport, colorScheme = 'light', reducedMotion = 'no-preference' } = look
+  await tab.unrouteAll()
+  await tab.locator('html').evaluate((html) => {
+    html.ownerDocument.defaultView?.localStorage.clear()
+  })
+  await tab.setViewportSize(viewport)
+  await tab.emulateMedia({ colorScheme, reducedMotion })
+  return tab
+}
+
+async function openPage(look: Look = WIDE, search = ''): Promise<Page> {
+  const page = await readyTab(look)
+  await load(page, search)
   return page
+}
+
+/** Loads the dashboard in a tab that has signed in. */
+async function load(page: Page, search = ''): Promise<void> {
+  await page.goto(addressOf(search))
+  await page.locator('#status[data-state=ok]').waitFor()
 }
 
 async function signIn(page: Page): Promise<void> {
@@ -128,14 +161,13 @@ describe('the figures of the dashboard', () => {
   })
 
   it('tell apart the mismatches that were only observed, where there are any', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const row = { route: 'POST /a', tenant: 't', mismatch_share: 0.1 }
     await playRows(page, 'conflicts', [
       { ...row, mismatches: 4, observed: 0 },
       { ...row, route: 'POST /b', mismatches: 0, observed: 8 },
     ])
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     const headings = page.locator('#conflicts th')
     await expect.poll(() => headings.allInnerTexts()).toContain('Only observed')
     const bars = page.locator('#conflicts tbody tr').nth(0).locator('.bar')
@@ -166,10 +198,9 @@ describe('a list of more than a hundred stuck operations', () => {
   const many = Array.from({ length: 209 }, (_, nth) => stuckOf(`op-${nth}`, 100 + nth))
 
   it('is counted whole, and shows the oldest first and the others when asked', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     await playStuck(page, () => many)
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     expect(await figure(page, 'stuck')).toBe(209)
     const rows = page.locator('#unknown tbody tr')
     expect(await rows.first().getAttribute('data-key')).toBe('op-208')
@@ -186,14 +217,13 @@ describe('a list of more than a hundred stuck operations', () => {
   })
 
   it('is read on behind its first twenty pages when asked, and says what did not answer', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const odd = [
       { ...stuckOf('lost', 9_001), isLost: true },
       { ...stuckOf('again', 9_000), isInProgress: true },
     ]
     await playStuck(page, () => [...odd, ...many], 6)
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     const hint = page.locator('#unknown-hint')
     expect(await hint.innerText()).toContain('Only the newest 120 of 211')
     const rows = page.locator('#unknown tbody tr')
@@ -206,10 +236,9 @@ describe('a list of more than a hundred stuck operations', () => {
   })
 
   it('is narrowed in the table and not in the tile, which says so', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     await playStuck(page, () => [...many, stuckOf('other', 900, { tenant: 'another' })])
-    await page.goto(addressOf('?tenant=another'))
-    await signIn(page)
+    await load(page, '?tenant=another')
     expect(await figure(page, 'stuck')).toBe(210)
     expect(await page.locator('[data-figure=stuck]').innerText()).toContain(
       'all routes and tenants',
@@ -226,7 +255,7 @@ describe('names that a page could obey', () => {
   const LONG = `${NAME}${'x'.repeat(20_000)}-end`
 
   it('are text in every table, option, link and message', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const asked: string[] = []
     page.on('request', (request) => asked.push(new URL(request.url()).pathname))
     await playStuck(page, () => [
@@ -238,8 +267,7 @@ describe('names that a page could obey', () => {
     await playRows(page, 'keyless', [
       { route: LONG, requests: 1, keyless: 1, keyless_share: 1, observed: 0 },
     ])
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     await page.locator('#unknown td', { hasText: MARKUP }).first().waitFor({ state: 'attached' })
     const text = (await page.locator('body').evaluate((body) => body.textContent)) ?? ''
     expect(text).not.toMatch(RAW)
@@ -307,11 +335,9 @@ describe('a source that fails', () => {
     { path: '/stuck', left: 'requests' },
     { path: '/analytics/*', left: 'stuck' },
   ])('at $path from the beginning leaves the others in sight', async ({ path, left }) => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     await playFault(page, path, FAILED)
     await page.goto(addressOf())
-    await page.getByLabel('Admin token').fill(TOKEN)
-    await page.keyboard.press('Enter')
     await page.locator('#status', { hasText: 'Some parts could not be loaded' }).waitFor()
     expect(await figure(page, left)).toBeGreaterThanOrEqual(1)
     // The one operation is on the list, and was met by requests as well.
@@ -327,14 +353,12 @@ describe('a source that fails', () => {
   })
 
   it('half-way through a list leaves what was read in sight, and is read on when it is back', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const list = Array.from({ length: 250 }, (_, index) => stuckOf(`op-${index}`, 1_000 + index))
     await playStuck(page, () => list)
     const end = /\/stuck\?.*after=200/
     await page.route(end, (route) => route.fulfill(FAILED))
     await page.goto(addressOf())
-    await page.getByLabel('Admin token').fill(TOKEN)
-    await page.keyboard.press('Enter')
     await page.locator('#unknown-fault', { hasText: 'This part could not be loaded' }).waitFor()
     expect(await figure(page, 'stuck')).toBe(250)
     expect(await page.locator('#unknown tbody tr').count()).toBe(100)
@@ -347,42 +371,37 @@ describe('a source that fails', () => {
   })
 
   it('at one figure has a dash in its place, and no zero', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     await playRows(page, 'summary', [{ requests: 7, mismatches: null, mismatch_share: null }])
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     expect(await figure(page, 'requests')).toBe(7)
     expect(await page.locator('[data-figure=mismatches] dd').innerText()).toBe('—')
     expect(await page.locator('[data-figure=executed] dd').innerText()).toBe('—')
   })
 
   it('at a count has a dash in its place, and the list', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const json = { entries: [stuckOf('op', 9)], next: null, total: null }
     await page.route('**/_hapax/admin/stuck?*', (route) => route.fulfill({ json }))
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     expect(await page.locator('[data-figure=stuck] dd').innerText()).toContain('—')
     expect(await page.locator('#unknown tbody tr[data-key=op]').count()).toBe(1)
   })
 
   it('by never answering holds up nothing else', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     await playFault(page, '/analytics/*', null)
     await page.goto(addressOf())
-    await page.getByLabel('Admin token').fill(TOKEN)
-    await page.keyboard.press('Enter')
     await page.locator('#unknown tbody a').first().waitFor()
     await page.locator('#letters', { hasText: 'No dead letters.' }).waitFor()
     expect(await figure(page, 'stuck')).toBe(1)
   })
 
   it('since analytics are not configured is told of once, and the lists are there', async () => {
-    const page = await browser.newPage(WIDE)
+    const page = await readyTab()
     const json = { code: 'analytics-not-configured', detail: 'Set CLOUDFLARE_ACCOUNT_ID.' }
     await playFault(page, '/analytics/*', { status: 503, json })
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     expect(await figure(page, 'stuck')).toBe(1)
     expect(await page.locator('#unknown tbody a').count()).toBe(1)
     expect(await page.getByText('not configured').count()).toBe(1)
@@ -406,11 +425,10 @@ describe('the dashboard by the keyboard alone', () => {
   })
 
   it('keeps the focus and the place over a refresh, though rows come, go and age', async () => {
-    const page = await browser.newPage({ viewport: { width: 1_280, height: 500 } })
+    const page = await readyTab({ viewport: { width: 1_280, height: 500 } })
     let list = [stuckOf('c', 10), stuckOf('b', 20), stuckOf('a', 30)]
     await playStuck(page, () => list)
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     const link = page.locator('#unknown a[href="#operation=b"]')
     await link.focus()
     const html = page.locator('html')
@@ -487,12 +505,11 @@ describe('signing in', () => {
 
 describe('a phone', () => {
   it.each([45, 120])('has age and next of operations in sight with names of %d', async (length) => {
-    const page = await browser.newPage(PHONE)
+    const page = await readyTab(PHONE)
     const operation = 'POST /payments-'.padEnd(length, 'x')
     const more = { operation, tenant: 't'.repeat(96) }
     await playStuck(page, () => [stuckOf('b', 20, more), stuckOf('a', 3_700, more)])
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     expect(await isTooWide(page)).toBe(false)
     await page.locator('#unknown-title').scrollIntoViewIfNeeded()
     const row = page.locator('#unknown tbody tr').first()
@@ -519,12 +536,11 @@ describe('long names', () => {
     { length: 120, width: 1_130 },
     { length: 120, width: 600 },
   ])('of $length leave the numbers in sight on $width pixels', async ({ length, width }) => {
-    const page = await browser.newPage({ viewport: { width, height: 900 } })
+    const page = await readyTab({ viewport: { width, height: 900 } })
     const route = 'POST /payments-'.padEnd(length, 'x')
     const conflict = { route, tenant: 't'.repeat(96), mismatches: 14, observed: 12 }
     await playRows(page, 'conflicts', [{ ...conflict, mismatch_share: 0.125 }])
-    await page.goto(addressOf())
-    await signIn(page)
+    await load(page)
     const place = await page.locator('.scroll', { has: page.locator('#conflicts') }).boundingBox()
     const last = await page.locator('#conflicts tbody td').last().boundingBox()
     expect(last?.width).toBeGreaterThan(0)

@@ -1,6 +1,5 @@
 import { readFileSync } from 'node:fs'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { Webhook } from 'standardwebhooks'
 import { afterAll, beforeAll, expect, it } from 'vitest'
@@ -47,15 +46,9 @@ function eventsAt(where: string): Event[] {
     )
 }
 
-/** Waits until a message of the queue has come to this. The log has no event to wait for. */
-async function messageIs(status: string): Promise<void> {
-  const isLogged = () =>
-    gateway
-      .log()
-      .split('\n')
-      .some((line) => line.includes('"method":"QUEUE"') && line.includes(`"status":"${status}"`))
-  while (!isLogged()) await sleep(20)
-}
+/** Waits until a message of the queue has come to this. */
+const messageIs = (status: string) =>
+  gateway.written(new RegExp(`^(?=.*"method":"QUEUE").*"status":"${status}"`, 'm'))
 
 it('sends an event again that was sent and not marked at kill -9, with the same id, and not a third time', async () => {
   origin.hold('/hooks/reports')

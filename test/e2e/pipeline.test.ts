@@ -284,7 +284,8 @@ describe('one report, while every part is killed once', () => {
   })
 })
 
-describe('without a kill', () => {
+// Accounts of their own: they wait beside each other, for the queue and for retries.
+describe.concurrent('without a kill', () => {
   const cases: readonly {
     readonly title: string
     readonly account: string
@@ -395,7 +396,9 @@ describe('under hold', () => {
       origin.hold('/mails')
       origin.hold(ready(account, 'unmarked'))
       expect(statusOf(await order(account))).toBe(202)
-      await vi.waitUntil(() => mailsTo(account).length === 1, { timeout: PATIENCE, interval: 50 })
+      while (mailsTo(account).length === 0) {
+        await origin.received('/mails', origin.requestsTo('/mails').length + 1)
+      }
       await origin.received(ready(account, 'unmarked'))
       await gateway.kill()
       origin.on('/mails', json(201, {}))

@@ -14,9 +14,6 @@ import { type Gateway, startGateway } from './server.ts'
  * Many messages through the real local queue of `examples/pipeline`, as it is, in batches of 100:
  * three of ten are duplicates, every second report is asked for by two sources, and some can never
  * be done. What is counted are the effects at the API. `HAPAX_QUEUE_MESSAGES=10000` sends more.
- *
- * `wrangler dev` starts anew when a source is changed, and its broker forgets every message: leave
- * `src` alone while this runs.
  */
 const MESSAGES = Number(process.env['HAPAX_QUEUE_MESSAGES'] ?? 600)
 const DUPLICATES = Math.round(MESSAGES * 0.3)

@@ -2,7 +2,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
@@ -46,7 +45,7 @@ const NAMES = {
   queryName: markOf('query-name'),
 } as const
 
-/** In the path: problems name it in their `instance`, and `wrangler dev` prints it. */
+/** In the path: problems name it in their `instance`. */
 const PATH = markOf('path')
 
 const SECRETS = {
@@ -265,15 +264,11 @@ async function observe(): Promise<void> {
   expect(warned).toEqual([undefined, 'key-reused', 'key-invalid'])
 }
 
-/**
- * Every file that a server has written, but for the traces of `wrangler dev`: they hold what the
- * platform knows of a request, its URL for one.
- */
+/** Every file that a server has written. */
 function readFiles(): ReadonlyMap<string, Buffer> {
   const names = readdirSync(persistTo, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
     .map((entry) => path.join(entry.parentPath, entry.name))
-    .filter((name) => !name.includes('/v3/observability/'))
   return new Map(names.map((name) => [path.relative(persistTo, name), readFileSync(name)]))
 }
 
@@ -309,16 +304,8 @@ function findMarks(marks: Marks, places: ReadonlyMap<string, Buffer>): readonly 
   })
 }
 
-/** Waits for the line of the last request: a log comes when it comes. */
-async function logIsWritten(): Promise<void> {
-  while (!gateway.log().includes(lastCorrelationId)) await sleep(20)
-}
-
-/** What the gateway has written itself; the lines of `wrangler dev` about each request left out. */
-function readOutput(): string {
-  const lines = `${written}\n${gateway.log()}`.split('\n')
-  return lines.filter((line) => !/^\[wrangler:info\] [A-Z]+ \//.test(line)).join('\n')
-}
+/** Waits for the line of the last request. */
+const logIsWritten = () => gateway.written(lastCorrelationId)
 
 /** Takes what `HAPAX_POINTS_URL` gets: the very points that Analytics Engine is given. */
 async function startCollector() {
@@ -402,7 +389,7 @@ describe('a deployment with HAPAX_DIGEST_KEY and HAPAX_SEAL_KEY', () => {
 
   it('writes nothing of it into its log', async () => {
     await logIsWritten()
-    const output = readOutput()
+    const output = `${written}\n${gateway.log()}`
     expect(output.match(/"message":"request"/g)?.length).toBeGreaterThan(80)
     expect(findMarks(EVERYTHING, new Map([['the log', Buffer.from(output)]]))).toEqual([])
   })

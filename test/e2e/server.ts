@@ -1,5 +1,6 @@
-import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { type ChildProcess, fork } from 'node:child_process'
+import { EventEmitter, once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import {
   type IncomingHttpHeaders,
   type IncomingMessage,
@@ -12,8 +13,11 @@ import { buffer } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Answer, type DemoRequest, send } from '../../demo/client.ts'
-import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
+import { freePort, isListening } from '../../demo/dev-server.ts'
 import { close, listen } from '../../dev/local-server.ts'
+import { builtWorkerOf } from './built-worker.ts'
+
+const LOOK_MS = 10
 
 /** A request as it arrived at the origin. */
 interface RecordedRequest {
@@ -161,6 +165,8 @@ export interface Gateway {
   stop(): Promise<void>
   /** What the server that runs now has written. */
   log(): string
+  /** Resolves when the server that runs now has written this, which it may have already. */
+  written(text: string | RegExp): Promise<void>
 }
 
 /** What `startGateway` needs to know. */
@@ -173,32 +179,98 @@ export interface GatewayOptions {
   config?: string
 }
 
-/** Starts the Worker of this project with `wrangler dev`. */
+/**
+ * Starts the Worker of this project in a process of its own, in what `wrangler dev` runs behind its
+ * proxy: with every binding of its configuration, queues too. Its state is on disk.
+ *
+ * @throws {Error} With the log, when it does not start.
+ */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const persistTo = options.persistTo ?? mkdtempSync(path.join(tmpdir(), 'hapax-e2e-'))
-  const start = (port?: number): Promise<DevServer> =>
-    startDevServer({
-      config: options.config ?? 'wrangler.toml',
-      persistTo,
-      vars: { ORIGIN_URL: options.origin.url, ...options.vars },
-      ...(port === undefined ? {} : { port }),
-    })
-  let server = await start()
-  const { url, port } = server
+  const { bundle, options: worker } = await builtWorkerOf(options.config ?? 'wrangler.toml')
+  const port = await freePort()
+  const url = `http://127.0.0.1:${port}`
+  const serving = {
+    host: '127.0.0.1',
+    port,
+    resourcePersistencePath: path.join(persistTo, 'v3'),
+    ...worker,
+    name: 'gateway',
+    modulesRoot: path.dirname(bundle),
+    modules: [{ type: 'ESModule', path: bundle }],
+    bindings: { ...worker.bindings, ORIGIN_URL: options.origin.url, ...options.vars },
+  }
+  let server = await serve(serving, persistTo)
   return {
     url,
     send: (request) => send(url, request),
     kill: () => server.kill(),
     async restart() {
       await server.kill()
-      server = await start(port)
+      server = await serve(serving, persistTo)
     },
     async stop() {
       await server.kill()
       if (options.persistTo === undefined) rmSync(persistTo, { recursive: true, force: true })
     },
-    log: () => server.log(),
+    log: () => server.output.text(),
+    written: (text) => server.output.written(text),
   }
+}
+
+/** What a process writes. */
+interface Output {
+  text(): string
+  /** Resolves when it has written this, which it may have already. */
+  written(text: string | RegExp): Promise<void>
+}
+
+/** Keeps what a process writes, from its start on. */
+export function recordOutput(child: ChildProcess): Output {
+  const written: string[] = []
+  const news = new EventEmitter().setMaxListeners(0)
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.setEncoding('utf8').on('data', (text: string) => {
+      written.push(text)
+      news.emit('written')
+    })
+  }
+  const text = () => written.join('')
+  const has = (wanted: string | RegExp) =>
+    typeof wanted === 'string' ? text().includes(wanted) : wanted.test(text())
+  return {
+    text,
+    async written(wanted) {
+      while (!has(wanted)) await once(news, 'written')
+    },
+  }
+}
+
+async function serve(serving: { readonly port: number }, persistTo: string) {
+  const temporary = path.join(persistTo, 'tmp')
+  mkdirSync(temporary, { recursive: true })
+  const child = fork(path.join(import.meta.dirname, 'serve.ts'), {
+    // A group of its own: one signal reaches workerd as well.
+    detached: true,
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+    execArgv: [],
+    // Whoever is killed cannot tidy up: what is left goes with the state.
+    env: { ...process.env, TMPDIR: temporary, CLOUDFLARE_CF_FETCH_ENABLED: 'false' },
+  })
+  const output = recordOutput(child)
+  const closed = once(child, 'close')
+  const kill = async () => {
+    if (child.exitCode === null && child.signalCode === null)
+      process.kill(-Number(child.pid), 'SIGKILL')
+    await closed
+    // workerd is not our child, so nobody tells us that it is gone; its socket does.
+    while (await isListening(serving.port)) await sleep(LOOK_MS)
+  }
+  child.send(serving)
+  const [listening] = await Promise.race([once(child, 'message'), closed.then(() => [])])
+  if (listening !== undefined) return { output, kill }
+  await kill()
+  throw new Error(`The gateway did not start. Its log:\n${output.text()}`)
 }
 
 async function record(incoming: IncomingMessage): Promise<RecordedRequest> {

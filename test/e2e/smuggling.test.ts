@@ -1,27 +1,35 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
-import { startBareGateway } from './bare.ts'
+import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
+import { type BareGateway, startBareGateway } from './bare.ts'
 import { bytesOf, type Outcome, sendBytes as sendBytesTo } from './send-bytes.ts'
-import { type Gateway, type Origin, startGateway, startOrigin } from './server.ts'
+import { type Origin, startOrigin } from './server.ts'
 
+const persistTo = mkdtempSync(join(tmpdir(), 'hapax-smuggling-'))
 let origin: Origin
-let gateway: Gateway
+let gateway: DevServer
+/** The routes of this project, with nothing in front. */
+let bare: BareGateway
 
 beforeAll(async () => {
   origin = await startOrigin()
-  gateway = await startGateway({ origin })
+  const config = 'wrangler.toml'
+  gateway = await startDevServer({ config, persistTo, vars: { ORIGIN_URL: origin.url } })
+  bare = await startBareGateway({ origin, config })
 })
 
 afterAll(async () => {
-  await gateway.stop()
+  await gateway.kill()
+  await bare.stop()
   await origin.close()
+  rmSync(persistTo, { recursive: true, force: true })
 })
 
 const BODY = '{"amount":1}'
-
-/** The routes of this project, with nothing in front. */
-const startBareProject = (options: { origin: Origin }) =>
-  startBareGateway({ ...options, config: 'wrangler.toml' })
 
 const sendBytes = (bytes: string) => sendBytesTo({ gateway, origin }, bytes)
 
@@ -235,14 +243,13 @@ const REFUSED = { statuses: [400], words: ['rejected'], effects: [] }
 const merged = (path: string) => path.replaceAll(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '')
 
 describe.each([
-  { front: 'wrangler dev', start: startGateway },
-  { front: 'bare workerd', start: startBareProject },
-])('another spelling of a protected path, through $front', ({ start }) => {
-  let fronted: Gateway
-  beforeAll(async () => {
-    fronted = await start({ origin })
+  { front: 'wrangler dev', frontedOf: () => gateway },
+  { front: 'bare workerd', frontedOf: () => bare },
+])('another spelling of a protected path, through $front', ({ frontedOf }) => {
+  let fronted: { readonly url: string }
+  beforeAll(() => {
+    fronted = frontedOf()
   })
-  afterAll(() => fronted.stop())
 
   /** Sends a payment without a key, which its route refuses. */
   function payWithoutKey(line: string, host = new URL(fronted.url).host): Promise<Outcome> {
