@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 
+import { anyText } from './any-text.ts'
+
 /** Stands in hostile input again and again; no message and no answer may repeat it. */
 export const SECRET = 'sk_live_s3cr3t'
 
@@ -18,7 +20,7 @@ export function nearly(valid: fc.Arbitrary<string>): fc.Arbitrary<string> {
   const edit = fc.record({
     at: fc.double({ min: 0, max: 1, noNaN: true }),
     dropped: fc.nat(3),
-    added: fc.oneof(fc.constantFrom('', ...FRAGMENTS), fc.string({ unit: 'binary', maxLength: 4 })),
+    added: fc.oneof(fc.constantFrom('', ...FRAGMENTS), anyText({ maxLength: 4 })),
   })
   return fc.tuple(valid, fc.array(edit, { maxLength: 3 })).map(([text, edits]) =>
     edits.reduce((edited, { at, dropped, added }) => {

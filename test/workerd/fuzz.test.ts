@@ -47,8 +47,10 @@ function open() {
   app.post(PATH, protect({ wait: 0, limits: { request: 65_536 } }))
   /** Each request is another tenant's, so that none meets the operation of an earlier one. */
   const newTenant = () => `Bearer ${crypto.randomUUID()}`
+  const client = clientOf(app, PATH)
   const send = (sent: Fuzzed, tenant: string, more: Record<string, string> = {}) =>
-    clientOf(app, PATH + sent.search)(sent.key, {
+    client(sent.key, {
+      search: sent.search,
       body: sent.payload.body,
       headers: {
         'Content-Type': sent.payload.type,

@@ -13,6 +13,7 @@ import { operators } from '../../src/operators.ts'
 interface Options {
   readonly body?: BodyInit
   readonly method?: string
+  readonly search?: string
   readonly headers?: Record<string, string>
   readonly env?: Record<string, unknown>
   /** Whether the key stays at home. */
@@ -30,7 +31,7 @@ export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true
   return async function send(key: string, options: Options = {}): Promise<Response> {
     const ctx = createExecutionContext()
     const request = new Request<unknown, IncomingRequestCfProperties>(
-      `https://gateway.test${path}`,
+      `https://gateway.test${path}${options.search ?? ''}`,
       {
         method: options.method ?? 'POST',
         body: options.method === 'GET' ? null : (options.body ?? '{"amount":1}'),

@@ -21,7 +21,10 @@ import {
 import { playOrigin } from './origin.ts'
 import { until } from './until.ts'
 
-afterEach(() => vi.restoreAllMocks())
+afterEach(() => {
+  vi.useRealTimers()
+  vi.restoreAllMocks()
+})
 
 const QUEUE = 'faulty'
 const { OUTBOX } = env as unknown as { OUTBOX: Queue }
@@ -65,10 +68,17 @@ async function deliver(consumer: QueueConsumer, { id, attempts }: Sent): Promise
 
 const letterOf = (id: string) => env.DIRECTORY.getByName('directory').letter(`${QUEUE}:${id}`)
 
-/** Delivers a message again until it is told. @returns `ack`, or why it is a dead letter. */
+/**
+ * Delivers a message again until it is told, each time a second later by a faked clock.
+ *
+ * @returns `ack`, or why it is a dead letter.
+ */
 async function endOf(consumer: QueueConsumer, id: string): Promise<string> {
   let attempts = 2
-  await until(async () => (await deliver(consumer, { id, attempts: (attempts += 1) })) === 'ack')
+  await until(async () => {
+    if (vi.isFakeTimers()) vi.setSystemTime(Date.now() + 1_000)
+    return (await deliver(consumer, { id, attempts: (attempts += 1) })) === 'ack'
+  })
   return (await letterOf(id))?.reason ?? 'ack'
 }
 
@@ -109,6 +119,7 @@ function watchSettles() {
 
 describe('a disk that refuses from any statement on, and an object that dies then', () => {
   it.each(WAYS)('leaves a message of %s to be delivered again, or done', async (way) => {
+    vi.useFakeTimers({ toFake: ['Date'] })
     for (let from = 1; ; from++) {
       const { consumer, executions } = consumerOf(way)
       const settles = watchSettles()

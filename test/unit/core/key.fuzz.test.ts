@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { parseKey } from '../../../src/core/key.ts'
+import { anyText } from '../../fakes/any-text.ts'
 import { key, nearly, SECRET } from '../../fakes/hostile.ts'
 
 const RUNS = { numRuns: 10_000 }
@@ -11,8 +12,8 @@ const trimmed = (text: string) => text.replaceAll(/^[\t ]+|[\t ]+$/g, '')
 const anything = fc.oneof(
   key,
   nearly(key),
-  fc.string({ unit: 'binary', maxLength: 300 }),
-  fc.string({ unit: 'binary', maxLength: 300 }).map((text) => `"${text}"`),
+  anyText({ maxLength: 300 }),
+  anyText({ maxLength: 300 }).map((text) => `"${text}"`),
 )
 
 describe('parseKey, of anything', () => {

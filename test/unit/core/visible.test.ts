@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { toVisible, toVisibleLines } from '../../../src/core/visible.ts'
+import { anyText } from '../../fakes/any-text.ts'
 import { HOSTILE, RAW, UNSEEN } from '../../fakes/unseen.ts'
 
 describe('toVisible', () => {
@@ -19,7 +20,7 @@ describe('toVisible', () => {
 
   it('leaves nothing that is obeyed, and is the same when it is done again', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(anyText(), (text) => {
         const shown = toVisible(text)
         expect(shown).not.toMatch(/[\t\r\n]/)
         expect(shown).not.toMatch(RAW)

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 
 import { toVisible } from '../../../src/core/visible.ts'
 import { toLabelValue } from '../../../src/operators/label-value.ts'
+import { anyText } from '../../fakes/any-text.ts'
 import { RAW, UNSEEN } from '../../fakes/unseen.ts'
 
 /** What a strict reader of the format finds in a line; it knows three escapes and nothing raw. */
@@ -33,7 +34,7 @@ describe('toLabelValue', () => {
 
   it('is one sample, in well-formed Unicode, whatever the name', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (value) => {
+      fc.property(anyText(), (value) => {
         const line = lineOf(value)
         expect(line).not.toMatch(RAW)
         expect(line.isWellFormed()).toBe(true)
