@@ -80,7 +80,7 @@ export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answ
   const message = env[MESSAGE]
   const facts = toRequestFacts(exchange, judged, answered)
   if (message === undefined) recordRequest(env, facts)
-  else message.conclude(toFacts(facts, judged, answered), facts)
+  else message.conclude(toFacts(judged, answered), facts)
 }
 
 function toRequestFacts(
@@ -115,8 +115,7 @@ function toRequestFacts(
 }
 
 function toFacts(
-  { operationId, correlationId, fence }: RequestFacts,
-  { status, outcome, work, isOther = false, carrier }: Judged,
+  { status, outcome, work, fence, isOther = false, carrier }: Judged,
   { headers, problem }: Answered,
 ): VerdictFacts {
   const retryAfterMs = problem === null ? readRetryAfter([...headers], Date.now()) : null
@@ -125,8 +124,6 @@ function toFacts(
     outcome,
     work,
     problem,
-    operationId,
-    correlationId,
     fence,
     isOther,
     ...(retryAfterMs !== null && { retryAfterMs }),

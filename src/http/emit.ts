@@ -25,13 +25,13 @@ export function openOutbox(c: Context): void {
 }
 
 /**
- * Adds an event to what the operation leaves. It is stored in the same transaction as the handler's
- * answer, and delivered at least once after that; where there is no answer to be stored, since the
- * handler threw or its outcome is `not_executed`, there is no event either.
+ * Emits an event of the operation. It is stored in the same transaction as the handler's response,
+ * and then delivered at least once. If there is no response to store, because the handler threw or
+ * its outcome is `not_executed`, the event is dropped.
  *
- * @throws {TypeError} When the event is not one, its data is not JSON, or it is larger than a message
- *   of Queues may be.
- * @throws {Error} When no `idempotent` stands before the handler.
+ * @throws {TypeError} If the event is malformed, its data is not JSON, or it exceeds the size of a
+ *   Queues message.
+ * @throws {Error} If no `idempotent` precedes the handler.
  * @example emit(c, { type: 'report.requested', data: { id }, to: queue('REPORTS') })
  */
 export function emit(c: Context, event: EmittedEvent): void {

@@ -23,6 +23,7 @@ import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts
 import { explain } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler } from './handler-reply.ts'
+import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
 import { keepingOf } from './keeping.ts'
 import { beginObserving, endObserving, isOnlyObserved } from './observe.ts'
@@ -40,17 +41,17 @@ import {
   unprotectedLost,
   type Verdict,
 } from './verdict.ts'
-import { type Ask, type Held, settle, underLease } from './worker-claim.ts'
 
 /**
- * Makes the handlers behind it safe to repeat: they run for the first request with a key, every
- * repeat is answered with what they answered.
+ * Protects handlers that run in the Worker: they run for the first request with a key, and every
+ * retry receives the stored response.
  *
- * The Worker holds the operation under a lease, renewed while the handler runs. A handler that
- * throws, or whose Worker goes away, leaves an unknown outcome; one that throws an
- * `HTTPException` has answered with its status.
+ * The Worker holds the operation under a lease, which is renewed while the handler runs. If a handler
+ * throws, or its Worker dies, the outcome is unknown. If it throws an `HTTPException`, the status of
+ * the exception is the response.
  *
- * @param options The route's policy; `docs/policy.md` lists the fields. A bad one fails at start.
+ * @param options The route's policy. `docs/policy.md` lists the fields. With an invalid policy, the
+ *   Worker does not start.
  * @example app.post('/grants', idempotent({ wait: 0 }), async (c) => c.json(await grant(c), 201))
  */
 export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<GatewayEnv> {

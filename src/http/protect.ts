@@ -37,10 +37,11 @@ import { isGuarded, withPolicy } from './route-policy.ts'
 import { rejected, type Verdict } from './verdict.ts'
 
 /**
- * Makes a route safe to repeat: the first request with a key is forwarded to the origin, every
- * repeat is answered with what came back.
+ * Protects a route: the first request with a key is forwarded to the origin, and every retry receives
+ * the stored response.
  *
- * @param options The route's policy; `docs/policy.md` lists the fields. A bad one fails at start.
+ * @param options The route's policy. `docs/policy.md` lists the fields. With an invalid policy, the
+ *   Worker does not start.
  * @example app.post('/payments', protect({ retention: '72h' }))
  */
 export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {

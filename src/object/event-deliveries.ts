@@ -21,20 +21,20 @@ const DIRECTORY_LIMIT_MS = 15_000
 /** How long it may take to open an event, in milliseconds: nothing but a computation. */
 const OPENING_LIMIT_MS = 5_000
 
-/** A delivery that could not be made: it may still be, once the secret is back. */
+/** An event that cannot be opened may be delivered once its secret is restored. */
 const UNOPENED: DeliveryEnd = {
   kind: 'failed',
   reason: 'it cannot be opened: the secret that it was sealed under is gone',
   afterMs: 0,
 }
 
-/** An event that goes out of the deployment. */
+/** An event to a receiver outside of the deployment. */
 type PendingDelivery = PendingEvent & { readonly recipient: Destination }
 
-/** Stores what became of an event. @returns Events that may go now. */
+/** Stores the end of a delivery. @returns Events that may go now. */
 type Store = () => PendingEvent[]
 
-/** Makes what is stored of the events that a handler has emitted. */
+/** Encodes the events that a handler has emitted, for storage. */
 export function toNewEvents(
   env: HapaxEnv,
   operationId: string,
@@ -52,14 +52,14 @@ export function toNewEvents(
 }
 
 /**
- * Delivers the events of an object: at least once, those of one operation to one recipient in their
- * order. What was sent and not yet taken off when the object died is sent again, with the same id.
+ * Delivers the events of an object at least once, and those of one operation to one recipient in
+ * order. Events that were sent but not deleted when the object died are sent again, with the same id.
  */
 export class EventDeliveries {
   readonly #env: HapaxEnv
   readonly #ledger: Ledger
   readonly #deliveries = new Set<Promise<void>>()
-  /** What became of events and could not be stored: until it is, they are not delivered again. */
+  /** Ends of deliveries that could not be stored: until they are, their events are not sent again. */
   #unstored: Store[] = []
   /** When the directory was last told of an operation: each time is later than the one before. */
   #saidAt = 0
@@ -70,10 +70,10 @@ export class EventDeliveries {
   }
 
   /**
-   * Delivers events that the ledger has handed out, and whatever may go after them.
+   * Delivers events that the ledger has handed out, and the events that may go after them.
    *
    * @returns Resolves when nothing is under way any more.
-   * @throws {Error} When it could not be stored what became of some: the next call tries that again.
+   * @throws {Error} When the end of a delivery could not be stored: the next call tries that again.
    */
   async deliver(events: readonly PendingEvent[]): Promise<void> {
     const unstored = this.#unstored
@@ -101,7 +101,7 @@ export class EventDeliveries {
     }
   }
 
-  /** Whatever fails here, its lane goes on. */
+  /** Never throws: the lane of the event goes on after any failure. */
   async #deliverOne(event: PendingEvent): Promise<Store> {
     try {
       const { recipient } = event
@@ -117,24 +117,19 @@ export class EventDeliveries {
     const event = await this.#open(pending)
     if (pending.death !== undefined) return this.#bury(pending, event, pending.death)
     const startedAt = Date.now()
-    const end = event === null ? UNOPENED : await this.#deliver(pending.recipient, event)
+    const end = event === null ? UNOPENED : await send(this.#env, pending.recipient, event)
     const fate = decideEventFate(end, pending, Date.now(), Math.random)
     const counted = event ?? this.#namesOf(pending)
     recordDelivery(this.#env, { ...pending, event: counted, status: fate.kind, startedAt })
     switch (fate.kind) {
       case 'delivered':
-        return this.#takenOff(pending)
+        return () => this.#ledger.deleteEvent(pending)
       case 'dead':
-        // Before it is buried, which may fail for long: it is not delivered again, whatever happens.
+        // Stored before it is buried, which may fail for long: it must not be sent again meanwhile.
         return () => this.#ledger.postponeEvent({ ...pending, death: fate.death }, Date.now())
       case 'retried':
         return this.#postponed(pending, fate.reason, fate.dueAt)
     }
-  }
-
-  #deliver(recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
-    const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
-    return traced('hapax deliver', attributes, () => deliver(this.#env, recipient, event))
   }
 
   async #open({ operationId, bytes }: PendingEvent): Promise<CloudEvent | null> {
@@ -147,15 +142,11 @@ export class EventDeliveries {
     }
   }
 
-  /** What an event that cannot be opened is called: its operation tells whose it is. */
+  /** Names for an event that cannot be opened: the tenant and correlation id of its operation. */
   #namesOf({ operationId }: PendingEvent): Pick<CloudEvent, 'type' | 'tenant' | 'correlationid'> {
     const record = this.#ledger.find(operationId)
     const { tenant = '', correlationId: correlationid = '' } = record ?? {}
     return { type: 'sealed', tenant, correlationid }
-  }
-
-  #takenOff(pending: PendingEvent): Store {
-    return () => this.#ledger.deleteEvent(pending)
   }
 
   #postponed(
@@ -167,20 +158,20 @@ export class EventDeliveries {
     return () => this.#ledger.postponeEvent(pending, until)
   }
 
-  /** What nobody takes is kept where an operator finds it; where that fails, it is not sent again. */
+  /** Puts an event into the operators' list of dead letters; a failure is tried again later. */
   async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<Store> {
     try {
       const letter = this.#toLetter(pending, event, death)
       const burying = letter.then((made) => directoryOf(this.#env).bury(made))
       await inTime(burying, DIRECTORY_LIMIT_MS)
-      return this.#takenOff(pending)
+      return () => this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault('a dead letter could not be kept', error)
       return this.#postponed(pending, death.reason)
     }
   }
 
-  /** An event that cannot be opened is kept as it is: it opens once its secret is back. */
+  /** An event that cannot be opened is kept sealed: it opens once its secret is restored. */
   async #toLetter(
     pending: PendingDelivery,
     event: CloudEvent | null,
@@ -207,13 +198,13 @@ export class EventDeliveries {
   }
 
   /**
-   * Puts an operation whose outcome is unknown onto the operator's list, or strikes it off: as its
-   * record says now, whatever the notice said.
+   * Puts an operation on the operators' list if its record says now that the outcome is unknown,
+   * else takes it off.
    */
   async #notify(pending: PendingEvent): Promise<Store> {
     try {
       await inTime(this.#list(pending.operationId), DIRECTORY_LIMIT_MS)
-      return this.#takenOff(pending)
+      return () => this.#ledger.deleteEvent(pending)
     } catch (error) {
       logFault("the operator's list was not brought up to date", error)
       return this.#postponed(pending, 'the directory did not answer')
@@ -231,10 +222,15 @@ export class EventDeliveries {
   }
 }
 
+function send(env: HapaxEnv, recipient: Destination, event: CloudEvent): Promise<DeliveryEnd> {
+  const attributes = { 'hapax.event_id': event.id, 'hapax.correlation_id': event.correlationid }
+  return traced('hapax deliver', attributes, () => deliver(env, recipient, event))
+}
+
 const encode = (event: CloudEvent) =>
   new Uint8Array(new TextEncoder().encode(JSON.stringify(event)))
 
-/** Names a dead letter: one event may be one for each of its recipients. */
+/** Id of a dead letter: one event may become one for each recipient. */
 function toLetterId(
   env: HapaxEnv,
   { operationId, recipient, bytes }: PendingEvent,

@@ -170,7 +170,9 @@ export class D1Outbox {
   ): D1PreparedStatement[] {
     const { operationId, stream = operationId ?? crypto.randomUUID() } = origin
     requireOperationId(operationId)
-    requireText('stream', stream)
+    if (typeof stream !== 'string' || stream === '') {
+      throw new TypeError('stream must be a text that is not empty.')
+    }
     const now = this.#now()
     return [events].flat().map((event, index) => {
       const id = operationId === undefined ? crypto.randomUUID() : `${operationId}:${index + 1}`
@@ -370,11 +372,6 @@ function requireOperationId(value: unknown): void {
 }
 
 const OPERATION_ID = /^[\w:+/=-]{1,200}$/
-
-function requireText(name: string, value: unknown): void {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return
-  throw new TypeError(`${name} must be a text that is not empty.`)
-}
 
 function atLeastOne(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value

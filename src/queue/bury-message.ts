@@ -8,26 +8,20 @@ import type { DeliveredFate } from './message-turn.ts'
 import type { ReceivedMessage } from './message.ts'
 import { NO_CLONE, writeClone } from './structured-clone.ts'
 
-/** Keeps a message that is not done where an operator finds it, with the reason. */
+/** Stores a message that is not done, and the reason, in the operators' list of dead letters. */
 export async function buryMessage(
   env: HapaxEnv,
   message: ReceivedMessage,
-  {
-    reason,
-    decision,
-    operationId,
-    tenant,
-    type,
-    correlationId,
-  }: Extract<DeliveredFate, { kind: 'dead-letter' }>,
+  fate: Extract<DeliveredFate, { kind: 'dead-letter' }>,
 ): Promise<void> {
+  const { reason, decision, operationId, tenant, correlationId } = fate
   const id = `${message.queue}:${message.id}`
   const bytes = await toLetterBytes(await textOf(message))
   await directoryOf(env).bury({
     id,
     from: 'inbox',
     destination: null,
-    type: type ?? message.queue,
+    type: fate.type ?? message.queue,
     tenant,
     operationId,
     correlationId,
@@ -39,7 +33,7 @@ export async function buryMessage(
   })
 }
 
-/** Without a letter the message would be lost: as the very last resort there is one that holds none. */
+/** The message as text; a letter without it is the last resort, since without a letter it would be lost. */
 async function textOf(message: ReceivedMessage): Promise<string> {
   try {
     return await writeClone(message)

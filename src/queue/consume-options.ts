@@ -28,7 +28,7 @@ import {
 export interface ConsumeOptions extends MessagePolicy {
   /** Whose a message is. There is no default: a shared tenant would mix up the keys of two parties. */
   readonly tenant: TenantSource
-  /** What kind of message it is. Default: the attribute `type`. */
+  /** The type of a message. Default: the attribute `type`. */
   readonly type?: MessageSource
   /** When a message is delivered again, and after how many deliveries it is a dead letter. */
   readonly retry?: {
@@ -36,11 +36,11 @@ export interface ConsumeOptions extends MessagePolicy {
     readonly base?: Duration
     readonly cap?: Duration
   }
-  /** Messages of a batch that are handled at once. Default: 10. */
+  /** How many messages of a batch run at once. Default: 10. */
   readonly concurrency?: number
   /**
-   * Names the consumer: what its handlers have done for an event, those of another consumer have not.
-   * Default: the first queue that `createWorker` gives it; no name where it consumes every queue.
+   * Name of the consumer: each consumer does an event once for itself. Default: the first queue that
+   * `createWorker` gives it; a consumer of every queue has no name.
    */
   readonly name?: string
 }
@@ -63,7 +63,7 @@ export interface Consumer {
 
 const EVERY_OTHER = '*'
 
-/** What `consume` alone reads of its options. The defaults of `retry`: as many deliveries as a queue makes (`max_retries = 3`), in some minutes. */
+/** The options that `consume` itself reads. By default as many deliveries as a queue makes (`max_retries = 3`), within minutes. */
 const OptionsSchema = z.object({
   tenant: z.custom<TenantSource>(isTenantSource, "must be attribute('tenant') or a function"),
   type: z._default(
@@ -99,7 +99,7 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   if (!parsed.success || faults.length > 0) {
     throw new Error(['The options of consume() are not valid:', ...faults].join('\n  '))
   }
-  // Types with one handler are one kind of operation: what it does for one, it has done for all.
+  // Types that share a handler are one operation: a key that is done for one is done for all.
   const firstOf = (handle: unknown) => entries.find(([, entry]) => entry.handle === handle)?.[0]
   const routes = new Map(
     entries.map(([name, entry]) => [name, toMessageRoute(firstOf(entry.handle) ?? name, entry)]),

@@ -80,20 +80,14 @@ function endingAt(ctx: ExecutionContext, endsAt: number): ExecutionContext {
   }
 }
 
-interface Taken {
-  readonly message: Message
-  readonly queue: string
-  readonly patienceMs: number
-}
-
 /** Delivers one message and tells the platform what becomes of it. A failure concerns this message alone. */
 async function take(
   consumer: Consumer,
-  { message, queue, patienceMs }: Taken,
+  { message, queue, patienceMs }: { message: Message; queue: string; patienceMs: number },
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
-  // There is no time to begin it any more: it comes back as it is.
+  // No time is left to begin it: the platform delivers it again.
   if (patienceMs === 0) return message.retry()
   const { id, body, attempts, timestamp } = message
   const received = { id, queue, body, attempts, timestamp }
@@ -108,7 +102,7 @@ async function take(
 /** How long the directory may take, in milliseconds. */
 const BURY_MS = 10_000
 
-/** @returns Whether it was kept: a message that was not is no dead letter yet. */
+/** @returns Whether the dead letter was kept; if not, the message is tried again. */
 async function tryBury(...letter: Parameters<typeof buryMessage>): Promise<boolean> {
   try {
     await inTime(buryMessage(...letter), BURY_MS)

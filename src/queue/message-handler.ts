@@ -2,32 +2,32 @@ import type { HapaxEnv } from '../config/env.ts'
 import type { EmittedEvent } from '../core/event.ts'
 import type { ReceivedMessage } from './message.ts'
 
-/** What a handler of messages is given besides the message. */
+/** Second argument of a message handler. */
 export interface MessageContext {
   readonly env: HapaxEnv
   readonly correlationId: string
   /** W3C Trace Context. */
   readonly traceparent: string
   readonly tenant: string
-  /** Adds an event to what the operation leaves, stored in one transaction with its result. */
+  /** Adds an event, which is stored in one transaction with the result of the operation. */
   readonly emit: (event: EmittedEvent) => void
   readonly waitUntil: (work: Promise<unknown>) => void
 }
 
-/** A message and what it is about. */
+/** A message with its type and payload, as its handler gets it. */
 export interface HandledMessage extends ReceivedMessage {
   readonly type: string
   readonly payload: unknown
 }
 
 /**
- * Does what a message asks for, once. What it returns is the result that is kept: a `Response`, a
- * value that JSON can hold, or nothing. A Hono `HTTPException` ends it with its status, so that 503
- * says that nothing was done; any other error leaves the outcome unknown.
+ * Handles a message, once. It returns the result to store: a `Response`, a JSON value, or nothing.
+ * A Hono `HTTPException` ends it with its status, so that 503 says that nothing was done; any other
+ * error leaves the outcome unknown.
  */
 export type MessageHandler = (message: HandledMessage, ctx: MessageContext) => unknown
 
-/** What a message asks for is done by the origin. */
+/** Sends the payload of a message to the origin. */
 export interface Forwarding {
   readonly forward: string
   readonly method: string
@@ -44,13 +44,13 @@ export function forward(path: string, { method = 'POST' } = {}): Forwarding {
   return { forward: path, method }
 }
 
-/** Whether something is made by `forward`. */
+/** Whether a value is made by `forward`. */
 export function isForwarding(value: unknown): value is Forwarding {
   const isObject = typeof value === 'object' && value !== null
   return isObject && 'forward' in value && typeof value.forward === 'string'
 }
 
-/** Whether something does messages: a function, or what `forward` makes. */
+/** Whether a value is a function or made by `forward`. */
 export function isHandler(value: unknown): value is MessageHandler | Forwarding {
   return typeof value === 'function' || isForwarding(value)
 }

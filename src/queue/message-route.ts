@@ -18,7 +18,7 @@ import {
   type MessageSource,
 } from './message-source.ts'
 
-/** What of a route's policy holds for messages as well. */
+/** Fields of a route's policy that messages have as well. */
 const SHARED = [
   'operation',
   'retention',
@@ -38,7 +38,7 @@ const SHARED = [
 
 type SharedPolicy = Pick<PolicyOptions, (typeof SHARED)[number]>
 
-/** What may be said of all messages, and of one type otherwise. */
+/** Policy of all messages of a consumer, or of one type. */
 export interface MessagePolicy extends SharedPolicy {
   /** What names the operation; of a list, the first that a message has. Default: the event, else the message. */
   readonly key?: MessageKeySource | readonly MessageKeySource[]
@@ -48,12 +48,12 @@ export interface MessagePolicy extends SharedPolicy {
   readonly request?: string
 }
 
-/** Whether a field of a route's policy holds for messages as well. */
+/** Whether messages have this field of a route's policy. */
 export function isShared(name: string): boolean {
   return SHARED.some((shared) => shared === name)
 }
 
-/** How one type of message is done, and by whom. */
+/** The policy and the handler of one type of message. */
 export type MessageEntry = MessagePolicy & { readonly handle: MessageHandler | Forwarding }
 
 /** One type of message as a route of a gateway that no request from outside reaches. */
@@ -76,13 +76,13 @@ export interface MessageRoute {
   readonly keys: readonly { readonly header: string; readonly source: MessageSource }[]
 }
 
-/** A message comes back when the lease of whoever had it has ended, so it is a short one. */
+/** Short, since a message whose Worker has died comes back after its lease. */
 const LEASE = '30s'
 
 /** How long a delivery waits for a handler in the Worker. */
 const PATIENCE_MS = 120_000
 
-/** As long as a queue keeps messages by default: one that came after it would be done again. */
+/** As long as a queue keeps messages by default: a message that came later would be done again. */
 const RETENTION = '4d'
 
 /** Makes the route of a type of message. @param name Of the type, for an operation that no HTTP route has. */
@@ -136,9 +136,9 @@ export function toTarget(name: string, { handle, request }: MessageEntry) {
 }
 
 /**
- * What is not read from the payload is brought to the route in header fields. Ids of events and
- * messages, and all that names what a handler does, count within the operation; what else names a
- * request as well counts as its route says.
+ * Separates the keys that the route reads from the payload from those that a header field brings to
+ * it. Ids of events and messages, and every key of a handler, count within the operation; other keys
+ * name HTTP requests as well and count as on their route.
  */
 export function splitKeys(key: MessagePolicy['key'] = [event(), messageId()], isOfRoute = false) {
   const keys: { readonly header: string; readonly source: MessageSource }[] = []

@@ -3,10 +3,10 @@ import { errorName } from '../core/error-name.ts'
 import type { KeySource } from '../core/key-source.ts'
 import { attributeOf, contentOf, isCloudEvent, memberOf, type ReceivedMessage } from './message.ts'
 
-/** Reads a name out of a message; `null` or `undefined` where it has none. A `body` of text or bytes that is JSON comes parsed. */
+/** Reads a name from a message; `null` or `undefined` if it has none. A `body` that is JSON comes parsed. */
 type MessageReader = (message: ReceivedMessage) => string | null | undefined
 
-/** Where something stands in a message. */
+/** Where a name is in a message. */
 export type MessageSource =
   | { readonly in: 'attribute'; readonly name: string }
   | { readonly in: 'event' }
@@ -14,7 +14,7 @@ export type MessageSource =
   | MessageReader
 
 /**
- * Where the key of a message stands. `body()` and `business()` read its payload as they read the
+ * Where the key of a message is. `body()` and `business()` read its payload as they read the
  * body of a request, so that both name one operation.
  */
 export type MessageKeySource = MessageSource | Extract<KeySource, { in: 'body' | 'business' }>
@@ -28,17 +28,17 @@ export function attribute(name: string): MessageSource {
   return { in: 'attribute', name }
 }
 
-/** What names a CloudEvent: its `source` and its `id` together (CloudEvents 1.0, §3.1). */
+/** The `source` and `id` of a CloudEvent, which together identify it (CloudEvents 1.0, §3.1). */
 export function event(): MessageSource {
   return { in: 'event' }
 }
 
-/** The platform's id of the message: it makes deliveries of one message one, and nothing else. */
+/** The platform's id of the message: only deliveries of the same message share it. */
 export function messageId(): MessageSource {
   return { in: 'message-id' }
 }
 
-/** Whose a message is: as it says itself, or as the tenant that a gateway would resolve. */
+/** The tenant of a message: a name in the message, or the tenant that a gateway resolves from it. */
 export type TenantSource =
   | MessageSource
   | {
@@ -67,7 +67,7 @@ export function asClaim(name: string, source: MessageSource, issuer = ''): Tenan
   return { in: 'tenant', names: ['claim', issuer, name], source }
 }
 
-/** @returns `null` where the message does not say whose it is. */
+/** Reads the tenant. @returns `null` if the message names none. */
 export async function readTenant(
   tenant: TenantSource,
   message: ReceivedMessage,
@@ -80,20 +80,20 @@ export async function readTenant(
 
 const PLACES: ReadonlySet<unknown> = new Set(['attribute', 'event', 'message-id'])
 
-/** Whether something is a source of a message, and no other object. */
+/** Whether a value is a `MessageSource`. */
 export function isMessageSource(value: unknown): value is MessageSource {
   if (typeof value === 'function') return true
   const place = memberOf(value, 'in')
   return PLACES.has(place) && (place !== 'attribute' || toName(memberOf(value, 'name')) !== null)
 }
 
-/** Whether something tells the tenant of a message. */
+/** Whether a value is a `TenantSource`. */
 export function isTenantSource(value: unknown): value is TenantSource {
   if (memberOf(value, 'in') !== 'tenant') return isMessageSource(value)
   return isMessageSource(memberOf(value, 'source'))
 }
 
-/** Whether a source is read from the payload, by the route. */
+/** Whether the route reads a source from the payload. */
 export function isPayloadSource(
   source: MessageKeySource,
 ): source is Extract<KeySource, { in: 'body' | 'business' }> {
@@ -101,7 +101,7 @@ export function isPayloadSource(
   return place === 'body' || place === 'business'
 }
 
-/** @returns `null` where the message has none. */
+/** Reads a name. @returns `null` if the message has none. */
 export function readSource(source: MessageSource, message: ReceivedMessage): string | null {
   if (typeof source === 'function') return toName(callReader(source, message))
   switch (source.in) {
@@ -126,7 +126,7 @@ function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   }
 }
 
-/** A number names something where no digit of it can have been lost. */
+/** A number is a name only if it is a safe integer: others may have lost digits. */
 function toName(value: unknown): string | null {
   if (Number.isSafeInteger(value)) return String(value)
   return typeof value === 'string' && value !== '' ? value : null

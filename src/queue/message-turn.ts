@@ -94,9 +94,9 @@ export async function takeTurn(
     await readToEnd(response, isOpen(known.end) ? reading.signal : null)
     return true
   })()
-  // What hangs must not hold up the messages behind it.
+  // A message that hangs must not delay the messages behind it.
   const isOver = await within(work, Math.max(1, endsAt - Date.now()))
-  // What the object does goes on without this delivery.
+  // The object goes on without this delivery; a handler needs it.
   if (route.handler !== null) ctx.waitUntil(work.catch(() => {}))
   if (isOver === null && (known.end === null || isOpen(known.end))) {
     known.isGivenUp = true
@@ -122,7 +122,7 @@ function contextOf(
   }
 }
 
-/** Nobody reads the answer. @param signal Given if its result is stored at the end of its body only. */
+/** Discards the answer. @param signal Given if the result is stored only when the body has been read. */
 async function readToEnd({ body }: Response, signal: AbortSignal | null): Promise<void> {
   if (body === null) return
   const end = signal === null ? body.cancel() : body.pipeTo(new WritableStream(), { signal })
@@ -145,7 +145,8 @@ function toEnd(
   facts: RequestFacts,
 ): TurnEnd {
   const { tenant, type, message, isFirst, leftDeliveries, route, before } = turn
-  const { operationId, correlationId, status, outcome, carrier, retryAfterMs = 0 } = verdict
+  const { status, outcome, carrier, retryAfterMs = 0 } = verdict
+  const { operationId, correlationId } = facts
   const askedMs = boundWaitMs(retryAfterMs, { retentionMs: Infinity })
   const waitMs = status === 'in-progress' ? awayMs(turn, carrier) : askedMs
   const known = { tenant, operationId, correlationId, waitMs, type: type || null }

@@ -1,8 +1,8 @@
 import { fromBase64, toBase64 } from '../core/base64.ts'
 
 /**
- * Values that have no node of their own, as devalue writes them. What was written by devalue can be
- * read here, and all but what it does not know the other way round.
+ * Values without a node of their own, in the format of devalue. Texts of devalue can be read here;
+ * devalue can read texts of this file if they hold only types that it knows.
  */
 const UNDEFINED = -1
 const HOLE = -2
@@ -12,16 +12,16 @@ const NEGATIVE_INFINITE = -5
 const NEGATIVE_ZERO = -6
 const SPARSE = -7
 
-/** What stands for a message that could not be written. */
+/** Text of a message that could not be written. */
 export const NO_CLONE = String(UNDEFINED)
 
 /** Refers to another value by its number. */
 type Refer = (value: unknown) => number
 
 /**
- * Writes whatever a message can hold, which is all that a structured clone can: a flat list of
- * values that refer to each other by their numbers. Nothing here calls itself, since a message can
- * be nested deeper than any stack.
+ * Writes a value that a message can hold, so anything that a structured clone can: a flat list of
+ * values that refer to each other by number. Nothing here is recursive, since a message can be nested
+ * deeper than any stack; devalue is.
  */
 export async function writeClone(root: unknown): Promise<string> {
   const values: unknown[] = []
@@ -98,7 +98,7 @@ function toObjectNode(value: object, refer: Refer): unknown {
 
 const BOXES: ReadonlySet<string> = new Set(['Number', 'String', 'Boolean', 'BigInt'])
 
-/** A list may have holes, and members with a name. */
+/** A list may have holes, and named members. */
 function toListNode(list: readonly unknown[], refer: Refer): unknown {
   const names = Object.keys(list)
   const isPlain = names.length === list.length && names.every((name, at) => name === String(at))
@@ -119,7 +119,7 @@ type Node = string | number | boolean | null | readonly unknown[] | Readonly<Rec
 export function readClone(text: string): unknown {
   const nodes = JSON.parse(text) as readonly Node[] | number
   if (typeof nodes === 'number') return CONSTANTS.get(nodes)
-  // First what refers to nothing, then what is made of that, then what may refer to anything.
+  // First values that refer to nothing, then those made of them, then those that may refer to anything.
   const values = nodes.map(toLeaf)
   const read = (number: unknown) =>
     (number as number) < 0 ? CONSTANTS.get(number) : values[number as number]
@@ -140,7 +140,7 @@ const CONSTANTS: ReadonlyMap<unknown, number | undefined> = new Map([
   [NEGATIVE_ZERO, -0],
 ])
 
-/** @returns `undefined` where it is made of another value. */
+/** @returns `undefined` if it is made of another value. */
 function toLeaf(node: Node): unknown {
   if (!Array.isArray(node)) return typeof node === 'object' && node !== null ? {} : node
   const [tag, one, two] = node as [unknown, never, never]
@@ -199,7 +199,7 @@ function toError(name: string): Error {
 
 const VIEW = /^(?:DataView|(?:Big)?(?:Int|Uint|Float)(?:8|16|32|64)(?:Clamped)?Array)$/
 
-/** What is made of one other value: a view of bytes, or a value in a box. */
+/** A value that is made of one other: a view of bytes, or a boxed value. */
 function toPart(node: Node, read: Read): unknown {
   if (!Array.isArray(node) || typeof node[0] !== 'string') return undefined
   const [tag, of, offset, length] = node as [string, number, number?, number?]
@@ -209,7 +209,7 @@ function toPart(node: Node, read: Read): unknown {
   return new View(read(of) as ArrayBuffer, offset, length)
 }
 
-/** Puts into a value what it holds. */
+/** Adds the members of a value to it. */
 function fill(value: unknown, node: Node, read: Read): void {
   if (Array.isArray(value)) return fillList(value, node as readonly unknown[], read)
   const [tag, ...rest] = Array.isArray(node) ? (node as unknown[]) : []
