@@ -117,7 +117,7 @@ describe('hapax admin', () => {
   it('takes no key from an argument, and does not repeat it', async () => {
     const run = await admin(['lookup', '--tenant', 't', '--key', 'a-secret-key'])
     expect(run.code).toBe(2)
-    expect(run.err).toContain('A key in an argument can be read by every process here.')
+    expect(run.err).toContain('Other processes can read a key in an argument.')
     expect(run.err).not.toContain('a-secret-key')
   })
 
