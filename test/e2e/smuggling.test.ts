@@ -18,9 +18,12 @@ let bare: BareGateway
 beforeAll(async () => {
   origin = await startOrigin()
   const config = 'wrangler.toml'
-  gateway = await startDevServer({ config, persistTo, vars: { ORIGIN_URL: origin.url } })
-  bare = await startBareGateway({ origin, config })
-})
+  const vars = { ORIGIN_URL: origin.url }
+  ;[gateway, bare] = await Promise.all([
+    startDevServer({ config, persistTo, vars }),
+    startBareGateway({ origin, config }),
+  ])
+}, 120_000)
 
 afterAll(async () => {
   await gateway.kill()
