@@ -57,26 +57,37 @@ export function mergeOpenApi(
 function mergePath(merge: Merge, wantedPath: string, wanted: OpenApiFragment['paths'][string]) {
   const { document, options, notes } = merge
   const known = findPath(document, wantedPath, options.prefix)
-  const item = known === null ? {} : pathsOf(document)[known]
-  if (known !== null && isObject(item) && '$ref' in item) {
+  const found = pathsOf(document)[known ?? '']
+  const item = isObject(found) ? found : {}
+  if ('$ref' in item) {
     notes.push(`${known}: a $ref stands for the whole path; merge into what it refers to.`)
     return
   }
-  const has = (method: string) => isObject(item) && isObject(item[method])
+  const has = (method: string) => isObject(item[method])
+  const path = known ?? pathBelow(wantedPath, basesOf(document, options.prefix))
   for (const [method, operation] of Object.entries(wanted)) {
-    const { route } = operation['x-idempotency']
-    const siblings = Object.keys(wanted).filter(
-      (one) => route.startsWith('ALL ') && wanted[one]?.['x-idempotency'].route === route,
-    )
-    const path = known ?? pathBelow(wantedPath, basesOf(document, options.prefix))
-    const name = `${method.toUpperCase()} ${wantedPath}`
     // Where the route takes every method, the API does not have to.
-    if (!has(method) && siblings.some(has)) continue
-    if (!has(method) && options.missing !== 'add') {
-      notes.push(`${name}: not in the document; left out.`)
-    } else if (path === null) notes.push(`${name}: not under ${options.prefix}; left out.`)
-    else mergeOperation(merge, { path, method }, operation)
+    if (!has(method) && methodsLike(wanted, operation).some(has)) continue
+    const because = has(method) ? null : whyLeftOut(options, path)
+    if (because !== null) {
+      notes.push(`${method.toUpperCase()} ${wantedPath}: ${because}; left out.`)
+    } else if (path !== null) mergeOperation(merge, { path, method }, operation)
   }
+}
+
+function whyLeftOut({ missing, prefix }: MergeOptions, path: string | null): string | null {
+  if (missing !== 'add') return 'not in the document'
+  return path === null ? `not under ${prefix}` : null
+}
+
+/** The methods that a route for every method has in an item. */
+function methodsLike(
+  item: OpenApiFragment['paths'][string],
+  operation: OpenApiOperation,
+): string[] {
+  const { route } = operation['x-idempotency']
+  const isSibling = (method: string) => item[method]?.['x-idempotency'].route === route
+  return route.startsWith('ALL ') ? Object.keys(item).filter(isSibling) : []
 }
 
 /** Gives an operation what it lacks; where the document does not have it, adds it. */
@@ -85,20 +96,38 @@ function mergeOperation(
   { path, method }: { readonly path: string; readonly method: string },
   wanted: OpenApiOperation,
 ): void {
-  const { document, place } = merge
+  const { document } = merge
   const paths = (document['paths'] ??= {}) as JsonObject
   const item = (paths[path] ??= {}) as JsonObject
   const isNew = !isObject(item[method])
-  const operation = (isNew ? {} : item[method]) as JsonObject
-  item[method] = operation
+  if (isNew) item[method] = newOperation(document, path, wanted)
+  const operation = item[method] as JsonObject
   merge.merged.add(operation)
   const note = (text: string) => merge.notes.push(`${method.toUpperCase()} ${path}: ${text}`)
-  const declared = isNew ? pathParameters(document, path, wanted) : []
-  if (declared.length > 0) operation['parameters'] = declared
   if (wanted.description !== undefined) operation['description'] ??= wanted.description
-  const parameters = mergeParameters(merge, { item, operation, note }, wanted)
-  if (parameters.length > 0 || 'parameters' in operation) operation['parameters'] = parameters
-  // What an earlier merge has written is written anew.
+  mergeParameters(merge, { item, operation, note }, wanted)
+  mergeResponses(merge, operation, wanted)
+  operation['x-idempotency'] = wanted['x-idempotency']
+  // OpenAPI 3.0 has no operation without responses.
+  if (isNew) operation['responses'] ??= { default: { description: 'What the API answers.' } }
+}
+
+/** An operation with the parameters of its path that the document does not declare for all methods. */
+function newOperation(document: JsonObject, path: string, wanted: OpenApiOperation): JsonObject {
+  const item = pathsOf(document)[path] as JsonObject
+  const names = parameterNames(path)
+  const parameters = wanted.parameters
+    .filter((one) => 'in' in one)
+    .map((one, i) => ({ ...one, name: names[i] ?? one.name }))
+    .filter((one) => !listOf(item['parameters']).some(isSameParameter(document, one)))
+  return parameters.length > 0 ? { parameters } : {}
+}
+
+function mergeResponses(
+  { document, place }: Merge,
+  operation: JsonObject,
+  wanted: OpenApiOperation,
+) {
   const responses = Object.fromEntries(
     Object.entries(operation['responses'] ?? {}).filter(([, one]) => !isGenerated(document, one)),
   )
@@ -106,19 +135,6 @@ function mergeOperation(
     responses[status] = complete(document, responses[status], place($ref))
   }
   if (Object.keys(responses).length > 0) operation['responses'] = responses
-  operation['x-idempotency'] = wanted['x-idempotency']
-  // OpenAPI 3.0 has no operation without responses.
-  if (isNew) operation['responses'] ??= { default: { description: 'What the API answers.' } }
-}
-
-/** The parameters of a path, as the document calls them, that it does not declare for all methods. */
-function pathParameters(document: JsonObject, path: string, wanted: OpenApiOperation): object[] {
-  const item = pathsOf(document)[path] as JsonObject
-  const names = parameterNames(path)
-  return wanted.parameters
-    .filter((one) => 'in' in one)
-    .map((one, i) => ({ ...one, name: names[i] ?? one.name }))
-    .filter((one) => !listOf(item['parameters']).some(isSameParameter(document, one)))
 }
 
 interface Target {
@@ -139,14 +155,14 @@ function mergeParameters({ document, place }: Merge, target: Target, wanted: Ope
     const isSame = isSameParameter(document, parameter)
     const at = own.findIndex(isSame)
     const there = own[at] ?? shared.find(isSame)
-    if (there !== undefined) noteDifferences(resolve(document, there) ?? {}, parameter, note)
+    noteDifferences(resolve(document, there), parameter, note)
     const completed = complete(document, there, ref)
     if (completed !== there) own.splice(at < 0 ? own.length : at, 1, completed)
   }
   if ([...own, ...shared].some((one) => resolve(document, one) === null)) {
     note('refers to parameters in another file, which were not looked at.')
   }
-  return own
+  if (own.length > 0 || 'parameters' in operation) operation['parameters'] = own
 }
 
 /** What the document says, and what it lacks of a component; what others share stays as it is. */
@@ -171,11 +187,13 @@ function isSameParameter(document: JsonObject, { name, in: place }: JsonObject) 
   }
 }
 
-function noteDifferences(given: JsonObject, wanted: JsonObject, note: Target['note']): void {
-  const factsOf = ({ required, schema }: JsonObject): JsonObject => {
-    return { ...(isObject(schema) && schema), required }
-  }
-  const [theirs, ours] = [factsOf(given), factsOf({ required: false, ...wanted })]
+const factsOf = ({ required, schema }: JsonObject): JsonObject => ({
+  ...(isObject(schema) && schema),
+  required,
+})
+
+function noteDifferences(given: JsonObject | null, wanted: JsonObject, note: Target['note']): void {
+  const [theirs, ours] = [factsOf(given ?? {}), factsOf({ required: false, ...wanted })]
   for (const fact of ['required', 'type', 'format', 'pattern', 'minLength', 'maxLength']) {
     const [there, here] = [theirs[fact], ours[fact]]
     if (there === undefined || here === undefined || there === here) continue
@@ -205,7 +223,8 @@ const MARK = 'x-generated-by' satisfies keyof typeof GENERATED
 const isMarked = (value: unknown) => isObject(value) && value[MARK] === GENERATED[MARK]
 
 /** A component as it stands in a place of its own. */
-const unmarked = ({ [MARK]: _, ...component }: JsonObject): JsonObject => component
+const unmarked = (component: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(component).filter(([key]) => key !== MARK))
 
 const isGenerated = (document: JsonObject, value: unknown) =>
   isObject(value) && '$ref' in value && isMarked(resolve(document, value))
@@ -220,15 +239,22 @@ function createPlacer(document: JsonObject, fragment: OpenApiFragment): Merge['p
     const content = copy(fragment.components[section]?.[name], place) as JsonObject
     const components = (document['components'] ??= {}) as JsonObject
     const siblings = (components[section] ??= {}) as JsonObject
+    const refOf = (key: string) => `#/components/${section}/${key}`
     const taken = new Set(placed.values())
-    for (let [key, n] = [name, 2]; ; key = `${name.replace(/_\d+$/, '')}_${n++}`) {
-      const target = `#/components/${section}/${key}`
-      const there = siblings[key]
-      const isFree = there === undefined || isMarked(there)
-      if (taken.has(target) || !(isFree || isDeepStrictEqual(there, unmarked(content)))) continue
-      if (isFree) siblings[key] = content
-      placed.set(ref, target)
-      return target
-    }
+    const isOurs = (key: string) => siblings[key] === undefined || isMarked(siblings[key])
+    const key = findName(name, (one) => {
+      const fits = isOurs(one) || isDeepStrictEqual(siblings[one], unmarked(content))
+      return fits && !taken.has(refOf(one))
+    })
+    if (isOurs(key)) siblings[key] = content
+    placed.set(ref, refOf(key))
+    return refOf(key)
   }
+}
+
+function findName(name: string, isFree: (name: string) => boolean): string {
+  const stem = name.replace(/_\d+$/, '')
+  let found = name
+  for (let n = 2; !isFree(found); n++) found = `${stem}_${n}`
+  return found
 }

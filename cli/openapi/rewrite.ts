@@ -126,10 +126,20 @@ function entriesOf({ text }: Rewriting, block: Block): Entry[] {
 }
 
 /** Edits a block so that it says something else. @returns Whether that can be done. */
-function amend(rewriting: Rewriting, block: unknown, before: unknown, after: unknown): boolean {
-  if (!isBlock(block) || !isHolder(before) || !isHolder(after)) return false
-  if (isSeq(block) !== Array.isArray(after) || Object.keys(after).length === 0) return false
-  const { text, edits, anchors } = rewriting
+function amend(rewriting: Rewriting, node: unknown, before: unknown, after: unknown): boolean {
+  if (!isBlock(node) || !isHolder(before) || !isHolder(after)) return false
+  if (isSeq(node) !== Array.isArray(after) || Object.keys(after).length === 0) return false
+  amendBlock(rewriting, node, { before, after })
+  return true
+}
+
+interface Change {
+  readonly before: JsonObject
+  readonly after: JsonObject
+}
+
+function amendBlock(rewriting: Rewriting, block: Block, { before, after }: Change): void {
+  const { text, edits } = rewriting
   const entries = entriesOf(rewriting, block)
   for (const entry of entries) {
     const { key, from, node } = entry
@@ -139,21 +149,32 @@ function amend(rewriting: Rewriting, block: unknown, before: unknown, after: unk
       edits.push({ from: startOfLine(text, from), to: endOf(node), text: '' })
     else if (!amend(rewriting, node, before[key], wanted)) replace(rewriting, block, entry, wanted)
   }
+  addEntries(rewriting, block, entries, { before, after })
+  dropAnchor(rewriting, block)
+}
+
+function addEntries(
+  { text, edits, toYaml }: Rewriting,
+  block: Block,
+  entries: readonly Entry[],
+  { before, after }: Change,
+): void {
   // What a merge key brings along has no entry.
   const added = Object.entries(after).filter(([key, value]) => {
     return entries.every((entry) => entry.key !== key) && !isDeepStrictEqual(before[key], value)
   })
-  if (added.length > 0) {
-    const column = columnOf(text, startOf(block))
-    const lines = rewriting.toYaml(fromEntries(block, added), column)
-    edits.push({ from: endOf(block), to: endOf(block), text: `${' '.repeat(column)}${lines}\n` })
-  }
-  if (block.anchor !== undefined) {
-    anchors.add(block.anchor)
-    const at = text.lastIndexOf(`&${block.anchor}`, startOf(block))
-    edits.push({ from: at - 1, to: at + 1 + block.anchor.length, text: '' })
-  }
-  return true
+  if (added.length === 0) return
+  const column = columnOf(text, startOf(block))
+  const lines = toYaml(fromEntries(block, added), column)
+  edits.push({ from: endOf(block), to: endOf(block), text: `${' '.repeat(column)}${lines}\n` })
+}
+
+function dropAnchor({ text, edits, anchors }: Rewriting, block: Block): void {
+  const { anchor } = block
+  if (anchor === undefined) return
+  anchors.add(anchor)
+  const at = text.lastIndexOf(`&${anchor}`, startOf(block))
+  edits.push({ from: at - 1, to: at + 1 + anchor.length, text: '' })
 }
 
 function replace({ text, edits, toYaml }: Rewriting, block: Block, entry: Entry, value: unknown) {
