@@ -8,16 +8,16 @@
  */
 import { digestPlaces, findDifferences } from '../src/core/differences.ts'
 import { createDigest } from '../src/core/digest.ts'
+import { toCanonicalJson } from '../src/core/fingerprint/canonical-json.ts'
 import { undoContentEncoding } from '../src/core/fingerprint/content-encoding.ts'
 import { toInstant } from '../src/core/fingerprint/date-time.ts'
 import { fingerprint, readBody } from '../src/core/fingerprint/fingerprint.ts'
-import { toCanonicalJson } from '../src/core/fingerprint/json.ts'
-import { parseMediaType } from '../src/core/fingerprint/media-type.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'
 import { toCanonicalPairs } from '../src/core/fingerprint/pairs.ts'
-import { createPointerTree } from '../src/core/fingerprint/pointers.ts'
-import { findValue } from '../src/core/json-spans.ts'
+import { createPointerTree } from '../src/core/fingerprint/pointer-tree.ts'
+import { findValue } from '../src/core/json/spans.ts'
 import { parseKey } from '../src/core/key.ts'
+import { parseMediaType } from '../src/core/media-type.ts'
 import { readPreference } from '../src/core/prefer.ts'
 
 const FACTOR = 4

@@ -12,41 +12,41 @@ import { readText } from './text-file.ts'
 
 const HELP = `Usage: hapax admin <command> [options]
 
-Looks after the operations of a deployment: docs/admin.md.
+Manages the operations and dead letters of a deployment. See docs/admin.md.
 
-  operation <id>     an operation and its timeline
-  lookup             the same by --tenant and its key, which comes from HAPAX_KEY, --key-file
-                     or standard input: an argument could be read by every process here
-  correlation <id>   the operations that bear a correlation id, and what happened under it
-  release <id>       gives up a claim whose Worker is thought lost
-  resolve <id> …     says what became of an unknown outcome, by --outcome
-  erase <id>         forgets an operation: its key is new again; asks for --yes
-  stuck              operations whose outcome is unknown
-  dead-letters [id]  events and messages that nobody took, or one of them with its content
-  replay <id> …      delivers or does a dead letter again, right now
-  drop <id> …        gives a dead letter up; asks for --yes
+  operation <id>     show an operation and its timeline
+  lookup             find an operation by --tenant and key. The key comes from HAPAX_KEY,
+                     --key-file or standard input, because other processes can read arguments
+  correlation <id>   show the operations of a correlation id and their timeline
+  release <id>       give up a claim whose Worker is considered lost
+  resolve <id> …     set the outcome (--outcome) of an operation whose outcome is unknown
+  erase <id>         forget an operation, so that its key is new (requires --yes)
+  stuck              list operations whose outcome is unknown
+  dead-letters [id]  list undelivered events and messages, or show one with its content
+  replay <id> …      deliver or process a dead letter now
+  drop <id> …        delete a dead letter (requires --yes)
 
-resolve, replay and drop take many ids, or - for those of standard input, one a line.
+resolve, replay and drop accept several ids, or - to read one id per line from standard input.
 
-  --url <URL>          the deployment (HAPAX_URL)
-  --tenant <tenant>    with lookup: as it is named in metrics and logs
-  --consumer <name>    with lookup: of a queue, where its operation is no route's
-  --operation <name>   with lookup: where its keys count within it, as event ids do
-  --key-file <file>    with lookup: the file that holds the key, alone
+  --url <URL>          URL of the deployment (default: HAPAX_URL)
+  --tenant <tenant>    with lookup: the tenant, as shown in metrics and logs
+  --consumer <name>    with lookup: the queue consumer, if its own handler runs the operation
+  --operation <name>   with lookup: the operation, if its keys have the scope operation
+  --key-file <file>    with lookup: a file that contains only the key
   --outcome <outcome>  with resolve: not_executed, succeeded or failed
-  --status <status>    with --outcome succeeded or failed: of the response that retries get
-  --header 'Name: v'   a header of that response; may be there more than once
-  --body-file <file>   the body of that response, as text
-  --limit <count>      with lists: so many of them, the newest first (50)
-  --after <number>     with lists: go on where a page has ended
-  --all                with lists: to the end
-  --override           with replay: whatever was decided about the message
-  --yes                it is meant
-  --json               the answer as it came, for programs
-  -h, --help           this text
+  --status <status>    with --outcome succeeded or failed: the status that retries receive
+  --header 'Name: v'   a header of that response (repeatable)
+  --body-file <file>   a file with the body of that response, as text
+  --limit <count>      with lists: the page size, newest first (default: 50)
+  --after <number>     with lists: continue after a page
+  --all                with lists: read all pages
+  --override           with replay: ignore an earlier decision about the message
+  --yes                confirm this destructive action
+  --json               print the response as JSON
+  -h, --help           show this help
 
-The admin token is HAPAX_ADMIN_TOKEN, or CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET are those
-of a service token that Cloudflare Access lets in.
+Set HAPAX_ADMIN_TOKEN to the admin token. Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and
+CF_ACCESS_CLIENT_SECRET to a service token.
 `
 
 const OPTIONS = {
@@ -71,7 +71,7 @@ const OPTIONS = {
 
 type Options = ReturnType<typeof parse>['values']
 
-/** What is asked for, and how its answer is shown. */
+/** One request, and how its response is shown. */
 interface Asked {
   readonly method: 'GET' | 'POST' | 'DELETE'
   readonly path: string
@@ -96,7 +96,7 @@ export async function admin(args: string[]): Promise<void> {
   print(isJson ? toJson(reply) : `${asked.show(reply)}\n`)
 }
 
-/** Ids of operations and of their events are digests, one of 64 of which begins like an option. */
+/** Ids of operations and events are digests. One in 64 begins like an option. */
 const ID_LIKE_OPTION = /^-[\w-]{42}(?::|$)/
 
 function parse(typed: string[]) {
@@ -112,10 +112,10 @@ function parse(typed: string[]) {
 
 const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)
 
-/** What a command asks for: one thing, a list, or a change of many things. */
+/** The work of a command: one request, a list, or a change of many ids. */
 type Work = Asked | ListAsked | ManyAsked | { readonly correlationId: string }
 
-/** Every command, with what it takes besides its options. */
+/** All commands. Each takes an id and the options. */
 const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work | Promise<Work>>> = {
   operation: (id) => ({ ...operation('GET', id), show: toOperation }),
   lookup: toLookUp,
@@ -123,8 +123,8 @@ const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work |
   release: (id) => ({ ...operation('POST', id, '/release'), show: toOperation }),
   resolve: toResolve,
   erase: (id, options) => {
-    requireYes(options, 'What it came to is forgotten, and its key executes again.')
-    return { ...operation('DELETE', id), show: () => 'Erased. Its key is new again.' }
+    requireYes(options, 'This forgets the result of the operation. Its key will execute again.')
+    return { ...operation('DELETE', id), show: () => 'Erased. Its key is new.' }
   },
   stuck: (_, options) => ({ list: '/stuck', ...toPage(options), show: toStuck }),
   'dead-letters': (id, options) =>
@@ -134,10 +134,10 @@ const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work |
   replay: (id, options) => ({
     ...letter('POST', id, '/replay'),
     ...toReplay(options),
-    show: () => 'Done. The letter is gone.',
+    show: () => 'Replayed. The letter was removed.',
   }),
   drop: (id, options) => {
-    requireYes(options, 'Nobody can replay it any more.')
+    requireYes(options, 'A dropped letter cannot be replayed.')
     return { ...letter('DELETE', id), show: () => 'Dropped.' }
   },
 }
@@ -150,12 +150,12 @@ const MANY: Readonly<Record<string, (options: Options) => Promise<Omit<ManyAsked
   }),
   replay: async (options) => ({ path: '/dead-letters/replay', ...toReplay(options) }),
   drop: async (options) => {
-    requireYes(options, 'Nobody can replay them any more.')
+    requireYes(options, 'Dropped letters cannot be replayed.')
     return { path: '/dead-letters/drop' }
   },
 }
 
-/** How many ids a command takes, where it is not one. */
+/** The accepted numbers of ids, for commands that do not take exactly one. */
 const ID_COUNTS: Readonly<Record<string, readonly number[]>> = {
   lookup: [0],
   stuck: [0],
@@ -163,12 +163,12 @@ const ID_COUNTS: Readonly<Record<string, readonly number[]>> = {
 }
 
 async function toAsked([name, ...ids]: string[], options: Options): Promise<Work> {
-  if (name === undefined) throw usage('Which command?')
+  if (name === undefined) throw usage('Specify a command.')
   const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
-  if (command === undefined) throw usage(`There is no command admin ${name}.`)
+  if (command === undefined) throw usage(`Unknown command: admin ${name}.`)
   if (ids.length > 1 || ids[0] === '-') {
     const many = Object.hasOwn(MANY, name) ? MANY[name] : undefined
-    // What is wrong with the options is said before anything is read.
+    // Report wrong options before reading standard input.
     const asked = await many?.(options)
     if (asked !== undefined) return { ...asked, ids: await readIds(ids) }
   }
@@ -182,7 +182,7 @@ function toOne(
   options: Options,
 ): Work | Promise<Work> {
   const counts = ID_COUNTS[name] ?? [1]
-  if (!counts.includes(ids.length)) throw usage(`admin ${name} takes ${counts.join(' or ')} id.`)
+  if (!counts.includes(ids.length)) throw usage(`admin ${name} expects ${counts.join(' or ')} id.`)
   return command(ids[0] ?? '', options)
 }
 
@@ -199,11 +199,9 @@ const letter = <method extends Asked['method']>(method: method, id: string, acti
 async function toLookUp(_: string, options: Options): Promise<Asked> {
   const { tenant, consumer, operation: name } = options
   if (options.key !== undefined) {
-    throw usage(
-      'A key in an argument can be read by every process here. Use HAPAX_KEY or --key-file.',
-    )
+    throw usage('Other processes can read a key in an argument. Use HAPAX_KEY or --key-file.')
   }
-  if (tenant === undefined) throw usage('--tenant is missing.')
+  if (tenant === undefined) throw usage('--tenant is required.')
   const key = await readKey(process.env, options['key-file'])
   const body = {
     tenant,
@@ -221,7 +219,7 @@ async function toResolve(id: string, options: Options): Promise<Asked> {
 
 function toResolved(reply: Reply): string {
   const isFreed = reply.status === 204
-  return isFreed ? 'Resolved. It was not executed: its key is free.' : toOperation(reply)
+  return isFreed ? 'Resolved as not executed. Its key is free.' : toOperation(reply)
 }
 
 async function toResolution(options: Options): Promise<object> {
@@ -229,19 +227,19 @@ async function toResolution(options: Options): Promise<object> {
   switch (outcome) {
     case 'not_executed':
       if ((status ?? header ?? options['body-file']) === undefined) return { outcome }
-      throw usage('What was not executed has no response.')
+      throw usage('An operation that was not executed has no response.')
     case 'succeeded':
     case 'failed':
       return { outcome, response: await toResponse(options) }
     case undefined:
     default:
-      throw usage('--outcome is not_executed, succeeded or failed.')
+      throw usage('--outcome must be not_executed, succeeded or failed.')
   }
 }
 
 async function toResponse({ status, header = [], 'body-file': file }: Options): Promise<object> {
   if (status === undefined || !/^[2-5]\d\d$/.test(status)) {
-    throw usage('--status is missing: 200 to 599, what retries are answered with.')
+    throw usage('--status is required: the status that retries receive, 200 to 599.')
   }
   const body = file === undefined ? '' : await readText(file)
   return { status: Number(status), headers: Object.fromEntries(header.map(toField)), body }
@@ -249,16 +247,16 @@ async function toResponse({ status, header = [], 'body-file': file }: Options): 
 
 function toField(line: string): [string, string] {
   const [name = '', ...value] = line.split(':')
-  if (value.length === 0) throw usage("--header is written 'Name: value'.")
+  if (value.length === 0) throw usage("--header must have the form 'Name: value'.")
   return [name.trim(), value.join(':').trim()]
 }
 
 function toPage({ limit, after, all = false }: Options) {
   if (limit !== undefined && !/^(?:[1-9]\d?|100)$/.test(limit)) {
-    throw usage('--limit is a number from 1 to 100.')
+    throw usage('--limit must be a number from 1 to 100.')
   }
   if (after !== undefined && !/^[1-9]\d*$/.test(after)) {
-    throw usage('--after is the number that the page before has ended with.')
+    throw usage('--after must be the number at the end of the previous page.')
   }
   return { limit: limit ?? (all ? '100' : null), after: after ?? null, isWhole: all }
 }
@@ -266,5 +264,5 @@ function toPage({ limit, after, all = false }: Options) {
 const toReplay = ({ override = false }: Options) => (override ? { body: { override } } : {})
 
 function requireYes({ yes }: Options, warning: string): void {
-  if (yes !== true) throw new Failure(`${warning} Say --yes where that is meant.`, 2)
+  if (yes !== true) throw new Failure(`${warning} Add --yes to confirm.`, 2)
 }

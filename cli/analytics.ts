@@ -21,25 +21,25 @@ import { print, printError } from './print.ts'
 
 const HELP = `Usage: hapax analytics <query> [options]
 
-Asks Workers Analytics Engine about the requests on the protected routes.
+Queries Workers Analytics Engine for the requests on protected routes.
 
 ${Object.entries(VIEWS)
   .map(([name, { title }]) => `  ${name.padEnd(20)}${title}`)
   .join('\n')}
-  correlation <id>    everything that bears a correlation id
-  operation <id>      everything that was done about an operation
-  sql '<SELECT …>'    any query; one with a FORMAT is printed in it
+  correlation <id>    everything with a correlation id
+  operation <id>      everything about an operation
+  sql '<SELECT …>'    your own query, printed in its FORMAT if it has one
 
-  --since <duration>  how far back: 1h, 24h, 7d, … (24h)
+  --since <duration>  time range: 1h, 24h, 7d, … (default: 24h)
   --route <name>      only this route, such as 'POST /payments'
   --tenant <tenant>   only this tenant
-  --dataset <name>    dataset of the deployment (hapax)
-  --json, --csv       for programs
-  -h, --help          this text
+  --dataset <name>    dataset of the deployment (default: hapax)
+  --json, --csv       machine-readable output
+  -h, --help          show this help
 
-The account is CLOUDFLARE_ACCOUNT_ID, and CLOUDFLARE_API_TOKEN a token that has the permission
-Account · Account Analytics · Read. HAPAX_ANALYTICS_URL is asked instead where it is set: a local
-engine, which node dev/analytics-engine.ts starts.
+Set CLOUDFLARE_ACCOUNT_ID, and CLOUDFLARE_API_TOKEN to a token with the permission
+Account · Account Analytics · Read. To query a local engine (node dev/analytics-engine.ts),
+set HAPAX_ANALYTICS_URL instead.
 `
 
 const OPTIONS = {
@@ -54,7 +54,7 @@ const OPTIONS = {
 
 type Options = ReturnType<typeof parse>['values']
 
-/** `hapax analytics`: who reuses keys, where conflicts are, what is stuck. @throws Failure */
+/** Runs `hapax analytics`. @throws Failure */
 export async function analytics(args: string[]): Promise<void> {
   const { values: options, positionals } = parse(args)
   if (options.help) {
@@ -67,7 +67,7 @@ export async function analytics(args: string[]): Promise<void> {
     const { text, shown } = await ask(client)
     print(text)
     if (shown !== undefined) {
-      printError(`hapax: only the first ${shown} rows are shown; there are more\n`)
+      printError(`hapax: showing only the first ${shown} rows\n`)
     }
   } catch (error) {
     throw error instanceof AnalyticsError ? toFailure(error, process.env) : error
@@ -82,39 +82,39 @@ function parse(args: string[]) {
   }
 }
 
-/** Asks, and returns what is printed. */
+/** Runs a query and returns the output. */
 type Ask = (client: AnalyticsClient) => Promise<Printed>
 
 interface Printed {
   readonly text: string
-  /** How many rows there are in it, where there are more. */
+  /** The number of rows in the text, if there are more. */
   readonly shown?: number
 }
 
-/** What has a timeline of its own. */
+/** Queries that return a timeline. */
 const TIMELINES = { correlation: toCorrelationSql, operation: toOperationSql } as const
 
-/** What needs to be said along with a query. */
+/** Arguments that queries require. */
 const NEEDS = { correlation: 'an id', operation: 'an id', sql: 'a query' } as const
 
 function toAsk([name = '', ...more]: readonly string[], options: Options): Ask {
-  if (options.json && options.csv) throw usage('--json and --csv are one or the other.')
+  if (options.json && options.csv) throw usage('--json and --csv cannot be combined.')
   const span = toSpan(options)
   const scope = toScope(options, span)
   if (isNameIn(QUERIES, name)) {
-    if (more[0] !== undefined) throw usage(`${more[0]} is one too many.`)
+    if (more[0] !== undefined) throw usage(`Unexpected argument: ${more[0]}.`)
     return toNamed(name, scope, { options, span })
   }
   if (!isNameIn(NEEDS, name))
-    throw usage(name === '' ? 'Which query?' : `There is no query ${name}.`)
+    throw usage(name === '' ? 'Specify a query.' : `Unknown query: ${name}.`)
   const argument = toArgument(name, more)
   if (name === 'sql') return toFree(argument, options)
   return toTimeline((offset) => TIMELINES[name](argument, scope, offset), options)
 }
 
 function toArgument(name: keyof typeof NEEDS, [argument, extra]: readonly string[]): string {
-  if (argument === undefined) throw usage(`${name} needs ${NEEDS[name]}.`)
-  if (extra !== undefined) throw usage(`${extra} is one too many.`)
+  if (argument === undefined) throw usage(`${name} requires ${NEEDS[name]}.`)
+  if (extra !== undefined) throw usage(`Unexpected argument: ${extra}.`)
   return argument
 }
 
@@ -134,12 +134,12 @@ function toNamed(
   }
 }
 
-/** All of a timeline, page by page. */
+/** Reads a whole timeline, page by page. */
 function toTimeline(toPage: (offset: number) => string, options: Options): Ask {
   return async (client) => {
     const all: Row[] = []
     for (let isCut = true; isCut;) {
-      // oxlint-disable-next-line no-await-in-loop -- a page begins where the one before has ended
+      // oxlint-disable-next-line no-await-in-loop -- a page begins where the previous one ended
       const page = cut('timeline', await client.query(toPage(all.length)))
       all.push(...page.rows)
       ;({ isCut } = page)
@@ -151,7 +151,7 @@ function toTimeline(toPage: (offset: number) => string, options: Options): Ask {
 function toFree(sql: string, options: Options): Ask {
   if (/\bFORMAT\s+\w+\s*;?\s*$/i.test(sql)) {
     if (options.json || options.csv)
-      throw usage('A FORMAT and --json or --csv are one or the other.')
+      throw usage('A query with a FORMAT cannot be combined with --json or --csv.')
     return async (client) => ({ text: await client.text(sql) })
   }
   return async (client) => {
@@ -160,7 +160,7 @@ function toFree(sql: string, options: Options): Ask {
   }
 }
 
-/** @returns `null` where it is to be read by people. */
+/** @returns `null` if the output is for people. */
 function toText(rows: readonly Row[], { json, csv }: Options): string | null {
   if (json) return toJson(rows)
   return csv ? toCsv(rows) : null
@@ -168,14 +168,14 @@ function toText(rows: readonly Row[], { json, csv }: Options): string | null {
 
 function toSpan({ since }: Options): Span {
   const rangeMs = parseDuration(since)
-  if (!rangeMs) throw usage(`--since ${since} is not a duration such as 1h, 24h or 7d.`)
+  if (!rangeMs) throw usage(`--since must be a duration such as 1h, 24h or 7d, not ${since}.`)
   const until = Date.now()
   return { since: until - rangeMs, until, bucketMs: toBucketMs(rangeMs), name: since }
 }
 
 function toScope({ route, tenant, dataset }: Options, { since, bucketMs }: Span): Scope {
   if (dataset !== undefined && !/^[\w-]+$/.test(dataset)) {
-    throw usage(`--dataset ${dataset} is not the name of a dataset.`)
+    throw usage(`--dataset must be the name of a dataset, not ${dataset}.`)
   }
   return { since, bucketMs, route, tenant, dataset }
 }

@@ -11,7 +11,7 @@ const PATIENCE_MS = 10_000
 const seconds = z.number().nonnegative()
 const words = z.array(z.string())
 
-/** Deployments of earlier versions do not say it. */
+/** Missing in deployments of earlier versions. */
 const scope = z.enum(['tenant', 'operation']).optional()
 
 const KeySourceSchema = z.discriminatedUnion('in', [
@@ -65,7 +65,7 @@ const OperationSchema = z.object({
   respondAsync: z.boolean(),
   problems: z.array(
     z.object({
-      // A newer deployment may have problems that are not known here.
+      // A newer deployment may have problems that this version does not know.
       type: z.string(),
       status: z.int().min(100).max(599),
       title: z.string(),
@@ -113,7 +113,9 @@ async function download(url: URL): Promise<string> {
     })
     if (answer.ok) return await answer.text()
     await answer.body?.cancel()
-    throw new Failure(`${url.href} answered ${answer.status}. Is it a deployment of Hapax?`)
+    throw new Failure(
+      `${url.href} responded with ${answer.status}. Check that it is a Hapax deployment.`,
+    )
   } catch (error) {
     if (error instanceof Failure) throw error
     throw new Failure(toVisible(`${url.href} could not be reached: ${reasonOf(error)}`))

@@ -11,18 +11,18 @@ import { Failure } from './failure.ts'
 import { openapi } from './openapi.ts'
 import { print, printError } from './print.ts'
 
-/** What a command does with its arguments; throws `Failure` when that cannot be done. */
+/** Runs a command with its arguments. Throws `Failure` if the command fails. */
 type Command = (args: string[]) => Promise<void>
 
 const COMMANDS: Readonly<Record<string, Command>> = { admin, analytics, openapi }
 
 const HELP = `Usage: hapax <command> [options]
 
-  admin      operations that are stuck, and dead letters
-  analytics  who reuses keys, where conflicts are, what is stuck
-  openapi    the protected routes as OpenAPI, alone or merged into a document of yours
+  admin      look up and resolve operations, replay dead letters
+  analytics  query reuse, conflicts and stuck operations
+  openapi    export the protected routes as OpenAPI, or merge them into your document
 
-hapax <command> --help tells more. Exit codes: 0 done, 1 could not be done, 2 wrong usage.
+Run hapax <command> --help for details. Exit codes: 0 success, 1 failure, 2 usage error.
 `
 
 const [name = '', ...args] = process.argv.slice(2)
@@ -38,6 +38,6 @@ try {
 function commandOf(word: string): Command {
   const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
   if (command !== undefined) return command
-  const what = word === '' ? 'Which command?' : `There is no command ${word}.`
+  const what = word === '' ? 'Specify a command.' : `Unknown command: ${word}.`
   throw new Failure(`${what}\n\n${HELP}`, 2)
 }

@@ -14,16 +14,17 @@ import { parseText, readText, writeText } from './text-file.ts'
 
 const HELP = `Usage: hapax openapi --from <contract> [--into <document>] [--out <file>]
 
-Writes the idempotency contract of a deployment as OpenAPI.
+Exports the idempotency contract of a deployment as OpenAPI.
 
-  --from <URL|file>  a deployment, or its contract (/.well-known/idempotency)
-  --into <file>      merges into this OpenAPI 3 document, JSON or YAML, and prints the result:
-                     the document itself is only changed when --out names it
-  --prefix <path>    path of the gateway under which the paths of the document are;
-                     without it, what its servers say
-  --add              adds operations that the document does not have; else they are reported
-  --out <file>       writes there instead of printing
-  -h, --help         this text
+  --from <URL|file>  URL of a deployment, or URL or file of its contract
+                     (/.well-known/idempotency)
+  --into <file>      merge into this OpenAPI 3 document (JSON or YAML) and print the result.
+                     The document changes only if --out names it
+  --prefix <path>    gateway path that contains the document's paths
+                     (default: taken from its servers)
+  --add              add operations that the document does not have (default: report them)
+  --out <file>       write to this file instead of standard output
+  -h, --help         show this help
 `
 
 const OPTIONS = {
@@ -42,9 +43,9 @@ export async function openapi(args: string[]): Promise<void> {
     print(HELP)
     return
   }
-  if (asked.from === undefined) throw new Failure(`--from is missing.\n\n${HELP}`, 2)
+  if (asked.from === undefined) throw new Failure(`--from is required.\n\n${HELP}`, 2)
   if (asked.into === undefined && (asked.add || asked.prefix !== undefined)) {
-    throw new Failure('--add and --prefix go with --into.', 2)
+    throw new Failure('--add and --prefix require --into.', 2)
   }
   const fragment = toFragment(await readContract(asked.from), asked.from)
   const text =
@@ -73,8 +74,8 @@ function toFragment(
   try {
     return toOpenApiFragment(contract)
   } catch (error) {
-    // A pattern in a path that is no regular expression.
-    throw new Failure(toVisible(`${from} has a path that cannot be read: ${reasonOf(error)}`))
+    // A pattern in a path is not a regular expression.
+    throw new Failure(toVisible(`${from} contains an invalid path: ${reasonOf(error)}`))
   }
 }
 
@@ -103,7 +104,7 @@ function toDocument(value: unknown, file: string): JsonObject {
     const found = version ?? swagger
     if (found !== undefined) {
       throw new Failure(
-        toVisible(`${file} is OpenAPI ${JSON.stringify(found)}; it has to be 3.0 or later.`),
+        toVisible(`${file} is OpenAPI ${JSON.stringify(found)}; the version must be 3.0 or later.`),
       )
     }
   }

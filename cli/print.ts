@@ -1,19 +1,19 @@
 import { toVisibleLines } from '../src/core/visible.ts'
 import { isJson } from './text-file.ts'
 
-/** Writes to standard output; nothing in it is raw that a terminal would obey. */
+/** Writes to standard output. Escapes characters that a terminal would interpret. */
 export function print(text: string): void {
   process.stdout.write(toVisibleLines(text))
 }
 
-/** The same on standard error. */
+/** Does the same on standard error. */
 export function printError(text: string): void {
   process.stderr.write(toVisibleLines(text))
 }
 
 /**
- * Writes a document: as it is where a program or a file gets it, since YAML would not be the same
- * with other letters in it. JSON is.
+ * Writes a document. YAML is written unchanged to a program or a file, because escapes would change
+ * its meaning. In JSON they do not.
  */
 export function printDocument(text: string): void {
   if (process.stdout.isTTY || isJson(text)) print(text)

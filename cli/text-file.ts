@@ -14,7 +14,7 @@ export async function readText(file: string): Promise<string> {
     const name = toVisible(file)
     throw new Failure(
       isMissing
-        ? `There is no file ${name}.`
+        ? `File not found: ${name}.`
         : `${name} could not be read: ${toVisible(reasonOf(error))}`,
     )
   }
@@ -29,7 +29,7 @@ export async function writeText(file: string, text: string): Promise<void> {
   }
 }
 
-/** Whether a text is JSON; else it may be YAML. */
+/** Returns whether a text is JSON. Otherwise it may be YAML. */
 export function isJson(text: string): boolean {
   try {
     JSON.parse(text)
@@ -42,7 +42,7 @@ export function isJson(text: string): boolean {
 /**
  * Parses JSON or YAML.
  *
- * @param where What the text is called in messages.
+ * @param where Name of the text in messages.
  * @throws Failure
  */
 export function parseText(text: string, where: string): unknown {

@@ -42,7 +42,7 @@ export async function ask<answer>(path: string): Promise<answer> {
   const answer = (await response.json().catch(() => null)) as Problem | null
   if (response.ok && answer !== null) return answer as answer
   if (answer?.code === 'analytics-not-configured') throw new NotConfigured(cut(answer.detail ?? ''))
-  throw new Error(cut(answer?.detail ?? `The gateway answered ${response.status}.`))
+  throw new Error(cut(answer?.detail ?? `The gateway responded with ${response.status}.`))
 }
 
 interface Problem {
@@ -57,7 +57,7 @@ async function send(path: string, headers: Record<string, string>): Promise<Resp
   try {
     return await fetch(path, { headers, signal: AbortSignal.timeout(PATIENCE_MS) })
   } catch {
-    throw new Error('The gateway did not answer.')
+    throw new Error('The gateway did not respond.')
   }
 }
 

@@ -10,8 +10,8 @@ export function sayFault(id: string, ...parts: readonly (Part<unknown> | undefin
 }
 
 function toText({ because, value, at }: Part<unknown>): string {
-  const shown = value === null ? '' : ` What is shown is of ${formatTime(at)}.`
-  return `This could not be read: ${because}${shown}`
+  const shown = value === null ? '' : ` The content below is from ${formatTime(at)}.`
+  return `This part could not be loaded: ${because}${shown}`
 }
 
 /** Sections that show nothing but what requests have left as points. */
@@ -20,7 +20,7 @@ const FIGURES = ['traffic', 'trouble', 'conflicts', 'keyless', 'latency']
 /** Says once, and not in each place, that there are no figures since nobody has configured them. */
 export function sayConfigured(isConfigured: boolean): void {
   const advice =
-    'Analytics are not configured, so there are no figures of requests. Set CLOUDFLARE_ACCOUNT_ID and the secret CLOUDFLARE_API_TOKEN.'
+    'Analytics Engine is not configured, so there are no figures of requests. Set CLOUDFLARE_ACCOUNT_ID and the secret CLOUDFLARE_API_TOKEN.'
   say('analytics-hint', isConfigured ? '' : advice)
   for (const id of FIGURES) {
     const section = element(`${id}-title`, HTMLHeadingElement).closest('section')

@@ -1,16 +1,10 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { countBar, rangeBar, shareBar } from './bars.ts'
 import { formatCount, formatMs } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable, say, tenantName } from './table.ts'
 
-/** A row of the query `conflicts`. */
-export interface Conflict {
-  readonly route: string
-  readonly tenant: string
-  readonly mismatches: number
-  readonly observed: number
-  readonly mismatch_share: number
-}
+type Conflict = RowOf<'conflicts'>
 
 /** Keys that named another request: refused, or only observed where a route asks for that. */
 export function showConflicts(rows: readonly Conflict[]): void {
@@ -26,27 +20,20 @@ export function showConflicts(rows: readonly Conflict[]): void {
       bar('Mismatches', 'mismatches', '--mismatch'),
       ...(isObserved(rows) ? [bar('Only observed', 'observed', '--muted')] : []),
       {
-        title: 'Of its requests',
+        title: 'Share of its requests',
         cell: ({ mismatch_share: part }) => shareBar(part),
         kind: 'number',
       },
     ],
     rows,
     {
-      none: 'No key was used for two requests.',
+      none: 'No key was used for different requests.',
       keyOf: ({ route, tenant }) => JSON.stringify([route, tenant]),
     },
   )
 }
 
-/** A row of the query `keyless`. */
-export interface Keyless {
-  readonly route: string
-  readonly requests: number
-  readonly keyless: number
-  readonly keyless_share: number
-  readonly observed: number
-}
+type Keyless = RowOf<'keyless'>
 
 /** Requests without a key, per route. */
 export function showKeyless(rows: readonly Keyless[]): void {
@@ -56,11 +43,11 @@ export function showKeyless(rows: readonly Keyless[]): void {
       { title: 'Route', cell: ({ route }) => route, kind: 'name' },
       count('Requests', 'requests'),
       count('Without a key', 'keyless'),
-      ...(isObserved(rows) ? [count('Of them observed', 'observed')] : []),
+      ...(isObserved(rows) ? [count('Observed', 'observed')] : []),
       { title: 'Share', cell: ({ keyless_share: part }) => shareBar(part), kind: 'number' },
     ],
     rows,
-    { none: 'No requests in this time.', keyOf: ({ route }) => route },
+    { none: 'No requests in this time range.', keyOf: ({ route }) => route },
   )
 }
 
@@ -71,15 +58,7 @@ function count(title: string, name: 'requests' | 'keyless' | 'observed'): Column
 const isObserved = (rows: readonly { readonly observed?: number }[]) =>
   rows.some(({ observed = 0 }) => observed > 0)
 
-/** A row of the query `latency`. */
-export interface Latency {
-  readonly route: string
-  readonly attempts: number
-  readonly in_progress_p50_ms: number
-  readonly in_progress_p95_ms: number
-  readonly in_progress_p99_ms: number
-  readonly claim_p95_ms: number
-}
+type Latency = RowOf<'latency'>
 
 /** Time in progress, and time to the claim. */
 export function showLatency(rows: readonly Latency[]): void {
@@ -101,8 +80,9 @@ export function showLatency(rows: readonly Latency[]): void {
       ms('Claim p95', 'claim_p95_ms'),
     ],
     rows,
-    { none: 'Nothing was executed in this time.', keyOf: ({ route }) => route },
+    { none: 'Nothing was executed in this time range.', keyOf: ({ route }) => route },
   )
-  const legend = 'The tick is p50, the box reaches to p95, the line to p99; one scale for all.'
+  const legend =
+    'The tick is p50, the box ends at p95, the line ends at p99. All rows have the same scale.'
   say('latency-hint', rows.length > 0 ? legend : '')
 }

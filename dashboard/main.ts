@@ -1,14 +1,8 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
 import { sayConfigured, sayFault } from './faults.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
-import {
-  type Conflict,
-  type Keyless,
-  type Latency,
-  showConflicts,
-  showKeyless,
-  showLatency,
-} from './lists.ts'
+import { showConflicts, showKeyless, showLatency } from './lists.ts'
 import { morph } from './morph.ts'
 import { showOperation } from './operation.ts'
 import { element } from './page.ts'
@@ -18,15 +12,7 @@ import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
 import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
-import {
-  type Letter,
-  onReadOn,
-  showLetters,
-  showUnknown,
-  type Stuck,
-  type Unknown,
-  withAges,
-} from './waiting.ts'
+import { type Letter, onReadOn, showLetters, showUnknown, type Stuck, withAges } from './waiting.ts'
 import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
@@ -39,12 +25,12 @@ interface Loaded {
   readonly letters: Listed<Letter>
   readonly summary: Found<Summary>
   readonly traffic: Found<Traffic>
-  readonly conflicts: Found<Conflict>
-  readonly keyless: Found<Keyless>
+  readonly conflicts: Found<RowOf<'conflicts'>>
+  readonly keyless: Found<RowOf<'keyless'>>
   /** Of all routes, to choose from; where nothing is narrowed, `keyless` is that. */
-  readonly routes: Found<Keyless>
-  readonly latency: Found<Latency>
-  readonly unknown: Found<Unknown>
+  readonly routes: Found<RowOf<'keyless'>>
+  readonly latency: Found<RowOf<'latency'>>
+  readonly unknown: Found<RowOf<'unknown'>>
 }
 
 const LOADERS: { readonly [name in keyof Loaded]: (shown: Filters) => Promise<Loaded[name]> } = {
@@ -103,7 +89,7 @@ function fail(error: unknown): void {
     sayFailed('Sign in to see the figures.')
     askToSignIn()
   } else {
-    sayFailed(error instanceof Error ? error.message : 'The figures could not be read.')
+    sayFailed(error instanceof Error ? error.message : 'The figures could not be loaded.')
   }
 }
 
@@ -113,7 +99,7 @@ function sayLoaded(asker: Asker): void {
   const reasons = new Set(failed.map(({ because }) => because))
   const isAll = failed.length === Object.keys(parts).length
   if (isAll && reasons.size === 1) sayFailed([...reasons].join(''))
-  else if (failed.length > 0) sayFailed('Some of it could not be read: it says so in its place.')
+  else if (failed.length > 0) sayFailed('Some parts could not be loaded. See the messages below.')
   else sayUpdated(asker, toWaiting())
 }
 
@@ -141,7 +127,7 @@ function showFigures<row>(
   else showRows(rows)
 }
 
-function offer(part: Part<Found<Keyless>> | undefined): void {
+function offer(part: Part<Found<RowOf<'keyless'>>> | undefined): void {
   const rows = rowsOf(part)
   if (rows !== undefined) offerRoutes(rows.map(({ route }) => route))
 }
@@ -169,7 +155,7 @@ const VIEWS: Readonly<Record<keyof Loaded, (shown: Filters) => void>> = {
   conflicts: () => {
     showFigures('conflicts', parts.conflicts, showConflicts)
     const isCut = parts.conflicts?.value?.isCut === true
-    say('conflicts-hint', isCut ? 'Only the first 100 are shown: there are more.' : '')
+    say('conflicts-hint', isCut ? 'Showing only the first 100.' : '')
   },
   keyless: (shown) => {
     showFigures('keyless', parts.keyless, showKeyless)

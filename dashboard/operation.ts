@@ -68,10 +68,10 @@ export async function showOperation(id: string): Promise<void> {
 
 function toHint({ id, isCut = false, analytics }: Operation): string {
   if (analytics === 'unavailable') {
-    return 'Its requests are missing here: the Analytics Engine does not answer.'
+    return 'The requests are missing because Analytics Engine does not respond.'
   }
   const all = `npm run --silent hapax -- analytics operation ${id}`
-  return isCut ? `Only the first 1,000 points are shown. All of them: ${all}` : ''
+  return isCut ? `Showing only the first 1,000 data points. To see all of them, run ${all}` : ''
 }
 
 const time = (at: string | undefined) => (at === undefined ? '—' : formatTime(at))

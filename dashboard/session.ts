@@ -33,7 +33,7 @@ export function showSignedIn(): void {
 
 /** Asks for a token; not again of itself once the reader has put the question away. */
 export function askToSignIn(): void {
-  error.textContent = isSignedIn() ? 'This token is not accepted.' : ''
+  error.textContent = isSignedIn() ? 'This token was rejected.' : ''
   signOut()
   button.textContent = 'Sign in'
   button.hidden = false

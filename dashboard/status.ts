@@ -21,7 +21,7 @@ export function sayUpdated(asker: Asker, now: Waiting): void {
   last = now
   show(`Updated ${new Date().toLocaleTimeString()}.`, 'ok')
   if (asker === 'clock' && !isWorse && !isBack) return
-  const [stuck, letters] = [now.stuck, now.letters].map((count) => count ?? 'could not be counted')
+  const [stuck, letters] = [now.stuck, now.letters].map((count) => count ?? 'not available')
   announce(`Updated. Unknown now: ${stuck}. Dead letters: ${letters}.`)
 }
 

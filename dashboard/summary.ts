@@ -1,3 +1,4 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { formatAge, formatCount, formatShare } from './format.ts'
 import { morph } from './morph.ts'
 import { element } from './page.ts'
@@ -5,22 +6,7 @@ import type { Letter, Stuck } from './waiting.ts'
 import type { Listed } from './whole-list.ts'
 
 /** The row of the query `summary`; `null`: the engine does not tell. */
-export interface Summary {
-  readonly requests: number | null
-  readonly executed: number | null
-  readonly replayed: number | null
-  readonly joined: number | null
-  readonly blocked: number | null
-  readonly mismatches: number | null
-  readonly mismatch_share: number | null
-  readonly keyless: number | null
-  readonly keyless_share: number | null
-  readonly unknown: number | null
-  readonly rejected: number | null
-  readonly store_errors: number | null
-  readonly recoveries: number | null
-  readonly observed: number | null
-}
+export type Summary = { readonly [name in keyof RowOf<'summary'>]: number | null }
 
 /** What waits for an operator now, whatever the filters. */
 export interface Waiting {
@@ -66,11 +52,11 @@ function tilesOf(row: Summary | undefined): readonly Tile[] {
     tile('executed', 'Executed', { tone: '--executed' }),
     tile('replayed', 'Replayed', { tone: '--replayed' }),
     tile('joined', 'Joined', { tone: '--joined' }),
-    tile('blocked', 'Duplicates blocked', { note: 'kept from the origin', tone: '--blocked' }),
+    tile('blocked', 'Duplicates blocked', { note: 'not sent to the origin', tone: '--blocked' }),
     tile('mismatches', 'Mismatches', { note: shareOf('mismatch_share'), tone: '--mismatch' }),
     tile('keyless', 'Without a key', { note: shareOf('keyless_share'), tone: '--keyless' }),
     tile('rejected', 'Rejected'),
-    tile('unknown', 'Met unknown', { tone: '--unknown', isAlarm: isSome('unknown') }),
+    tile('unknown', 'Outcome unknown', { tone: '--unknown', isAlarm: isSome('unknown') }),
     tile('recoveries', 'Recovered'),
     tile('store_errors', 'Store errors', {
       tone: '--store',

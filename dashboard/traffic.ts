@@ -1,27 +1,17 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import type { Found } from './api.ts'
 import { TimeChart } from './chart.ts'
 import { formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable } from './table.ts'
 
-const COUNTS = [
-  'requests',
-  'executed',
-  'replayed',
-  'joined',
-  'blocked',
-  'mismatches',
-  'unknown',
-  'store_errors',
-] as const
+type Counts = RowOf<'traffic'>
 
 /** A row of the query `traffic`. */
-export type Traffic = { readonly bucket: string } & Readonly<
-  Record<(typeof COUNTS)[number], number>
->
+export type Traffic = Counts & { readonly bucket: string }
 
 interface Line {
-  readonly name: (typeof COUNTS)[number]
+  readonly name: keyof Counts
   readonly label: string
   readonly colour: string
   readonly dash?: readonly number[]
@@ -51,7 +41,7 @@ const charts = [
     what: 'conflicts, unknown outcomes and store errors',
     lines: [
       MISMATCHES,
-      { name: 'unknown', label: 'Met unknown', colour: '--unknown' },
+      { name: 'unknown', label: 'Outcome unknown', colour: '--unknown' },
       { name: 'store_errors', label: 'Store errors', colour: '--store', dash: [2, 3] },
     ] satisfies Line[] as readonly Line[],
   },
@@ -73,7 +63,7 @@ export function showTraffic(found: Found<Traffic>): void {
     chart.show(times, series)
     place.setAttribute('aria-label', describe(what, lines, rows))
     fillTable(table, columnsOf(lines), rows.filter(isBusy), {
-      none: 'No requests in this time.',
+      none: 'No requests in this time range.',
       keyOf: ({ bucket }) => bucket,
     })
   }
@@ -98,24 +88,24 @@ function columnsOf(lines: readonly Line[]): readonly Column<Traffic>[] {
 
 /** A bucket without requests has no row; in a chart it is a zero, not a slope between its neighbours. */
 function fillGaps({ rows, since, bucketSeconds }: Found<Traffic>): readonly Traffic[] {
-  if (rows.length === 0) return rows
+  const [first] = rows
+  if (first === undefined) return rows
+  const none = Object.fromEntries(Object.keys(first).map((name) => [name, 0])) as unknown as Counts
   const known = new Map(rows.map((row) => [Date.parse(row.bucket), row]))
   const stepMs = bucketSeconds * 1_000
-  const first = Math.min(...known.keys())
-  const begin = first - Math.floor((first - Date.parse(since)) / stepMs) * stepMs
+  const firstMs = Math.min(...known.keys())
+  const begin = firstMs - Math.floor((firstMs - Date.parse(since)) / stepMs) * stepMs
   const count = Math.floor((Date.now() - begin) / stepMs) + 1
   return Array.from({ length: count }, (_, index) => {
     const at = begin + index * stepMs
-    return known.get(at) ?? { ...NO_TRAFFIC, bucket: new Date(at).toISOString() }
+    return known.get(at) ?? { ...none, bucket: new Date(at).toISOString() }
   })
 }
 
-const NO_TRAFFIC = Object.fromEntries(COUNTS.map((name) => [name, 0])) as Omit<Traffic, 'bucket'>
-
 function describe(what: string, lines: readonly Line[], rows: readonly Traffic[]): string {
-  if (!rows.some(isBusy)) return 'No requests in this time.'
+  if (!rows.some(isBusy)) return 'No requests in this time range.'
   const sums = lines.map(({ name, label }) => {
     return `${label} ${formatCount(rows.reduce((sum, row) => sum + row[name], 0))}`
   })
-  return `Chart of ${what} over time. In all: ${sums.join(', ')}.`
+  return `Chart of ${what} over time. Total: ${sums.join(', ')}.`
 }

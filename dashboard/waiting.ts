@@ -1,3 +1,4 @@
+import type { RowOf } from '../src/analytics/queries.ts'
 import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
@@ -33,13 +34,7 @@ export function withAges(list: Listed<Stuck>): Listed<Stuck> {
   return { ...list, entries: entries.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since)) }
 }
 
-/** A row of the query `unknown`. */
-export interface Unknown {
-  readonly operation_id: string
-  readonly route: string
-  readonly tenant: string
-  readonly age_seconds: number
-}
+type Unknown = RowOf<'unknown'>
 
 interface Doubtful {
   readonly id: string
@@ -84,7 +79,7 @@ export function showUnknown(
     DOUBTFUL,
     rows.toSorted((a, b) => b.ageSeconds - a.ageSeconds),
     {
-      none: filters.isAll ? 'Every outcome is known.' : 'What is known of them is not complete.',
+      none: filters.isAll ? 'All outcomes are known.' : 'The list is incomplete.',
       isWhole: list?.isWhole ?? true,
     },
   )
@@ -99,7 +94,7 @@ function hintOf(
 ): string {
   const words = [
     ...(list === null ? [] : [narrowedWord(count, list, filters), wordOf(list)]),
-    points?.isCut === true ? 'Of those seen in requests there are more.' : '',
+    points?.isCut === true ? 'There are more operations from requests.' : '',
   ]
   return words.filter(Boolean).join(' ')
 }
@@ -122,9 +117,9 @@ function toListed(entry: Stuck): Doubtful {
 }
 
 function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: Stuck): string {
-  if (isLost) return 'did not answer'
+  if (isLost) return 'did not respond'
   if (isInProgress) return 'being sent again'
-  return nextAttemptAt === null ? 'needs you' : `by itself, ${formatClock(nextAttemptAt)}`
+  return nextAttemptAt === null ? 'needs an operator' : `automatic, ${formatClock(nextAttemptAt)}`
 }
 
 function toSeen(row: Unknown): Doubtful {
@@ -151,9 +146,9 @@ export interface Letter {
 
 /** What was decided about a message, and so what a replay of it needs. */
 const DECISIONS = {
-  mismatch: 'another message of its key counts',
+  mismatch: 'its key names something else',
   failed: 'its failure is its result',
-  'outcome-unknown': 'its operation has to be resolved first',
+  'outcome-unknown': 'resolve its operation first',
 }
 
 function whyOf({ reason, decision }: Letter): string {
@@ -174,9 +169,9 @@ const LETTER: readonly Column<Letter>[] = [
 /** What could not be delivered, or not be done: all of it, whatever the page is narrowed to. */
 export function showLetters(list: Listed<Letter>, filters: Filters): void {
   const { isWhole } = list
-  showStepwise('letters', LETTER, list.entries, { none: 'Nothing is waiting.', isWhole })
+  showStepwise('letters', LETTER, list.entries, { none: 'No dead letters.', isWhole })
   const all = isNarrowed(filters)
-    ? 'Of all routes and tenants: the filters do not reach this list.'
+    ? 'All routes and tenants. Filters do not apply to this list.'
     : ''
   say('letters-hint', [all, wordOf(list)].join(' ').trim())
 }
@@ -184,7 +179,7 @@ export function showLetters(list: Listed<Letter>, filters: Filters): void {
 function wordOf({ entries, total, isWhole }: Listed<unknown>): string {
   if (isWhole) return ''
   const all = total === null ? '' : ` of ${formatCount(total)}`
-  return `Only the newest ${formatCount(entries.length)}${all} were looked through.`
+  return `Only the newest ${formatCount(entries.length)}${all} were searched.`
 }
 
 function operationLink(id: string): HTMLAnchorElement {
@@ -229,8 +224,8 @@ function showStepwise<row extends { readonly id: string }>(
     button.hidden = shown.length === rows.length && isWhole
     if (isFocused && button.hidden) table.closest<HTMLElement>('[tabindex]')?.focus()
     const [count, all] = [formatCount(shown.length), formatCount(rows.length)]
-    const read = isWhole ? all : `${all} that were read`
-    say(`${id}-count`, button.hidden ? '' : `The first ${count} of ${read} are shown.`)
+    const read = isWhole ? all : `${all} that were loaded`
+    say(`${id}-count`, button.hidden ? '' : `Showing the first ${count} of ${read}.`)
   }
   showMore.set(id, () => {
     show()

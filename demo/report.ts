@@ -92,7 +92,7 @@ function numberComplaints(is: Numbers, expected: Numbers): string[] {
 /** A hundred answers may all be wrong in the same way. */
 function shortened(complaints: string[], most = 3): string[] {
   const more = complaints.length - most
-  return more > 0 ? [...complaints.slice(0, most), `and ${more} more of the kind`] : complaints
+  return more > 0 ? [...complaints.slice(0, most), `and ${more} more like this`] : complaints
 }
 
 /** Whoever got the outcome of the operation got the same one, and it was a success. */
@@ -100,7 +100,9 @@ function answerComplaints(answers: readonly Answer[]): string[] {
   const outcomes = answers.filter((answer) => kept.has(idempotencyStatusOf(answer)))
   const distinct = new Set(outcomes.map((answer) => contentOf(answer)))
   return [
-    ...(distinct.size > 1 ? [`the answers differ:\n      ${[...distinct].join('\n      ')}`] : []),
+    ...(distinct.size > 1
+      ? [`the responses differ:\n      ${[...distinct].join('\n      ')}`]
+      : []),
     ...outcomes
       .filter((answer) => statusOf(answer) !== 201)
       .map((answer) => `expected status 201, got ${contentOf(answer)}`),
@@ -111,7 +113,7 @@ function answerComplaints(answers: readonly Answer[]): string[] {
 function keyComplaints(effects: readonly Effect[]): string[] {
   return effects
     .filter(({ key, attempt }) => key === null || key.startsWith('demo-') || attempt !== 1)
-    .map(({ key, attempt }) => `the API got Idempotency-Key ${key} and attempt ${attempt}`)
+    .map(({ key, attempt }) => `the API received Idempotency-Key ${key} and attempt ${attempt}`)
 }
 
 /** An answer that is neither an outcome nor one of the refusals that the scenes provoke. */
@@ -126,7 +128,9 @@ function idempotencyStatusOf(answer: Answer): string {
 }
 
 function contentOf(answer: Answer): string {
-  return answer.kind === 'lost' ? `nothing: ${answer.reason}` : `${answer.status} ${answer.body}`
+  return answer.kind === 'lost'
+    ? `no response: ${answer.reason}`
+    : `${answer.status} ${answer.body}`
 }
 
 function cellsOf({ title, requests, effects, executed, ...row }: Row): string[] {

@@ -13,7 +13,7 @@ import { closeStage, lastLinesOf, openStage, readLedger, readSummary } from './s
 
 const startedAt = performance.now()
 
-say('starting the gateway and a payment API that has no idempotency of its own')
+say('starting the gateway and a payment API that is not idempotent')
 const stage = await openStage()
 const rows: Row[] = []
 try {
@@ -43,7 +43,7 @@ async function play(scene: Scene): Promise<{ answers: Answer[]; complaints: stri
     const answers = await scene.play(stage, (step) => say(`${scene.title}: ${step}`))
     return { answers, complaints: scene.complaints?.(answers) ?? [] }
   } catch (error) {
-    return { answers: [], complaints: [`the scene broke off: ${String(error)}`] }
+    return { answers: [], complaints: [`the scene failed: ${String(error)}`] }
   }
 }
 
@@ -54,7 +54,7 @@ async function lateEffects(): Promise<Row[]> {
   if (effects.length === seen) return []
   const none = { effects: 0, executed: 0, repeated: 0, conflicts: 0 }
   const unseen = { ...none, effects: effects.length - seen, requests: 0 }
-  return [{ ...unseen, title: 'outside of the scenes', complaints: [JSON.stringify(effects)] }]
+  return [{ ...unseen, title: 'outside the scenes', complaints: [JSON.stringify(effects)] }]
 }
 
 function report(): void {
@@ -68,7 +68,9 @@ function report(): void {
     process.exitCode = 1
   }
   say(
-    wrong.length === 0 ? 'every operation happened exactly once' : `${wrong.length} rows are wrong`,
+    wrong.length === 0
+      ? 'every operation was executed exactly once'
+      : `${wrong.length} rows are wrong`,
   )
 }
 
@@ -77,7 +79,7 @@ async function reportFigures(): Promise<void> {
   const figures = await readSummary(stage)
   const shown = ['requests', 'executed', 'blocked', 'mismatches', 'unknown', 'recoveries']
   const parts = shown.map((name) => `${name} ${String(figures[name] ?? 0)}`)
-  say(`in the analytics: ${parts.join(', ')} (npm start shows them at /_hapax/dashboard)`)
+  say(`analytics: ${parts.join(', ')} (npm start shows them at /_hapax/dashboard)`)
 }
 
 function say(step: string): void {

@@ -31,7 +31,7 @@ const slowly = { 'Demo-Behaviour': 'slow=800' }
 /** All of them, independent of each other: every one has a key of its own. */
 export const scenes: readonly Scene[] = [
   {
-    title: 'storm of duplicates',
+    title: 'burst of duplicates',
     kind: 'payment',
     expected: { effects: 1, executed: 1, repeated: duplicates - 1, conflicts: 0 },
     async play(stage, say) {
@@ -46,9 +46,9 @@ export const scenes: readonly Scene[] = [
     expected: { effects: 1, executed: 0, repeated: 1, conflicts: 0 },
     async play(stage, say) {
       const request = payment('lost-response', { amount: 1999, currency: 'EUR' })
-      say('a client hangs up while the API works on its payment')
+      say('a client disconnects while the API processes its payment')
       const lost = await sendAndHangUp(stage, { ...request, headers: slowly })
-      say('it comes back with the same key')
+      say('it sends the same key again')
       return [lost, await sendOnce(stage, request)]
     },
   },
@@ -58,7 +58,7 @@ export const scenes: readonly Scene[] = [
     expected: { effects: 1, executed: 1, repeated: 0, conflicts: 1 },
     async play(stage, say) {
       const first = await sendOnce(stage, payment('changed', { amount: 1000, currency: 'EUR' }))
-      say('a client pays 10.00 EUR, then 90.00 EUR under the same key')
+      say('a client pays 10.00 EUR, then 90.00 EUR with the same key')
       return [first, await sendOnce(stage, payment('changed', { amount: 9000, currency: 'EUR' }))]
     },
     complaints: ([, second]) => [
@@ -67,25 +67,25 @@ export const scenes: readonly Scene[] = [
     ],
   },
   {
-    title: 'crash of the client',
+    title: 'client crash',
     kind: 'payment',
     expected: { effects: 1, executed: 0, repeated: 1, conflicts: 0 },
     async play(stage, say) {
       const request = payment('client-crash', { amount: 777, currency: 'USD' })
-      say('a client process is killed while its payment is under way')
+      say('a client process is killed during its payment')
       const lost = await sendAndDie(stage, { ...request, headers: slowly })
-      say('a new process does it again')
+      say('a new process sends it again')
       return [lost, await sendFromNewProcess(stage, request)]
     },
   },
   {
-    title: 'crash of the gateway',
+    title: 'gateway crash',
     kind: 'payment',
     expected: { effects: 1, executed: 1, repeated: 1, conflicts: 0 },
     async play(stage, say) {
       const request = payment('gateway-crash', { amount: 31_337, currency: 'CHF' })
       const first = await sendOnce(stage, request)
-      say('kill -9 of every process of the gateway right after a payment, then a restart')
+      say('all gateway processes are killed (kill -9) right after a payment, then restarted')
       await crashGateway(stage)
       say('the client sends it again')
       return [first, await sendOnce(stage, request)]
@@ -93,11 +93,11 @@ export const scenes: readonly Scene[] = [
     complaints: replayedIn,
   },
   {
-    title: 'same payload, written anew',
+    title: 'same payload, formatted differently',
     kind: 'payment',
     expected: { effects: 1, executed: 1, repeated: 1, conflicts: 0 },
     async play(stage, say) {
-      say('{"amount":500,"currency":"EUR"} comes again as {"currency": "EUR", "amount": 5.0e2}')
+      say('{"amount":500,"currency":"EUR"} is sent again as {"currency": "EUR", "amount": 5.0e2}')
       const request = payment('rewritten', { amount: 500, currency: 'EUR' })
       const first = await sendOnce(stage, request)
       const rewritten = '{ "currency": "EUR",\n  "amount": 5.0e2 }'
@@ -120,7 +120,7 @@ export const scenes: readonly Scene[] = [
     kind: 'grant',
     expected: { effects: 1, executed: 1, repeated: 1, conflicts: 0 },
     async play(stage, say) {
-      say('a button is clicked twice to give out the same role')
+      say('a button that grants a role is clicked twice')
       const body = JSON.stringify({ user: 'ada', role: 'admin' })
       return twice(stage, { path: '/grants', key: 'demo-grant', body })
     },
@@ -154,5 +154,5 @@ function replayedIn([, second]: readonly Answer[]): string[] {
 type Shown = string | number | undefined
 
 function differs(what: string, is: Shown, expected: Shown): string[] {
-  return is === expected ? [] : [`${what} of the second answer is ${is}, not ${expected}`]
+  return is === expected ? [] : [`${what} of the second response is ${is}, expected ${expected}`]
 }

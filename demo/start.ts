@@ -3,7 +3,7 @@
  *
  *     npm start
  *
- * State is kept in `.demo/`; delete that directory to begin anew.
+ * State is kept in `.demo/`; delete that directory to start over.
  */
 import { randomUUID } from 'node:crypto'
 import path from 'node:path'
@@ -57,7 +57,7 @@ if (ended !== null) {
   process.exitCode = 1
 }
 await Promise.all([gateway.stop(), origin.stop(), analytics.close()])
-console.log('Stopped. What happened is kept in .demo/')
+console.log('Stopped. The data is kept in .demo/')
 
 async function portNear(wanted: number): Promise<number> {
   return (await isListening(wanted)) ? freePort() : wanted
@@ -78,25 +78,25 @@ A payment of 5.00 EUR:
 
   ${pay(500)}
 
-The same again, which is answered from the snapshot:
+The same payment again, which returns the stored response:
 
   ${pay(500)}
 
-The same key with another amount, which is refused:
+The same key with another amount, which is rejected:
 
   ${pay(900)}
 
-What the API really did, and how to forget it:
+Show what the API executed, and reset it:
 
   curl ${origin.url}/ledger
   curl -X DELETE ${origin.url}/ledger
 
-What operators see, with the token ${adminToken}:
+Open the dashboard (token ${adminToken}) or query the analytics:
 
   ${gateway.url}/_hapax/dashboard
   HAPAX_ANALYTICS_URL=${analytics.url} npm run --silent hapax -- analytics summary
 
-To see it break, add -H 'Demo-Behaviour: …' to a payment with a new key: slow=800, fail=500,
-refuse=503, drop or hang. Ctrl-C stops all.
+To simulate a failure, add -H 'Demo-Behaviour: …' to a payment with a new key: slow=800, fail=500,
+refuse=503, drop or hang. Press Ctrl-C to stop.
 `
 }

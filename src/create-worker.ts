@@ -7,18 +7,17 @@ import { listMalformed } from './config/malformed.ts'
 import type { GatewayEnv } from './http/gateway-env.ts'
 import { checkPolicies, findGuarded, guardedRoutes } from './http/route-policy.ts'
 import { logFault } from './metrics/log.ts'
-import type { QueueHandler } from './queue/consume.ts'
-import { attachConsumers, nameConsumers } from './queue/consumers.ts'
+import { attachConsumers, type QueueHandler } from './queue/consumer-registry.ts'
 
-/** What a Worker does besides answering requests. */
+/** Options of a Worker. */
 export interface WorkerOptions {
   /** `consume(…)`, or any `queue()` handler. Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
   readonly queue?: QueueHandler | Readonly<Record<string, QueueHandler>>
 }
 
 /**
- * Makes the Worker of a gateway. Secrets and variables that cannot be what they are set for are said
- * in the log; what can do without them goes on.
+ * Makes the Worker of a gateway. Malformed secrets and variables are logged; everything that does not
+ * need them goes on.
  *
  * @throws {Error} At start, naming every route whose policy is not valid and every wrong field.
  * @example export default createWorker(app)
@@ -30,11 +29,9 @@ export function createWorker(
   checkPolicies(app.routes)
   deployPolicies(guardedRoutes(app.routes))
   deployRoutes((method, path) => findGuarded(app, method, path))
-  const consumerOf = (name: string) => (typeof queue === 'function' ? queue : queue?.[name])
-  attachConsumers(app, consumerOf)
-  if (queue !== undefined) nameConsumers(queue)
+  const consumerOf = attachConsumers(app, queue)
   sayMalformed(deployed)
-  // The platform keeps no log of a start, only of events: the first one says it again.
+  // The platform keeps no log of a start, only of events: the first event logs it again.
   let isSaid = false
   const sayOnce = (env: HapaxEnv) => {
     if (!isSaid) sayMalformed(env)

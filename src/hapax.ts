@@ -34,8 +34,9 @@ export {
 export { from } from './http/key-function.ts'
 export { anonymous, claim, combine, cookie, credential, fromHeader } from './http/tenants.ts'
 export { idempotent } from './http/idempotent.ts'
-export { consume, type QueueConsumer } from './queue/consume.ts'
-export type { ConsumeOptions, Handlers, MessagePolicy } from './queue/consumer.ts'
+export { consume } from './queue/consume.ts'
+export type { ConsumeOptions, Handlers } from './queue/consume-options.ts'
+export type { QueueConsumer } from './queue/consumer-registry.ts'
 export {
   createD1Outbox,
   D1_OUTBOX_SQL,
@@ -49,13 +50,8 @@ export {
   type HandledMessage,
   type MessageContext,
   type MessageHandler,
-} from './queue/handler.ts'
-export {
-  asClaim,
-  asHeader,
-  attribute,
-  event,
-  messageId,
-  type ReceivedMessage,
-} from './queue/message-source.ts'
+} from './queue/message-handler.ts'
+export type { MessagePolicy } from './queue/message-route.ts'
+export { asClaim, asHeader, attribute, event, messageId } from './queue/message-source.ts'
+export type { ReceivedMessage } from './queue/message.ts'
 export { protect } from './http/protect.ts'

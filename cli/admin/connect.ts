@@ -44,12 +44,12 @@ export function connect(env: NodeJS.ProcessEnv, url: string | undefined): Ask {
 const LOCAL = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 function toBase(url: string | undefined): URL {
-  if (!url) throw new Failure('Which deployment? Set HAPAX_URL, or say --url.', 2)
+  if (!url) throw new Failure('Specify the deployment with HAPAX_URL or --url.', 2)
   const base = URL.parse(url)
   if (base === null || !/^https?:$/.test(base.protocol))
     throw new Failure(`${toVisible(url)} is not a URL.`, 2)
   if (base.protocol === 'http:' && !LOCAL.has(base.hostname)) {
-    throw new Failure('The token would go over the network in clear: use https.', 2)
+    throw new Failure('Use https. Otherwise the token would be sent in clear text.', 2)
   }
   return base
 }
@@ -64,11 +64,11 @@ function toCredentials(env: NodeJS.ProcessEnv): Record<string, string> {
     ...(id && secret && { 'CF-Access-Client-Id': id, 'CF-Access-Client-Secret': secret }),
   }
   if (Object.keys(given).length === 0) {
-    throw new Failure('Who are you? Set HAPAX_ADMIN_TOKEN to the admin token of the deployment.', 2)
+    throw new Failure('Set HAPAX_ADMIN_TOKEN to the admin token of the deployment.', 2)
   }
   const secrets = [token, id, secret].filter((one) => !!one)
   if (!secrets.every((one = '') => VISIBLE.test(one))) {
-    throw new Failure('A token is visible ASCII, without blanks and line ends.', 2)
+    throw new Failure('A token must be visible ASCII without spaces and line breaks.', 2)
   }
   return given
 }
@@ -87,7 +87,7 @@ async function read(answer: Response, base: URL): Promise<Reply> {
   const { status, ok } = answer
   const text = await answer.text().catch((error: unknown) => {
     const reason = toVisible(reasonOf(error))
-    throw new Failure(`${base.origin} broke its answer off (${status}): ${reason}`)
+    throw new Failure(`${base.origin} sent an incomplete response (${status}): ${reason}`)
   })
   const type = answer.headers.get('Content-Type') ?? ''
   if (ok && text === '') return { status, body: null }
@@ -99,22 +99,22 @@ async function read(answer: Response, base: URL): Promise<Reply> {
 
 function toRefusal(status: number, problem: Reply['body'], { origin }: URL): string {
   if (problem !== null && status === 401) {
-    return `${origin} does not know this token. It is HAPAX_ADMIN_TOKEN of the deployment, or before the end of a rotation the one before.`
+    return `${origin} rejected this token. Use the HAPAX_ADMIN_TOKEN of the deployment or, during a rotation, the previous one.`
   }
   if (problem !== null) return `${toVisible(String(problem['detail']))} (${status})`
   if (status === 404) {
-    return `${origin} has no admin API: it is no deployment of Hapax, or has neither HAPAX_ADMIN_TOKEN nor Cloudflare Access configured, or its operators have a host of their own (HAPAX_OPERATORS_HOST).`
+    return `${origin} has no admin API. Check that it is a Hapax deployment, that HAPAX_ADMIN_TOKEN or Cloudflare Access is configured, and whether its operators have a separate host (HAPAX_OPERATORS_HOST).`
   }
   if (status >= 300 && status < 400) {
-    return `${origin} sends elsewhere (${status}). Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET.`
+    return `${origin} redirects (${status}). Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID and CF_ACCESS_CLIENT_SECRET.`
   }
-  return `${origin} answered ${status}, and not as an admin API does.`
+  return `${origin} responded with ${status}, which is not a response of the admin API.`
 }
 
 function parseJson(text: string, { origin }: URL): Readonly<Record<string, unknown>> {
   try {
     return JSON.parse(text) as Readonly<Record<string, unknown>>
   } catch {
-    throw new Failure(`${origin} answered with what is no JSON.`)
+    throw new Failure(`${origin} did not respond with JSON.`)
   }
 }

@@ -1,4 +1,4 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
 import { Failure } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'
@@ -58,7 +58,7 @@ export async function printCorrelation(ask: Ask, id: string, isJson: boolean): P
       : `${toOperations(operations)}\n\n${toTimeline(timeline, analytics)}\n`,
   )
   const fault = faults.find((one) => one !== null)
-  if (fault) throw new Failure(`There is more, which could not be read: ${fault.message}`)
+  if (fault) throw new Failure(`The rest could not be read: ${fault.message}`)
 }
 
 /** Reads further pages. @returns Why not to their end, or `null`. */
@@ -73,7 +73,7 @@ async function readOn(read: () => Promise<void>): Promise<Failure | null> {
 }
 
 function toOperations(operations: readonly Found[]): string {
-  if (operations.length === 0) return 'No operation bears it.'
+  if (operations.length === 0) return 'No operation has this correlation id.'
   const rows = operations.map((found) =>
     found.state === 'lost'
       ? [found.id, 'did not answer', '', '', '']
@@ -83,6 +83,6 @@ function toOperations(operations: readonly Found[]): string {
 }
 
 function toTimeline(timeline: readonly TimelineEntry[], analytics: Points['analytics']): string {
-  if (analytics === 'unavailable') return 'What happened could not be read.'
-  return timeline.length === 0 ? 'Nothing is known to have happened.' : toEvents(timeline)
+  if (analytics === 'unavailable') return 'The timeline could not be read.'
+  return timeline.length === 0 ? 'The timeline is empty.' : toEvents(timeline)
 }

@@ -11,7 +11,7 @@ import { readText } from '../text-file.ts'
  */
 export async function readKey(env: NodeJS.ProcessEnv, file: string | undefined): Promise<string> {
   const key = (await readWhole(env, file)).replace(/\r?\n$/, '')
-  if (key === '') throw new Failure('There is no key: it is empty.', 2)
+  if (key === '') throw new Failure('The key is empty.', 2)
   return key
 }
 
@@ -19,6 +19,6 @@ async function readWhole(env: NodeJS.ProcessEnv, file: string | undefined): Prom
   if (file !== undefined) return readText(file)
   const { HAPAX_KEY: key } = env
   if (key !== undefined) return key
-  if (process.stdin.isTTY) process.stderr.write('Key, then the end of the input (Ctrl-D): ')
+  if (process.stdin.isTTY) process.stderr.write('Enter the key, then press Ctrl-D: ')
   return text(process.stdin)
 }

@@ -61,7 +61,7 @@ async function readPages(
       after = page.next === null ? null : String(page.next)
     } while (after !== null)
   } catch (error) {
-    throw after === null ? error : new Failure(`${reasonOf(error)} Go on with --after ${after}.`)
+    throw after === null ? error : new Failure(`${reasonOf(error)} Continue with --after ${after}.`)
   }
 }
 

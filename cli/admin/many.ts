@@ -21,7 +21,7 @@ export async function readIds(args: readonly string[]): Promise<string[]> {
   const lines = args.includes('-') ? (await text(process.stdin)).split('\n') : []
   const ids = [...args.filter((one) => one !== '-'), ...lines].map((id) => id.trim())
   const once = [...new Set(ids)].filter((id) => id !== '')
-  if (once.length === 0) throw new Failure('There is no id.', 2)
+  if (once.length === 0) throw new Failure('Specify at least one id.', 2)
   return once
 }
 
@@ -52,7 +52,9 @@ export async function changeMany(
   } catch (error) {
     if (results.length === 0) throw error
     const from = toVisible(ids[results.length] ?? '')
-    throw new Failure(`${reasonOf(error)} ${countDone()}; nothing is known from ${from} on.`)
+    throw new Failure(
+      `${reasonOf(error)} ${countDone()}. The results from ${from} on are not known.`,
+    )
   } finally {
     if (isJson) print(toJson({ body: { results } }))
   }

@@ -1,4 +1,4 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator.ts'
+import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 
@@ -41,8 +41,10 @@ export function toOperation({ body }: Reply): string {
     }),
   }).filter(([, value]) => value !== '')
   const notes = [
-    ...(isCut ? [`There is more: hapax analytics operation ${view.id}`] : []),
-    ...(analytics === 'unavailable' ? ['Its requests are missing: they could not be read.'] : []),
+    ...(isCut ? [`To see all events: hapax analytics operation ${view.id}`] : []),
+    ...(analytics === 'unavailable'
+      ? ['The requests are missing because they could not be read.']
+      : []),
   ]
   return [toColumns(facts), toEvents(timeline), ...notes].join('\n\n')
 }
@@ -71,7 +73,7 @@ export function toStuck({ body }: Reply, isFirst: boolean): string {
     return [id, operation, reason, `${ageSeconds} s`, toNextAttempt(rest), tenant]
   })
   const head = ['ID', 'OPERATION', 'REASON', 'AGE', 'NEXT ATTEMPT', 'TENANT']
-  return toList(rows, { head: isFirst ? head : null, empty: 'Nothing is stuck.', next })
+  return toList(rows, { head: isFirst ? head : null, empty: 'No stuck operations.', next })
 }
 
 function toNextAttempt({
@@ -88,7 +90,7 @@ export function toLetters({ body }: Reply, isFirst: boolean): string {
   const { entries, next } = body as unknown as Page<Letter>
   const rows = entries.map(({ id, type, attempts, at, reason }) => [id, type, attempts, at, reason])
   const head = ['ID', 'TYPE', 'ATTEMPTS', 'AT', 'REASON']
-  return toList(rows, { head: isFirst ? head : null, empty: 'There are no dead letters.', next })
+  return toList(rows, { head: isFirst ? head : null, empty: 'No dead letters.', next })
 }
 
 /** What came of the change of one of many things. */
@@ -112,7 +114,8 @@ export function toJson({ body }: Pick<Reply, 'body'>): string {
 export function toLetter({ body }: Reply): string {
   const { content, ...head } = body as unknown as Letter
   const facts = Object.entries(head).filter(([, value]) => value !== null)
-  const shown = content === null ? 'It cannot be opened.' : JSON.stringify(content, null, 2)
+  const shown =
+    content === null ? 'The content cannot be decrypted.' : JSON.stringify(content, null, 2)
   return `${toColumns(facts)}\n\n${shown}`
 }
 
@@ -125,7 +128,7 @@ interface ListWords {
 
 function toList(rows: readonly (readonly unknown[])[], { head, empty, next }: ListWords): string {
   if (rows.length === 0 && next === null) return head === null ? '' : empty
-  const more = next === null ? '' : `\n\nThere are more: --after ${next}, or --all.`
+  const more = next === null ? '' : `\n\nMore entries: use --after ${next} or --all.`
   return toColumns(head === null ? rows : [head, ...rows]) + more
 }
 

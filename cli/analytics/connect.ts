@@ -22,14 +22,14 @@ export function connect(environment: Environment): AnalyticsClient {
     return createAnalyticsClient({ url: toApiUrl(localAccountOf(environment), local), token })
   }
   const token = need(environment, 'CLOUDFLARE_API_TOKEN', `a token with ${PERMISSION} (${TOKENS})`)
-  const account = need(environment, 'CLOUDFLARE_ACCOUNT_ID', 'the account of the deployment')
+  const account = need(environment, 'CLOUDFLARE_ACCOUNT_ID', 'the account id of the deployment')
   return createAnalyticsClient({ url: toApiUrl(account), token })
 }
 
 function localUrlOf({ HAPAX_ANALYTICS_URL: url }: Environment): string | null {
   if (!url) return null
   if (/^https?:/i.test(url) && URL.canParse(url)) return url
-  throw new Failure('HAPAX_ANALYTICS_URL is not a URL such as http://127.0.0.1:8789.', 2)
+  throw new Failure('HAPAX_ANALYTICS_URL must be a URL such as http://127.0.0.1:8789.', 2)
 }
 
 const localAccountOf = ({ HAPAX_ANALYTICS_ACCOUNT: account }: Environment) =>
@@ -53,19 +53,19 @@ export function toFailure(error: AnalyticsError, environment: Environment): Fail
   const said = `(${toVisible(error.message)})`
   switch (error.kind) {
     case 'unauthorized':
-      return new Failure(`${where} does not know this token ${said}.`)
+      return new Failure(`${where} rejected this token ${said}.`)
     case 'forbidden':
       return new Failure(
-        `This token may not read the analytics of the account ${account} ${said}. Is it the right account, and has the token ${PERMISSION}?`,
+        `This token cannot read the analytics of the account ${account} ${said}. Check the account, and that the token has the permission ${PERMISSION}.`,
       )
     case 'not-found':
-      return new Failure(`${where} knows no account ${account} ${said}.`)
+      return new Failure(`${where} does not know the account ${account} ${said}.`)
     case 'no-data':
-      return new Failure(`There is no data: nothing has been written to this dataset yet ${said}.`)
+      return new Failure(`There is no data: this dataset is empty ${said}.`)
     case 'refused':
-      return new Failure(`The query was not accepted ${said}.`)
+      return new Failure(`The query was rejected ${said}.`)
     case 'rate-limited':
-      return new Failure(`${where} takes no more queries for now ${said}.`)
+      return new Failure(`${where} is rate limiting queries. Try again later ${said}.`)
     case 'unreachable':
       return new Failure(`${where} could not be reached: ${toVisible(reasonOf(error))}`)
     case 'failed':

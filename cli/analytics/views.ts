@@ -22,26 +22,26 @@ const table = (title: string, bar?: string): View => ({
 
 /** A view for each query. */
 export const VIEWS: Readonly<Record<QueryName, View>> = {
-  summary: { title: 'how the deployment does, in one look', print: toSummary },
+  summary: { title: 'totals for the deployment', print: toSummary },
   traffic: {
-    title: 'what became of requests, over time',
+    title: 'results of requests over time',
     print: (rows, span) => toSeries(rows, span),
   },
   reuse: table('requests that reuse a key, per route', 'reused_share'),
-  conflicts: table('keys that named another request, per route and tenant', 'mismatches'),
-  duplicates: table('repeats that were kept from the origin, per route', 'blocked'),
+  conflicts: table('keys used for different requests, per route and tenant', 'mismatches'),
+  duplicates: table('retries that did not reach the origin, per route', 'blocked'),
   keyless: table('requests without a key, per route', 'keyless_share'),
-  unknown: table('operations whose outcome is unknown, the oldest first', 'age_seconds'),
+  unknown: table('operations whose outcome is unknown, oldest first', 'age_seconds'),
   latency: table('time in in_progress and time to the claim, per route', 'in_progress_p95_ms'),
   waiting: table('duplicates that waited for the first request, per route', 'waited_p95_ms'),
-  amplification: table('calls of the origin for each operation, per route', 'calls_per_operation'),
+  amplification: table('calls of the origin per operation, per route', 'calls_per_operation'),
   stores: {
     title: 'requests that could not be recorded, per route over time',
     print: (rows, span) => toSeries(rows, span, 'route'),
   },
-  recoveries: table('what the alarm found out, per route', 'recovered'),
+  recoveries: table('outcomes found by the alarm, per route', 'recovered'),
   late: table('settles that came too late, per route', 'late_share'),
-  messages: table('what became of queue messages, per route', 'messages'),
+  messages: table('results of queue messages, per route', 'messages'),
   deliveries: table('deliveries of events from the outbox', 'deliveries'),
 }
 

@@ -57,8 +57,7 @@ export function mergeOpenApi(
 function mergePath(merge: Merge, wantedPath: string, wanted: OpenApiFragment['paths'][string]) {
   const { document, options, notes } = merge
   const known = findPath(document, wantedPath, options.prefix)
-  const found = pathsOf(document)[known ?? '']
-  const item = isObject(found) ? found : {}
+  const item = itemOf(document, known)
   if ('$ref' in item) {
     notes.push(`${known}: a $ref stands for the whole path; merge into what it refers to.`)
     return
@@ -73,6 +72,11 @@ function mergePath(merge: Merge, wantedPath: string, wanted: OpenApiFragment['pa
       notes.push(`${method.toUpperCase()} ${wantedPath}: ${because}; left out.`)
     } else if (path !== null) mergeOperation(merge, { path, method }, operation)
   }
+}
+
+function itemOf(document: JsonObject, path: string | null): JsonObject {
+  const item = path === null ? undefined : pathsOf(document)[path]
+  return isObject(item) ? item : {}
 }
 
 function whyLeftOut({ missing, prefix }: MergeOptions, path: string | null): string | null {

@@ -5,7 +5,8 @@ import {
   IS_STORE_ERROR,
 } from '../../src/analytics/conditions.ts'
 import { QUERIES, UNKNOWN_SINCE } from '../../src/analytics/queries.ts'
-import { ALL } from '../../src/analytics/sql.ts'
+import { ALL, both, is } from '../../src/analytics/sql.ts'
+import { column } from '../../src/core/metric-columns.ts'
 import { PLUGIN, toAlertSql, toModel } from './query.ts'
 
 /** `uid` of the data source that the rules ask. */
@@ -41,7 +42,7 @@ function requests(condition: string | null): string {
 function stuck(): string {
   const { where, having } = QUERIES.unknown
   const operations = toAlertSql({
-    columns: { operation_id: 'blob8', since: UNKNOWN_SINCE },
+    columns: { operation_id: column.operationId, since: UNKNOWN_SINCE },
     where,
     by: ['operation_id'],
     having,
@@ -60,20 +61,21 @@ const RULES: readonly Rule[] = [
     uid: 'hapax-keyless',
     title: 'Requests without a key on a route that requires one',
     severity: 'warning',
-    summary: 'A client sends requests without an idempotency key and is refused.',
-    description: 'Which route: hapax analytics keyless --since 1h. Its retries would not be safe.',
+    summary: 'A client sends requests without an idempotency key, and they are rejected.',
+    description:
+      'To find the route, run hapax analytics keyless --since 1h. Retries of this client are not safe.',
     range: 15 * MINUTE,
-    series: { A: requests(`${IS_KEYLESS} AND blob3 = 'rejected'`) },
+    series: { A: requests(both(IS_KEYLESS, is('status', 'rejected'))) },
     fires: '$SumA > 0',
     for: '0s',
   },
   {
     uid: 'hapax-mismatch',
-    title: 'Keys are used for other requests',
+    title: 'Keys are reused for different requests',
     severity: 'warning',
-    summary: 'More than 1 % of the requests bear a key that names another request.',
+    summary: 'More than 1 % of the requests use the key of a different request.',
     description:
-      'Whose: hapax analytics conflicts --since 1h. A client makes keys that are not unique.',
+      'To find the client, run hapax analytics conflicts --since 1h. Its keys are not unique.',
     range: 60 * MINUTE,
     series: { A: requests(hasVerdict('mismatch')), B: requests(null) },
     // A few requests make a share, but no trend.
@@ -84,8 +86,9 @@ const RULES: readonly Rule[] = [
     uid: 'hapax-unknown',
     title: 'Operations with an unknown outcome',
     severity: 'critical',
-    summary: 'Nobody has known for 15 minutes whether an operation was executed.',
-    description: 'Which: hapax analytics unknown. Ask the origin, and resolve or release it.',
+    summary: 'The outcome of an operation has been unknown for more than 15 minutes.',
+    description:
+      'To find it, run hapax analytics unknown. Check with the origin, then resolve or release it.',
     range: LONGEST,
     series: { A: stuck() },
     fires: '$SumA > 0',
@@ -95,8 +98,8 @@ const RULES: readonly Rule[] = [
     uid: 'hapax-store',
     title: 'Operations cannot be recorded',
     severity: 'critical',
-    summary: 'The store failed: requests are refused, or go through without protection.',
-    description: 'Where: hapax analytics stores --since 1h.',
+    summary: 'The store failed. Requests are rejected, or forwarded without protection.',
+    description: 'To find the routes, run hapax analytics stores --since 1h.',
     range: 5 * MINUTE,
     series: { A: requests(IS_STORE_ERROR) },
     fires: '$SumA > 0',

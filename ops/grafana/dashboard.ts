@@ -1,4 +1,6 @@
 import type { QueryName } from '../../src/analytics/queries.ts'
+import { OF_LAYOUT } from '../../src/analytics/sql.ts'
+import { column, TENANT_INDEX } from '../../src/core/metric-columns.ts'
 import { PLUGIN, toModel, toPanelSql } from './query.ts'
 
 const DATASOURCE = { type: PLUGIN, uid: '${DS_HAPAX}' } as const
@@ -19,8 +21,8 @@ interface Panel {
 const PANELS: readonly Panel[] = [
   {
     query: 'summary',
-    title: 'In one look',
-    description: 'What became of the requests on protected routes.',
+    title: 'Totals',
+    description: 'Results of the requests on protected routes.',
     kind: 'stat',
     width: 24,
     height: 5,
@@ -28,7 +30,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'traffic',
     title: 'Requests',
-    description: 'Executed, replayed, joined and refused requests over time.',
+    description: 'Executed, replayed, joined and rejected requests over time.',
     kind: 'timeseries',
     width: 16,
     height: 9,
@@ -36,7 +38,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'stores',
     title: 'Store errors',
-    description: 'Requests that could not be recorded: refused, or let through without protection.',
+    description: 'Requests that could not be recorded: rejected, or forwarded without protection.',
     kind: 'timeseries',
     width: 8,
     height: 9,
@@ -44,7 +46,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'unknown',
     title: 'Unknown outcomes',
-    description: 'Operations of which nobody knows whether they were executed, the oldest first.',
+    description: 'Operations whose outcome is unknown, oldest first.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -52,7 +54,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'conflicts',
     title: 'Conflicts',
-    description: 'Keys that were used for another request.',
+    description: 'Keys that were used for different requests.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -60,7 +62,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'keyless',
     title: 'Requests without a key',
-    description: 'On a route that requires one they are rejected.',
+    description: 'They are rejected on routes that require a key.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -76,7 +78,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'duplicates',
     title: 'Blocked duplicates',
-    description: 'Repeats that were kept from the origin.',
+    description: 'Retries that did not reach the origin.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -84,7 +86,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'latency',
     title: 'Time in in_progress, and to the claim',
-    description: 'Of requests that made an attempt.',
+    description: 'Only requests that called the origin or the handler.',
     kind: 'table',
     width: 24,
     height: 8,
@@ -100,7 +102,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'amplification',
     title: 'Amplification',
-    description: 'Calls of the origin for each operation that ended.',
+    description: 'Calls of the origin per operation that ended.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -108,7 +110,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'recoveries',
     title: 'Recoveries',
-    description: 'What the alarm found out about unknown outcomes.',
+    description: 'Unknown outcomes that the alarm resolved.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -116,7 +118,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'late',
     title: 'Late settles',
-    description: 'Attempts that ended after they had been given up.',
+    description: 'Attempts that ended after they were given up.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -132,7 +134,7 @@ const PANELS: readonly Panel[] = [
   {
     query: 'deliveries',
     title: 'Deliveries of events',
-    description: 'What the outbox delivered.',
+    description: 'Events from the outbox.',
     kind: 'table',
     width: 12,
     height: 8,
@@ -159,7 +161,10 @@ export function toDashboard() {
     refresh: '1m',
     time: { from: 'now-24h', to: 'now' },
     templating: {
-      list: [toVariable('route', 'blob1', 'Route'), toVariable('tenant', 'index1', 'Tenant')],
+      list: [
+        toVariable('route', column.operation, 'Route'),
+        toVariable('tenant', TENANT_INDEX, 'Tenant'),
+      ],
     },
     panels: toPlaces(PANELS).map(toPanel),
   }
@@ -237,13 +242,13 @@ function toUnit(ending: string, unit: string) {
 }
 
 /** Everything that a column held in the chosen time; none chosen filters nothing. */
-function toVariable(name: string, column: string, label: string) {
+function toVariable(name: string, of: string, label: string) {
   return {
     name,
     label,
     type: 'query',
     datasource: DATASOURCE,
-    query: `SELECT ${column} AS value FROM hapax WHERE double1 = 1 AND ${column} != '' AND $timeFilterByColumn(timestamp) GROUP BY value ORDER BY value`,
+    query: `SELECT ${of} AS value FROM hapax WHERE ${OF_LAYOUT} AND ${of} != '' AND $timeFilterByColumn(timestamp) GROUP BY value ORDER BY value`,
     // With the range of time.
     refresh: 2,
     multi: true,

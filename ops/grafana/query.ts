@@ -1,5 +1,6 @@
 import { QUERIES, type QueryName } from '../../src/analytics/queries.ts'
 import { type Query, select, type Source } from '../../src/analytics/sql.ts'
+import { column, TENANT_INDEX } from '../../src/core/metric-columns.ts'
 
 /** The data source of Altinity, which Cloudflare recommends for Analytics Engine. */
 export const PLUGIN = 'vertamedia-clickhouse-datasource'
@@ -11,8 +12,8 @@ const DASHBOARD: Source = {
   dataset: DATASET,
   within: [
     '$timeFilter',
-    '$conditionalTest(AND blob1 IN ($route), $route)',
-    '$conditionalTest(AND index1 IN ($tenant), $tenant)',
+    `$conditionalTest(AND ${column.operation} IN ($route), $route)`,
+    `$conditionalTest(AND ${TENANT_INDEX} IN ($tenant), $tenant)`,
   ].join(' '),
   bucket: '$timeSeries',
 }

@@ -1,3 +1,4 @@
+import { column, type NumberName } from '../core/metric-columns.ts'
 import {
   hasVerdict,
   IS_ATTEMPT,
@@ -18,7 +19,11 @@ import {
 } from './conditions.ts'
 import {
   ALL,
+  both,
   count,
+  either,
+  is,
+  isNot,
   quantile,
   type Query,
   quote,
@@ -29,8 +34,7 @@ import {
   toSource,
 } from './sql.ts'
 
-const ROUTE = { route: 'blob1' } as const
-const both = (...conditions: readonly string[]) => conditions.join(' AND ')
+const ROUTE = { route: column.operation } as const
 
 const IS_MISMATCH = hasVerdict('mismatch')
 const IS_REUSE = `(${IS_DUPLICATE} OR ${IS_MISMATCH} OR ${IS_RETRIED})`
@@ -41,16 +45,26 @@ const KNOWN_AT = `max(if(${IS_KNOWN}, ${SAID_AT}, 0))`
 const AT_DATED = `if(${IS_DATED}, ${SAID_AT}, if(${IS_UNKNOWN}, 1, 0))`
 
 /** Since when an operation is unknown that is unknown now, in seconds: an earlier life of its key does not count. */
-export const UNKNOWN_SINCE = `argMax(${SAID_AT} - intDiv(double8, 1000), ${AT_DATED})`
+export const UNKNOWN_SINCE = `argMax(${SAID_AT} - intDiv(${column.ageMs}, 1000), ${AT_DATED})`
 
 /** Operations that ended, each once: by the request that executed it, or by the alarm. */
-const ENDED = "(blob3 = 'executed' OR (blob3 = 'recovered' AND blob5 != 'not_executed'))"
+const ENDED = either(
+  is('status', 'executed'),
+  `(${both(is('status', 'recovered'), isNot('outcome', 'not_executed'))})`,
+)
 
-const percentiles = (name: string, column: string) => ({
-  [`${name}_p50_ms`]: quantile(0.5, column),
-  [`${name}_p95_ms`]: quantile(0.95, column),
-  [`${name}_p99_ms`]: quantile(0.99, column),
-})
+const HAS_WAITED_IN_VAIN = `(${is('status', 'in-progress')} AND ${column.waitedMs} > 0)`
+
+type Percentiles<name extends string> = Readonly<
+  Record<`${name}_${'p50' | 'p95' | 'p99'}_ms`, string>
+>
+
+const percentiles = <name extends string>(name: name, of: NumberName) =>
+  ({
+    [`${name}_p50_ms`]: quantile(0.5, of),
+    [`${name}_p95_ms`]: quantile(0.95, of),
+    [`${name}_p99_ms`]: quantile(0.99, of),
+  }) as Percentiles<name>
 
 /**
  * Every named query.
@@ -63,19 +77,19 @@ export const QUERIES = {
   summary: {
     columns: {
       requests: count(IS_REQUEST),
-      executed: count("blob3 = 'executed'"),
-      replayed: count("blob3 = 'replayed'"),
-      joined: count("blob3 = 'joined'"),
+      executed: count(is('status', 'executed')),
+      replayed: count(is('status', 'replayed')),
+      joined: count(is('status', 'joined')),
       blocked: count(both(IS_REQUEST, IS_BLOCKED)),
-      mismatches: count("blob3 = 'mismatch'"),
-      mismatch_share: ratio(count("blob3 = 'mismatch'"), count(IS_REQUEST)),
+      mismatches: count(is('status', 'mismatch')),
+      mismatch_share: ratio(count(is('status', 'mismatch')), count(IS_REQUEST)),
       keyless: count(both(IS_REQUEST, IS_KEYLESS)),
       keyless_share: ratio(count(both(IS_REQUEST, IS_KEYLESS)), count(IS_REQUEST)),
-      unknown: count(both(IS_REQUEST, "blob3 = 'unknown'")),
-      rejected: count("blob3 = 'rejected'"),
+      unknown: count(both(IS_REQUEST, is('status', 'unknown'))),
+      rejected: count(is('status', 'rejected')),
       store_errors: count(both(IS_REQUEST, IS_STORE_ERROR)),
-      recoveries: count("blob3 = 'recovered'"),
-      late_refused: count("blob9 = 'refused'"),
+      recoveries: count(is('status', 'recovered')),
+      late_refused: count(is('settle', 'refused')),
       observed: count(IS_OBSERVED),
     },
   },
@@ -105,11 +119,11 @@ export const QUERIES = {
   conflicts: {
     columns: {
       ...ROUTE,
-      tenant: 'blob6',
-      mismatches: count("blob3 = 'mismatch'"),
+      tenant: column.tenant,
+      mismatches: count(is('status', 'mismatch')),
       observed: count(both(IS_MISMATCH, IS_OBSERVED)),
       requests: ALL,
-      mismatch_share: ratio(count("blob3 = 'mismatch'"), ALL),
+      mismatch_share: ratio(count(is('status', 'mismatch')), ALL),
     },
     where: IS_REQUEST,
     by: ['route', 'tenant'],
@@ -123,9 +137,9 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       blocked: count(IS_BLOCKED),
-      replayed: count("blob3 = 'replayed'"),
-      joined: count("blob3 = 'joined'"),
-      in_progress: count("blob3 = 'in-progress'"),
+      replayed: count(is('status', 'replayed')),
+      joined: count(is('status', 'joined')),
+      in_progress: count(is('status', 'in-progress')),
       held: count(IS_HELD),
       unreadable: count(both(IS_UNREADABLE, IS_ENFORCED)),
       observed: count(both(IS_DUPLICATE, IS_OBSERVED)),
@@ -140,8 +154,8 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       attempts: ALL,
-      ...percentiles('in_progress', 'double6'),
-      ...percentiles('claim', 'double5'),
+      ...percentiles('in_progress', 'originMs'),
+      ...percentiles('claim', 'claimMs'),
     },
     where: both(IS_REQUEST, IS_ATTEMPT),
     by: ['route'],
@@ -178,15 +192,15 @@ export const QUERIES = {
   /** Operations whose last word is `unknown`, with how long they have been so; the oldest first. */
   unknown: {
     columns: {
-      operation_id: 'blob8',
-      route: `argMax(blob1, ${AT_UNKNOWN})`,
-      tenant: `argMax(blob6, ${AT_UNKNOWN})`,
-      attempts: `argMax(double3, ${AT_UNKNOWN})`,
+      operation_id: column.operationId,
+      route: `argMax(${column.operation}, ${AT_UNKNOWN})`,
+      tenant: `argMax(${column.tenant}, ${AT_UNKNOWN})`,
+      attempts: `argMax(${column.fence}, ${AT_UNKNOWN})`,
       first_seen_at: `toDateTime(${UNKNOWN_SINCE})`,
       last_seen_at: 'max(timestamp)',
       age_seconds: `toUnixTimestamp(now()) - ${UNKNOWN_SINCE}`,
     },
-    where: both("blob8 != ''", IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
+    where: both(isNot('operationId', ''), IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
     by: ['operation_id'],
     // Times are whole seconds: of two words in one second, the one that knows came last.
     having: `${UNKNOWN_AT} > ${KNOWN_AT}`,
@@ -198,14 +212,14 @@ export const QUERIES = {
   recoveries: {
     columns: {
       ...ROUTE,
-      recovered: count("blob3 = 'recovered'"),
-      undecided: count("blob3 = 'unknown'"),
-      succeeded: count("blob5 = 'succeeded'"),
-      failed: count("blob5 = 'failed'"),
-      not_executed: count("blob5 = 'not_executed'"),
-      ...percentiles('age', 'double8'),
+      recovered: count(is('status', 'recovered')),
+      undecided: count(is('status', 'unknown')),
+      succeeded: count(is('outcome', 'succeeded')),
+      failed: count(is('outcome', 'failed')),
+      not_executed: count(is('outcome', 'not_executed')),
+      ...percentiles('age', 'ageMs'),
     },
-    where: "blob2 = 'ALARM'",
+    where: is('method', 'ALARM'),
     by: ['route'],
     order: 'undecided DESC, route',
   },
@@ -215,11 +229,11 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       settles: ALL,
-      late_taken: count("blob9 = 'late'"),
-      late_refused: count("blob9 = 'refused'"),
-      late_share: ratio(count("blob9 IN ('late', 'refused')"), ALL),
+      late_taken: count(is('settle', 'late')),
+      late_refused: count(is('settle', 'refused')),
+      late_share: ratio(count(is('settle', 'late', 'refused')), ALL),
     },
-    where: both(IS_REQUEST, "blob9 != ''"),
+    where: both(IS_REQUEST, isNot('settle', '')),
     by: ['route'],
     order: 'late_refused DESC, late_taken DESC, route',
   },
@@ -229,12 +243,12 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       waiters: ALL,
-      joined: count("blob3 = 'joined'"),
-      gave_up: count("blob3 = 'in-progress'"),
-      waited_average_ms: ratio(total('double7'), ALL),
-      ...percentiles('waited', 'double7'),
+      joined: count(is('status', 'joined')),
+      gave_up: count(is('status', 'in-progress')),
+      waited_average_ms: ratio(total('waitedMs'), ALL),
+      ...percentiles('waited', 'waitedMs'),
     },
-    where: both(IS_REQUEST, "(blob3 = 'joined' OR (blob3 = 'in-progress' AND double7 > 0))"),
+    where: both(IS_REQUEST, either(is('status', 'joined'), HAS_WAITED_IN_VAIN)),
     by: ['route'],
     order: 'waiters DESC, route',
   },
@@ -243,14 +257,14 @@ export const QUERIES = {
   amplification: {
     columns: {
       ...ROUTE,
-      origin_calls: total('double10'),
+      origin_calls: total('originCalls'),
       operations: count(ENDED),
       requests: count(IS_REQUEST),
-      calls_per_operation: ratio(total('double10'), count(ENDED)),
-      calls_per_request: ratio(total('double10'), count(IS_REQUEST)),
+      calls_per_operation: ratio(total('originCalls'), count(ENDED)),
+      calls_per_request: ratio(total('originCalls'), count(IS_REQUEST)),
     },
     // What goes through unprotected is not counted as a call.
-    where: "blob2 NOT IN ('EVENT', 'ADMIN') AND blob3 != 'unprotected'",
+    where: both(isNot('method', 'EVENT', 'ADMIN'), isNot('status', 'unprotected')),
     by: ['route'],
     order: 'calls_per_operation DESC, route',
   },
@@ -259,14 +273,14 @@ export const QUERIES = {
   traffic: {
     columns: {
       requests: ALL,
-      executed: count("blob3 = 'executed'"),
-      replayed: count("blob3 = 'replayed'"),
-      joined: count("blob3 = 'joined'"),
+      executed: count(is('status', 'executed')),
+      replayed: count(is('status', 'replayed')),
+      joined: count(is('status', 'joined')),
       blocked: count(IS_BLOCKED),
-      mismatches: count("blob3 = 'mismatch'"),
-      unknown: count("blob3 = 'unknown'"),
-      rejected: count("blob3 = 'rejected'"),
-      unprotected: count("blob3 = 'unprotected'"),
+      mismatches: count(is('status', 'mismatch')),
+      unknown: count(is('status', 'unknown')),
+      rejected: count(is('status', 'rejected')),
+      unprotected: count(is('status', 'unprotected')),
       store_errors: count(IS_STORE_ERROR),
     },
     where: IS_REQUEST,
@@ -279,11 +293,11 @@ export const QUERIES = {
     columns: {
       ...ROUTE,
       messages: ALL,
-      acked: count("blob12 = 'ack'"),
-      retried: count("blob12 = 'retry'"),
-      dead_lettered: count("blob12 = 'dead-letter'"),
+      acked: count(is('disposition', 'ack')),
+      retried: count(is('disposition', 'retry')),
+      dead_lettered: count(is('disposition', 'dead-letter')),
     },
-    where: "blob2 = 'QUEUE'",
+    where: is('method', 'QUEUE'),
     by: ['route'],
     order: 'dead_lettered DESC, route',
   },
@@ -291,14 +305,14 @@ export const QUERIES = {
   /** Deliveries of events from the outbox, by type of event. */
   deliveries: {
     columns: {
-      event: 'blob1',
+      event: column.operation,
       deliveries: ALL,
-      delivered: count("blob3 = 'delivered'"),
-      retried: count("blob3 = 'retried'"),
-      dead: count("blob3 = 'dead'"),
-      ...percentiles('age', 'double8'),
+      delivered: count(is('status', 'delivered')),
+      retried: count(is('status', 'retried')),
+      dead: count(is('status', 'dead')),
+      ...percentiles('age', 'ageMs'),
     },
-    where: "blob2 = 'EVENT'",
+    where: is('method', 'EVENT'),
     by: ['event'],
     order: 'dead DESC, event',
   },
@@ -306,6 +320,16 @@ export const QUERIES = {
 
 /** Name of a query that needs nothing but a scope. */
 export type QueryName = keyof typeof QUERIES
+
+/** A row that a query is answered with, without the bucket of a time series. */
+export type RowOf<name extends QueryName> = {
+  readonly [column in keyof (typeof QUERIES)[name]['columns']]: column extends TextColumn
+    ? string
+    : number
+}
+
+/** Columns of rows that are no numbers: names and times. */
+type TextColumn = 'route' | 'tenant' | 'event' | 'operation_id' | `${string}_at`
 
 /**
  * The SQL of a named query. Where it has a limit, one row more is asked for, so that `cut` tells
@@ -351,7 +375,7 @@ export function toCorrelationSql(correlationId: string, scope: Scope, offset = 0
 
 /** The points of an operation, likewise. */
 export function toOperationSql(operationId: string, scope: Scope, offset = 0): string {
-  return points(`blob8 = ${quote(operationId)}`, scope, offset)
+  return points(`${column.operationId} = ${quote(operationId)}`, scope, offset)
 }
 
 /** The ids of the operations that bear a correlation id or a trace id, in the order of their letters. */
@@ -360,14 +384,14 @@ export function toOperationIdsSql(
   scope: Scope,
   { after, limit }: { readonly after: string; readonly limit: number },
 ): string {
-  const where = both(bears(correlationId), `blob8 > ${quote(after)}`)
-  const columns = { operation_id: 'blob8' }
+  const where = both(bears(correlationId), `${column.operationId} > ${quote(after)}`)
+  const columns = { operation_id: column.operationId }
   const ordered = { by: ['operation_id'], order: 'operation_id', limit: limit + 1 }
   return select({ columns, where, ...ordered }, toSource(scope))
 }
 
 const bears = (correlationId: string) =>
-  `(blob7 = ${quote(correlationId)} OR blob13 = ${quote(correlationId)})`
+  `(${column.correlationId} = ${quote(correlationId)} OR ${column.traceId} = ${quote(correlationId)})`
 
 function points(where: string, scope: Scope, offset: number): string {
   const limit = TIMELINE_LIMIT + 1
@@ -376,25 +400,25 @@ function points(where: string, scope: Scope, offset: number): string {
 
 const POINT = {
   seen_at: 'timestamp',
-  route: 'blob1',
-  method: 'blob2',
-  status: 'blob3',
-  would_be: 'blob10',
-  http_status: 'double2',
-  problem: 'blob4',
-  outcome: 'blob5',
-  settle: 'blob9',
-  fence: 'double3',
-  total_ms: 'double4',
-  in_progress_ms: 'double6',
-  waited_ms: 'double7',
-  origin_calls: 'double10',
-  key_source: 'blob11',
-  disposition: 'blob12',
-  tenant: 'blob6',
-  correlation_id: 'blob7',
-  trace_id: 'blob13',
-  operation_id: 'blob8',
+  route: column.operation,
+  method: column.method,
+  status: column.status,
+  would_be: column.wouldBe,
+  http_status: column.httpStatus,
+  problem: column.problem,
+  outcome: column.outcome,
+  settle: column.settle,
+  fence: column.fence,
+  total_ms: column.totalMs,
+  in_progress_ms: column.originMs,
+  waited_ms: column.waitedMs,
+  origin_calls: column.originCalls,
+  key_source: column.keySource,
+  disposition: column.disposition,
+  tenant: column.tenant,
+  correlation_id: column.correlationId,
+  trace_id: column.traceId,
+  operation_id: column.operationId,
   sample_interval: '_sample_interval',
 } as const
 

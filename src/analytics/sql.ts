@@ -1,3 +1,12 @@
+import {
+  column,
+  LAYOUT,
+  type NumberName,
+  TENANT_INDEX,
+  type TextName,
+} from '../core/metric-columns.ts'
+import type { MessageMethod, RequestFacts } from '../core/request-facts.ts'
+
 /** What a query is asked about. */
 export interface Scope {
   /** Points from here on count. Epoch milliseconds. */
@@ -35,7 +44,9 @@ export interface Query {
   readonly offset?: number
 }
 
-const LAYOUT = 'double1 = 1'
+/** Condition that every point of the layout that is known here meets. */
+export const OF_LAYOUT = `${column.layout} = ${LAYOUT}`
+
 const DEFAULT_DATASET = 'hapax'
 const DEFAULT_BUCKET_MS = 5 * 60_000
 
@@ -51,8 +62,8 @@ const BUCKETS_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_
 export function toSource(scope: Scope): Source {
   const { since, route, tenant, dataset = DEFAULT_DATASET, bucketMs = DEFAULT_BUCKET_MS } = scope
   const conditions = [`timestamp >= toDateTime(${Math.floor(since / 1_000)})`]
-  if (route !== undefined) conditions.push(`blob1 = ${quote(route)}`)
-  if (tenant !== undefined) conditions.push(`index1 = ${quote(tenant)}`)
+  if (route !== undefined) conditions.push(`${column.operation} = ${quote(route)}`)
+  if (tenant !== undefined) conditions.push(`${TENANT_INDEX} = ${quote(tenant)}`)
   return {
     dataset: toTable(dataset),
     within: conditions.join(' AND '),
@@ -73,7 +84,7 @@ export function select(query: Query, { dataset, within, bucket }: Source): strin
   const { where, by, having, order, limit, offset } = query
   const columns = by?.includes('bucket') ? { bucket, ...query.columns } : query.columns
   const expressions = Object.entries(columns).map(([name, sql]) => `  ${sql} AS ${name}`)
-  const conditions = [LAYOUT, within, ...(where === undefined ? [] : [where])]
+  const conditions = [OF_LAYOUT, within, ...(where === undefined ? [] : [where])]
   return [
     `SELECT\n${expressions.join(',\n')}`,
     `FROM ${dataset}`,
@@ -86,6 +97,30 @@ export function select(query: Query, { dataset, within, bucket }: Source): strin
   ].join('\n')
 }
 
+/** A word that a column of text can hold; the empty one where its fact can be absent. */
+export type Word<name extends TextName> = name extends 'method'
+  ? MessageMethod
+  : NonNullable<RequestFacts[name]> | (null extends RequestFacts[name] ? '' : never)
+
+/** Whether a column of text holds one of these words. */
+export const is = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
+  words.length === 1 ? `${column[name]} = ${list(words)}` : `${column[name]} IN (${list(words)})`
+
+/** Whether a column of text holds none of these words. */
+export const isNot = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
+  words.length === 1
+    ? `${column[name]} != ${list(words)}`
+    : `${column[name]} NOT IN (${list(words)})`
+
+/** Words as literals. */
+export const list = (words: readonly string[]) => words.map(quote).join(', ')
+
+/** Whether all of these conditions are met. */
+export const both = (...conditions: readonly string[]) => conditions.join(' AND ')
+
+/** Whether one of these conditions is met. */
+export const either = (...conditions: readonly string[]) => `(${conditions.join(' OR ')})`
+
 /** Number of requests that the sampled points stand for. */
 export const ALL = 'sum(_sample_interval)'
 
@@ -93,14 +128,14 @@ export const ALL = 'sum(_sample_interval)'
 export const count = (condition: string) => `sumIf(_sample_interval, ${condition})`
 
 /** Sum of a column of numbers, over all requests that the sampled points stand for. */
-export const total = (column: string) => `sum(_sample_interval * ${column})`
+export const total = (name: NumberName) => `sum(_sample_interval * ${column[name]})`
 
 /** A ratio that is 0 where there is nothing to divide by. */
 export const ratio = (part: string, whole: string) => `${part} / if(${whole} = 0, 1, ${whole})`
 
 /** A quantile of a column of numbers. */
-export const quantile = (q: number, column: string) =>
-  `quantileExactWeighted(${q})(${column}, _sample_interval)`
+export const quantile = (q: number, name: NumberName) =>
+  `quantileExactWeighted(${q})(${column[name]}, _sample_interval)`
 
 function toTable(dataset: string): string {
   if (!/^[\w-]+$/.test(dataset)) throw new RangeError(`${dataset} is not the name of a dataset.`)

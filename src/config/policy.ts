@@ -36,27 +36,25 @@ export const duration = (bounds: { readonly minMs?: number; readonly maxMs: numb
 export const wholeNumber = (min: number, max: number) =>
   z.number().check(z.int(), z.minimum(min), z.maximum(max))
 
-const pointer = z
-  .string()
-  .check(
-    z.regex(/^(?:\/(?:[^~/]|~[01])*)+$/, "must be a JSON pointer (RFC 6901) such as '/sent_at'"),
-  )
+const matching = (pattern: RegExp, message: string) => z.string().check(z.regex(pattern, message))
+const notEmpty = z.string().check(z.minLength(1))
 
-const headerName = z
-  .string()
-  .check(z.regex(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field'))
+const pointer = matching(
+  /^(?:\/(?:[^~/]|~[01])*)+$/,
+  "must be a JSON pointer (RFC 6901) such as '/sent_at'",
+)
 
-const method = z
-  .string()
-  .check(
-    z.regex(/^(?!ALL$)[!#$%&'*+\-.^_`|~\dA-Z]+$/, "must be a method in capitals, such as 'POST'"),
-  )
+const headerName = matching(/^[!#$%&'*+\-.^_`|~\w]+$/, 'must be the name of a header field')
+
+const method = matching(
+  /^(?!ALL$)[!#$%&'*+\-.^_`|~\dA-Z]+$/,
+  "must be a method in capitals, such as 'POST'",
+)
 
 const MUST_BE_SOURCE =
   "must be header(name), body(pointer), query(name), param(name), from(function), business(...pointers), repeatability(), mcp() or batch(items, key), with pointers such as '/order_id', and scope: 'tenant' or 'operation' where it is said"
 
 const scope = z.enum(['tenant', 'operation'])
-const parameter = z.string().check(z.minLength(1))
 
 const toOneValue = z.refine<string>(
   (text) => !text.split('/').includes('*'),
@@ -64,22 +62,17 @@ const toOneValue = z.refine<string>(
 )
 
 const keyPointer = pointer.check(toOneValue)
-const batchPointer = z
-  .string()
-  .check(
-    z.regex(
-      /^(?:\/(?:[^~/]|~[01])*)*$/,
-      "must be a JSON pointer (RFC 6901) such as '/items', or ''",
-    ),
-    toOneValue,
-  )
+const batchPointer = matching(
+  /^(?:\/(?:[^~/]|~[01])*)*$/,
+  "must be a JSON pointer (RFC 6901) such as '/items', or ''",
+).check(toOneValue)
 
 const KeySourceSchema = z.union(
   [
     z.strictObject({ in: z.literal('header'), name: headerName, scope }),
     z.strictObject({ in: z.literal('body'), pointer: keyPointer, scope }),
-    z.strictObject({ in: z.literal('query'), name: parameter, scope }),
-    z.strictObject({ in: z.literal('param'), name: parameter, scope }),
+    z.strictObject({ in: z.literal('query'), name: notEmpty, scope }),
+    z.strictObject({ in: z.literal('param'), name: notEmpty, scope }),
     z.strictObject({
       in: z.literal('function'),
       read: z.custom<SourceIn<'function'>['read']>((read) => typeof read === 'function'),
@@ -91,11 +84,7 @@ const KeySourceSchema = z.union(
       scope: z.literal('operation'),
     }),
     z.strictObject({ in: z.literal('repeatability'), scope: z.literal('tenant') }),
-    z.strictObject({
-      in: z.literal('mcp'),
-      meta: z.string().check(z.minLength(1)),
-      scope: z.literal('tenant'),
-    }),
+    z.strictObject({ in: z.literal('mcp'), meta: notEmpty, scope: z.literal('tenant') }),
     z.strictObject({
       in: z.literal('batch'),
       items: batchPointer,
@@ -129,7 +118,6 @@ const SunsetSchema = z.strictObject({
   link: z.optional(z.url()),
 })
 
-/** For whom a route that observes enforces already. */
 const EnforceSchema = z.strictObject({
   /** Share of the tenants, always the same ones. */
   percent: z._default(z.number().check(z.minimum(0), z.maximum(100)), 0),
@@ -143,7 +131,7 @@ const NOT_A_KEY =
 
 /** Outcomes by status and range, and by the values that a pointer into the body means. */
 const OutcomeRulesSchema = z.record(
-  z.string().check(z.regex(OUTCOME_KEY, NOT_A_KEY)),
+  matching(OUTCOME_KEY, NOT_A_KEY),
   z.union(
     [z.enum(OUTCOMES), z.record(z.string(), z.enum(OUTCOMES))],
     `must be an outcome (${OUTCOMES.join(', ')}), or outcomes by value behind a JSON pointer`,
@@ -188,7 +176,7 @@ export interface FingerprintFunction {
 }
 
 const QuerySchema = z.union(
-  [z.boolean(), z.strictObject({ ignore: z.array(z.string().check(z.minLength(1))) })],
+  [z.boolean(), z.strictObject({ ignore: z.array(notEmpty) })],
   "must be true, false or { ignore: ['utm_source'] }, with names of parameters",
 )
 
@@ -240,10 +228,7 @@ const LimitsSchema = z.strictObject({
    * binding of this name, or by `RATE_LIMITER`.
    */
   rate: z._default(
-    z.union(
-      [z.boolean(), z.string().check(z.minLength(1))],
-      'must be true, false or the name of a rate-limiting binding',
-    ),
+    z.union([z.boolean(), notEmpty], 'must be true, false or the name of a rate-limiting binding'),
     false,
   ),
 })
@@ -280,14 +265,10 @@ export function probe(path: string, options: { readonly grace?: Duration } = {})
   return { kind: 'probe', path, ...options }
 }
 
-const originPath = z
-  .string()
-  .check(
-    z.regex(
-      /^\/(?:[^{}]|\{(?:key|tenant|id)\})*$/,
-      "must be a path at the origin, beginning with '/', with no names but {key}, {tenant} and {id}",
-    ),
-  )
+const originPath = matching(
+  /^\/(?:[^{}]|\{(?:key|tenant|id)\})*$/,
+  "must be a path at the origin, beginning with '/', with no names but {key}, {tenant} and {id}",
+)
 
 const ProbeSchema = z.strictObject({
   kind: z.literal('probe'),
@@ -310,8 +291,8 @@ const BreakerSchema = z.strictObject({
   cooldown: z._default(duration({ minMs: 1, maxMs: 3_600_000 }), 10_000),
 })
 
-/** How often the gateway itself calls the origin for one request. */
 const RetrySchema = z.strictObject({
+  /** Calls at the most, the first one counted. */
   attempts: z._default(wholeNumber(1, 20), 1),
   /** Bound of the first delay, which doubles; the delay is uniform below it. */
   base: z._default(duration({ maxMs: 60_000 }), 200),
@@ -321,13 +302,15 @@ const RetrySchema = z.strictObject({
   deadline: z._default(duration({ maxMs: 600_000 }), 30_000),
   /** Outcomes that are tried again; else `not_executed`, and `unknown` where it is resent. */
   on: z.optional(z.array(z.enum(['not_executed', 'unknown']))),
-  budget: z._default(
+  /** Retries that all requests of a tenant to an origin share. */
+  budget: z.prefault(
     z.union(
       [z.literal(false), BudgetSchema],
       'must be false or { ratio: 0 to 1, floor: 1 to 10000 }',
     ),
-    { ratio: 0.2, floor: 10 },
+    {},
   ),
+  /** When the origin is not called for a while. */
   breaker: z._default(
     z.union(
       [z.literal(false), BreakerSchema],
@@ -350,6 +333,7 @@ const DestinationSchema = z.pipe(
 const EventRuleSchema = z.strictObject({
   /** States that it tells of. */
   on: z.union([z.enum(EVENT_STATES), z.array(z.enum(EVENT_STATES)).check(z.minLength(1))]),
+  /** The queue or the URL that gets them. */
   to: DestinationSchema,
   /** How a delivery that fails is tried again; after that it is a dead letter. */
   retry: z.prefault(
@@ -362,8 +346,13 @@ const EventRuleSchema = z.strictObject({
   ),
 })
 
-/** The policy of a protected route: every field with its default. */
-const PolicySchema = z.strictObject({
+const FORWARD_KEY = 'derived'
+
+/**
+ * The policy of a protected route: every field with its default. The options, the parsed policy and
+ * the check of `docs/policy.md` are derived from it.
+ */
+export const PolicySchema = z.strictObject({
   /** Name of the operation in records, metrics and contract; else method and route pattern. */
   operation: z.optional(z.string().check(z.minLength(1), z.maxLength(128))),
   /** `false`: a request without a key is forwarded unprotected and counted as such. */
@@ -411,21 +400,24 @@ const PolicySchema = z.strictObject({
     ),
     'hold',
   ),
+  /** How often the gateway itself calls the origin for one request. */
   retry: z.prefault(RetrySchema, {}),
   /** Whether the request is stored with the claim, so that its recovery needs no client. */
   durable: z._default(z.boolean(), false),
   /** `'open'`: where the store of operations fails, the request is forwarded without protection. */
   onStoreError: z._default(z.enum(['closed', 'open']), 'closed'),
+  /** Sizes of bodies, and whether new operations are counted. */
   limits: z.prefault(LimitsSchema, {}),
   /** Path at the origin that is asked with the caller's credentials before a replay; 2xx lets it pass. */
   reauthorize: z.optional(originPath),
+  /** What is kept of a response, and how. */
   snapshot: z.prefault(SnapshotSchema, {}),
   /** Whose conventions errors follow: ours, the IETF draft's or Stripe's. */
   preset: z._default(z.enum(PRESETS), 'default'),
   /** Status of a mismatch; else as the preset has it. */
   mismatchStatus: z.optional(z.literal([409, 422, 400])),
   /** What the origin gets as `Idempotency-Key`. */
-  forwardKey: z._default(z.literal(['derived', 'client', false]), 'derived'),
+  forwardKey: z._default(z.literal(['derived', 'client', false]), FORWARD_KEY),
   /** Events that the operation leaves when it comes to a state. */
   events: z._default(z.array(EventRuleSchema).check(z.maxLength(10)), []),
 })
@@ -437,7 +429,7 @@ function isBatchAmongOthers(key: PolicyOptions['key']): boolean {
 
 /** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
 function crossFaults(options: PolicyOptions): string[] {
-  const { unknown, retry, forwardKey = 'derived', durable, mode, enforce, key } = options
+  const { unknown, retry, forwardKey = FORWARD_KEY, durable, mode, enforce, key } = options
   const isProbed = typeof unknown === 'object' && unknown.path.includes('{key}')
   const rules = [
     {
@@ -524,8 +516,8 @@ function toUnknownPolicy({ unknown, timeout }: ParsedPolicy): Policy['unknown'] 
 }
 
 function toKeyFormat(format: ParsedPolicy['keyFormat']): KeyFormat {
-  if (format === 'any') return { name: 'any', pattern: /^/, minLength: 1 }
-  if (format === 'uuid') return { name: 'uuid', pattern: UUID, minLength: 1 }
+  if (format === 'any') return { name: 'any', ...z.parse(FormatSchema, {}) }
+  if (format === 'uuid') return { name: 'uuid', ...z.parse(FormatSchema, { pattern: UUID }) }
   const { source, flags } = format.pattern
   const isAny = source === '^' && flags === ''
   return { name: isAny ? 'any' : String(format.pattern), ...format }

@@ -29,7 +29,10 @@ type UnknownMs = number
 /** For how many milliseconds from now an operation that has come to its end is remembered. */
 type RememberedMs = number
 
-/** What the object says about one request. Plain data: it crosses RPC. */
+/**
+ * What the object tells a Worker about one request. Plain data, since it crosses RPC, and without the
+ * words and headers of HTTP: those are in the `Verdict` that is made of it.
+ */
 export type Answer =
   | {
       readonly kind: 'executed'
@@ -147,3 +150,20 @@ export type Answer =
   | { readonly kind: 'store_fault' }
 
 export const NO_TIME: Timing = { originMs: 0, waitedMs: 0 }
+
+/** How long it is remembered, where it has come to its end. */
+export function ifEnded(
+  { outcome }: { readonly outcome: Outcome | null },
+  rememberedMs: number | undefined,
+): { readonly rememberedMs?: RememberedMs } {
+  const isEnded = outcome === 'succeeded' || outcome === 'failed'
+  return isEnded && rememberedMs !== undefined ? { rememberedMs } : {}
+}
+
+/** How long it has been unknown, where it still is. */
+export function ifUnknown(
+  { outcome }: { readonly outcome: Outcome | null },
+  ageMs: number,
+): { readonly ageMs?: UnknownMs } {
+  return outcome === 'unknown' ? { ageMs } : {}
+}

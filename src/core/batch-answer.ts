@@ -1,6 +1,7 @@
+import { toBase64 } from './base64.ts'
 import { isDigest } from './content-coding.ts'
-import { isJson, parseMediaType } from './fingerprint/media-type.ts'
-import { findValue } from './json-spans.ts'
+import { findValue } from './json/spans.ts'
+import { isJson, parseMediaType } from './media-type.ts'
 import { readRetryAfter, readShouldRetry } from './retry-after.ts'
 
 /** What became of one item of a batch. */
@@ -123,15 +124,4 @@ function decode(bytes: Uint8Array): string | null {
   } catch {
     return null
   }
-}
-
-/** Bytes that become one text at once; a multiple of three, so that the texts can be joined. */
-const SLICE = 3 * 8_192
-
-function toBase64(bytes: Uint8Array): string {
-  const texts: string[] = []
-  for (let at = 0; at < bytes.byteLength; at += SLICE) {
-    texts.push(btoa(String.fromCharCode(...bytes.subarray(at, at + SLICE))))
-  }
-  return texts.join('')
 }

@@ -1,9 +1,10 @@
-import { toCanonicalText } from './fingerprint/json.ts'
-import { splitPointer } from './fingerprint/pointers.ts'
-import { childrenOf, findValue, type Span } from './json-spans.ts'
+import { splitPointer } from './json/pointer.ts'
+import { childrenOf, findValue, type Span } from './json/spans.ts'
 import { checkFormat, type KeyFormat, parsePlainKey } from './key.ts'
-import { problem, type Problem } from './problem.ts'
+import * as details from './problem-details.ts'
+import type { Problem } from './problem.ts'
 import { err, ok, type Result } from './result.ts'
+import { readValueAt } from './value-at.ts'
 
 /** Where the items of a batch stand, and where each has its key. */
 export interface BatchShape {
@@ -60,22 +61,20 @@ export function readBatch(
 ): Result<Batch, Problem> {
   const array = findValue(text, tokensOf(shape.items))
   if (array === null || text[array.start] !== '[') {
-    return err(problem('payload-invalid', `The body has no array of items ${at(shape.items)}.`))
+    return err(details.payloadInvalid(`The body has no array of items ${at(shape.items)}.`))
   }
   // One more tells that there are too many; the array may hold millions.
   const children = childrenOf(text, array, (index) => Number(index) <= shape.size)
   const spans = children.map(({ span }) => span)
   if (spans.length === 0) {
-    return err(problem('payload-invalid', `The array ${at(shape.items)} has no items.`))
+    return err(details.payloadInvalid(`The array ${at(shape.items)} has no items.`))
   }
   if (spans.length > shape.size) {
-    const detail = `The batch has more than the ${shape.size} items of this route.`
-    return err(problem('payload-too-large', detail))
+    return err(details.tooManyItems(shape.size))
   }
   const around = text.length - (array.end - array.start)
   if (around * spans.length > MAX_UNFOLDED * rules.limits.request) {
-    const detail = `What stands around the items is too much for ${spans.length} of them.`
-    return err(problem('payload-too-large', `${detail} Send fewer items at once.`))
+    return err(details.itemsTooLarge(spans.length))
   }
   const items = readItems(text, spans, shape, rules)
   return items.ok ? ok({ text, array, items: items.value }) : items
@@ -96,7 +95,7 @@ function readItems(
     const twin = key.value === null ? undefined : indexByKey.get(key.value)
     if (twin !== undefined) {
       const detail = `The items ${twin} and ${index} have the same key. Send each item once.`
-      return err(problem('payload-invalid', detail))
+      return err(details.payloadInvalid(detail))
     }
     if (key.value !== null) indexByKey.set(key.value, index)
     items.push({ keyText: found?.text ?? null, span })
@@ -110,10 +109,10 @@ function toItemKey(
   { keyFormat, required }: BatchRules,
 ): Result<string | null, Problem> {
   if (found === null) {
-    return required ? err(problem('key-missing', `The item has no key ${where}.`)) : ok(null)
+    return required ? err(details.itemKeyMissing(where)) : ok(null)
   }
   const key = found.key.ok ? checkFormat(found.key.value, keyFormat) : found.key
-  return key.ok ? key : err(problem('key-invalid', `${key.error} It stands ${where}.`))
+  return key.ok ? key : err(details.keyInvalid(`${key.error} It stands ${where}.`))
 }
 
 /**
@@ -142,16 +141,11 @@ interface FoundKey {
 
 /** A string and a number that read the same are one key: a client may turn one into the other. */
 function readKey(text: string, tokens: readonly string[]): FoundKey | null {
-  const span = findValue(text, tokens)
-  if (span === null) return null
-  const written = text.slice(span.start, span.end)
-  if (/^[[{]/.test(written)) {
-    return { text: written, key: err('The key is no string, number or boolean.') }
-  }
-  const literal = toCanonicalText(written, undefined)
-  if (literal === 'null') return null
-  const key = literal.startsWith('"') ? (JSON.parse(literal) as string) : literal
-  return { text: written, key: parsePlainKey(key) }
+  const value = readValueAt(text, tokens)
+  if (value === null) return null
+  const isKey = value.kind !== 'nested'
+  const key = isKey ? parsePlainKey(value.text) : err('The key is no string, number or boolean.')
+  return { text: value.written, key }
 }
 
 const tokensOf = (pointer: string) => (pointer === '' ? [] : splitPointer(pointer))

@@ -1,7 +1,6 @@
-import type { EventRule } from './event.ts'
 import {
   type Attempt,
-  type Carrier,
+  type ClaimedFacts,
   type ClaimRef,
   doubtOf,
   type ExpiredRecord,
@@ -17,30 +16,13 @@ import {
 } from './record.ts'
 import { boundWaitMs, type Recovery, recoveryDelayMs } from './recovery.ts'
 
-/** What every claim brings with it. */
-export interface ClaimRequest extends Memory {
+/** What every claim brings with it: facts that its record keeps, and how it is claimed. */
+export interface ClaimRequest extends ClaimedFacts {
   readonly operationId: string
-  readonly operation: string
-  readonly tenant: string
-  readonly fingerprint: string
-  /** Digests of what the request is made of, sealed with its key. */
-  readonly places: string
-  /** Random; names this claim should it be granted. */
-  readonly claimId: string
-  readonly correlationId: string
-  readonly traceparent: string
-  readonly events: readonly EventRule[] | null
-  readonly recovery: Recovery
-  /** Path at the origin that is asked before its result is given out, or `null`. */
-  readonly reauthorizePath: string | null
-  /** Whether the client leaves it to us and comes back for the result (`Prefer: respond-async`). */
-  readonly isAccepted: boolean
   /** Milliseconds that a Worker may run without renewal; `null` where the object runs the call. */
   readonly leaseMs: number | null
   /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
   readonly mustBeKnown?: boolean
-  /** The message that it is made for, where it is no request. */
-  readonly carrier?: Carrier
 }
 
 /** What only the caller of the decision can know. */
@@ -263,34 +245,20 @@ function toClaimed(
   previous: OperationRecord | null,
   now: number,
 ): InProgressRecord {
-  const { operation, tenant, fingerprint, places, claimId, correlationId, traceparent } = request
-  const { retentionMs, tombstoneMs, recovery, isAccepted, reauthorizePath, events, carrier } =
-    request
+  const { operationId: _id, leaseMs: _leaseMs, mustBeKnown: _mustBeKnown, ...facts } = request
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   const before = previous?.attempts ?? []
   return {
+    ...facts,
     state: 'in_progress',
-    operation,
-    tenant,
-    fingerprint,
-    places,
     fence,
-    claimId,
-    correlationId,
-    traceparent,
     createdAt: previous?.createdAt ?? now,
     claimedAt: now,
-    retentionMs,
-    tombstoneMs,
-    recovery,
     // Once it was promised, no later request takes that back.
-    isAccepted: isAccepted || (previous?.isAccepted ?? false),
-    reauthorizePath,
-    events,
+    isAccepted: facts.isAccepted || (previous?.isAccepted ?? false),
     owner: toOwner(request, now),
     ...keepDoubt(previous, before),
     attempts: withAttempt(before, fence, now),
-    ...(carrier && { carrier }),
   }
 }
 

@@ -1,28 +1,28 @@
 import { err, ok, type Result } from './result.ts'
 import { isSecretName, type SecretRef, toSecretRef } from './secret.ts'
 
-/** Where events go: to a queue of this Worker, by the name of its binding, or to a URL. */
+/** A destination of events: a queue of this Worker, by the name of its binding, or a URL. */
 export type Destination =
   | { readonly to: 'queue'; readonly binding: string }
   | ({ readonly to: 'webhook'; readonly url: string } & WebhookOptions)
 
-/** What a receiver of webhooks gets that others do not. Stored with each event, so it holds no secret. */
+/** Options of one receiver of webhooks. They are stored with each event, so they contain no secret. */
 export interface WebhookOptions {
   /**
-   * Name of the secret that signs, and of the one before it with `_PREVIOUS` behind;
-   * `HAPAX_WEBHOOK_SECRET` unless it says otherwise. Receivers with one secret can forge for each other.
+   * Name of the secret that signs. The previous secret has the same name with `_PREVIOUS`. Default:
+   * `HAPAX_WEBHOOK_SECRET`. Receivers that share a secret can forge events for each other.
    */
   readonly secret?: string
-  /** Further headers; what authenticates is a `secret('NAME')`. */
+  /** Additional headers. Use `secret('NAME')` for values that authenticate. */
   readonly headers?: Readonly<Record<string, string | SecretRef>>
-  /** Sent as `webhook-key-id`: tells the receiver which of its secrets verifies. */
+  /** Sent as `webhook-key-id`, so that the receiver knows which of its secrets to use. */
   readonly keyId?: string
 }
 
 export type Webhook = Extract<Destination, { to: 'webhook' }>
 
 /**
- * Events go to a queue.
+ * Sends events to a queue.
  *
  * @param binding Name of the producer binding, as in `wrangler.toml`.
  * @example protect({ events: [{ on: 'succeeded', to: queue('OUTBOX') }] })
@@ -32,9 +32,10 @@ export function queue(binding: string): Destination {
 }
 
 /**
- * Events go to a URL by POST, signed as the Standard Webhooks specification says.
+ * Sends events to a URL with POST, signed according to Standard Webhooks.
  *
- * A malformed URL or option, or a credential in clear, fails at start; with `emit` it throws a `TypeError`.
+ * With a malformed URL or option, or a literal credential, the Worker does not start, and `emit`
+ * throws a `TypeError`.
  *
  * @example protect({ events: [{ on: 'succeeded', to: webhook('https://shop.example/hooks') }] })
  * @example webhook('https://crm.example/hooks', { secret: 'CRM_WEBHOOK_SECRET', keyId: '2026-11' })

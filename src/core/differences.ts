@@ -1,5 +1,6 @@
+import { toUtf8Text } from './binary-string.ts'
 import type { Digest } from './digest.ts'
-import { toUtf8Text } from './fingerprint/binary-string.ts'
+import { toCanonicalText } from './fingerprint/canonical-json.ts'
 import {
   type FingerprintRules,
   type ReadBody,
@@ -7,17 +8,11 @@ import {
   toCountedHeaders,
   toTypeText,
 } from './fingerprint/fingerprint.ts'
-import { toCanonicalText } from './fingerprint/json.ts'
 import { toCanonicalMultipart } from './fingerprint/multipart.ts'
 import { joinPairs, type Pair, toPairs, toQueryPairs } from './fingerprint/pairs.ts'
-import {
-  branchAt,
-  createPointerTree,
-  type PointerTree,
-  splitPointer,
-  toPointer,
-} from './fingerprint/pointers.ts'
-import { childrenOf, rootOf, type Span } from './json-spans.ts'
+import { branchAt, createPointerTree, type PointerTree } from './fingerprint/pointer-tree.ts'
+import { splitPointer, toPointer } from './json/pointer.ts'
+import { childrenOf, rootOf, type Span } from './json/spans.ts'
 
 /** Places of a body or query that are kept apart; where there are more, branches are kept as one. */
 const MAX_PLACES = 64

@@ -1,3 +1,5 @@
+import { toBase64Url } from './base64.ts'
+
 /**
  * Names a list of parts: base64url of a SHA-256 over them, 43 characters.
  *
@@ -25,11 +27,11 @@ export function createDigest(secret?: string): Digest {
     ['sign'],
   )
   return async (...parts) =>
-    toBase64Url(await crypto.subtle.sign('HMAC', await key, encodeParts(parts)))
+    toBase64Url(new Uint8Array(await crypto.subtle.sign('HMAC', await key, encodeParts(parts))))
 }
 
 const sha256: Digest = async (...parts) =>
-  toBase64Url(await crypto.subtle.digest('SHA-256', encodeParts(parts)))
+  toBase64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', encodeParts(parts))))
 
 const LENGTH_BYTES = 4
 
@@ -47,11 +49,6 @@ function encodeParts(parts: readonly (string | Uint8Array)[]): Uint8Array<ArrayB
     offset += LENGTH_BYTES + part.byteLength
   }
   return bytes
-}
-
-function toBase64Url(digest: ArrayBuffer): string {
-  const base64 = btoa(String.fromCharCode(...new Uint8Array(digest)))
-  return base64.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 }
 
 /** One digest function for each secret that a deployment has had: importing the key costs time. */

@@ -4,7 +4,7 @@ import type { Outcome } from './outcome.ts'
 import type { Problem } from './problem.ts'
 import type { Carrier, MessageRef } from './record.ts'
 
-/** What is known of a message when it has been handled like a request. */
+/** What the pipeline says of a message. */
 export interface VerdictFacts {
   readonly status: IdempotencyStatus
   readonly outcome: Outcome | null
@@ -12,23 +12,21 @@ export interface VerdictFacts {
   readonly problem: Problem | null
   /** How long the answer asks to be left alone before another try, in milliseconds. */
   readonly retryAfterMs?: number
-  readonly operationId: string | null
   /** Of the last claim; 0 where nothing is known of one. */
   readonly fence: number
   /** Of a key that has expired: whether it named something else. */
   readonly isOther?: boolean
   /** Of an operation that is under way: the message whose delivery has claimed it. */
   readonly carrier?: Carrier
-  readonly correlationId: string
 }
 
 /**
- * What was decided about a message that is a dead letter: it is done again only when an operator
- * overrides that, whatever has been forgotten since.
+ * Why a dead letter must not be executed again, even if its operation is forgotten, unless an
+ * operator overrides it.
  */
 export type Decision = 'mismatch' | 'failed' | 'outcome-unknown'
 
-/** Why a message is tried again that may have been executed: once that is forgotten, an operator decides. */
+/** Reasons to retry a message that may have been executed: once its operation is forgotten, an operator decides. */
 export const IN_DOUBT: ReadonlySet<string> = new Set(['outcome-unknown', 'unsettled', 'joined'])
 
 /** What becomes of a message, and why. `again`: it is asked about once more, at once. */
@@ -39,9 +37,11 @@ export type MessageFate =
   | { readonly kind: 'retry'; readonly reason: string }
   | { readonly kind: 'dead-letter'; readonly reason: string; readonly decision?: Decision }
 
+type DeadLetterFate = Extract<MessageFate, { kind: 'dead-letter' }>
+
 const ACK: MessageFate = { kind: 'ack' }
 
-/** What is known of a delivery besides. */
+/** What the delivery itself says. */
 export interface DeliveryFacts {
   readonly message: MessageRef
   /** Whether no delivery of the message can have come to this result. */
@@ -53,9 +53,9 @@ export interface DeliveryFacts {
 }
 
 /**
- * Decides what becomes of a message. It is done only when its result is stored; what could still
- * be done is tried again; what never can be, or what nobody may decide but an operator, is a dead
- * letter. A message that was seen before has no effect.
+ * Decides what becomes of a message. It is acknowledged only when its result is stored. It is tried
+ * again if it may still succeed; it is a dead letter if it never can, or if an operator must decide.
+ * A message that was seen before has no effect.
  */
 export function decideFate(
   facts: VerdictFacts,
@@ -86,6 +86,23 @@ export function decideFate(
 }
 
 /**
+ * Turns a retry into a dead letter after the last delivery that the policy allows; but not while the
+ * operation is in progress, which only the queue's own `max_retries` ends.
+ *
+ * @param attempts Deliveries so far, of `most`.
+ */
+export function exhaust<fate extends MessageFate>(
+  fate: fate,
+  attempts: number,
+  most: number,
+): fate | DeadLetterFate {
+  if (fate.kind !== 'retry' || attempts < most || fate.reason === 'in-progress') return fate
+  const reason = `retries-exhausted: ${fate.reason}`
+  const isInDoubt = IN_DOUBT.has(fate.reason)
+  return { kind: 'dead-letter', reason, ...(isInDoubt && { decision: 'outcome-unknown' }) }
+}
+
+/**
  * Whether an operation is driven to its end without this message, by another one of its queue: one
  * that comes back until it is done, or is a dead letter itself. A client may give its request up, and
  * a message that comes back from the platform's dead letters bears another id than the one that it was.
@@ -106,7 +123,7 @@ function ofRepeat(facts: VerdictFacts, isFirst: boolean): MessageFate {
   return isFirst ? ACK : ofResult(outcome)
 }
 
-/** Whether a request is told of an operation that has ended, whether or not its result can be read. */
+/** Whether a status says that the operation has ended, even if its result cannot be read. */
 export function isEnded(status: string): boolean {
   return ENDED.has(status)
 }
@@ -121,7 +138,7 @@ function ofTombstone({ outcome, fence, isOther = false }: VerdictFacts): Message
   return fence === 0 ? decided('outcome-unknown', FORGOTTEN) : decided('outcome-unknown')
 }
 
-/** Why a message is not done that was decided about, where nothing is known of its operation any more. */
+/** Reason of a dead letter with a decision whose operation is forgotten. */
 export const FORGOTTEN = 'forgotten'
 
 const ofResult = (outcome: Outcome | null) => (outcome === 'failed' ? decided('failed') : ACK)

@@ -1,6 +1,5 @@
-import { type Destination, queue, toDestination } from './destination.ts'
-import { toLosslessJson } from './lossless-json.ts'
-import type { ClaimRef, OperationRecord } from './record.ts'
+import { type Destination, toDestination } from './destination.ts'
+import { toLosslessJson } from './json/lossless.ts'
 import type { RetryPolicy } from './retry.ts'
 import { toTime } from './time.ts'
 
@@ -115,36 +114,8 @@ export function toEmitted(
  * what its second life leaves is another event.
  */
 export function toEventId(
-  { operationId, claimId }: Pick<ClaimRef, 'operationId' | 'claimId'>,
+  { operationId, claimId }: { readonly operationId: string; readonly claimId: string },
   which: string,
 ): string {
   return `${operationId}:${claimId}:${which}`
-}
-
-/**
- * The event that tells what an operation has come to. It holds no response: who needs that asks for
- * the operation.
- */
-export function toStateEvent(
-  operationId: string,
-  record: Extract<OperationRecord, { state: EventState }>,
-  now: number,
-): CloudEvent {
-  const { state, operation, fence, claimId, createdAt, settledAt } = record
-  const data = {
-    operation,
-    operationId,
-    state,
-    attempts: fence,
-    createdAt: toTime(createdAt),
-    settledAt: toTime(settledAt),
-    ...(record.state === 'unknown' && { reason: record.reason }),
-  }
-  const event = { type: `operation.${state}`, subject: operationId, data, to: queue('') }
-  return toEmitted(event, toEventId({ operationId, claimId }, state), record, now)
-}
-
-/** Rules by which a record leaves an event of the state that it has come to. */
-export function rulesFor(record: OperationRecord): readonly EventRule[] {
-  return (record.events ?? []).filter(({ on }) => on.some((state) => state === record.state))
 }

@@ -1,5 +1,5 @@
 import { mapEvents } from './event-stream.ts'
-import { childrenOf, rootOf, type Span } from './json-spans.ts'
+import { childrenOf, rootOf, type Span } from './json/spans.ts'
 import { asksForMore, holdsResponse, parseJson } from './rpc-outcome.ts'
 
 type Members = ReadonlyMap<string, Span>

@@ -1,6 +1,6 @@
 /**
- * Within what a key names one operation: the tenant, over all of its routes, or one operation of
- * the tenant, so that the same key on another route is another operation.
+ * Scope in which a key is unique: the tenant with all its routes, or one operation of the tenant, so
+ * that the same key on another route is another operation.
  */
 export type KeyScope = 'tenant' | 'operation'
 
@@ -34,7 +34,7 @@ export type KeySource =
 
 /** Options of a key source. */
 export interface KeySourceOptions {
-  /** Within what the key counts. Each source says its default. */
+  /** Scope in which the key is unique. The default depends on the source. */
   readonly scope?: KeyScope
 }
 
@@ -42,10 +42,10 @@ export interface KeySourceOptions {
 export type SourceIn<place extends KeySource['in']> = Extract<KeySource, { readonly in: place }>
 
 /**
- * The key is the value of a header field: a bare token or an RFC 9651 String.
+ * Reads the key from a header: a bare token or an RFC 9651 String.
  *
- * @param options `scope`: default `'operation'` where the name says that the sender of an event made
- *   the id (`webhook-id`, `X-GitHub-Delivery`), else `'tenant'`.
+ * @param options `scope`: default `'operation'` if the name refers to an event (`webhook-id`,
+ *   `X-GitHub-Delivery`), else `'tenant'`.
  * @example protect({ key: header('PayPal-Request-Id') })
  */
 export function header(name: string, options: KeySourceOptions = {}): SourceIn<'header'> {
@@ -53,11 +53,11 @@ export function header(name: string, options: KeySourceOptions = {}): SourceIn<'
 }
 
 /**
- * The key is a string in the body, as Square and Airwallex have it.
+ * Reads the key from the body, as the APIs of Square and Airwallex do.
  *
- * @param pointer JSON pointer (RFC 6901) to it; in a form, `/name` is the field of that name.
- * @param options `scope`: default `'operation'` where the last name of the pointer says that the
- *   sender of an event made the id (`/event_id`, `/id`), else `'tenant'`.
+ * @param pointer JSON pointer (RFC 6901) to a string. In a form, `/name` is the field of that name.
+ * @param options `scope`: default `'operation'` if the last segment of the pointer refers to an event
+ *   (`/event_id`, `/id`), else `'tenant'`.
  * @example protect({ key: body('/idempotency_key') })
  */
 export function body(pointer: string, options: KeySourceOptions = {}): SourceIn<'body'> {
@@ -65,7 +65,7 @@ export function body(pointer: string, options: KeySourceOptions = {}): SourceIn<
 }
 
 /**
- * The key is a parameter of the query. URLs stand in logs: take it where you cannot ask for a header.
+ * Reads the key from a query parameter. URLs appear in logs, so prefer a header.
  *
  * @param options `scope`: default as for `body`, by the name of the parameter.
  * @example protect({ key: query('request_id') })
@@ -75,7 +75,7 @@ export function query(name: string, options: KeySourceOptions = {}): SourceIn<'q
 }
 
 /**
- * The key is a parameter of the route's path. A route whose path does not have it fails at start.
+ * Reads the key from a path parameter. If the route's path does not have it, the Worker does not start.
  *
  * @param options `scope`: default `'operation'`.
  * @example app.put('/payments/:id', protect({ key: param('id') }))
@@ -85,11 +85,11 @@ export function param(name: string, options: KeySourceOptions = {}): SourceIn<'p
 }
 
 /**
- * The key is made of values that name the business operation, so that clients need to send none of
- * their own: a digest of them and of the route's `operation`, else of method and path. All of them
- * must be there.
+ * Derives the key from values that identify the business operation, so that clients do not send a
+ * key. It is a digest of the values and of the route's `operation`, else of method and path. All
+ * values must be present.
  *
- * Values compare as in the fingerprint: 1 and 1.0 are one, 1 and "1" are two.
+ * Values are compared as in the fingerprint: 1 and 1.0 are equal, 1 and "1" are not.
  *
  * @param pointers JSON pointers (RFC 6901) to strings, numbers or booleans; in a form, `/name`.
  * @example protect({ key: business('/order_id', '/attempt') })
@@ -99,8 +99,8 @@ export function business(...pointers: string[]): SourceIn<'business'> {
 }
 
 /**
- * The key is `Repeatability-Request-ID`, with `Repeatability-First-Sent` beside it (OASIS
- * Repeatable Requests 1.0).
+ * Reads the key from `Repeatability-Request-ID`, which `Repeatability-First-Sent` must accompany
+ * (OASIS Repeatable Requests 1.0).
  *
  * @example protect({ key: [header('Idempotency-Key'), repeatability()] })
  */
@@ -109,14 +109,14 @@ export function repeatability(): KeySource {
 }
 
 /**
- * The route is an MCP server (JSON-RPC over Streamable HTTP): the key of a `tools/call` is a member
- * of its `params._meta`; every other message goes to the server untouched.
+ * Reads the key of an MCP `tools/call` (JSON-RPC over Streamable HTTP) from a member of its
+ * `params._meta`. All other messages go to the server unchanged.
  *
- * The `id` of a call, its `_meta` and what the client was asked for in between do not count in the
- * fingerprint, and a replay bears the `id` of the call that it answers.
+ * The `id` of a call, its `_meta` and the client's answers to the server are not part of the
+ * fingerprint. A replay contains the `id` of the call that it answers.
  *
  * @param meta Name of the member.
- * @example app.post('/mcp', protect({ key: mcp(), required: false }))
+ * @example app.post('/mcp', protect({ key: mcp() }))
  */
 export function mcp(meta = 'idempotencyKey'): KeySource {
   return { in: 'mcp', meta, scope: 'tenant' }
@@ -124,18 +124,18 @@ export function mcp(meta = 'idempotencyKey'): KeySource {
 
 /** Options of `batch`. */
 export interface BatchOptions extends KeySourceOptions {
-  /** Most items of one batch, 1000 at the most. Default 100. */
+  /** Maximum number of items in a batch, up to 1000. Default 100. */
   readonly size?: number
-  /** Items that are worked on at once, 100 at the most. Default 6. */
+  /** Items that are processed in parallel, up to 100. Default 6. */
   readonly concurrency?: number
 }
 
 /**
- * A request holds many items, each with a key of its own: each is an operation of its own, and the
- * answer tells of all of them. It must be the route's only source.
+ * Reads a key for each item of a request. Each item is an operation of its own, and the response
+ * contains the result of every item. It must be the route's only source.
  *
- * @param items JSON pointer (RFC 6901) to the array; `''` where the body itself is the array.
- * @param key JSON pointer within an item to its key, a string, number or boolean; `''` where the item
+ * @param items JSON pointer (RFC 6901) to the array, or `''` if the body itself is the array.
+ * @param key JSON pointer within an item to its key, a string, number or boolean, or `''` if the item
  *   itself is the key.
  * @param options `scope`: default `'operation'`.
  * @example app.post('/payments/batch', protect({ key: batch('/items', '/id') }))

@@ -1,24 +1,19 @@
+import { type AnswerFacts, classifyAnswer, classifyFault, outcomeLeft } from './classify.ts'
 import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
 import type { OriginDirectives } from './origin-directives.ts'
 import type { Said } from './outcome-rules.ts'
-import {
-  type AnswerFacts,
-  classifyAnswer,
-  classifyFault,
-  type OriginFault,
-  type Outcome,
-  outcomeLeft,
-} from './outcome.ts'
+import type { OriginFault, Outcome } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
-import type { AnswerHead, FlightEnd, LandingRules, Reply, Silence } from './reply.ts'
+import type { AnswerHead, EndedReply, FlightEnd, LandingRules, ReplyOf } from './reply.ts'
 import type { Evidence, Settlement } from './settle.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
-/** Everything that follows from a reply: what the record says, and what those who wait get. */
+/** What follows from a reply for its operation: a part for the record, and one for those who wait. */
 export interface Landing {
+  /** Of the operation, which another call may have left in doubt. */
   readonly outcome: Outcome
   readonly settlement: Settlement
-  readonly end: FlightEnd
+  readonly end: Exclude<FlightEnd, { readonly kind: 'live' }>
 }
 
 /**
@@ -27,7 +22,7 @@ export interface Landing {
  * @param said What the route says of it, where it does.
  */
 export function decideProbeLanding(
-  reply: Extract<Reply, { kind: 'answer' }>,
+  reply: ReplyOf<'answer'>,
   status: number,
   rules: LandingRules,
   said: Said | null = null,
@@ -42,7 +37,7 @@ export function decideProbeLanding(
  *
  * @param isInDoubt Whether another call of the operation may have been executed.
  */
-export function decideLanding(reply: Reply, rules: LandingRules, isInDoubt = false): Landing {
+export function decideLanding(reply: EndedReply, rules: LandingRules, isInDoubt = false): Landing {
   const own = ownOutcomeOf(reply, rules, isInDoubt)
   const landing = reply.kind === 'fault' ? landFault(reply, own) : landAnswer(reply, own, rules)
   const { settlement, end } = landing
@@ -53,7 +48,7 @@ export function decideLanding(reply: Reply, rules: LandingRules, isInDoubt = fal
 
 /** What became of the very call that has ended so. */
 export function ownOutcomeOf(
-  reply: Silence | (AnswerFacts & { readonly kind: string }),
+  reply: ReplyOf<'fault'> | (AnswerFacts & { readonly kind: string }),
   rules: LandingRules,
   isInDoubt: boolean,
 ): Outcome {
@@ -69,10 +64,10 @@ const REASONS: Readonly<Record<OriginFault, UnknownReason>> = {
   timeout: 'origin-timeout',
 }
 
-function landFault(silence: Silence, outcome: Outcome): Omit<Landing, 'outcome'> {
-  const { fault, originStatus, directive = null } = silence
+function landFault(reply: ReplyOf<'fault'>, outcome: Outcome): Omit<Landing, 'outcome'> {
+  const { fault, originStatus, directive = null } = reply
   const end = { kind: 'fault', fault, outcome, originStatus } as const
-  const evidence = evidenceOf(silence)
+  const evidence = evidenceOf(reply)
   if (outcome === 'not_executed') {
     return { settlement: { outcome, coversAll: directive !== null, evidence }, end }
   }
@@ -80,7 +75,7 @@ function landFault(silence: Silence, outcome: Outcome): Omit<Landing, 'outcome'>
 }
 
 function landAnswer(
-  reply: Extract<Reply, { kind: 'answer' }>,
+  reply: ReplyOf<'answer'>,
   outcome: Outcome,
   rules: LandingRules,
 ): Omit<Landing, 'outcome'> {
@@ -112,7 +107,7 @@ function landAnswer(
 }
 
 /** What is kept of how a call has ended. */
-export function evidenceOf(reply: Silence | AnswerHead): Evidence {
+export function evidenceOf(reply: ReplyOf<'fault'> | AnswerHead): Evidence {
   if ('fault' in reply) return { originStatus: reply.originStatus, fault: reply.fault }
   const { status, retryAfterMs = null } = reply
   return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }

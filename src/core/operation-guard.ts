@@ -2,15 +2,16 @@ import type { Answer, SettleResult } from './answer.ts'
 import type { ClaimRequest } from './claim.ts'
 import type { Destination } from './destination.ts'
 import type { CloudEvent } from './event.ts'
+import type { Landing } from './landing.ts'
 import type { OperationView } from './operation-view.ts'
-import type { OperatorAction, OperatorResult, OperatorView } from './operator.ts'
+import type { OperatorAction, OperatorResult } from './operator-action.ts'
+import type { OperatorView } from './operator-view.ts'
 import type { OriginRequest } from './origin-request.ts'
 import type { ClaimRef } from './record.ts'
 import type { CallBounds } from './recovery.ts'
-import type { AnswerHead, FlightEnd, LandingRules } from './reply.ts'
+import type { AnswerHead, LandingRules } from './reply.ts'
 import type { RetryBounds, RetryPolicy } from './retry.ts'
 import type { SealKey } from './seal.ts'
-import type { Settlement } from './settle.ts'
 import type { HeaderField, WireResponse } from './snapshot.ts'
 
 /** The request that makes a claim, as far as it matters for the answer. */
@@ -71,11 +72,9 @@ export interface Outgoing {
   readonly to: Destination
 }
 
-/** How a Worker ends its claim: the outcome, and what it leaves to those who wait. */
-export interface SettleCall {
+/** How a Worker ends its claim. */
+export interface SettleCall extends Pick<Landing, 'settlement' | 'end'> {
   readonly claim: ClaimRef
-  readonly settlement: Settlement
-  readonly end: FlightEnd
   readonly sealKey: SealKey | null
   /** What its handler has emitted: stored with a result, dropped without one. */
   readonly events: readonly Outgoing[]
@@ -101,15 +100,13 @@ export interface OperationQuestion {
   readonly knownState: string | null
 }
 
-/** A claim granted to a Worker, or what is to be answered instead. */
-export type ClaimAnswer =
-  | {
-      readonly kind: 'granted'
-      readonly claim: ClaimRef
-      /** For how many milliseconds an earlier call has left the outcome open; `null` or absent where none has. */
-      readonly doubtMs?: number | null
-    }
-  | Answer
+/** A claim granted to a Worker, which makes the call itself: so it is no `Answer` yet. */
+export interface Grant {
+  readonly kind: 'granted'
+  readonly claim: ClaimRef
+  /** For how many milliseconds an earlier call has left the outcome open; `null` or absent where none has. */
+  readonly doubtMs?: number | null
+}
 
 /**
  * What a Worker may ask of the object that guards an operation. Plain data both ways; a promise
@@ -119,7 +116,7 @@ export interface OperationGuard {
   /** Runs the operation at the origin, or answers from what is known about it. */
   execute(call: ExecuteCall): Promise<Answer>
   /** Grants the operation to the Worker under a lease, or answers from what is known about it. */
-  claim(claim: ClaimRequest, caller: Caller): Promise<ClaimAnswer>
+  claim(claim: ClaimRequest, caller: Caller): Promise<Grant | Answer>
   /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
   /**

@@ -1,4 +1,4 @@
-import { EVERY, splitPointer } from './fingerprint/pointers.ts'
+import { EVERY, splitPointer } from './json/pointer.ts'
 import type { Outcome } from './outcome.ts'
 
 /**

@@ -8,7 +8,7 @@ export const WHAT_TO_DO: Readonly<Record<RetryWord, string>> = {
   'same-key': 'Send the same request again with the same key.',
   'new-key': 'Do not send it again with this key. A new operation needs a new key.',
   wait: 'Wait, then send the same request again with the same key.',
-  never: 'Do not send the same request again before the cause is mended.',
+  never: 'Do not send the same request again until you have fixed the cause.',
 }
 
 interface ProblemKind {
@@ -29,7 +29,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'invalid_request_error',
     about:
-      'The Host names no host, the URL cannot be read, or its path may lead out of what is served here. Nothing was forwarded, executed or remembered.',
+      'The Host header is not a host name, the URL cannot be parsed, or its path may leave the base path of this API. Nothing was forwarded, executed or stored.',
   },
   'key-missing': {
     status: 400,
@@ -37,7 +37,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'This operation has a side effect and is only accepted with an idempotency key. Make one key for each business operation, before the first try, and send the same key with every retry of it.',
+      'This operation has a side effect and requires an idempotency key. Create one key for each business operation, before the first attempt, and send the same key with every retry.',
   },
   'key-invalid': {
     status: 400,
@@ -49,18 +49,18 @@ export const PROBLEMS = {
   },
   'tenant-missing': {
     status: 401,
-    title: 'The caller could not be told',
+    title: 'The caller could not be identified',
     retry: 'never',
     errorType: 'authentication_error',
     about:
-      'Keys are unique per caller, so a request whose caller is not known is not accepted. Send your credentials. A 503 says that they could not be verified for now: send the same request with the same key.',
+      'Keys are unique per caller, so a request from an unknown caller is rejected. Send your credentials. A status of 503 means that the credentials cannot be verified at the moment: send the same request with the same key.',
   },
   'payload-too-large': {
     status: 413,
     title: 'The request body is too large',
     retry: 'never',
     errorType: 'invalid_request_error',
-    about: 'The body is over the limit of this route. Nothing was executed or remembered.',
+    about: 'The body is larger than this route accepts. Nothing was executed or stored.',
   },
   'payload-invalid': {
     status: 400,
@@ -68,7 +68,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'invalid_request_error',
     about:
-      'The body is not what its Content-Type or Content-Encoding says, so it cannot be compared with a retry. Nothing was executed or remembered.',
+      'The body does not match its Content-Type or Content-Encoding, so it cannot be compared with a retry. Nothing was executed or stored.',
   },
   'key-reused': {
     status: 409,
@@ -76,7 +76,7 @@ export const PROBLEMS = {
     retry: 'new-key',
     errorType: 'idempotency_error',
     about:
-      'This key already names another request of yours: another method, path, query, media type or body. A retry must be the same request; a new operation needs a new key.',
+      'You have already used this key for another request: one with another method, path, query, media type or body. A retry must be the same request; a new operation needs a new key.',
   },
   'in-progress': {
     status: 409,
@@ -84,7 +84,7 @@ export const PROBLEMS = {
     retry: 'wait',
     errorType: 'idempotency_error',
     about:
-      'The first request with this key has not ended yet. Wait as long as Retry-After says and send the same request with the same key: you will get its result.',
+      'The first request with this key has not finished. Wait for the time in Retry-After, then send the same request with the same key to get its result.',
   },
   'outcome-unknown': {
     status: 409,
@@ -92,7 +92,7 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The request went out and its answer was lost or said nothing certain, so executing it again could execute it twice. The operation is held until its outcome is known.',
+      'The request was sent, but its response was lost or did not say what happened. Executing it again could execute it twice, so the operation is held until its outcome is known.',
   },
   'operation-not-found': {
     status: 404,
@@ -100,15 +100,15 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'invalid_request_error',
     about:
-      'No operation of yours has this id: it is not remembered any more, it was not executed and its key is free, or it is not yours.',
+      'You have no operation with this id. It has expired, it was not executed and its key is free again, or it belongs to another caller.',
   },
   'key-expired': {
     status: 410,
-    title: 'The result of this key is no longer kept',
+    title: 'The result for this key has expired',
     retry: 'new-key',
     errorType: 'idempotency_error',
     about:
-      'The result of this operation was kept for as long as this route promises, and that time is over. A retry that comes later is refused, because it would execute the operation again.',
+      'The result of this operation was stored for the retention time of this route, which has passed. A later retry is rejected, because it would execute the operation again.',
   },
   'origin-unreachable': {
     status: 502,
@@ -123,23 +123,23 @@ export const PROBLEMS = {
     retry: 'never',
     errorType: 'api_error',
     about:
-      'The request was sent and no answer came in time; it may have been executed. What happens to a retry is decided by the policy of the route.',
+      'The request was sent, but no response arrived in time. It may have been executed. The policy of the route decides what happens to a retry.',
   },
   'gateway-misconfigured': {
     status: 500,
-    title: 'The gateway cannot do this',
+    title: 'The gateway is not configured correctly',
     retry: 'never',
     errorType: 'api_error',
     about:
-      'This route, or the deployment that it runs in, is not configured right, or its own code failed before anything was recorded. Nothing was forwarded. The operator finds the reason in the log, under the correlation id.',
+      'This route or its deployment is not configured correctly, or its own code failed before anything was recorded. Nothing was forwarded. The operator can find the reason in the log by the correlation id.',
   },
   'circuit-open': {
     status: 503,
-    title: 'The origin is not called for a while',
+    title: 'Calls to the origin are paused',
     retry: 'same-key',
     errorType: 'api_error',
     about:
-      'The origin has failed several times in a row, so it is left alone for a while. Nothing was sent or remembered. Send the same request with the same key when Retry-After is over.',
+      'The origin has failed several times in a row, so calls to it are paused. Nothing was sent or stored. Send the same request with the same key after the time in Retry-After.',
   },
   'rate-limited': {
     status: 429,
@@ -147,31 +147,31 @@ export const PROBLEMS = {
     retry: 'same-key',
     errorType: 'rate_limit_error',
     about:
-      'This caller has begun too many new operations in a short time. Nothing was sent or remembered; repeats of operations that are known are not counted.',
+      'This caller has started too many new operations in a short time. Nothing was sent or stored. Retries of known operations are not counted.',
   },
   'store-unavailable': {
     status: 503,
-    title: 'The store of operations does not answer',
+    title: 'The operation store is not available',
     retry: 'same-key',
     errorType: 'api_error',
     about:
-      'The operation could not be recorded, or its guard was lost while it ran. Nothing is forwarded without a record, so it is safe to send the same request with the same key again: it is executed, or told what became of it.',
+      'The operation could not be recorded, or its object was lost while it ran. Nothing is forwarded without a record, so it is safe to send the same request with the same key again: it is executed, or you get its result.',
   },
   'result-not-kept': {
     status: 409,
-    title: 'The operation was executed, its response cannot be given again',
+    title: 'The operation was executed, but its response cannot be returned again',
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed once. The API asked not to keep its response, or the response is stored sealed: then it opens only for a request that brings the Idempotency-Key, under a secret that this deployment still has. Read the result from the API itself.',
+      'The operation was executed once. The API asked not to keep its response, or the response is encrypted: it can be read only with the Idempotency-Key of the operation, while the deployment still has the secret. Read the result from the API itself.',
   },
   'snapshot-too-large': {
     status: 409,
-    title: 'The operation was executed, its response was not kept',
+    title: 'The operation was executed, but its response was not stored',
     retry: 'never',
     errorType: 'idempotency_error',
     about:
-      'The operation was executed once. Its response went to the first client only: it was over the limit of this route. Read the result from the API itself.',
+      'The operation was executed once. Its response was larger than this route stores, so only the first client received it. Read the result from the API itself.',
   },
 } as const satisfies Record<string, ProblemKind>
 

@@ -43,25 +43,20 @@ export interface Attempt {
   readonly retryAfterMs?: number
 }
 
-/** What every record holds, whatever its state. */
-export interface RecordBase extends Memory {
+/** What a record holds as the claim has brought it: a fact that is added here is stored. */
+export interface ClaimedFacts extends Memory {
   /** Name of the operation, as in metrics and contract. */
   readonly operation: string
   readonly tenant: string
   readonly fingerprint: string
   /** Digests of what the request is made of, sealed with its key: they say in what another differs. */
   readonly places: string
-  /** Attempt number of the last claim, from 1. */
-  readonly fence: number
   /** Random name of the last claim: tells it from a claim of the same fence after a release. */
   readonly claimId: string
   /** Correlation id of the request that made the last claim. */
   readonly correlationId: string
   /** W3C Trace Context of that request. */
   readonly traceparent: string
-  /** Epoch milliseconds of the first claim, and of the last. */
-  readonly createdAt: number
-  readonly claimedAt: number
   /** What is done should the outcome be unknown. */
   readonly recovery: Recovery
   /** Path at the origin that is asked before the result is given out, or `null`. */
@@ -73,10 +68,19 @@ export interface RecordBase extends Memory {
    * that anybody would act upon.
    */
   readonly events: readonly EventRule[] | null
-  /** The calls that were made, the last ones. */
-  readonly attempts: readonly Attempt[]
   /** The message whose delivery made the last claim; absent where a request did. */
   readonly carrier?: Carrier
+}
+
+/** What every record holds, whatever its state. */
+export interface RecordBase extends ClaimedFacts {
+  /** Attempt number of the last claim, from 1. */
+  readonly fence: number
+  /** Epoch milliseconds of the first claim, and of the last. */
+  readonly createdAt: number
+  readonly claimedAt: number
+  /** The calls that were made, the last ones. */
+  readonly attempts: readonly Attempt[]
 }
 
 export interface InProgressRecord extends RecordBase {
@@ -153,25 +157,33 @@ export interface ClaimRef {
   readonly claimId: string
 }
 
-/** The fields that a record keeps when its state changes. */
+/** The fields that a record keeps when its state changes; optional ones may be missing. */
+const BASE: Readonly<Record<keyof RecordBase, true>> = {
+  operation: true,
+  tenant: true,
+  fingerprint: true,
+  places: true,
+  fence: true,
+  claimId: true,
+  correlationId: true,
+  traceparent: true,
+  createdAt: true,
+  claimedAt: true,
+  retentionMs: true,
+  tombstoneMs: true,
+  attempts: true,
+  recovery: true,
+  isAccepted: true,
+  reauthorizePath: true,
+  events: true,
+  carrier: true,
+}
+
+/** Takes off a record what belongs to its state alone. */
 export function toBase(record: OperationRecord): RecordBase {
-  const { operation, tenant, fingerprint, places, fence, claimId, correlationId, traceparent } =
-    record
-  const { createdAt, claimedAt, retentionMs, tombstoneMs, attempts } = record
-  const { recovery, isAccepted, reauthorizePath, events, carrier } = record
-  const claim = {
-    operation,
-    tenant,
-    fingerprint,
-    places,
-    fence,
-    claimId,
-    correlationId,
-    traceparent,
-  }
-  const times = { createdAt, claimedAt, retentionMs, tombstoneMs, attempts }
-  const base = { ...claim, ...times, recovery, isAccepted, reauthorizePath, events }
-  return carrier === undefined ? base : { ...base, carrier }
+  return Object.fromEntries(
+    Object.entries(record).filter(([name]) => name in BASE),
+  ) as unknown as RecordBase
 }
 
 /**

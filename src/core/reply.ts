@@ -26,42 +26,45 @@ export interface LiveBody {
   cancel(): void
 }
 
-/** Why there is no whole answer that could be passed on. */
-export interface Silence {
-  readonly kind: 'fault'
-  readonly fault: OriginFault
-  /** Status, where headers came before the rest was lost, or it is what cannot be passed on. */
-  readonly originStatus: number | null
-  /** What those headers say of the operation. */
-  readonly directive?: OutcomeDirective | null
-}
-
-/** An answer whose body is still to come. */
-export interface LiveReply extends AnswerHead {
-  readonly kind: 'live'
-  readonly body: LiveBody
-  /** Its length, where it was declared. */
-  readonly declaredBytes: number | null
-}
-
-/** What a call came back with: an answer, its body whole or a stream where it is over the limit. */
+/**
+ * What one call of the origin or of a handler came back with. It says nothing of the operation yet:
+ * that is decided (`decideLanding`, `decideProbe`).
+ */
 export type Reply =
+  /** An answer, its body whole or a stream where it is over the limit. */
   | (AnswerHead & {
       readonly kind: 'answer'
       readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
       /** Whether a proxy on the way to the origin has made it. */
       readonly isFromProxy?: boolean
     })
-  | Silence
+  /** An answer whose body is still to come. */
+  | (AnswerHead & {
+      readonly kind: 'live'
+      readonly body: LiveBody
+      /** Its length, where it was declared. */
+      readonly declaredBytes: number | null
+    })
+  /** No answer that could be passed on as a whole. */
+  | {
+      readonly kind: 'fault'
+      readonly fault: OriginFault
+      /** Status, where headers came before the rest was lost, or it is what cannot be passed on. */
+      readonly originStatus: number | null
+      /** What those headers say of the operation. */
+      readonly directive?: OutcomeDirective | null
+    }
 
-/** The origin was asked what became of an operation, and could not tell. */
-export interface Undecided {
-  readonly kind: 'undecided'
-  /** Epoch milliseconds before which its word that nothing was executed does not count. */
-  readonly until?: number | null
-}
+/** A reply of one of these kinds. */
+export type ReplyOf<kind extends Reply['kind']> = Extract<Reply, { readonly kind: kind }>
 
-/** What a call that has ended leaves to the duplicates that waited for it. */
+/** A reply that has come to its end. */
+export type EndedReply = ReplyOf<'answer' | 'fault'>
+
+/**
+ * What a call leaves to the duplicates that wait for it, in memory and with the body: the record, which
+ * outlives the call, gets a `Settlement`.
+ */
 export type FlightEnd =
   | {
       readonly kind: 'response'
@@ -87,7 +90,24 @@ export type FlightEnd =
       readonly outcome: Outcome
       readonly originStatus: number | null
     }
-  | Undecided
+  /** An answer that is still coming: whoever waits joins it from its beginning. */
+  | {
+      readonly kind: 'live'
+      /** `null` where only the end of the answer tells it. */
+      readonly outcome: Outcome | null
+      readonly status: number
+      readonly headers: readonly HeaderField[]
+      readonly corsOrigin: string | null
+      readonly bodyBytes: number | null
+      readonly retentionMs?: number
+      readonly open: () => ReadableStream<Uint8Array>
+    }
+  /** Nothing is known of its outcome: the record says as before that it is unknown. */
+  | {
+      readonly kind: 'undecided'
+      /** Epoch milliseconds before which the origin's word that nothing was executed does not count. */
+      readonly until?: number | null
+    }
 
 /** Finds a policy again: one of those that the routes of this operation have. */
 export interface JudgeRef {

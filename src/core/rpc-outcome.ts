@@ -1,6 +1,7 @@
+import { type AnswerFacts, classifyAnswer, classifyStatus } from './classify.ts'
 import { createEventReader } from './event-stream.ts'
 import type { Said } from './outcome-rules.ts'
-import { type AnswerFacts, classifyAnswer, classifyStatus, type Outcome } from './outcome.ts'
+import type { Outcome } from './outcome.ts'
 
 /**
  * What an answer says of a JSON-RPC call: its outcome, or that it is a step of a conversation. A step

@@ -1,15 +1,15 @@
-/** Names a secret of the deployment. Whatever is stored, listed or logged holds the name, never the value. */
+/** A reference to a secret of the deployment. Only the name is stored, listed or logged, never the value. */
 export interface SecretRef {
   readonly secret: string
-  /** Stands before the value and a blank, as in `Bearer …`. */
+  /** Authentication scheme in front of the value, as in `Bearer …`. */
   readonly scheme?: string
 }
 
 /**
- * The value of a header is a secret of this deployment, read when it is sent.
+ * Uses a secret of this deployment as the value of a header. It is read when the header is sent.
  *
- * @param name As in `npx wrangler secret put CRM_TOKEN`.
- * @param options `scheme`: authentication scheme before the value.
+ * @param name Name of the secret, as in `npx wrangler secret put CRM_TOKEN`.
+ * @param options `scheme`: authentication scheme in front of the value.
  * @example webhook(url, { headers: { Authorization: secret('CRM_TOKEN', { scheme: 'Bearer' }) } })
  */
 export function secret(name: string, options: { readonly scheme?: string } = {}): SecretRef {

@@ -23,7 +23,7 @@ export interface Evidence {
   readonly retryAfterMs?: number
 }
 
-/** How a claim ends. */
+/** What the end of a claim means for its record: what is stored, and nothing that only a waiting request needs. */
 export type Settlement = {
   readonly evidence: Evidence
   /** Whether a Worker says so of its own claim: it may not hear that it was taken, and say it again. */

@@ -1,3 +1,5 @@
+import { fromBase64, toBase64 } from './base64.ts'
+
 const PREFIX = 'whsec_'
 
 /**
@@ -20,7 +22,7 @@ export async function signWebhook(
     secrets.map(async (secret) => {
       const key = await importSecret(secret)
       const signature = new Uint8Array(await crypto.subtle.sign('HMAC', key, content))
-      return `v1,${btoa(String.fromCharCode(...signature))}`
+      return `v1,${toBase64(signature)}`
     }),
   )
   return {
@@ -47,7 +49,7 @@ function importSecret(secret: string): Promise<CryptoKey> {
 function toBytes(secret: string): Uint8Array<ArrayBuffer> {
   try {
     if (!secret.startsWith(PREFIX)) throw new Error('no prefix')
-    const bytes = Uint8Array.from(atob(secret.slice(PREFIX.length)), (char) => char.charCodeAt(0))
+    const bytes = fromBase64(secret.slice(PREFIX.length))
     if (bytes.byteLength < MIN_SECRET_BYTES) throw new Error('too short')
     return bytes
   } catch {

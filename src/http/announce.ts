@@ -1,9 +1,6 @@
-import type { Context } from 'hono'
-
-import type { Policy } from '../config/policy.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import type { Exchange } from './exchange.ts'
 import { problemPath } from './problem-response.ts'
 import { requestUrlOf } from './request-url.ts'
 
@@ -12,8 +9,7 @@ import { requestUrlOf } from './request-url.ts'
  * `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Hapax-Warning` with the problem it will be.
  */
 export function announce(
-  c: Context<GatewayEnv>,
-  { sunset }: Policy,
+  { c, policy: { sunset } }: Exchange,
   response: Response,
   slug: ProblemSlug,
 ): Response {

@@ -1,9 +1,10 @@
 import type { Policy } from '../config/policy.ts'
 import { type Batch, readBatch } from '../core/batch.ts'
 import type { SourceIn } from '../core/key-source.ts'
-import { problem, type Problem } from '../core/problem.ts'
+import { notPlainJson } from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
 import { err, type Result } from '../core/result.ts'
-import { AS_PLAIN_JSON, isPlainJson } from './find-key.ts'
+import { isPlainJson } from './find-key.ts'
 import type { Payload } from './payload.ts'
 
 /** Reads the items of a request, and finds what is wrong with any of them. */
@@ -14,8 +15,6 @@ export async function readItems(
 ): Promise<Result<Batch, Problem>> {
   const read = await payload.read()
   if (!read.ok) return read
-  if (!isPlainJson(read.value)) return err(problem('payload-invalid', NO_JSON))
+  if (!isPlainJson(read.value)) return err(notPlainJson('A batch'))
   return readBatch(new TextDecoder().decode(read.value.bytes), source, policy)
 }
-
-const NO_JSON = `A batch is JSON in UTF-8. ${AS_PLAIN_JSON}`

@@ -18,10 +18,11 @@ import { logFault } from '../metrics/log.ts'
 import { readItems } from './batch-items.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import { collapsePatterns } from './collapse-patterns.ts'
-import { conclude, expose, respond, subjectOf } from './conclude.ts'
+import { conclude, expose, respond } from './conclude.ts'
+import { type Exchange, learn, openExchange } from './exchange.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
-import { isEnforced } from './observe.ts'
-import { Payload } from './payload.ts'
+import { executionCtxOf, keepAlive } from './keep-alive.ts'
+import { isOnlyObserved } from './observe.ts'
 import { shouldRetry } from './problem-response.ts'
 import { matchedPathOf } from './request-url.ts'
 import { isGuarded } from './route-policy.ts'
@@ -41,12 +42,14 @@ export function perItem(
 ): Handler<GatewayEnv> {
   return async function batch(c, next) {
     if (!(await isSplit(c, policy))) return handleOne(c, next)
-    const subject = { ...subjectOf(c, policy), source: source.in }
-    const admitted = await admitBatch(c, policy, source).catch(toFault)
-    if (!admitted.ok) return conclude(c, subject, admitted.error)
+    const exchange = openExchange(c, policy)
+    learn(exchange, { source: source.in })
+    const admitted = await admitBatch(exchange, source).catch(toFault)
+    if (!admitted.ok) return conclude(exchange, admitted.error)
     const send = createSender(c, handleOne, admitted.value.identity)
     const { concurrency } = source
     const work = sendAll(c, policy, admitted.value.items, { send, concurrency })
+    // The client's leaving does not keep the other items from being begun.
     keepAlive(c, work)
     return work
   }
@@ -54,7 +57,7 @@ export function perItem(
 
 /** Whether requests are taken to pieces here: what passes, or is only observed, goes on as it came. */
 async function isSplit(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
-  return isGuarded(c, policy) && (policy.mode === 'enforce' || isEnforced(c, policy))
+  return isGuarded(c, policy) && !(await isOnlyObserved(c, policy))
 }
 
 /** A batch of which every item may be sent, and whose it is. */
@@ -64,13 +67,12 @@ interface AdmittedBatch {
 }
 
 async function admitBatch(
-  c: Context<GatewayEnv>,
-  policy: Policy,
+  { c, policy, payload, identify }: Exchange,
   source: SourceIn<'batch'>,
 ): Promise<Result<AdmittedBatch, Verdict>> {
-  const items = await readItems(new Payload(c, policy), policy, source)
+  const items = await readItems(payload, policy, source)
   if (!items.ok) return err(rejected(items.error))
-  const identity = await c.var.hapax.identify(c)
+  const identity = await identify(c)
   if (identity.kind !== 'known') return err(rejected(tenantMissing(identity)))
   return ok({ items: items.value, identity })
 }
@@ -207,18 +209,4 @@ function respondToAll(c: Context<GatewayEnv>, items: readonly AnsweredItem[]): R
   expose(c, headers)
   const body = toAnswerTexts(summary, items).join('')
   return new Response(body, { status: summary.status, headers })
-}
-
-/** The client's leaving does not keep the other items from being begun, while the platform lets it. */
-function keepAlive(c: Context<GatewayEnv>, work: Promise<unknown>): void {
-  executionCtxOf(c)?.waitUntil(work.catch(() => {}))
-}
-
-/** `undefined` where the host of the app gave it none. */
-function executionCtxOf(c: Context<GatewayEnv>) {
-  try {
-    return c.executionCtx
-  } catch {
-    return undefined
-  }
 }

@@ -1,15 +1,16 @@
 import type { Context } from 'hono'
 
 import { isDigest } from '../core/content-coding.ts'
-import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
 import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
+import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
+import { askedOfAnother, unanswered } from '../core/problem-details.ts'
 import { holdsResponse, parseJson } from '../core/rpc-outcome.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callError } from './problem-response.ts'
-import { askedOfAnother, isOfAnother, isProblem, unanswered, type Verdict } from './verdict.ts'
+import { isOfAnother, isProblem, soonMs, type Verdict } from './verdict.ts'
 
 /**
  * Makes the answer to another JSON-RPC call of the same operation the answer to this one, and marks
@@ -35,9 +36,9 @@ async function retell(
   stored: WireResponse,
 ): Promise<Verdict | null> {
   // Whatever its parameters are: clients do not read them.
-  const essence = essenceOf(toHeaders(stored.headers))
-  const isEvents = essence === 'text/event-stream'
-  const isMessage = isEvents || isJson({ essence })
+  const headers = toHeaders(stored.headers)
+  const isEvents = isEventStream(headers)
+  const isMessage = isEvents || isJson({ essence: essenceOf(headers) })
   if (stored.body === null || !isMessage) return isOpen(verdict) ? null : verdict
   const reply = toAcceptedCoding(stored, IDENTITY)
   if (toHeaders(reply.headers).has('content-encoding')) return verdict
@@ -54,7 +55,7 @@ const isOpen = ({ status, outcome }: Verdict) => status === 'joined' && outcome 
 function toUnanswered(verdict: Verdict): Verdict {
   const { reply } = verdict
   if (!isProblem(reply) && reply.body instanceof ReadableStream) reply.body.cancel().catch(() => {})
-  return { ...verdict, status: 'unknown', reply: unanswered() }
+  return { ...verdict, status: 'unknown', reply: unanswered(soonMs()) }
 }
 
 function retellingOf(
@@ -66,8 +67,8 @@ function retellingOf(
     const mark = { name: '"hapax/joined"', value: '{}' }
     return {
       mark,
-      insteadOfStep: callError(c, askedOfAnother(), call.id),
-      insteadOfSilence: callError(c, unanswered(), call.id),
+      insteadOfStep: callError(c, askedOfAnother(soonMs()), call.id),
+      insteadOfSilence: callError(c, unanswered(soonMs()), call.id),
     }
   }
   const value = `{"ageSeconds":${Math.floor(ageMs / 1_000)}}`

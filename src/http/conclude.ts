@@ -1,50 +1,25 @@
 import type { Context } from 'hono'
 
-import type { Policy } from '../config/policy.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { IdempotencyStatus } from '../core/idempotency-status.ts'
-import type { KeySource } from '../core/key-source.ts'
+import type { Problem } from '../core/problem.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
-import { hasNoBody, type WireResponse } from '../core/snapshot.ts'
+import { hasNoBody, type HeaderField, type WireResponse } from '../core/snapshot.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { RequestFacts } from '../metrics/request-facts.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
+import type { Exchange } from './exchange.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
-import { operationOf } from './route-policy.ts'
 import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
 
-/** What the edge knows of the request that a verdict answers. */
-export interface Subject extends ProblemForm {
-  readonly operation: string
-  /** Where its key was found; `null` where that is not known. */
-  readonly source: KeySource['in'] | 'none' | null
-  readonly tenant: string | null
-  readonly operationId: string | null
-  readonly requestBytes: number
-  /** Milliseconds that the way to the verdict took, the object's own time included. */
-  readonly guardMs: number
-}
-
-/** What is known of a request before anything of it was read. */
-export function subjectOf(c: Context<GatewayEnv>, policy: Policy): Subject {
-  return {
-    operation: operationOf(c, policy),
-    preset: policy.preset,
-    callId: null,
-    source: null,
-    tenant: null,
-    operationId: null,
-    requestBytes: 0,
-    guardMs: 0,
-  }
-}
-
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
-export function conclude(c: Context<GatewayEnv>, subject: Subject, verdict: Verdict): Response {
-  return mark(c, respond(c, verdict, subject), subject, verdict)
+export function conclude(exchange: Exchange, verdict: Verdict): Response {
+  const { reply, ...judged } = verdict
+  const response = respond(exchange.c, verdict, exchange.known)
+  return mark(exchange, response, judged, isProblem(reply) ? reply : null)
 }
 
 /** Makes the response of a verdict. */
@@ -70,66 +45,69 @@ export function respond(
   return response
 }
 
+/** A verdict whose response is made already. */
+type Judged = Omit<Verdict, 'reply'>
+
 /** Marks, counts and logs a response that is already made. */
 export function mark(
-  c: Context<GatewayEnv>,
+  exchange: Exchange,
   response: Response,
-  subject: Subject,
-  verdict: Marked,
+  judged: Judged,
+  problem: Problem | null = null,
 ): Response {
-  const { headers } = response
-  headers.set('Idempotency-Status', verdict.status)
+  const { c, known } = exchange
+  const { headers, status } = response
+  headers.set('Idempotency-Status', judged.status)
   headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
-  if (subject.source === 'repeatability') markRepeatability(headers, verdict.status)
+  if (known.source === 'repeatability') markRepeatability(headers, judged.status)
   expose(c, headers)
-  recordVerdict(c, subject, verdict, { status: response.status, wouldBe: null })
+  recordVerdict(exchange, judged, { status, headers, problem })
   return response
 }
 
-/** A verdict whose response may be made already. */
-type Marked = Omit<Verdict, 'reply'> & { readonly reply?: Verdict['reply'] | undefined }
+/** What a client has got for a request. */
+interface Answered {
+  readonly status: number
+  readonly headers: Iterable<HeaderField>
+  readonly problem: Problem | null
+  /** On a route that only observes: how the request would have ended. */
+  readonly wouldBe?: IdempotencyStatus
+}
 
 /** Counts and logs a request. */
-export function recordVerdict(
-  c: Context<GatewayEnv>,
-  subject: Subject,
-  verdict: Marked,
-  answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
-): void {
-  const message = c.env[MESSAGE]
-  const facts = toRequestFacts(c, subject, verdict, answered)
-  if (message === undefined) return recordRequest(c.env, facts)
-  const disposition = message.conclude(toFacts(facts, verdict))
-  const recorded = message.toRecord({ ...facts, method: 'QUEUE', disposition })
-  if (recorded !== null) recordRequest(c.env, recorded)
+export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answered): void {
+  const { env } = exchange.c
+  const message = env[MESSAGE]
+  const facts = toRequestFacts(exchange, judged, answered)
+  if (message === undefined) recordRequest(env, facts)
+  else message.conclude(toFacts(judged, answered), facts)
 }
 
 function toRequestFacts(
-  c: Context<GatewayEnv>,
-  { operation, source, tenant, operationId, requestBytes, guardMs }: Subject,
-  { reply, timing, work, status, outcome, fence, ageMs }: Marked,
-  answered: { readonly status: number; readonly wouldBe: IdempotencyStatus | null },
+  { c, known }: Exchange,
+  { timing, work, status, outcome, fence, ageMs }: Judged,
+  answered: Answered,
 ): RequestFacts {
   const { startedAt, correlation } = c.var.hapax
   return {
     ...timing,
-    operation,
+    operation: known.operation,
     method: c.req.method,
     status,
     httpStatus: answered.status,
-    wouldBe: answered.wouldBe,
-    keySource: source,
-    problem: reply !== undefined && isProblem(reply) ? reply.slug : null,
+    wouldBe: answered.wouldBe ?? null,
+    keySource: known.source,
+    problem: answered.problem?.slug ?? null,
     outcome,
-    tenant,
+    tenant: known.tenant,
     correlationId: correlation.correlationId,
     traceId: traceIdOf(correlation.traceparent),
-    operationId,
+    operationId: known.operationId,
     fence,
     totalMs: Date.now() - startedAt,
-    claimMs: Math.max(0, guardMs - timing.originMs - timing.waitedMs),
+    claimMs: Math.max(0, known.guardMs - timing.originMs - timing.waitedMs),
     ageMs,
-    requestBytes,
+    requestBytes: known.requestBytes,
     originCalls: work?.originCalls ?? 0,
     disposition: null,
     settle: work?.settle ?? null,
@@ -137,20 +115,21 @@ function toRequestFacts(
 }
 
 function toFacts(
-  { operationId, correlationId, fence }: RequestFacts,
-  { status, outcome, work, reply, isOther = false, carrier }: Marked,
+  { status, outcome, work, fence, isOther = false, carrier }: Judged,
+  { headers, problem }: Answered,
 ): VerdictFacts {
-  const problem = reply !== undefined && isProblem(reply) ? reply : null
-  const retryAfterMs = reply === undefined || isProblem(reply) ? null : askedOf(reply)
-  const known = { status, outcome, work, problem, operationId, correlationId, fence, isOther }
+  const retryAfterMs = problem === null ? readRetryAfter([...headers], Date.now()) : null
   return {
-    ...known,
+    status,
+    outcome,
+    work,
+    problem,
+    fence,
+    isOther,
     ...(retryAfterMs !== null && { retryAfterMs }),
     ...(carrier !== undefined && { carrier }),
   }
 }
-
-const askedOf = ({ headers }: WireResponse) => readRetryAfter(headers, Date.now())
 
 /**
  * Lets a script of another origin read what stands here, where it may read the answer at all. A

@@ -1,9 +1,20 @@
-import type { Context } from 'hono'
+import type { Context, Next } from 'hono'
 
-import { type EmittedEvent, toEmitted, toEventId, toSendable } from '../core/event.ts'
+import type { Destination } from '../core/destination.ts'
+import {
+  type CloudEvent,
+  type EmittedEvent,
+  toEmitted,
+  toEventId,
+  toSendable,
+} from '../core/event.ts'
 import type { Outgoing } from '../core/operation-guard.ts'
 import type { ClaimRef } from '../core/record.ts'
+import { logFault } from '../metrics/log.ts'
+import { recordDelivery } from '../metrics/record-delivery.ts'
+import { deliver } from '../outbox/delivery.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { keepAlive } from './keep-alive.ts'
 
 /** What the handlers of requests under way have emitted so far. */
 const emitted = new WeakMap<object, EmittedEvent[]>()
@@ -14,13 +25,13 @@ export function openOutbox(c: Context): void {
 }
 
 /**
- * Adds an event to what the operation leaves. It is stored in the same transaction as the handler's
- * answer, and delivered at least once after that; where there is no answer to be stored, since the
- * handler threw or its outcome is `not_executed`, there is no event either.
+ * Emits an event of the operation. It is stored in the same transaction as the handler's response,
+ * and then delivered at least once. If there is no response to store, because the handler threw or
+ * its outcome is `not_executed`, the event is dropped.
  *
- * @throws {TypeError} When the event is not one, its data is not JSON, or it is larger than a message
- *   of Queues may be.
- * @throws {Error} When no `idempotent` stands before the handler.
+ * @throws {TypeError} If the event is malformed, its data is not JSON, or it exceeds the size of a
+ *   Queues message.
+ * @throws {Error} If no `idempotent` precedes the handler.
  * @example emit(c, { type: 'report.requested', data: { id }, to: queue('REPORTS') })
  */
 export function emit(c: Context, event: EmittedEvent): void {
@@ -30,7 +41,7 @@ export function emit(c: Context, event: EmittedEvent): void {
 }
 
 /** Whether there is anything to take. */
-export function hasEmitted(c: Context): boolean {
+function hasEmitted(c: Context): boolean {
   return (emitted.get(c.req)?.length ?? 0) > 0
 }
 
@@ -48,4 +59,38 @@ export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: str
     ),
     to: event.to,
   }))
+}
+
+/** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */
+export async function runUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void> {
+  openOutbox(c)
+  await next()
+  if (c.error !== undefined) return
+  const claim = { operationId: crypto.randomUUID(), fence: 1, claimId: crypto.randomUUID() }
+  const tenant = hasEmitted(c) ? await tenantOf(c) : ''
+  for (const { event, to } of takeEmitted(c, claim, tenant)) {
+    keepAlive(c, deliverUnrecorded(c, to, event))
+  }
+}
+
+/** Whose the request is, where that can be told; nobody is turned away for it here. */
+async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
+  try {
+    const identity = await c.var.hapax.identify(c)
+    return identity.kind === 'known' ? identity.tenant : ''
+  } catch {
+    return ''
+  }
+}
+
+async function deliverUnrecorded(
+  c: Context<GatewayEnv>,
+  to: Destination,
+  event: CloudEvent,
+): Promise<void> {
+  const startedAt = Date.now()
+  const end = await deliver(c.env, to, event)
+  const status = end.kind === 'delivered' ? 'delivered' : 'dead'
+  recordDelivery(c.env, { event, operationId: null, status, failures: 0, startedAt })
+  if (end.kind !== 'delivered') logFault('an event was not delivered', new Error(end.reason))
 }

@@ -2,22 +2,23 @@ import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import { keyOfOnlyItem } from '../core/batch.ts'
-import { toUtf8Text } from '../core/fingerprint/binary-string.ts'
+import { toUtf8Text } from '../core/binary-string.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
-import { toCanonicalText } from '../core/fingerprint/json.ts'
-import type { MediaType } from '../core/fingerprint/media-type.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
-import { parsePointer, toPointer } from '../core/fingerprint/pointers.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
-import { findValue } from '../core/json-spans.ts'
+import { parsePointer, toPointer } from '../core/json/pointer.ts'
 import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
-import { problem, type Problem } from '../core/problem.ts'
+import type { MediaType } from '../core/media-type.ts'
+import * as details from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
+import { readValueAt, type ValueAt } from '../core/value-at.ts'
+import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
+import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
-import { placeOf } from './place.ts'
 
 /** What a request says of its key. */
 export type FoundKey =
@@ -47,25 +48,17 @@ type Sourced = Result<string, string | Problem> | null
 const MCP_METHOD = 'tools/call'
 
 /** Looks for the key of a request in the sources of its route. */
-export async function findKey(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-): Promise<FoundKey> {
-  if (!hasMcp(policy.key)) return findIn(c, policy, payload, null)
-  const message = await readMcpCall(payload)
-  return message.kind === 'call' ? findIn(c, policy, payload, message.call) : message
+export async function findKey(exchange: Exchange): Promise<FoundKey> {
+  if (!hasMcp(exchange.policy.key)) return findIn(exchange, null)
+  const message = await readMcpCall(exchange.payload)
+  return message.kind === 'call' ? findIn(exchange, message.call) : message
 }
 
-async function findIn(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-  call: JsonRpcCall | null,
-): Promise<FoundKey> {
+async function findIn(exchange: Exchange, call: JsonRpcCall | null): Promise<FoundKey> {
+  const { policy } = exchange
   for (const source of policy.key) {
     // oxlint-disable-next-line no-await-in-loop -- the first one that has a key
-    const found = await readSource(c, policy, payload, source)
+    const found = await readSource(exchange, source)
     if (found === null) continue
     const checked = found.ok ? check(found.value, source, policy) : found
     if (!checked.ok)
@@ -82,14 +75,10 @@ function check(key: string, source: KeySource, { keyFormat }: Policy): Result<st
 }
 
 const toProblem = (fault: string | Problem) =>
-  typeof fault === 'string' ? problem('key-invalid', fault) : fault
+  typeof fault === 'string' ? details.keyInvalid(fault) : fault
 
-async function readSource(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-  source: KeySource,
-): Promise<Sourced> {
+async function readSource(exchange: Exchange, source: KeySource): Promise<Sourced> {
+  const { c, policy, payload } = exchange
   switch (source.in) {
     case 'header': {
       const field = c.req.header(source.name)
@@ -111,7 +100,7 @@ async function readSource(
     case 'mcp':
       return readPlain(payload, `/params/_meta${toPointer(source.meta)}`)
     case 'business':
-      return readBusiness(c, policy, payload, source)
+      return readBusiness(exchange, source)
     case 'batch':
       return readItem(payload, source)
   }
@@ -153,9 +142,7 @@ function checkFirstSent(firstSent: string, earliest: number): string | Problem |
   if (Number.isNaN(firstSentAt) || new Date(firstSentAt).toUTCString() !== firstSent) {
     return 'Repeatability-First-Sent must be a date such as Tue, 26 Mar 2019 16:06:51 GMT.'
   }
-  if (firstSentAt >= earliest) return null
-  const detail = 'It was sent first before the time that this route remembers.'
-  return problem('key-expired', detail, { status: 412 })
+  return firstSentAt >= earliest ? null : details.firstSentTooEarly()
 }
 
 async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
@@ -163,7 +150,7 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   if (!read.ok) return read
   const value = valueAt(read.value, pointer)
   if (value === null) return null
-  if (typeof value === 'string') return parsePlainKey(value)
+  if (value.kind === 'string') return parsePlainKey(value.text)
   return { ok: false, error: `The key at ${pointer} is not one string.` }
 }
 
@@ -174,48 +161,38 @@ async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<So
 }
 
 async function readBusiness(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
+  exchange: Exchange,
   { pointers }: SourceIn<'business'>,
 ): Promise<Sourced> {
-  const read = await payload.read()
+  const read = await exchange.payload.read()
   if (!read.ok) return read
-  const values = pointers.map((pointer) => valueAt(read.value, pointer))
-  if (values.some((value) => value === null || value === NESTED)) return null
-  const texts = values.map((value) => JSON.stringify(value))
-  return ok(await c.var.hapax.digest('business key', placeOf(c, policy), ...texts))
+  const texts: string[] = []
+  for (const pointer of pointers) {
+    const value = valueAt(read.value, pointer)
+    if (value === null || value.kind === 'nested') return null
+    texts.push(JSON.stringify(value.kind === 'string' ? value.text : { literal: value.text }))
+  }
+  return ok(await exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
 }
 
-/** The exact text of a number or boolean. */
-interface Literal {
-  readonly literal: string
-}
+/** A value of JSON, or the field of a form: several of one name are one literal. */
+type BodyValue = Pick<ValueAt, 'kind' | 'text'>
 
-/** An object or a list, whose content is of no use here. */
-const NESTED = { literal: 'nested' }
-
-/** A value of a body; `null` where there is none, or JSON's own null. */
-function valueAt(body: ReadBody, pointer: string): string | Literal | null {
+function valueAt(body: ReadBody, pointer: string): BodyValue | null {
   const tokens = parsePointer(pointer)
   if (!tokens.ok) return null
   if (body.canonical.kind === 'form') return fieldOf(body.bytes, tokens.value)
   if (body.canonical.kind !== 'json') return null
-  const text = new TextDecoder().decode(body.bytes)
-  const span = findValue(text, tokens.value)
-  if (span === null) return null
-  if ('[{'.includes(text.charAt(span.start))) return NESTED
-  const literal = toCanonicalText(text.slice(span.start, span.end), undefined)
-  if (literal.startsWith('"')) return JSON.parse(literal) as string
-  return literal === 'null' ? null : { literal }
+  return readValueAt(new TextDecoder().decode(body.bytes), tokens.value)
 }
 
-/** The field of a name; of several with one name, all of them. */
-function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): string | Literal | null {
+function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): BodyValue | null {
   if (more.length > 0) return null
   const named = parsePairs(bytes).filter((pair) => toUtf8Text(pair.name) === name)
-  const [value = null, ...others] = named.map((pair) => toUtf8Text(pair.value))
-  return others.length === 0 ? value : { literal: JSON.stringify([value, ...others]) }
+  const [value, ...others] = named.map((pair) => toUtf8Text(pair.value))
+  if (value === undefined) return null
+  if (others.length === 0) return { kind: 'string', text: value }
+  return { kind: 'literal', text: JSON.stringify([value, ...others]) }
 }
 
 type McpMessage =
@@ -230,14 +207,13 @@ async function readMcpCall(payload: Payload): Promise<McpMessage> {
   const read = await payload.read()
   if (!read.ok) return refuse(read.error)
   // A server may take more for JSON than the standards do, and would then find a call in it.
-  if (!isPlainJson(read.value)) return refuse(problem('payload-invalid', NO_MESSAGE))
+  if (!isPlainJson(read.value)) return refuse(details.notPlainJson('A message of MCP'))
   const text = new TextDecoder().decode(read.value.bytes)
   const call = readCall(text)
   if (call?.method === MCP_METHOD) return { kind: 'call', call }
   const messages = [JSON.parse(text)].flat() as readonly ({ method?: unknown } | null)[]
   if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
-  const detail = `A ${MCP_METHOD} is protected as one JSON-RPC 2.0 request with an id, not in a batch.`
-  return refuse(problem('payload-invalid', detail))
+  return refuse(details.callNotProtectable(MCP_METHOD))
 }
 
 const refuse = (fault: Problem): McpMessage => ({
@@ -246,12 +222,6 @@ const refuse = (fault: Problem): McpMessage => ({
   source: 'mcp',
   call: null,
 })
-
-/** How to send a body that has to be JSON to everybody. */
-export const AS_PLAIN_JSON =
-  'Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.'
-
-const NO_MESSAGE = `A message of MCP is JSON in UTF-8. ${AS_PLAIN_JSON}`
 
 /** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
 export function isPlainJson({ canonical, type }: ReadBody): boolean {

@@ -4,8 +4,8 @@ import type { HapaxEnv } from '../config/env.ts'
 import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
-import type { Disposition, RequestFacts } from '../metrics/request-facts.ts'
-import type { HandledMessage, MessageContext } from '../queue/handler.ts'
+import type { MessageRef } from '../core/record.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 
 /** What the gateway knows of a request before any route looks at it. */
 interface RequestScope {
@@ -19,7 +19,7 @@ interface RequestScope {
 /** A queue message that is handled as a request. */
 export interface MessageScope {
   readonly tenant: string
-  readonly message: HandledMessage
+  readonly message: MessageRef
   /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
   readonly consumer: string
   /**
@@ -31,11 +31,10 @@ export interface MessageScope {
   readonly isNearEnd: boolean
   /** Whether it may be done where nothing is known of its operation. */
   readonly mayExecute: boolean
-  readonly contextOf: (c: Context<GatewayEnv>) => MessageContext
-  /** Told of the one verdict; says what becomes of the message. */
-  readonly conclude: (facts: VerdictFacts) => Disposition | null
-  /** A message is counted once, however often it is asked about. @returns `null`: not yet. */
-  readonly toRecord: (facts: RequestFacts) => RequestFacts | null
+  /** Does the message, where the Worker does it. @returns What the handler has returned. */
+  readonly runHandler: (c: Context<GatewayEnv>) => unknown
+  /** Told of the one verdict, and what is counted of it. */
+  readonly conclude: (verdict: VerdictFacts, facts: RequestFacts) => void
 }
 
 /** Under this name the scope stands beside the bindings: nothing from outside can be named so. */

@@ -18,30 +18,29 @@ import { isReserved, reserve } from './reserved-paths.ts'
 import { firstOf } from './tenants.ts'
 import { contractOf, serveContract } from './well-known.ts'
 
-/** What a gateway needs to be told. */
+/** Options of a gateway. */
 export interface GatewayOptions {
   /**
-   * Tells whose a request is; of a list, the first that can tell. There is no default: a shared
-   * tenant would replay one party's answers to another.
+   * Resolves the tenant of a request. Of a list, the first resolver that returns a tenant counts.
+   * There is no default, because a shared tenant would replay one party's responses to another.
    */
   readonly tenant: TenantResolver | readonly TenantResolver[]
   /**
-   * Verifies the caller before it is asked who that is, as `jwt`, `jwk` or Cloudflare Access do, on
-   * protected routes and on `/_hapax/operations`, which no middleware of the app comes before. Whom
-   * it does not let in is told 401; where it breaks, as without the keys of the issuer, 503.
+   * Verifies the caller before the tenant is resolved, such as `jwt`, `jwk` or Cloudflare Access. It
+   * runs on protected routes and on `/_hapax/operations`. A caller that it rejects gets 401. If it
+   * fails, for example because it cannot fetch the keys of the issuer, the response is 503.
    */
   readonly authenticate?: MiddlewareHandler
   /**
-   * Lets scripts of other origins read answers, as `hono/cors` does: before every route of the app,
-   * and before `/_hapax/operations` and the pages of problems, which no middleware of the app comes
-   * before. Not before what is for operators.
+   * A CORS middleware, such as `hono/cors`. It runs before every route of the app, before
+   * `/_hapax/operations` and before the problem pages. It does not run for operators' paths.
    */
   readonly cors?: MiddlewareHandler
 }
 
 /**
- * Creates a gateway: a Hono app whose routes may be protected with `protect` and `idempotent`,
- * and that hands everything else to the origin untouched.
+ * Creates a gateway: a Hono app whose routes you protect with `protect` and `idempotent`. It forwards
+ * all other requests to the origin unchanged.
  *
  * @throws {Error} When `tenant` is not a function.
  * @example const app = createGateway({ tenant: credential('Authorization') })

@@ -5,10 +5,10 @@ import type { KeySourceOptions, SourceIn } from '../core/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**
- * The key is what a function reads of the request, its body included: `null` or `undefined` where
- * there is none, and the next source is asked.
+ * Reads the key with a function of the request, including its body. If there is no key, return `null`
+ * or `undefined`, and the next source is tried.
  *
- * Where it throws, or returns anything else than a text, the request is refused with 500
+ * If the function throws or returns another type, the request is rejected with 500
  * `gateway-misconfigured`, and nothing is claimed.
  *
  * @param options `scope`: default `'operation'`.

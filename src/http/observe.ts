@@ -1,41 +1,34 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import type { Answer } from '../core/answer.ts'
+import { classifyAnswer, classifyStatus, outcomeLeft } from '../core/classify.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { batchOf, type SourceIn } from '../core/key-source.ts'
 import { decideLanding } from '../core/landing.ts'
-import type { Caller, ClaimAnswer } from '../core/operation-guard.ts'
-import {
-  classifyAnswer,
-  classifyStatus,
-  isAnswerStatus,
-  type Outcome,
-  outcomeLeft,
-} from '../core/outcome.ts'
-import type { ProblemSlug } from '../core/problem.ts'
+import type { Caller, Grant } from '../core/operation-guard.ts'
+import { isAnswerStatus, type Outcome } from '../core/outcome.ts'
+import type { Problem, ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
-import type { Reply } from '../core/reply.ts'
+import type { AnswerHead, Reply } from '../core/reply.ts'
 import { logFault } from '../metrics/log.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { inTime } from '../platform/in-time.ts'
-import { admit, type Admitted } from './admit.ts'
 import { announce } from './announce.ts'
 import { readItems } from './batch-items.ts'
-import { expose, recordVerdict, type Subject } from './conclude.ts'
-import { findKey } from './find-key.ts'
+import { expose, recordVerdict } from './conclude.ts'
+import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
-import type { GuardedWork } from './guarded-work.ts'
 import { NOBODY } from './identity.ts'
+import { keepAlive } from './keep-alive.ts'
 import { isTaken } from './kept-body.ts'
 import { Payload } from './payload.ts'
 import { dataRulesOf, landingRulesOf, recoveryOf } from './plan.ts'
-import { operationOf } from './route-policy.ts'
+import { readOperation } from './read-operation.ts'
 import {
   isProblem,
-  keyMissing,
   rejected,
   storeFault,
-  tenantMissing,
   toStatus,
   toVerdict,
   UNPROTECTED,
@@ -54,7 +47,7 @@ const RECORDED_MS = 10_000
  * Whether a route that observes enforces for the tenant of this request already. For whom that cannot
  * be told, or not in time, it does not.
  */
-export async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
+async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
   if (enforce.percent === 0 && enforce.tenants.length === 0) return false
   try {
     return await inTime(isAmong(c, enforce), ENFORCED_MS)
@@ -91,11 +84,20 @@ async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> 
   return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
 }
 
-/** What a request would have come to. */
+/** Whether a request only is observed: nothing that goes wrong then is any of the client's business. */
+export async function isOnlyObserved(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
+  return policy.mode === 'observe' && !(await isEnforced(c, policy))
+}
+
+/** A request that is let through as if the route were not guarded, while it is read. */
+interface Observation {
+  readonly exchange: Exchange
+  /** What it would have come to; `null` for what is no operation, or could not be read. */
+  readonly foreseen: Promise<Foreseen | null>
+}
+
 interface Foreseen {
   readonly verdict: Pick<Verdict, 'status'> & Partial<Pick<Verdict, 'reply'>>
-  readonly source: Subject['source']
-  readonly admitted: Admitted | null
   /** Where it would have been executed: what its answer is to end. */
   readonly claim: ObservedClaim | null
 }
@@ -106,19 +108,23 @@ interface ObservedClaim {
   readonly isInDoubt: boolean
 }
 
-/**
- * Lets a request through as if the route were not guarded, and records what would have happened:
- * in records of their own, which no enforced request meets.
- */
-export async function observe(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  work: GuardedWork,
-  subject: Subject,
-): Promise<Response> {
+/** Begins to read a request, beside whoever answers it. */
+export async function beginObserving(c: Context<GatewayEnv>, policy: Policy): Promise<Observation> {
   const payload = await readBeside(c, policy)
-  const foreseen = foresee(c, policy, payload).catch(toNothing)
-  const answered = await work.untouched()
+  // No event is sent, so nothing is asked for that would deliver it.
+  const exchange = openExchange(c, { ...policy, events: [] }, { payload, identify })
+  return { exchange, foreseen: foresee(exchange).catch(toNothing) }
+}
+
+/**
+ * Answers an observed request with what came, and records what would have happened: in records of
+ * their own, which no enforced request meets.
+ */
+export async function endObserving(
+  { exchange, foreseen }: Observation,
+  answered: Response,
+): Promise<Response> {
+  const { c, policy, payload } = exchange
   // What is announced is a header, so it has to be known before the answer; and no request is read
   // any more behind it.
   const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseen
@@ -126,24 +132,15 @@ export async function observe(
   const early = await inTime(needed, waitMs).catch(() => null)
   const { status } = answered
   const headers = toClientHeaders(answered.headers)
-  const end = { subject, status, headers }
-  const recorded = foreseen.then((known) => record(c, policy, end, known))
-  afterwards(c, inTime(recorded, RECORDED_MS).catch(toNothing))
-  return toObserved(c, policy, answered, early)
+  const recorded = foreseen.then((known) => record(exchange, { status, headers }, known))
+  keepAlive(c, inTime(recorded, RECORDED_MS).catch(toNothing))
+  return toObserved(exchange, answered, early)
 }
 
 /** Whatever goes wrong while observing is no business of the client's. */
 function toNothing(error: unknown): null {
   logFault('nothing observed', error)
   return null
-}
-
-function afterwards(c: Context<GatewayEnv>, work: Promise<unknown>): void {
-  try {
-    c.executionCtx.waitUntil(work)
-  } catch (error) {
-    toNothing(error)
-  }
 }
 
 /**
@@ -166,14 +163,9 @@ async function putBack(payload: Payload): Promise<void> {
 }
 
 /** The answer with what observing says in it; as it came where that fails. */
-function toObserved(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  answered: Response,
-  early: Foreseen | null,
-): Response {
+function toObserved(exchange: Exchange, answered: Response, early: Foreseen | null): Response {
   try {
-    return correlate(c, early ? tell(c, policy, answered, early) : answered)
+    return correlate(exchange.c, early ? tell(exchange, answered, early) : answered)
   } catch (error) {
     toNothing(error)
     return answered
@@ -191,63 +183,48 @@ function correlate(c: Context<GatewayEnv>, response: Response): Response {
   return correlated
 }
 
-/** @returns `null` for what is no operation. */
-async function foresee(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  payload: Payload,
-): Promise<Foreseen | null> {
-  const batches = batchOf(policy.key)
-  if (batches !== null) return foreseeBatch(policy, batches, payload)
-  const found = await findKey(c, policy, payload)
-  const refused = (verdict: Foreseen['verdict'], more: Partial<Foreseen> = {}): Foreseen => {
-    return { verdict, source: null, admitted: null, claim: null, ...more }
-  }
-  switch (found.kind) {
+async function foresee(exchange: Exchange): Promise<Foreseen | null> {
+  const batches = batchOf(exchange.policy.key)
+  if (batches !== null) return foreseeBatch(exchange, batches)
+  const reading = await readOperation(exchange)
+  switch (reading.kind) {
     case 'no-operation':
       return null
     case 'refused':
-      return refused(rejected(found.problem), { source: found.source })
-    case 'none':
-      return refused(policy.required ? rejected(keyMissing(policy)) : UNPROTECTED, {
-        source: 'none',
-      })
-    case 'key':
+      return unclaimed(rejected(reading.problem))
+    case 'keyless':
+      return unclaimed(UNPROTECTED)
+    case 'admitted':
+      return foreseeOperation(exchange, reading.admitted)
   }
-  const { source } = found
-  const identity = await identify(c)
-  if (identity.kind !== 'known') return refused(rejected(tenantMissing(identity)), { source })
-  const { tenant, isVerified } = identity
-  const introduced = { operation: operationOf(c, policy), tenant, isVerified, found }
-  // No event is sent, so nothing is asked for that would deliver it.
-  const admission = await admit(c, { ...policy, events: [] }, introduced, payload)
-  if (!admission.ok) return refused(rejected(admission.error), { source })
-  const admitted = admission.value
-  const answer = await claim(c, policy, admitted)
-  if (answer === null) return refused(storeFault(), { source, admitted })
+}
+
+const unclaimed = (verdict: Foreseen['verdict']): Foreseen => ({ verdict, claim: null })
+
+async function foreseeOperation(exchange: Exchange, admitted: Admitted): Promise<Foreseen> {
+  const { policy } = exchange
+  const answer = await claim(exchange, admitted)
+  if (answer === null) return unclaimed(storeFault())
   if (answer.kind === 'granted') {
     const { claim: ref, doubtMs = null } = answer
-    return { verdict: EXECUTED, source, admitted, claim: { ref, isInDoubt: doubtMs !== null } }
+    return { verdict: EXECUTED, claim: { ref, isInDoubt: doubtMs !== null } }
   }
-  const verdict = answer.kind === 'too_large' ? ofRepeat(policy, answer) : toVerdict(answer, policy)
-  return { verdict, source, admitted, claim: null }
+  return unclaimed(
+    answer.kind === 'too_large' ? ofRepeat(policy, answer) : toVerdict(answer, policy),
+  )
 }
 
 /** All items of a batch go to the origin at once, so that there is no outcome of one to be recorded. */
-async function foreseeBatch(
-  policy: Policy,
-  source: SourceIn<'batch'>,
-  payload: Payload,
-): Promise<Foreseen> {
-  const items = await readItems(payload, policy, source)
-  const verdict = items.ok ? EXECUTED : rejected(items.error)
-  return { verdict, source: 'batch', admitted: null, claim: null }
+async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Promise<Foreseen> {
+  learn(exchange, { source: source.in })
+  const items = await readItems(exchange.payload, exchange.policy, source)
+  return unclaimed(items.ok ? EXECUTED : rejected(items.error))
 }
 
 /** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */
 function ofRepeat(
   policy: Policy,
-  { originStatus = 0 }: Extract<ClaimAnswer, { kind: 'too_large' }>,
+  { originStatus = 0 }: Extract<Answer, { kind: 'too_large' }>,
 ): Foreseen['verdict'] {
   const isUnknown = classifyStatus(originStatus, dataRulesOf(policy)) === 'unknown'
   return { status: isUnknown ? 'unknown' : 'replayed' }
@@ -270,11 +247,7 @@ const NO_CALLER: Caller = {
 const byHead = (policy: Policy): Policy => ({ ...policy, outcomes: dataRulesOf(policy) })
 
 /** @returns `null` where the store fails. */
-async function claim(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  admitted: Admitted,
-): Promise<ClaimAnswer | null> {
+async function claim({ c, policy }: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { claim: known } = admitted
   const operationId = await c.var.hapax.digest('observed', known.operationId)
   const request = {
@@ -292,40 +265,33 @@ async function claim(
 }
 
 /** What of an answer is observed. */
-interface Observed extends ObservedAnswer {
-  readonly subject: Subject
-}
-
-type ObservedAnswer = Pick<Extract<Reply, { kind: 'answer' }>, 'status' | 'headers'>
+type ObservedAnswer = Pick<AnswerHead, 'status' | 'headers'>
 
 async function record(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  { subject, ...answer }: Observed,
+  exchange: Exchange,
+  answer: ObservedAnswer,
   foreseen: Foreseen | null,
 ): Promise<void> {
   if (foreseen === null) return
-  const { verdict, source, admitted, claim: granted } = foreseen
-  const outcome = granted === null ? null : await settle(c, policy, granted, answer)
-  const reply = verdict.reply
+  const { verdict, claim: granted } = foreseen
+  const outcome = granted === null ? null : await settle(exchange, granted, answer)
   recordVerdict(
-    c,
+    exchange,
+    { ...UNPROTECTED, outcome },
     {
-      ...subject,
-      source,
-      tenant: admitted?.claim.tenant ?? null,
-      operationId: admitted?.claim.operationId ?? null,
-      requestBytes: admitted?.body.byteLength ?? 0,
+      ...answer,
+      problem: problemOf(verdict),
+      wouldBe: outcome === null ? verdict.status : toStatus(outcome),
     },
-    { ...UNPROTECTED, outcome, reply },
-    { status: answer.status, wouldBe: outcome === null ? verdict.status : toStatus(outcome) },
   )
 }
 
+const problemOf = ({ reply }: Foreseen['verdict']): Problem | null =>
+  reply !== undefined && isProblem(reply) ? reply : null
+
 /** Ends an observed claim by status and headers of the answer, of which nothing else is kept. */
 async function settle(
-  c: Context<GatewayEnv>,
-  policy: Policy,
+  { c, policy }: Exchange,
   { ref, isInDoubt }: ObservedClaim,
   { status, headers }: ObservedAnswer,
 ): Promise<Outcome> {
@@ -353,17 +319,13 @@ async function settle(
 
 const UNKEPT = { isStorable: false, retentionMs: null, resultStatus: null } as const
 
-function tell(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  response: Response,
-  { verdict: { reply }, source }: Foreseen,
-): Response {
-  const isRefused = reply !== undefined && isProblem(reply) && WILL_BE_REFUSED.has(reply.slug)
-  const slug = source === 'none' ? 'key-missing' : isRefused ? reply.slug : null
+function tell(exchange: Exchange, response: Response, { verdict }: Foreseen): Response {
+  const problem = problemOf(verdict)
+  const refused = problem !== null && WILL_BE_REFUSED.has(problem.slug) ? problem.slug : null
+  const slug = exchange.known.source === 'none' ? 'key-missing' : refused
   if (slug === null || !isAnswerStatus(response.status)) return response
-  const told = announce(c, policy, response, slug)
-  expose(c, told.headers)
+  const told = announce(exchange, response, slug)
+  expose(exchange.c, told.headers)
   return told
 }
 

@@ -11,7 +11,8 @@ import type { Caller, OperationQuestion } from '../core/operation-guard.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import { isOperationId, possibleIds } from '../core/operation.ts'
 import { readPreference } from '../core/prefer.ts'
-import { problem, type Problem } from '../core/problem.ts'
+import * as details from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
@@ -48,7 +49,7 @@ export const operations = new Hono<GatewayEnv>()
     const asked = await toQuestion(c)
     if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
     const view = await inspectByKey(c, asked, named.value)
-    if (view === null) return problemResponse(c, NO_SUCH_KEY)
+    if (view === null) return problemResponse(c, details.noSuchKey())
     c.header('Content-Location', operationPath(view.id))
     return sendView(c, { ...asked, operationId: view.id }, view)
   })
@@ -78,20 +79,12 @@ interface Named {
 function readNames(c: Context<GatewayEnv>): Result<Named, Problem> {
   const keys = [c.req.header('Idempotency-Key') ?? [], c.req.queries('key') ?? []].flat()
   const [key, ...others] = keys
-  if (key === undefined) return err(problem('operation-not-found', NO_KEY))
+  // As for whoever tries paths of the gateway out.
+  if (key === undefined) return err(details.lookUpWithoutKey())
   const parsed = others.length > 0 ? err('There is more than one key.') : parseKey(key)
-  if (!parsed.ok) return err(problem('key-invalid', parsed.error))
+  if (!parsed.ok) return err(details.keyInvalid(parsed.error))
   return ok({ key: parsed.value, operation: c.req.query('operation') ?? '' })
 }
-
-// Without a key there is nothing at this path, as for whoever tries paths of the gateway out.
-const NO_KEY =
-  'Say which operation: send its key in the header Idempotency-Key, or as ?key=… where that may stand in logs.'
-
-const NO_SUCH_KEY = problem(
-  'operation-not-found',
-  'No operation of this caller has this key. Where the key counts within an operation, say which as well: ?operation=POST /hooks/billing, with method and path of the request, or the name that the contract has for it.',
-)
 
 async function inspectByKey(
   c: Context<GatewayEnv>,
@@ -144,8 +137,7 @@ function toShown(view: OperationView): OperationView {
 }
 
 function notFound(c: Context<GatewayEnv>): Response {
-  const detail = 'No operation of this caller has this id.'
-  return problemResponse(c, problem('operation-not-found', detail))
+  return problemResponse(c, details.noSuchOperation())
 }
 
 function sendView(

@@ -2,8 +2,10 @@ import type { Context } from 'hono'
 
 import { toOriginEncodings } from '../core/content-coding.ts'
 import { foldName, toOriginHeaders } from '../core/headers.ts'
+import { hasMcp } from '../core/key-source.ts'
 import type { HeaderField } from '../core/snapshot.ts'
-import { acceptedEncodings } from './client-coding.ts'
+import { acceptedEncodings, IDENTITY } from './client-coding.ts'
+import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** What the gateway says to the origin for a route. */
@@ -27,4 +29,10 @@ export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): Header
   const replaced = new Set(own.map(([name]) => name))
   const passed = toOriginHeaders(c.req.raw.headers)
   return [...passed.filter(([name]) => !replaced.has(foldName(name))), ...own]
+}
+
+/** What the origin gets of the headers of a request that is forwarded. @param key Its `Idempotency-Key`, if any. */
+export function forwardedHeadersOf({ c, policy }: Exchange, key: string | null): HeaderField[] {
+  // The answer to one JSON-RPC call becomes the answer to another, and must be read for that.
+  return originHeadersOf(c, hasMcp(policy.key) ? { key, encodings: IDENTITY } : { key })
 }

@@ -3,7 +3,8 @@ import type { Context } from 'hono'
 import type { Policy } from '../config/policy.ts'
 import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { type ReadBody, readBody } from '../core/fingerprint/fingerprint.ts'
-import { problem, type Problem } from '../core/problem.ts'
+import { payloadInvalid, payloadTooLarge } from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { isTaken, keepBody, keepBytes, keptBytes } from './kept-body.ts'
@@ -38,7 +39,7 @@ export class Payload {
   /** As it came, or why it is not accepted. */
   async whole(): Promise<Result<Uint8Array<ArrayBuffer>, Problem>> {
     const bytes = await this.bytes()
-    return bytes === null ? err(tooLarge(this.#policy.limits.request)) : ok(bytes)
+    return bytes === null ? err(payloadTooLarge(this.#policy.limits.request)) : ok(bytes)
   }
 
   /** What was read of it already, or `null`. */
@@ -65,8 +66,8 @@ export class Payload {
     const fault = read.error
     return err(
       fault.kind === 'payload-invalid'
-        ? problem('payload-invalid', fault.reason)
-        : tooLarge(fault.limitBytes),
+        ? payloadInvalid(fault.reason)
+        : payloadTooLarge(fault.limitBytes),
     )
   }
 
@@ -133,11 +134,4 @@ async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<Coll
   const collected = await collectBody(body, limitBytes)
   if (collected.kind === 'whole') keepBytes(request, collected.bytes)
   return collected
-}
-
-function tooLarge(limitBytes: number): Problem {
-  return problem(
-    'payload-too-large',
-    `The body has more than the ${limitBytes} bytes of this route.`,
-  )
 }

@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
 
-import { problem } from '../core/problem.ts'
+import { requestInvalid } from '../core/problem-details.ts'
 import { hasBasePath } from '../origin/target.ts'
 import { expose } from './conclude.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -32,7 +32,7 @@ function whyRefused(c: Context<GatewayEnv>): string | null {
 }
 
 function refusal(c: Context<GatewayEnv>, because: string): Response {
-  const response = problemResponse(c, problem('request-invalid', because))
+  const response = problemResponse(c, requestInvalid(because))
   const { headers } = response
   headers.set('Idempotency-Status', 'rejected')
   headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)

@@ -12,15 +12,14 @@ const VERIFIED = ['jwtPayload', 'accessPayload'] as const
 const TELL_AGAIN_MS = 60_000
 
 /**
- * Tells callers apart by the credential in a header: each is a tenant of its own, named by a
- * digest. The credential itself is stored and logged nowhere, and nobody verifies it here.
+ * Identifies tenants by the credential in a header. The tenant is a digest of the credential, which
+ * is neither stored nor logged. The gateway does not verify it.
  *
- * It knows schemes: of one that signs each request (Digest, AWS, HTTP signatures) the part counts
- * that names the owner of the key, and one of which nothing stays (Negotiate) is refused. Whoever
- * gets a new credential gets a new tenant; where those are rotated, resolve the tenant from a claim
- * that stays.
+ * Schemes are recognized: if a scheme signs each request (Digest, AWS, HTTP signatures), the part
+ * that names the owner of the key counts. A scheme without a constant part (Negotiate) is rejected.
+ * A new credential is a new tenant. If credentials rotate, use `claim` instead.
  *
- * @throws {TypeError} For a header whose value never stays, and for `Cookie`.
+ * @throws {TypeError} For a header whose value is different in each request, and for `Cookie`.
  * @example createGateway({ tenant: credential('Authorization') })
  */
 export function credential(header: string): TenantResolver {
@@ -46,10 +45,10 @@ export function credential(header: string): TenantResolver {
 }
 
 /**
- * Tells callers apart by one cookie, such as that of their session. Nobody verifies it here. Two
- * cookies of that name with different values are no tenant.
+ * Identifies tenants by one cookie, such as a session cookie. The gateway does not verify it. A
+ * request with two different cookies of this name has no tenant.
  *
- * @throws {TypeError} When that is no name of a cookie.
+ * @throws {TypeError} If the name is not a valid cookie name.
  * @example createGateway({ tenant: cookie('session') })
  */
 export function cookie(name: string): TenantResolver {
@@ -68,13 +67,13 @@ function requireName(name: string): void {
 }
 
 /**
- * Tells callers apart by a claim of their token: a new token of the same subject is the same
- * tenant. Only what a middleware has verified counts (`hono/jwt`, `hono/jwk`, Cloudflare Access):
- * give it as `authenticate`, or put it before the routes. The token itself is never read here.
+ * Identifies tenants by a claim of their token. A new token with the same claim is the same tenant.
+ * Only claims that a middleware has verified count (`hono/jwt`, `hono/jwk`, Cloudflare Access). Pass
+ * the middleware as `authenticate`, or register it before the routes.
  *
- * The issuer (`iss`) is part of the tenant, since the same subject of another issuer is somebody else.
+ * The issuer (`iss`) is part of the tenant, because another issuer may use the same subject.
  *
- * @param name Of a claim that is a string or a number, such as `sub`.
+ * @param name Name of a claim that is a string or a number, such as `sub`.
  * @example createGateway({ authenticate: jwk({ jwks_uri, alg: ['RS256'] }), tenant: claim('sub') })
  */
 export function claim(name: string): TenantResolver {
@@ -88,10 +87,10 @@ export function claim(name: string): TenantResolver {
 }
 
 /**
- * Tells callers apart by a header that a trusted proxy in front sets, and removes where a client
- * sends it. Where clients can reach the gateway past that proxy, they can be whoever they like.
+ * Identifies tenants by a header that a trusted proxy sets, and removes from client requests. If
+ * clients can bypass the proxy, they can choose any tenant.
  *
- * @throws {TypeError} For a header whose value never stays, and for `Cookie`.
+ * @throws {TypeError} For a header whose value is different in each request, and for `Cookie`.
  * @example createGateway({ tenant: fromHeader('X-Account-Id') })
  */
 export function fromHeader(name: string): TenantResolver {
@@ -107,8 +106,8 @@ export function fromHeader(name: string): TenantResolver {
 }
 
 /**
- * One tenant for all callers: everybody who knows a key gets its result. Only for what is public
- * anyway; last of a list, for callers without credentials.
+ * Uses one tenant for all callers: anyone who knows a key can read its result. Use it only for public
+ * data, or as the last one of a list for callers without credentials.
  *
  * @example createGateway({ tenant: [credential('Authorization'), anonymous()] })
  */
@@ -121,8 +120,8 @@ export function anonymous(): TenantResolver {
 const ANYBODY = 'anonymous'
 
 /**
- * Tells callers apart by several things at once, such as account and user; all must be there. One
- * that is verified vouches for the others.
+ * Combines several resolvers, such as account and user. All parts must be present. The tenant is
+ * verified if one of its parts is.
  *
  * @example createGateway({ tenant: combine(claim('org'), claim('sub')) })
  */

@@ -1,49 +1,23 @@
-import type { RequestFacts } from './request-facts.ts'
-
-/** Bump when a column changes its meaning; queries filter on it. */
-const SCHEMA_VERSION = 1
+import { columnsOf, LAYOUT, type PointFacts } from '../core/metric-columns.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 
 /** The platform's limit for an index, in bytes; a name in ASCII has as many letters. */
 const MAX_INDEX_BYTES = 96
 
+const BLOBS = columnsOf('blob')
+const DOUBLES = columnsOf('double')
+
 /**
- * Lays a request out as a data point, as `docs/metrics.md` says. Queries address columns by
- * position, so they are appended to, never reordered.
- *
- * The index is the tenant: the platform samples per index, so that a loud tenant does not hide
- * a quiet one.
+ * Lays a request out as a data point, each fact in its column (`src/core/metric-columns.ts`,
+ * `docs/metrics.md`).
  */
 export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
   const tenant = toIndex(facts.tenant ?? '')
+  const point: PointFacts = { ...facts, tenant, layout: LAYOUT }
   return {
     indexes: [tenant],
-    blobs: [
-      facts.operation, // blob1
-      facts.method, // blob2
-      facts.status, // blob3
-      facts.problem ?? '', // blob4
-      facts.outcome ?? '', // blob5
-      tenant, // blob6
-      facts.correlationId, // blob7
-      facts.operationId ?? '', // blob8
-      facts.settle ?? '', // blob9
-      facts.wouldBe ?? '', // blob10
-      facts.keySource ?? '', // blob11
-      facts.disposition ?? '', // blob12
-      facts.traceId, // blob13
-    ],
-    doubles: [
-      SCHEMA_VERSION, // double1
-      facts.httpStatus, // double2
-      facts.fence, // double3
-      facts.totalMs, // double4
-      facts.claimMs, // double5
-      facts.originMs, // double6
-      facts.waitedMs, // double7
-      facts.ageMs, // double8
-      facts.requestBytes, // double9
-      facts.originCalls, // double10
-    ],
+    blobs: BLOBS.map((name) => point[name] ?? ''),
+    doubles: DOUBLES.map((name) => point[name]),
   }
 }
 

@@ -1,5 +1,5 @@
+import type { RequestFacts } from '../core/request-facts.ts'
 import { toVisible } from '../core/visible.ts'
-import type { RequestFacts } from './request-facts.ts'
 
 /** Writes the one structured line of a request. Facts hold no key, no body and no credential. */
 export function logRequest(facts: RequestFacts): void {

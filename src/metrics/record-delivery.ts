@@ -1,9 +1,8 @@
 import type { HapaxEnv } from '../config/env.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { CloudEvent } from '../core/event.ts'
-import { NO_FACTS } from './no-facts.ts'
+import { NO_FACTS, type DeliveryStatus } from '../core/request-facts.ts'
 import { recordRequest } from './record-request.ts'
-import type { DeliveryStatus } from './request-facts.ts'
 
 /** What is counted of an event; without its time, where it could not be opened. */
 type CountedEvent = Pick<CloudEvent, 'type' | 'tenant' | 'correlationid'> &

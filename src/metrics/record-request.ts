@@ -1,8 +1,8 @@
 import type { HapaxEnv } from '../config/env.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 import { toDataPoint } from './data-point.ts'
 import { logFault, logRequest } from './log.ts'
 import { sendPoint } from './points-sink.ts'
-import type { RequestFacts } from './request-facts.ts'
 import { traceVerdict } from './trace.ts'
 
 /** Writes the point and the line of a request. A metric that cannot be written must not cost the client its answer. */

@@ -1,6 +1,6 @@
 import { tracing } from 'cloudflare:workers'
 
-import type { RequestFacts } from './request-facts.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
 
 type Attributes = Readonly<Record<string, string | number | undefined>>
 

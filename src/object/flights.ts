@@ -1,5 +1,66 @@
-import type { ClaimRef, Owner } from '../core/record.ts'
-import { Flight } from './flight.ts'
+import { type ClaimRef, type OperationRecord, type Owner, ownerOf, toRef } from '../core/record.ts'
+import type { FlightEnd } from '../core/reply.ts'
+import { within } from '../platform/in-time.ts'
+
+/** Most duplicates that wait for one call; each holds memory until it is answered. */
+const MAX_WAITERS = 256
+
+/** A call that runs, as this object's memory knows it. The record is the truth; this is for waiting. */
+export class Flight {
+  /** Names the claim that it runs for. */
+  readonly claimId: string
+  /** Whether this object makes the call; else a Worker does, and its lease says whether it lives. */
+  readonly isOwn: boolean
+  readonly #end = Promise.withResolvers<FlightEnd>()
+  readonly #closed = Promise.withResolvers<void>()
+  #waiterCount = 0
+
+  constructor(claimId: string, { kind }: Owner) {
+    this.claimId = claimId
+    this.isOwn = kind === 'object'
+  }
+
+  /** Lets everybody go who waits, and who comes later while the flight is there. Only the first end counts. */
+  land(end: FlightEnd): void {
+    this.#end.resolve(end)
+  }
+
+  /** Lets everybody go who waits when another flight lands: the work goes on there. */
+  follow(next: Flight): void {
+    void next.#end.promise.then((end) => this.land(end))
+    void next.#closed.promise.then(() => this.close())
+  }
+
+  /** Ends the flight: the record says what became of it. */
+  close(): void {
+    this.#closed.resolve()
+  }
+
+  /** Whether no more may wait for the end of the call. */
+  get isFull(): boolean {
+    return this.#waiterCount >= MAX_WAITERS
+  }
+
+  /** Waits until the record says what became of the call, for so long at most. */
+  async done(waitMs: number): Promise<void> {
+    await within(this.#closed.promise, waitMs)
+  }
+
+  /**
+   * Waits for the end of the call, for so long at most.
+   *
+   * @returns `null` when the time ran out, or when too many wait already.
+   */
+  async wait(waitMs: number): Promise<FlightEnd | null> {
+    if (waitMs <= 0 || this.isFull) return null
+    this.#waiterCount += 1
+    try {
+      return await within(this.#end.promise, waitMs)
+    } finally {
+      this.#waiterCount -= 1
+    }
+  }
+}
 
 /**
  * The calls that run now, in this object's memory. After a restart there are none: a claim of the
@@ -16,6 +77,12 @@ export class Flights {
   /** The flight that duplicates of an operation wait for. */
   ofOperation(operationId: string): Flight | null {
     return this.#byOperation.get(operationId) ?? null
+  }
+
+  /** The same where a call is known to run: after a restart a Worker's claim lives on under its lease, and its settle will land this flight. */
+  ofRunning(operationId: string, running: OperationRecord): Flight {
+    const claim = toRef(operationId, running)
+    return this.ofOperation(operationId) ?? this.takeOff(claim, ownerOf(running))
   }
 
   /** The flight of this very claim; a late owner finds none, so it ends nobody else's waiting. */

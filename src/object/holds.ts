@@ -1,4 +1,4 @@
-import type { BodyRef } from './record-store.ts'
+import type { BodyRef } from './body-table.ts'
 
 /**
  * Stored answers that somebody reads or records right now, in this object's memory: they stay where

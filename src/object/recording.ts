@@ -1,6 +1,6 @@
 import { ALONE_MS } from '../core/body.ts'
+import { PIECE_BYTES } from './body-table.ts'
 import { type ReadEnd, toByteStream } from './byte-stream.ts'
-import { PIECE_BYTES } from './record-store.ts'
 import type { PartStore } from './sealer.ts'
 
 /**

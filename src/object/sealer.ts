@@ -1,10 +1,11 @@
+import { fromBase64, toBase64 } from '../core/base64.ts'
 import type { ClaimRef, SettledRecord } from '../core/record.ts'
 import { type SealKey, seal, unseal } from '../core/seal.ts'
 import type { Settlement } from '../core/settle.ts'
 import { isSealed, type SealedHead, type SnapshotHead } from '../core/snapshot.ts'
 import type { Spill } from '../platform/spill.ts'
-import type { Ledger } from './ledger.ts'
-import { type BodyRef, PIECE_BYTES, type Pieces } from './record-store.ts'
+import type { Bodies } from './bodies.ts'
+import { type BodyRef, PIECE_BYTES, type Pieces } from './body-table.ts'
 
 /** Seals and opens the snapshot of one claim: its head, and the pieces of its body one by one. */
 export class Sealer {
@@ -56,7 +57,7 @@ export interface PartRules {
 
 /** One answer of an operation: its pieces in rows or in the bucket, sealed where there is a sealer. */
 export function partsOf(
-  ledger: Ledger,
+  bodies: Bodies,
   ref: BodyRef,
   { sealer, spill, spillBytes }: PartRules,
 ): PartStore {
@@ -64,15 +65,15 @@ export function partsOf(
     async write(part, bytes) {
       const stored = sealer === null ? bytes : await sealer.sealPart(part, bytes)
       if (spill === null || (part + 1) * PIECE_BYTES <= spillBytes) {
-        return ledger.writeBody(ref, { firstPart: part, pieces: [stored] })
+        return bodies.write(ref, { firstPart: part, pieces: [stored] })
       }
       // The row comes first: whatever is in the bucket is known here, also after a crash.
       const spillKey = `${ref.operationId}/${crypto.randomUUID()}`
-      ledger.writeBody(ref, { firstPart: part, pieces: [{ spillKey }] })
+      bodies.write(ref, { firstPart: part, pieces: [{ spillKey }] })
       await spill.put(spillKey, stored)
     },
     async read(part) {
-      const kept = ledger.readBodyPart(ref, part)
+      const kept = bodies.readPart(ref, part)
       const stored = kept !== null && 'spillKey' in kept ? await spill?.get(kept.spillKey) : kept
       if (stored === undefined) throw new Error('A stored body is in a bucket that is not bound.')
       return stored === null || sealer === null ? stored : sealer.openPart(part, stored)
@@ -132,14 +133,4 @@ export async function openHead(
     // The key is another client's: what it was sealed for is not what this request brings.
     return null
   }
-}
-
-function toBase64(bytes: Uint8Array): string {
-  let text = ''
-  for (const byte of bytes) text += String.fromCharCode(byte)
-  return btoa(text)
-}
-
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(atob(text), (char) => char.charCodeAt(0))
 }

@@ -1,3 +1,4 @@
+import type { Answer } from '../core/answer.ts'
 import type { LiveBody } from '../core/reply.ts'
 import { toByteStream } from './byte-stream.ts'
 
@@ -60,6 +61,12 @@ function streamParts(
     },
     end,
   })
+}
+
+/** Drops the body of an answer that nobody gets; it is recorded, or read to its end, all the same. */
+export function dropBody(answer: Answer): void {
+  if (!('response' in answer) || !(answer.response.body instanceof ReadableStream)) return
+  answer.response.body.cancel().catch(() => {})
 }
 
 /** Makes a live body of a stream that a Worker sends; one that breaks off was lost with its Worker. */

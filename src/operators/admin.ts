@@ -5,7 +5,7 @@ import * as z from 'zod/mini'
 import { createDigests } from '../core/digest.ts'
 import { parseKey } from '../core/key.ts'
 import { possibleIds } from '../core/operation.ts'
-import type { OperatorView } from '../core/operator.ts'
+import type { OperatorView } from '../core/operator-view.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import ADMIN_OPENAPI from './admin-openapi.json' with { type: 'json' }

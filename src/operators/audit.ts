@@ -1,10 +1,9 @@
 import type { Context } from 'hono'
 
+import { NO_FACTS, type AdminAction } from '../core/request-facts.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logAudit } from '../metrics/log.ts'
-import { NO_FACTS } from '../metrics/no-facts.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import type { AdminAction } from '../metrics/request-facts.ts'
 
 /** What was changed. */
 interface Changed {

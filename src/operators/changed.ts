@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import type { OperatorView } from '../core/operator.ts'
+import type { OperatorView } from '../core/operator-view.ts'
 import { notFound, refusal } from './refusal.ts'
 
 /** What came of a change that an operator has asked for. `refused` says why, for people. */

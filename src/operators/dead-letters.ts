@@ -1,19 +1,19 @@
 import { uneval } from 'devalue'
 import type { Context } from 'hono'
-import { encodeBase64 } from 'hono/utils/encode'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { toBase64 } from '../core/base64.ts'
 import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
 import type { DeadLetter } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { deliver } from '../outbox/delivery.ts'
 import { openStoredBytes } from '../platform/at-rest.ts'
-import { consumerOf } from '../queue/consumers.ts'
-import { readContent, writeContent } from '../queue/content.ts'
-import type { HandledFate } from '../queue/handle.ts'
+import { consumerOf } from '../queue/consumer-registry.ts'
 import { readLetterBytes } from '../queue/letter-bytes.ts'
-import type { ReceivedMessage } from '../queue/message-source.ts'
+import type { DeliveredFate } from '../queue/message-turn.ts'
+import type { ReceivedMessage } from '../queue/message.ts'
+import { readClone, writeClone } from '../queue/structured-clone.ts'
 import { askDirectory } from './ask.ts'
 
 /** A dead letter, and what is in it; `null` where it cannot be opened any more. */
@@ -70,8 +70,7 @@ async function redo(
   const consumer = consumerOf(app, message.queue)
   if (consumer === undefined) return `Nothing consumes the queue ${message.queue} any more.`
   const again = { ...message, attempts: 1 }
-  const ctx = c.executionCtx as ExecutionContext
-  const fate = await consumer.redo(again, c.env, ctx, { mayExecute })
+  const fate = await consumer.redo(again, c.env, c.executionCtx, { mayExecute })
   if (fate.kind === 'ack') return null
   const reason = 'reason' in fate ? fate.reason : fate.kind
   if (decisionOf(letter) === undefined) await noteDecision(c, letter, fate)
@@ -81,7 +80,7 @@ async function redo(
 /** @returns `null` where the message could not be kept, or what was kept is damaged. */
 function readMessage(text: string): ReceivedMessage | null {
   try {
-    const message = readContent(text)
+    const message = readClone(text)
     const isMessage = typeof message === 'object' && message !== null && 'queue' in message
     return isMessage ? (message as ReceivedMessage) : null
   } catch {
@@ -93,7 +92,7 @@ function readMessage(text: string): ReceivedMessage | null {
 async function noteDecision(
   c: Context<GatewayEnv>,
   { id }: DeadLetter,
-  { operationId, ...fate }: HandledFate,
+  { operationId, ...fate }: DeliveredFate,
 ): Promise<void> {
   if (fate.kind === 'retry' && (IN_DOUBT.has(fate.reason) || fate.reason === 'in-progress')) {
     const decision = 'outcome-unknown'
@@ -136,7 +135,7 @@ async function open(env: HapaxEnv, letter: DeadLetter): Promise<string | null> {
 /** What a message holds, for people; as it is stored where nothing else can show it. */
 async function toContent(text: string): Promise<unknown> {
   try {
-    const message = readContent(text) as ReceivedMessage | undefined
+    const message = readClone(text) as ReceivedMessage | undefined
     return message === undefined ? LOST : await toShown(message.body)
   } catch {
     return text
@@ -145,9 +144,9 @@ async function toContent(text: string): Promise<unknown> {
 
 /** A message may hold what JSON cannot say: bytes are shown in Base64, anything else as JavaScript. */
 async function toShown(body: unknown): Promise<unknown> {
-  if (body instanceof ArrayBuffer) return encodeBase64(body)
+  if (body instanceof ArrayBuffer) return toBase64(new Uint8Array(body))
   const json = toJson(body)
-  if (json === null || (await writeContent(JSON.parse(json))) !== (await writeContent(body))) {
+  if (json === null || (await writeClone(JSON.parse(json))) !== (await writeClone(body))) {
     return uneval(body, (value, js) => {
       if (!(value instanceof Error)) return
       const { name, message, cause } = value

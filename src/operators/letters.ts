@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
+import type { AdminAction } from '../core/request-facts.ts'
 import type { DeadLetter } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import type { AdminAction } from '../metrics/request-facts.ts'
 import { askDirectory, NoAnswer } from './ask.ts'
 import { audit, auditUnconfirmed } from './audit.ts'
 import { type Changed, toResponse } from './changed.ts'

@@ -1,7 +1,7 @@
 import * as z from 'zod/mini'
 
 import { toClientHeaders, toSnapshotHeaders } from '../core/headers.ts'
-import type { OperatorAction } from '../core/operator.ts'
+import type { OperatorAction } from '../core/operator-action.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type HeaderField, hasNoBody } from '../core/snapshot.ts'
 

@@ -4,7 +4,7 @@ import { readOriginDirectives } from '../core/origin-directives.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isAnswerStatus, type OriginFault } from '../core/outcome.ts'
 import type { CallBounds } from '../core/recovery.ts'
-import type { AnswerHead, LiveBody, LiveReply, Reply, Silence } from '../core/reply.ts'
+import type { AnswerHead, EndedReply, LiveBody, Reply, ReplyOf } from '../core/reply.ts'
 import { hasNoBody } from '../core/snapshot.ts'
 import { isFromProxy } from './from-proxy.ts'
 import type { OriginTarget } from './target.ts'
@@ -23,26 +23,26 @@ export async function callOrigin(
   target: OriginTarget,
   request: OriginRequest,
   bounds: CallBounds,
-): Promise<Reply>
+): Promise<EndedReply>
 export async function callOrigin(
   target: OriginTarget,
   request: OriginRequest,
   bounds: CallBounds,
   isLive: IsLive,
-): Promise<Reply | LiveReply>
+): Promise<Reply>
 export async function callOrigin(
   target: OriginTarget,
   request: OriginRequest,
   bounds: CallBounds,
   isLive: IsLive = () => false,
-): Promise<Reply | LiveReply> {
+): Promise<Reply> {
   const watch = new SilenceWatch(bounds.timeoutMs)
   const outgoing = toOutgoing(target, request, watch.signal)
   if (outgoing === null) {
     watch.stop()
     return { kind: 'fault', fault: 'not-sent', originStatus: null }
   }
-  let heard: Pick<Silence, 'originStatus' | 'directive'> = { originStatus: null }
+  let heard: Pick<ReplyOf<'fault'>, 'originStatus' | 'directive'> = { originStatus: null }
   try {
     // A request does not hold how its answer's body is read, so that is said here.
     const response = await target.fetch(outgoing, { encodeResponseBody: 'manual' })
@@ -91,7 +91,10 @@ function toOutgoing(
 }
 
 /** Nothing of an answer whose status nobody could be given can be passed on; its status is kept. */
-export function dropAnswer(response: Response, { status, directives }: AnswerHead): Silence {
+export function dropAnswer(
+  response: Response,
+  { status, directives }: AnswerHead,
+): ReplyOf<'fault'> {
   response.body?.cancel().catch(() => {})
   return {
     kind: 'fault',

@@ -1,10 +1,11 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { collectBody } from '../core/body.ts'
+import type { AnswerFacts } from '../core/classify.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
 import { createEventReader } from '../core/event-stream.ts'
-import { essenceOf, isJson } from '../core/fingerprint/media-type.ts'
 import { toHeaders } from '../core/headers.ts'
+import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
 import {
   type AnswerToJudge,
   judgeAnswer,
@@ -13,8 +14,8 @@ import {
   type OutcomeJudge,
   type Said,
 } from '../core/outcome-rules.ts'
-import { type AnswerFacts, OUTCOMES } from '../core/outcome.ts'
-import type { AnswerHead, LandingRules, LiveReply, Reply } from '../core/reply.ts'
+import { OUTCOMES } from '../core/outcome.ts'
+import type { AnswerHead, EndedReply, LandingRules, Reply, ReplyOf } from '../core/reply.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
 import {
   type CallAnswer,
@@ -46,7 +47,7 @@ function readsBody(judges: readonly OutcomeJudge[], headers: Headers): boolean {
 }
 
 /** Asks the route what a reply means, and reads what the origin says of another try. */
-export async function judgeReply<reply extends Reply | LiveReply>(
+export async function judgeReply<reply extends Reply>(
   reply: reply,
   judging: Judging,
 ): Promise<reply> {
@@ -62,7 +63,10 @@ export async function judgeReply<reply extends Reply | LiveReply>(
  * The same of an answer of the status resource. Its status is not the operation's, so that only what
  * reads the body is asked.
  */
-export async function judgeStatus(reply: Reply, { rules, limitBytes }: Judging): Promise<Reply> {
+export async function judgeStatus(
+  reply: EndedReply,
+  { rules, limitBytes }: Judging,
+): Promise<EndedReply> {
   const judged = await judgeBy(judgesOf(rules).map(withoutStatuses), reply, limitBytes)
   if (rules.rpcId === undefined || judged.kind === 'fault' || judged.said?.isExact === true) {
     return judged
@@ -83,7 +87,7 @@ async function readMessages(
 ): Promise<readonly unknown[]> {
   const bytes = await decode(body, headers, limitBytes)
   if (bytes === null) return []
-  if (!isEvents(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
+  if (!isEventStream(headers)) return [parseJson(new TextDecoder().decode(bytes))].flat()
   const messages: unknown[] = []
   createEventReader((data) => messages.push(data === null ? null : parseJson(data)))(bytes)
   return messages.flat()
@@ -94,7 +98,7 @@ function withoutStatuses(judge: OutcomeJudge): OutcomeJudge {
   return Object.fromEntries(Object.entries(judge).filter(([, said]) => typeof said !== 'string'))
 }
 
-async function judgeBy<reply extends Reply | LiveReply>(
+async function judgeBy<reply extends Reply>(
   judges: readonly OutcomeJudge[],
   reply: reply,
   limitBytes: number,
@@ -175,11 +179,11 @@ async function readAll(body: ReadableStream<Uint8Array>, onChunk: (chunk: Uint8A
 
 /** A successful stream of events goes to its client while it comes: it may ask for something. */
 function isCallStream({ status, headers }: AnswerHead): boolean {
-  return status < 300 && isEvents(toHeaders(headers))
+  return status < 300 && isEventStream(toHeaders(headers))
 }
 
 async function judgeCallReply(
-  reply: Extract<Reply, { kind: 'answer' }>,
+  reply: ReplyOf<'answer'>,
   rpcId: string,
   { rules, limitBytes }: Judging,
 ): Promise<Said | null> {
@@ -187,7 +191,7 @@ async function judgeCallReply(
   const bytes =
     reply.body instanceof Uint8Array ? await decode(reply.body, headers, limitBytes) : null
   if (bytes === null) return judgeCallAnswer(reply, rules, 'unreadable')
-  if (isEvents(headers)) {
+  if (isEventStream(headers)) {
     const { read, found } = createResponseReader(rpcId)
     read(bytes)
     return judgeCallAnswer(reply, rules, found())
@@ -286,5 +290,3 @@ async function decode(
 }
 
 const codingOf = (headers: Headers) => headers.get('content-encoding') ?? ''
-
-const isEvents = (headers: Headers) => essenceOf(headers) === 'text/event-stream'

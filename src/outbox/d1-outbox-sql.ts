@@ -92,22 +92,10 @@ BEGIN ${pass}; END;
 export const D1_OUTBOX_SQL: string = d1OutboxSql()
 
 /** Every statement of an outbox, for its table. A value is bound, never written into a statement. */
-export interface OutboxStatements {
-  readonly insert: string
-  readonly claim: string
-  readonly next: string
-  readonly deliver: string
-  readonly postpone: string
-  readonly bury: string
-  readonly release: string
-  readonly listDead: string
-  readonly replay: string
-  readonly cleanup: string
-  readonly stats: string
-}
+export type OutboxStatements = ReturnType<typeof outboxStatements>
 
 /** @throws {TypeError} When the table's name is not an identifier. */
-export function outboxStatements(table: string = DEFAULT_TABLE): OutboxStatements {
+export function outboxStatements(table: string = DEFAULT_TABLE) {
   const name = checkedTable(table)
   return {
     // Not `OR IGNORE`, which would also swallow an event that breaks a constraint.
@@ -122,7 +110,9 @@ export function outboxStatements(table: string = DEFAULT_TABLE): OutboxStatement
       WHERE sequence = ?1 AND lease = ?2 AND state = 'pending'`,
     bury: `UPDATE ${name} SET failures = failures + 1, reason = ?3, state = 'dead', ended_at = ?4
       WHERE sequence = ?1 AND lease = ?2 AND state = 'pending'`,
-    listDead: `SELECT * FROM ${name} WHERE state = 'dead' AND sequence < ?1
+    listDead: `SELECT sequence, id, stream, destination, event, reason, failures AS attempts,
+        created_at AS createdAt, ended_at AS deadAt
+      FROM ${name} WHERE state = 'dead' AND sequence < ?1
       ORDER BY sequence DESC LIMIT ?2`,
     replay: `UPDATE ${name} SET state = 'pending', failures = 0, due_at = ?2, ended_at = NULL
       WHERE id = ?1 AND state = 'dead'`,
@@ -138,7 +128,7 @@ export function outboxStatements(table: string = DEFAULT_TABLE): OutboxStatement
 const TAKEN = 'sequence, stream, destination, event, failures, due_at, lease_until'
 
 /** A stream and its destination are with one relay at a time: with the one whose lease is at their first event. */
-function leaseStatements(name: string): Pick<OutboxStatements, 'claim' | 'next' | 'release'> {
+function leaseStatements(name: string) {
   const head = `sequence = (SELECT min(sequence) FROM ${name}
         WHERE state = 'pending' AND stream = ?2 AND destination = ?3) AND lease = ?1`
   return {

@@ -1,6 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { Destination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
+import { decideEventFate } from '../core/event-delivery.ts'
 import {
   type CloudEvent,
   DELIVERY_RETRY,
@@ -10,11 +11,10 @@ import {
   toEmitted,
   toSendable,
 } from '../core/event.ts'
-import { backoffMs } from '../core/retry.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { inTime } from '../platform/in-time.ts'
 import { type OutboxStatements, outboxStatements } from './d1-outbox-sql.ts'
-import { deliver, type DeliveryEnd } from './delivery.ts'
+import { deliver } from './delivery.ts'
 
 export { D1_OUTBOX_SQL, d1OutboxSql, d1OutboxUpgradeSql } from './d1-outbox-sql.ts'
 
@@ -102,12 +102,7 @@ interface Row {
   readonly lease_until: number
 }
 
-interface DeadRow extends Row {
-  readonly id: string
-  readonly reason: string
-  readonly created_at: number
-  readonly ended_at: number
-}
+type DeadRow = Omit<DeadEvent, 'to' | 'event'> & Pick<Row, 'destination' | 'event'>
 
 /** Streams that one claim takes up, and events of each while others wait; a Worker has six connections at once. */
 const CLAIM_STREAMS = 20
@@ -120,8 +115,6 @@ const STATEMENT_LIMIT_MS = 10_000
 const LEASE_MS = 60_000
 const MIN_LEASE_MS = 30_000
 
-/** A receiver may ask for a pause with `Retry-After`, but not for one without an end. */
-const MAX_PAUSE_MS = 86_400_000
 /** How far the clocks of two relays may be apart. */
 const MAX_SKEW_MS = 60_000
 const CLEANUP_BATCH = 1_000
@@ -177,7 +170,9 @@ export class D1Outbox {
   ): D1PreparedStatement[] {
     const { operationId, stream = operationId ?? crypto.randomUUID() } = origin
     requireOperationId(operationId)
-    requireText('stream', stream)
+    if (typeof stream !== 'string' || stream === '') {
+      throw new TypeError('stream must be a text that is not empty.')
+    }
     const now = this.#now()
     return [events].flat().map((event, index) => {
       const id = operationId === undefined ? crypto.randomUUID() : `${operationId}:${index + 1}`
@@ -315,24 +310,21 @@ export class D1Outbox {
     const { sequence, failures } = row
     const startedAt = this.#now()
     const event = JSON.parse(row.event) as CloudEvent
-    const end = await send(env, JSON.parse(row.destination) as Destination, event)
+    const end = await deliver(env, JSON.parse(row.destination) as Destination, event)
     const now = this.#now()
-    const delivery = { event, operationId: null, failures, startedAt }
-    if (end.kind === 'delivered') {
-      await this.#run(this.#sql.deliver, sequence, now)
-      recordDelivery(env, { ...delivery, status: 'delivered' })
-      return 'delivered'
+    const fate = decideEventFate(end, { retry: this.#retry, failures }, now, this.#random)
+    switch (fate.kind) {
+      case 'delivered':
+        await this.#run(this.#sql.deliver, sequence, now)
+        break
+      case 'dead':
+        await this.#run(this.#sql.bury, sequence, lease, fate.death.reason, now)
+        break
+      case 'retried':
+        await this.#run(this.#sql.postpone, sequence, lease, fate.reason, fate.dueAt)
     }
-    if (end.kind === 'refused' || failures + 1 >= this.#retry.attempts) {
-      await this.#run(this.#sql.bury, sequence, lease, end.reason, now)
-      recordDelivery(env, { ...delivery, status: 'dead' })
-      return 'dead'
-    }
-    const pauseMs = backoffMs(this.#retry, failures + 1, this.#random())
-    const dueAt = now + Math.max(1, pauseMs, Math.min(end.afterMs, MAX_PAUSE_MS))
-    await this.#run(this.#sql.postpone, sequence, lease, end.reason, dueAt)
-    recordDelivery(env, { ...delivery, status: 'retried' })
-    return 'failed'
+    recordDelivery(env, { event, operationId: null, failures, startedAt, status: fate.kind })
+    return fate.kind === 'retried' ? 'failed' : fate.kind
   }
 
   async #run(sql: string, ...values: readonly (string | number)[]): Promise<void> {
@@ -347,15 +339,6 @@ interface Turn {
   readonly dueBy: number
   readonly most: number
   readonly counts: { -readonly [end in keyof RelayCounts]: number }
-}
-
-/** Whatever becomes of a delivery that was given up, the event is not taken for delivered. */
-async function send(env: HapaxEnv, to: Destination, event: CloudEvent): Promise<DeliveryEnd> {
-  try {
-    return await inTime(deliver(env, to, event), DELIVERY_LIMIT_MS)
-  } catch {
-    return { kind: 'failed', reason: 'the delivery did not end in time', afterMs: 0 }
-  }
 }
 
 /** Works on as many streams at once as there are connections. One that throws stops no other. */
@@ -374,21 +357,9 @@ async function eachOf(heads: Row[], work: (head: Row) => Promise<void>): Promise
   }
 }
 
-function toDeadEvent(row: DeadRow): DeadEvent {
-  const { sequence, id, stream, reason, failures, created_at, ended_at } = row
-  const to = JSON.parse(row.destination) as Destination
-  const event = JSON.parse(row.event) as CloudEvent
-  return {
-    sequence,
-    id,
-    stream,
-    to,
-    event,
-    reason,
-    attempts: failures,
-    createdAt: created_at,
-    deadAt: ended_at,
-  }
+function toDeadEvent({ sequence, id, stream, destination, event, ...rest }: DeadRow): DeadEvent {
+  const to = JSON.parse(destination) as Destination
+  return { sequence, id, stream, to, event: JSON.parse(event) as CloudEvent, ...rest }
 }
 
 /**
@@ -401,11 +372,6 @@ function requireOperationId(value: unknown): void {
 }
 
 const OPERATION_ID = /^[\w:+/=-]{1,200}$/
-
-function requireText(name: string, value: unknown): void {
-  if (value === undefined || (typeof value === 'string' && value !== '')) return
-  throw new TypeError(`${name} must be a text that is not empty.`)
-}
 
 function atLeastOne(name: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 1) return value

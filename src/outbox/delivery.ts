@@ -1,5 +1,6 @@
 import { type HapaxEnv, textOf } from '../config/env.ts'
 import { type Destination, previousOf, type Webhook, WEBHOOK_SECRET } from '../core/destination.ts'
+import type { DeliveryEnd } from '../core/event-delivery.ts'
 import type { CloudEvent } from '../core/event.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -8,19 +9,11 @@ import type { SecretRef } from '../core/secret.ts'
 import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
 import { inTime } from '../platform/in-time.ts'
 
-/** How one delivery has ended. `reason` names no content of the event. */
-export type DeliveryEnd =
-  | { readonly kind: 'delivered' }
-  /** It may be tried again, not sooner than in so many milliseconds. */
-  | { readonly kind: 'failed'; readonly reason: string; readonly afterMs: number }
-  /** It is of no use to try it again. */
-  | { readonly kind: 'refused'; readonly reason: string }
-
 const DELIVERY_TIMEOUT_MS = 15_000
 
 /**
- * Delivers an event, in 15 seconds or not at all. It may arrive more than once: whoever takes it
- * knows it by its id.
+ * Delivers an event within 15 seconds; never throws. The event may arrive more than once, always
+ * with the same id.
  */
 export async function deliver(
   env: HapaxEnv,
@@ -66,14 +59,14 @@ async function post(env: HapaxEnv, to: Webhook, event: CloudEvent): Promise<Deli
       'content-type': 'application/cloudevents+json; charset=utf-8',
     },
     body,
-    // A receiver that has moved says so to its operator; events do not follow to where nobody sent them.
+    // Events go only where they were sent: a receiver that has moved must be configured anew.
     redirect: 'manual',
     signal,
   })
-  // The status says it all: nobody waits for the end of the rest.
+  // Only the status counts.
   response.body?.cancel().catch(() => {})
   const { status, headers } = response
-  // Whatever its status, a receiver may say that it has done nothing.
+  // With any status a receiver may say that it has done nothing.
   const hasTaken = response.ok && readOriginDirectives(headers).outcome !== 'not-executed'
   if (hasTaken) return { kind: 'delivered' }
   const reason = `the receiver answered ${status}`
@@ -82,19 +75,19 @@ async function post(env: HapaxEnv, to: Webhook, event: CloudEvent): Promise<Deli
   return failed(reason, readRetryAfter([...headers], Date.now()) ?? 0)
 }
 
-/** What signs for a receiver: its secret, and the one before while receivers change over. */
+/** Secrets that sign for a receiver: the present one, and the previous one during a rotation. */
 function signersOf(
   env: HapaxEnv,
   { secret: name = WEBHOOK_SECRET }: Webhook,
 ): Result<readonly string[], string> {
   const present = [name, previousOf(name)].flatMap((one) => textOf(env, one) ?? [])
   if (present.length === 0) return err(`there is no secret ${name}`)
-  // No receiver can verify by a malformed secret, and a good one must not fail with it.
+  // A malformed secret is skipped: a valid one beside it still works.
   const secrets = present.filter(isWebhookSecret)
   return secrets.length === 0 ? err(`${name} is not whsec_ and Base64`) : ok(secrets)
 }
 
-/** The further headers of a receiver, with the values that the present secrets have. */
+/** The receiver's own headers, with the values of their secrets. */
 function headersOf(
   env: HapaxEnv,
   { headers = {} }: Webhook,

@@ -1,17 +1,17 @@
-/** From this size on what a letter holds is compressed: a row holds 2 MB, and lists of boxes or errors are written with twenty times as many bytes as they were sent with. */
+/** Letters of this size or more are compressed: a row holds 2 MB, and lists of boxed values or errors take twenty times their size in the message. */
 const PLAIN_BYTES = 1_000_000
 
-/** How gzip begins (RFC 1952 §2.3.1), which no text written by `writeContent` does. */
+/** How gzip begins (RFC 1952 §2.3.1), which no text written by `writeClone` does. */
 const GZIP = [0x1f, 0x8b]
 
-/** Writes what a letter holds so that a row can hold it. */
+/** Encodes the text of a letter so that it fits into a row. */
 export async function toLetterBytes(text: string): Promise<Uint8Array<ArrayBuffer>> {
   const bytes = new Uint8Array(new TextEncoder().encode(text))
   return bytes.byteLength < PLAIN_BYTES ? bytes : through(bytes, new CompressionStream('gzip'))
 }
 
 /**
- * Reads what `toLetterBytes` has written.
+ * Decodes what `toLetterBytes` has encoded.
  *
  * @throws {Error} When compressed bytes are damaged.
  */

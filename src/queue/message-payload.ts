@@ -1,27 +1,28 @@
 import { stringify } from 'devalue'
 
+import { fromBase64 } from '../core/base64.ts'
 import { errorName } from '../core/error-name.ts'
-import { parsePointer } from '../core/fingerprint/pointers.ts'
-import { findValue } from '../core/json-spans.ts'
+import { parsePointer } from '../core/json/pointer.ts'
+import { findValue } from '../core/json/spans.ts'
 import { logFault } from '../metrics/log.ts'
-import { contentOf, isCloudEvent, memberOf, readBody } from './message-source.ts'
+import { contentOf, isCloudEvent, memberOf, readBody } from './message.ts'
 
-/** What a message is about, as a body that has a fingerprint and can be forwarded. */
+/** The payload of a message, as a body to compute a fingerprint of and to forward. */
 export interface MessagePayload {
   readonly value: unknown
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly type: string
 }
 
-/** Where the payload stands in a message, or how it is made of what the message says. */
+/** A JSON pointer to the payload in a message, or a function that makes it. */
 // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
 export type PayloadSource = string | ((content: any) => unknown)
 
 /**
- * Takes the payload out of a message: of a CloudEvent its data, else all of it, unless the policy
- * says where it stands.
+ * Reads the payload of a message: `data` of a CloudEvent, else the whole body, unless the policy
+ * says where it is.
  *
- * @returns `null` where there is none, or it is no value that could be compared.
+ * @returns `null` if there is none, or it cannot be compared.
  */
 export function toPayload(body: unknown, source: PayloadSource | undefined): MessagePayload | null {
   try {
@@ -37,14 +38,12 @@ export function toPayload(body: unknown, source: PayloadSource | undefined): Mes
 function ofContent(body: unknown, source: string | undefined): MessagePayload | null {
   const { content, text } = readBody(body)
   const base64 = source === undefined && isCloudEvent(content) && memberOf(content, 'data_base64')
-  if (typeof base64 === 'string') {
-    return encode(Uint8Array.from(atob(base64), (char) => char.charCodeAt(0)))
-  }
+  if (typeof base64 === 'string') return encode(fromBase64(base64))
   const tokens = tokensOf(content, source)
   if (tokens.length === 0) return encode(text ?? body)
   const payload =
     text === null ? encode(tokens.reduce<unknown>(memberOf, content)) : cut(text, tokens)
-  // An event without data is one all the same.
+  // An event needs no data.
   return payload === null && source === undefined ? encode(null) : payload
 }
 
@@ -66,7 +65,7 @@ function cut(text: string, tokens: readonly string[]): MessagePayload | null {
 
 const JSON_TYPE = 'application/json'
 
-/** @returns `null` where there is nothing. */
+/** @returns `null` for `undefined`. */
 function encode(value: unknown): MessagePayload | null {
   if (value === undefined) return null
   if (typeof value === 'string') return ofText(value)
@@ -84,7 +83,7 @@ function ofText(text: string): MessagePayload {
     const value = JSON.parse(text) as unknown
     if (typeof value === 'object' && value !== null) return ofJson(value, text)
   } catch {
-    // It is text and nothing more.
+    // Not JSON: plain text.
   }
   return { value: text, bytes: toBytes(text), type: 'text/plain; charset=utf-8' }
 }
@@ -102,8 +101,8 @@ function ofBytes(value: unknown, bytes: Uint8Array<ArrayBuffer>): MessagePayload
 const toBytes = (text: string) => new Uint8Array(new TextEncoder().encode(text))
 
 /**
- * Makes JSON of a value. What only a structured clone can hold, a date or a map, is written in a
- * form of its own where it stands, so that pointers lead to all the rest.
+ * Makes JSON of a value. A value that only a structured clone can hold, such as a date or a map, is
+ * replaced by its devalue text, so that JSON pointers work for everything around it.
  */
 function toTree(value: unknown): unknown {
   if (value === undefined || isScalar(value)) return value

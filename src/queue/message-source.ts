@@ -1,23 +1,12 @@
 import type { Digest } from '../core/digest.ts'
 import { errorName } from '../core/error-name.ts'
 import type { KeySource } from '../core/key-source.ts'
+import { attributeOf, contentOf, isCloudEvent, memberOf, type ReceivedMessage } from './message.ts'
 
-/** A message as a queue delivers it, and what it says. */
-export interface ReceivedMessage {
-  /** The platform's id: the same in every delivery of one message. */
-  readonly id: string
-  readonly queue: string
-  // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
-  readonly body: any
-  /** Deliveries so far, this one counted. */
-  readonly attempts: number
-  readonly timestamp: Date
-}
-
-/** Reads a name out of a message; `null` or `undefined` where it has none. A `body` of text or bytes that is JSON comes parsed. */
+/** Reads a name from a message; `null` or `undefined` if it has none. A `body` that is JSON comes parsed. */
 type MessageReader = (message: ReceivedMessage) => string | null | undefined
 
-/** Where something stands in a message. */
+/** Where a name is in a message. */
 export type MessageSource =
   | { readonly in: 'attribute'; readonly name: string }
   | { readonly in: 'event' }
@@ -25,7 +14,7 @@ export type MessageSource =
   | MessageReader
 
 /**
- * Where the key of a message stands. `body()` and `business()` read its payload as they read the
+ * Where the key of a message is. `body()` and `business()` read its payload as they read the
  * body of a request, so that both name one operation.
  */
 export type MessageKeySource = MessageSource | Extract<KeySource, { in: 'body' | 'business' }>
@@ -39,17 +28,17 @@ export function attribute(name: string): MessageSource {
   return { in: 'attribute', name }
 }
 
-/** What names a CloudEvent: its `source` and its `id` together (CloudEvents 1.0, §3.1). */
+/** The `source` and `id` of a CloudEvent, which together identify it (CloudEvents 1.0, §3.1). */
 export function event(): MessageSource {
   return { in: 'event' }
 }
 
-/** The platform's id of the message: it makes deliveries of one message one, and nothing else. */
+/** The platform's id of the message: only deliveries of the same message share it. */
 export function messageId(): MessageSource {
   return { in: 'message-id' }
 }
 
-/** Whose a message is: as it says itself, or as the tenant that a gateway would resolve. */
+/** The tenant of a message: a name in the message, or the tenant that a gateway resolves from it. */
 export type TenantSource =
   | MessageSource
   | {
@@ -78,7 +67,7 @@ export function asClaim(name: string, source: MessageSource, issuer = ''): Tenan
   return { in: 'tenant', names: ['claim', issuer, name], source }
 }
 
-/** @returns `null` where the message does not say whose it is. */
+/** Reads the tenant. @returns `null` if the message names none. */
 export async function readTenant(
   tenant: TenantSource,
   message: ReceivedMessage,
@@ -91,20 +80,20 @@ export async function readTenant(
 
 const PLACES: ReadonlySet<unknown> = new Set(['attribute', 'event', 'message-id'])
 
-/** Whether something is a source of a message, and no other object. */
+/** Whether a value is a `MessageSource`. */
 export function isMessageSource(value: unknown): value is MessageSource {
   if (typeof value === 'function') return true
   const place = memberOf(value, 'in')
   return PLACES.has(place) && (place !== 'attribute' || toName(memberOf(value, 'name')) !== null)
 }
 
-/** Whether something tells the tenant of a message. */
+/** Whether a value is a `TenantSource`. */
 export function isTenantSource(value: unknown): value is TenantSource {
   if (memberOf(value, 'in') !== 'tenant') return isMessageSource(value)
   return isMessageSource(memberOf(value, 'source'))
 }
 
-/** Whether a source is read from the payload, by the route. */
+/** Whether the route reads a source from the payload. */
 export function isPayloadSource(
   source: MessageKeySource,
 ): source is Extract<KeySource, { in: 'body' | 'business' }> {
@@ -112,7 +101,7 @@ export function isPayloadSource(
   return place === 'body' || place === 'business'
 }
 
-/** @returns `null` where the message has none. */
+/** Reads a name. @returns `null` if the message has none. */
 export function readSource(source: MessageSource, message: ReceivedMessage): string | null {
   if (typeof source === 'function') return toName(callReader(source, message))
   switch (source.in) {
@@ -137,50 +126,7 @@ function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   }
 }
 
-/** An attribute of a message that is JSON, also where it was sent as text. */
-export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
-  return memberOf(contentOf(body), name)
-}
-
-/** What a message says: text or bytes that are JSON were written by somebody who has no other type. */
-export function contentOf(body: unknown): unknown {
-  return readBody(body).content
-}
-
-/** What a message says. */
-interface BodyContent {
-  readonly content: unknown
-  /** Of a JSON object or list that was sent as text or as bytes in UTF-8; else `null`. */
-  readonly text: string | null
-}
-
-/** What a message says, and how it was written where that is JSON. */
-export function readBody(body: unknown): BodyContent {
-  const unread = { content: body, text: null }
-  const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
-  if (typeof body !== 'string' && !isBytes) return unread
-  try {
-    const text = isBytes
-      ? new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(body)
-      : body
-    return /^\s*[[{]/.test(text) ? { content: JSON.parse(text) as unknown, text } : unread
-  } catch {
-    return unread
-  }
-}
-
-/** Whether a message is a CloudEvent in structured mode. */
-export function isCloudEvent(body: unknown): boolean {
-  return typeof memberOf(body, 'specversion') === 'string'
-}
-
-/** A member of a JSON message's own; `undefined` where there is none. */
-export function memberOf(body: unknown, name: string): unknown {
-  const isObject = typeof body === 'object' && body !== null && Object.hasOwn(body, name)
-  return isObject ? (body as Record<string, unknown>)[name] : undefined
-}
-
-/** A number names something where no digit of it can have been lost. */
+/** A number is a name only if it is a safe integer: others may have lost digits. */
 function toName(value: unknown): string | null {
   if (Number.isSafeInteger(value)) return String(value)
   return typeof value === 'string' && value !== '' ? value : null

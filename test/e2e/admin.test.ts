@@ -145,7 +145,7 @@ describe('hapax admin', () => {
     const { code, out } = await admin(['resolve', id, '--outcome', 'not_executed'])
     expect({ code, out }).toEqual({
       code: 0,
-      out: 'Resolved. It was not executed: its key is free.\n',
+      out: 'Resolved as not executed. Its key is free.\n',
     })
     origin.on('/payments', json(201, { id: 8 }))
     expect(await pay('freed')).toMatchObject({ status: 201, body: '{"id":8}' })
@@ -164,7 +164,7 @@ describe('hapax admin', () => {
   it('erases only where that is meant', async () => {
     const id = await hold('erased')
     const asked = await admin(['erase', id])
-    expect([asked.code, asked.err]).toEqual([2, expect.stringContaining('Say --yes')])
+    expect([asked.code, asked.err]).toEqual([2, expect.stringContaining('Add --yes')])
     expect((await admin(['operation', id])).code).toBe(0)
     expect(await admin(['erase', id, '--yes'])).toMatchObject({ code: 0, err: '' })
     expect(await admin(['operation', id])).toMatchObject({
@@ -174,7 +174,7 @@ describe('hapax admin', () => {
   })
 
   it('says that there are no dead letters, and of one that is not there that it is not', async () => {
-    expect((await admin(['dead-letters'])).out).toBe('There are no dead letters.\n')
+    expect((await admin(['dead-letters'])).out).toBe('No dead letters.\n')
     expect(JSON.parse((await admin(['dead-letters', '--json'])).out)).toEqual({
       entries: [],
       next: null,
@@ -194,7 +194,7 @@ describe('hapax admin', () => {
       name: 'no deployment',
       options: { env: { HAPAX_URL: undefined } },
       code: 2,
-      says: 'Set HAPAX_URL',
+      says: 'Specify the deployment with HAPAX_URL or --url.',
     },
     {
       name: 'no URL',
@@ -206,7 +206,7 @@ describe('hapax admin', () => {
       name: 'a token that would go in clear',
       options: { env: { HAPAX_URL: 'http://api.example' } },
       code: 2,
-      says: 'use https',
+      says: 'Use https.',
     },
     {
       name: 'no token',
@@ -224,7 +224,7 @@ describe('hapax admin', () => {
       name: 'a wrong token',
       options: { env: { HAPAX_ADMIN_TOKEN: 'secret-word' } },
       code: 1,
-      says: 'does not know this token',
+      says: 'rejected this token',
     },
     {
       name: 'nobody there',

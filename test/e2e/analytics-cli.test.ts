@@ -151,17 +151,17 @@ describe('hapax analytics', () => {
     {
       name: 'a wrong token',
       env: { HAPAX_ANALYTICS_TOKEN: 'wrong' },
-      says: 'does not know this token (401: Authentication error)',
+      says: 'rejected this token (401: Authentication error)',
     },
     {
       name: 'the account of somebody else',
       env: { HAPAX_ANALYTICS_ACCOUNT: 'a'.repeat(32) },
-      says: 'may not read the analytics of the account aaaa',
+      says: 'cannot read the analytics of the account aaaa',
     },
     {
       name: 'an account that is none',
       env: { HAPAX_ANALYTICS_ACCOUNT: 'mine' },
-      says: 'knows no account mine',
+      says: 'does not know the account mine',
     },
   ])('says what to do about $name', async ({ env, says }) => {
     const result = await run(['summary'], { HAPAX_ANALYTICS_URL: engine.url, ...env })
@@ -179,8 +179,8 @@ describe('hapax analytics', () => {
 
   it.each([
     { args: ['summary', '--dataset', 'nowhere'], code: 1, says: 'There is no data' },
-    { args: ['sql', 'DROP TABLE hapax'], code: 1, says: 'not accepted' },
-    { args: ['toString'], code: 2, says: 'There is no query toString.' },
+    { args: ['sql', 'DROP TABLE hapax'], code: 1, says: 'rejected' },
+    { args: ['toString'], code: 2, says: 'Unknown query: toString.' },
   ])('exits with $code for $args', async ({ args, code, says }) => {
     const result = await analytics(...args)
     expect(result).toMatchObject({ code, out: '' })

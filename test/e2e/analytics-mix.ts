@@ -1,7 +1,6 @@
 import type { AnalyticsEngine } from '../../dev/analytics-engine.ts'
+import { NO_FACTS, type RequestFacts } from '../../src/core/request-facts.ts'
 import { toDataPoint } from '../../src/metrics/data-point.ts'
-import { NO_FACTS } from '../../src/metrics/no-facts.ts'
-import type { RequestFacts } from '../../src/metrics/request-facts.ts'
 
 declare global {
   /** As `toDataPoint` fills it: the types of the Workers runtime do not go with those of Node. */

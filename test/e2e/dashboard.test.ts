@@ -151,7 +151,7 @@ describe('the figures of the dashboard', () => {
     const labels = await Promise.all(names.map((chart) => chart.getAttribute('aria-label')))
     expect(labels[0]).toContain(`Executed ${SENT.executed}, Replayed ${SENT.replayed}`)
     expect(labels[1]).toContain(
-      `Mismatches ${SENT.mismatches}, Met unknown ${SENT.unknown + SENT.held}`,
+      `Mismatches ${SENT.mismatches}, Outcome unknown ${SENT.unknown + SENT.held}`,
     )
     await page
       .locator('section', { has: page.locator('#trouble') })
@@ -197,7 +197,7 @@ describe('a list of more than a hundred stuck operations', () => {
     const hint = page.locator('#unknown-hint')
     expect(await hint.innerText()).toContain('Only the newest 120 of 211')
     const rows = page.locator('#unknown tbody tr')
-    expect(await rows.nth(0).innerText()).toContain('did not answer')
+    expect(await rows.nth(0).innerText()).toContain('did not respond')
     expect(await rows.nth(1).innerText()).toContain('being sent again')
     await page.locator('#unknown-more').click()
     await hint.waitFor({ state: 'hidden' })
@@ -216,7 +216,7 @@ describe('a list of more than a hundred stuck operations', () => {
     )
     expect(await page.locator('#unknown tbody tr').count()).toBe(1)
     expect(await page.locator('#unknown-hint').innerText()).toContain('1 of 210')
-    expect(await page.locator('#letters-hint').innerText()).toContain('all routes')
+    expect(await page.locator('#letters-hint').innerText()).toContain('All routes')
   })
 })
 
@@ -291,7 +291,7 @@ describe('a source that fails', () => {
     for (const { path, id } of PLACES) {
       const heal = await playFault(page, path, FAILED)
       await seeAgain(page)
-      await page.locator(`#${id}-fault`, { hasText: 'This could not be read' }).waitFor()
+      await page.locator(`#${id}-fault`, { hasText: 'This part could not be loaded' }).waitFor()
       await page.locator('#status[data-state=failed]').waitFor()
       const said = await faults.evaluateAll((all) => all.map((fault) => fault.id))
       const places = new Set(PLACES.map((place) => `${place.id}-fault`))
@@ -312,7 +312,7 @@ describe('a source that fails', () => {
     await page.goto(addressOf())
     await page.getByLabel('Admin token').fill(TOKEN)
     await page.keyboard.press('Enter')
-    await page.locator('#status', { hasText: 'Some of it could not be read' }).waitFor()
+    await page.locator('#status', { hasText: 'Some parts could not be loaded' }).waitFor()
     expect(await figure(page, left)).toBeGreaterThanOrEqual(1)
     // The one operation is on the list, and was met by requests as well.
     expect(await page.locator('#unknown tbody a').count()).toBe(1)
@@ -322,7 +322,7 @@ describe('a source that fails', () => {
     const page = await openPage()
     await playFault(page, '/stuck', FAILED)
     await seeAgain(page)
-    await page.locator('#unknown-fault', { hasText: 'What is shown is of' }).waitFor()
+    await page.locator('#unknown-fault', { hasText: 'The content below is from' }).waitFor()
     expect(await figure(page, 'stuck')).toBe(1)
   })
 
@@ -335,7 +335,7 @@ describe('a source that fails', () => {
     await page.goto(addressOf())
     await page.getByLabel('Admin token').fill(TOKEN)
     await page.keyboard.press('Enter')
-    await page.locator('#unknown-fault', { hasText: 'This could not be read' }).waitFor()
+    await page.locator('#unknown-fault', { hasText: 'This part could not be loaded' }).waitFor()
     expect(await figure(page, 'stuck')).toBe(250)
     expect(await page.locator('#unknown tbody tr').count()).toBe(100)
     expect(await page.locator('#unknown-hint').innerText()).toContain('newest 200 of 250')
@@ -373,7 +373,7 @@ describe('a source that fails', () => {
     await page.getByLabel('Admin token').fill(TOKEN)
     await page.keyboard.press('Enter')
     await page.locator('#unknown tbody a').first().waitFor()
-    await page.locator('#letters', { hasText: 'Nothing is waiting' }).waitFor()
+    await page.locator('#letters', { hasText: 'No dead letters.' }).waitFor()
     expect(await figure(page, 'stuck')).toBe(1)
   })
 
@@ -477,7 +477,7 @@ describe('signing in', () => {
     await page.goto(addressOf())
     await page.getByLabel('Admin token').fill('wrong')
     await page.keyboard.press('Enter')
-    await page.getByText('This token is not accepted.').waitFor()
+    await page.getByText('This token was rejected.').waitFor()
     await signIn(page)
     expect(new Set(asked)).toEqual(new Set([operated.gateway.url]))
     // Not the password form, nor the policy for content: only that it was not let in at first.
@@ -573,7 +573,7 @@ describe('the filters', () => {
 describe('the colours', () => {
   it.each(['light', 'dark'] as const)('%s have contrast AA everywhere', async (theme) => {
     const page = await openPage({ ...WIDE, colorScheme: theme === 'dark' ? 'light' : 'dark' })
-    await page.getByLabel('Colours').selectOption(theme)
+    await page.getByLabel('Theme').selectOption(theme)
     await page.locator(`html[data-theme=${theme}]`).waitFor()
     const poor = await page.locator('body').evaluate(textsOfLowContrast)
     expect(poor).toEqual([])

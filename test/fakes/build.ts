@@ -11,9 +11,9 @@ import type {
 } from '../../src/core/record.ts'
 import type { Recovery, RecoveryRules } from '../../src/core/recovery.ts'
 import type { LandingRules } from '../../src/core/reply.ts'
+import type { RequestFacts } from '../../src/core/request-facts.ts'
 import type { RetryPolicy } from '../../src/core/retry.ts'
 import type { SnapshotHead } from '../../src/core/snapshot.ts'
-import type { RequestFacts } from '../../src/metrics/request-facts.ts'
 
 export const HOLD: Recovery = { kind: 'hold' }
 

@@ -20,7 +20,6 @@ import {
   toRef,
   type UnknownRecord,
 } from '../../src/core/record.ts'
-import type { FlightEnd } from '../../src/core/reply.ts'
 import {
   decideSettle,
   isOpen,
@@ -128,7 +127,7 @@ export class MemoryLedger {
     return toRef(id, adopted)
   }
 
-  settle(claim: ClaimRef, settlement: Settlement, end: FlightEnd, now: number): SettleKind {
+  settle(claim: ClaimRef, settlement: Settlement, end: Landing['end'], now: number): SettleKind {
     const id = claim.operationId
     const decision = decideSettle(this.read(id), claim, settlement, now)
     if (decision.kind === 'release') this.#delete(id)
@@ -182,7 +181,7 @@ export class MemoryLedger {
     this.#write(id, { ...record, recovery: { kind: 'hold' } }, now)
   }
 
-  #keepResult(id: string, end: FlightEnd): void {
+  #keepResult(id: string, end: Landing['end']): void {
     this.#stored.delete(id)
     if (end.kind !== 'response') return
     if (this.#bodies.has(id)) throw new Error('The primary key of the body is taken.')
@@ -211,7 +210,7 @@ export class MemoryLedger {
 }
 
 /** Told of the end of the call that it waits for. */
-type Waiter = (end: FlightEnd) => void
+type Waiter = (end: Landing['end']) => void
 
 /** `src/object/flight.ts` without a clock: who waits, waits until the call ends or the object goes. */
 /** Whether a claim was granted before and its answer was lost on the way. */
@@ -224,14 +223,14 @@ class Flight {
   readonly claimId: string
   readonly isOwn: boolean
   #waiters: Waiter[] = []
-  #end: FlightEnd | null = null
+  #end: Landing['end'] | null = null
 
   constructor(claimId: string, { kind }: Owner) {
     this.claimId = claimId
     this.isOwn = kind === 'object'
   }
 
-  land(end: FlightEnd): void {
+  land(end: Landing['end']): void {
     if (this.#end !== null) return
     this.#end = end
     for (const waiter of this.#waiters) waiter(end)

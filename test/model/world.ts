@@ -2,9 +2,10 @@ import type { ClaimDecision, ClaimRequest } from '../../src/core/claim.ts'
 import { decideLanding, decideProbeLanding, type Landing } from '../../src/core/landing.ts'
 import type { OriginDirectives } from '../../src/core/origin-directives.ts'
 import type { Outcome } from '../../src/core/outcome.ts'
+import { decideProbe, type Finding } from '../../src/core/probe.ts'
 import { type ClaimRef, type OperationRecord, toRef } from '../../src/core/record.ts'
-import { decideProbe, type ProbeVerdict, type Recovery } from '../../src/core/recovery.ts'
-import type { FlightEnd, LandingRules, Reply } from '../../src/core/reply.ts'
+import type { Recovery } from '../../src/core/recovery.ts'
+import type { EndedReply, LandingRules } from '../../src/core/reply.ts'
 import { isSealed } from '../../src/core/snapshot.ts'
 import { MemoryLedger, MemoryObject, type Recoverable } from './object.ts'
 
@@ -489,7 +490,7 @@ export class World {
   }
 
   /** Of a stranger's 404 nothing is believed: it may hide what is executed, now or later. */
-  #believe(verdict: ProbeVerdict, asked: Question['asked']): ProbeVerdict {
+  #believe(verdict: Finding, asked: Question['asked']): Finding {
     const isKnown = asked !== null || this.#ledger.hasStoredRequest(OPERATION_ID)
     return verdict.kind === 'not_executed' && !isKnown ? { kind: 'undecided' } : verdict
   }
@@ -707,7 +708,7 @@ const DIRECTIVES: Partial<Record<Ending, OriginDirectives>> = {
   '500-nothing': { ...NOTHING_SAID, outcome: 'not-executed' },
 }
 
-function replyOf(ending: Ending, call: string): Reply {
+function replyOf(ending: Ending, call: string): EndedReply {
   switch (ending) {
     case 'timeout':
     case 'lost':
@@ -729,14 +730,14 @@ function replyOf(ending: Ending, call: string): Reply {
 }
 
 /** What the status resource says of an operation: the result of the call that was executed, or 404. */
-function probeReplyOf(executed: Call | undefined, isAway: boolean): Reply {
+function probeReplyOf(executed: Call | undefined, isAway: boolean): EndedReply {
   if (isAway) return { kind: 'fault', fault: 'timeout', originStatus: null }
   const body = new TextEncoder().encode(executed ? nameOf(executed.claim) : '').slice()
   const directives = { ...NOTHING_SAID, resultStatus: 201 }
   return { kind: 'answer', status: executed ? 200 : 404, headers: [], directives, body }
 }
 
-function textOfEnd(end: FlightEnd): string {
+function textOfEnd(end: Landing['end']): string {
   switch (end.kind) {
     case 'response':
       return textOf(end.status, end.body)

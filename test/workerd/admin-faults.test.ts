@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } fr
 
 import { consume, createWorker, credential, type QueueConsumer } from '../../src/hapax.ts'
 import { toStoredBytes } from '../../src/platform/at-rest.ts'
-import { writeContent } from '../../src/queue/content.ts'
+import { writeClone } from '../../src/queue/structured-clone.ts'
 import { createOperatedGateway } from './gateway.ts'
 
 const TOKEN = 'operator-token-of-this-test'
@@ -136,7 +136,7 @@ describe.each(FAULTS)('a directory that $how', ({ fault }) => {
 describe.each(FAULTS)('a directory that $how, when a replay comes to a decision', ({ fault }) => {
   it('is a 503, since the next replay would not know it', async () => {
     const message = { id: 'm', queue: 'jobs', body: {}, attempts: 4, timestamp: new Date() }
-    const written = new TextEncoder().encode(await writeContent(message))
+    const written = new TextEncoder().encode(await writeClone(message))
     const bytes = await toStoredBytes(env, 'dead letter', LETTER.id, new Uint8Array(written))
     const held = { kind: 'held', fence: 1, reason: 'handler-threw', policy: 'hold', ageMs: 0 }
     const answer = await ask(

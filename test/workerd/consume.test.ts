@@ -41,9 +41,9 @@ import {
 } from '../../src/hapax.ts'
 import { openLetter } from '../../src/operators/dead-letters.ts'
 import { openStoredBytes } from '../../src/platform/at-rest.ts'
-import { bury as buryMessage } from '../../src/queue/bury.ts'
-import { readContent } from '../../src/queue/content.ts'
+import { buryMessage } from '../../src/queue/bury-message.ts'
 import { readLetterBytes } from '../../src/queue/letter-bytes.ts'
+import { readClone } from '../../src/queue/structured-clone.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
@@ -136,7 +136,7 @@ async function contentOf(id: string, over: object = {}): Promise<ReceivedMessage
   const letter = await letterOf(id)
   if (letter === null) throw new Error('There is no such letter.')
   const opened = await openStoredBytes({ ...env, ...over }, 'dead letter', letter.id, letter.bytes)
-  return readContent(await readLetterBytes(opened)) as ReceivedMessage
+  return readClone(await readLetterBytes(opened)) as ReceivedMessage
 }
 
 /** The points of messages: operation, status, disposition, correlation, id of the operation. */

@@ -1,9 +1,9 @@
 import { stringify } from 'devalue'
 import { describe, expect, it } from 'vitest'
 
-import { readContent, writeContent } from '../../src/queue/content.ts'
+import { readClone, writeClone } from '../../src/queue/structured-clone.ts'
 
-const again = async (value: unknown) => readContent(await writeContent(value))
+const again = async (value: unknown) => readClone(await writeClone(value))
 
 const sparse: unknown[] = [1, 2]
 sparse[5] = undefined
@@ -26,7 +26,7 @@ function depthOf(value: unknown): number {
   return depth
 }
 
-describe('writeContent', () => {
+describe('writeClone', () => {
   it.each([
     { what: 'JSON', value: { a: [1, -2.5, 'x', true, null, {}, []], b: { c: '' } } },
     { what: 'numbers', value: [NaN, Infinity, -Infinity, -0, 0, 1e300] },
@@ -47,7 +47,7 @@ describe('writeContent', () => {
   ])('keeps $what', async ({ value }) => {
     const sent: unknown = structuredClone(value)
     expect(await again({ sent })).toEqual({ sent })
-    expect(await writeContent(await again(sent))).toBe(await writeContent(sent))
+    expect(await writeClone(await again(sent))).toBe(await writeClone(sent))
   })
 
   it('keeps errors with all that a clone of them holds', async () => {
@@ -105,11 +105,11 @@ describe('writeContent', () => {
     { what: 'names', value: Object.fromEntries(Array.from({ length: 18_000 }, (_, n) => [n, n])) },
     { what: 'a large number', value: BigInt(`0x${'f'.repeat(256_000)}`) },
   ])('makes of a full message of $what no more than a row can hold', async ({ value }) => {
-    expect((await writeContent(value)).length).toBeLessThan(1_500_000)
+    expect((await writeClone(value)).length).toBeLessThan(1_500_000)
   })
 })
 
-describe('readContent', () => {
+describe('readClone', () => {
   it.each([
     { what: 'JSON', value: { a: [1, 'x', null], b: { c: -0 } } },
     { what: 'holes', value: holed() },
@@ -119,10 +119,10 @@ describe('readContent', () => {
     { what: 'an object without prototype', value: Object.assign(Object.create(null), { a: 1 }) },
     { what: 'nothing', value: undefined },
   ])('reads what devalue has written: $what', ({ value }) => {
-    expect(readContent(stringify(value))).toEqual(value)
+    expect(readClone(stringify(value))).toEqual(value)
   })
 
   it.each(['{}', '[["Url",1]]', 'x'])('does not read %s', (text) => {
-    expect(() => readContent(text)).toThrow(Error)
+    expect(() => readClone(text)).toThrow(Error)
   })
 })

@@ -3,9 +3,10 @@ import { env } from 'cloudflare:workers'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
+import type { Answer } from '../../src/core/answer.ts'
 import type {
   Caller,
-  ClaimAnswer,
+  Grant,
   OperationGuard,
   SettleCall,
   StreamCall,
@@ -172,7 +173,7 @@ class Play {
   }
 
   /** Everything that is under way comes to its end, nobody renews, and a repeat comes. */
-  async finish(): Promise<ClaimAnswer['kind']> {
+  async finish(): Promise<(Grant | Answer)['kind']> {
     while (this.#wire.length > 0)
       await this.#arrive({ which: 0, isTwice: false, isAnswerLost: true })
     while (this.#streams.length > 0) await this.#end(0)
@@ -219,7 +220,7 @@ class Play {
     if (this.taken.length + this.replays.length > 0) this.grantedBehindResult.push(name)
   }
 
-  async #read(answer: ClaimAnswer): Promise<void> {
+  async #read(answer: Grant | Answer): Promise<void> {
     if (answer.kind !== 'replayed') return
     this.replays.push(await new Response(answer.response.body).text())
   }

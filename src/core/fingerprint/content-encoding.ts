@@ -1,5 +1,5 @@
 import { parseCodings } from '../content-coding.ts'
-import { decompress } from '../decompress.ts'
+import { decompress, type Decompression } from '../decompress.ts'
 import { ok, type Result } from '../result.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
 
@@ -67,10 +67,11 @@ async function undoFrom(
 }
 
 /** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
-function createDecompression({ format }: Coding): DecompressionStream | undefined {
+function createDecompression({ format }: Coding): Decompression['stream'] | undefined {
   try {
-    // The types of the platforms disagree on the formats, hence the cast.
-    return new DecompressionStream(format as 'gzip')
+    // The types of the platforms disagree on formats and chunks, hence the casts.
+    const stream: unknown = new DecompressionStream(format as 'gzip')
+    return stream as Decompression['stream']
   } catch {
     return undefined
   }

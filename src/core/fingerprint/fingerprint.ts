@@ -1,10 +1,6 @@
+import { compareText } from '../compare-text.ts'
 import type { Digest } from '../digest.ts'
 import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../headers.ts'
-import { ok, type Result } from '../result.ts'
-import { compareText } from './compare-text.ts'
-import { undoContentEncoding } from './content-encoding.ts'
-import type { FingerprintFault } from './fault.ts'
-import { toCanonicalJson } from './json.ts'
 import {
   isForm,
   isJson,
@@ -12,10 +8,14 @@ import {
   type MediaType,
   parseMediaType,
   toCanonicalMediaType,
-} from './media-type.ts'
+} from '../media-type.ts'
+import { ok, type Result } from '../result.ts'
+import { toCanonicalJson } from './canonical-json.ts'
+import { undoContentEncoding } from './content-encoding.ts'
+import type { FingerprintFault } from './fault.ts'
 import { joinParts, toCanonicalMultipart } from './multipart.ts'
 import { joinPairs, type QueryRule, toCanonicalPairs, toQueryPairs } from './pairs.ts'
-import { createPointerTree } from './pointers.ts'
+import { createPointerTree } from './pointer-tree.ts'
 
 export type { FingerprintFault } from './fault.ts'
 

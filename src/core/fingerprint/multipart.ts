@@ -1,8 +1,8 @@
+import { toBinaryString } from '../binary-string.ts'
+import { compareText } from '../compare-text.ts'
+import type { MediaType } from '../media-type.ts'
 import { ok, type Result } from '../result.ts'
-import { toBinaryString } from './binary-string.ts'
-import { compareText } from './compare-text.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
-import type { MediaType } from './media-type.ts'
 import { toNetstring } from './netstring.ts'
 
 const CRLF = '\r\n'

@@ -1,8 +1,9 @@
-import { toBinaryString } from './binary-string.ts'
-import { compareText } from './compare-text.ts'
+import { toBinaryString } from '../binary-string.ts'
+import { compareText } from '../compare-text.ts'
+import { EVERY } from '../json/pointer.ts'
 import { toInstant } from './date-time.ts'
 import { toNetstring } from './netstring.ts'
-import { branchAt, EVERY, type PointerTree } from './pointers.ts'
+import { branchAt, type PointerTree } from './pointer-tree.ts'
 
 /** A name and a value, percent-decoded, one character for each byte. */
 export interface Pair {

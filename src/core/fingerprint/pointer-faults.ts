@@ -1,4 +1,4 @@
-import { covers, parsePointer } from './pointers.ts'
+import { EVERY, parsePointer } from '../json/pointer.ts'
 
 /** What is wrong with one pointer of a policy. */
 export interface PointerFault {
@@ -72,4 +72,12 @@ function makesSuperfluous(one: Placed, own: Placed): boolean {
   if (one.list === 'dates' && one.tokens.length < own.tokens.length) return false
   const isSame = one.list === own.list && covers(own.tokens, one.tokens)
   return !isSame || one.index < own.index
+}
+
+/** Whether the one pointer leads wherever the other does, or above that. */
+function covers(upper: readonly string[], lower: readonly string[]): boolean {
+  return (
+    upper.length <= lower.length &&
+    upper.every((token, index) => token === EVERY || token === lower[index])
+  )
 }

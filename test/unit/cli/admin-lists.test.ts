@@ -99,7 +99,7 @@ describe('a list on the command line', () => {
     async (list) => {
       await run(list, '--limit', '3')
       expect(idsOf(written)).toEqual(['id-250', 'id-249', 'id-248'])
-      expect(written).toContain('There are more: --after 248, or --all.')
+      expect(written).toContain('More entries: use --after 248 or --all.')
       written = ''
       await run(list, '--after', '248', '--limit', '2')
       expect(idsOf(written)).toEqual(['id-247', 'id-246'])
@@ -111,7 +111,7 @@ describe('a list on the command line', () => {
     await run(list, '--all')
     expect(idsOf(written)).toEqual(ALL_IDS)
     expect(written.match(/^ID /gm)).toHaveLength(1)
-    expect(written).not.toContain('There are more')
+    expect(written).not.toContain('More entries')
     expect(asked.map((one) => one.url)).toEqual([
       `/${list}?limit=100`,
       `/${list}?limit=100&after=151`,
@@ -131,10 +131,12 @@ describe('a list on the command line', () => {
 
   it('has what was read where a page cannot be, and says where to go on', async () => {
     brokenAfter = 51
-    await expect(run('stuck', '--all')).rejects.toThrow('It failed. (500) Go on with --after 51.')
+    await expect(run('stuck', '--all')).rejects.toThrow(
+      'It failed. (500) Continue with --after 51.',
+    )
     expect(idsOf(written)).toEqual(ALL_IDS.slice(0, 200))
     written = ''
-    await expect(run('stuck', '--all', '--json')).rejects.toThrow('Go on with --after 51.')
+    await expect(run('stuck', '--all', '--json')).rejects.toThrow('Continue with --after 51.')
     expect(JSON.parse(written)).toMatchObject({ next: 51, total: COUNT })
   })
 
@@ -144,7 +146,7 @@ describe('a list on the command line', () => {
       isBrokenOff = true
       await expect(run(...args)).rejects.toMatchObject({
         exitCode: 1,
-        message: expect.stringMatching(/broke its answer off \(200\): /),
+        message: expect.stringMatching(/sent an incomplete response \(200\): /),
       })
       expect(written).toBe('')
     },
@@ -216,7 +218,7 @@ describe('many ids on the command line', () => {
     typeIn(ALL_IDS.join('\n'))
     await expect(run('replay', '-', ...(isJson ? ['--json'] : []))).rejects.toMatchObject({
       exitCode: 1,
-      message: 'It failed. (500) 100 of 250 were done; nothing is known from id-150 on.',
+      message: 'It failed. (500) 100 of 250 were done. The results from id-150 on are not known.',
     })
     const ids = isJson
       ? (JSON.parse(written) as { results: { id: string }[] }).results.map(({ id }) => id)
@@ -236,8 +238,8 @@ describe('many ids on the command line', () => {
   it.each([
     { args: ['drop', 'id-1', 'id-2'], message: '--yes' },
     { args: ['resolve', 'id-1', 'id-2'], message: '--outcome' },
-    { args: ['erase', 'id-1', 'id-2', '--yes'], message: 'takes 1 id' },
-    { args: ['release', '-', 'id-2'], message: 'takes 1 id' },
+    { args: ['erase', 'id-1', 'id-2', '--yes'], message: 'expects 1 id' },
+    { args: ['release', '-', 'id-2'], message: 'expects 1 id' },
   ])('are not taken: $args', async ({ args, message }) => {
     await expect(run(...args)).rejects.toThrow(message)
     expect(asked).toEqual([])
@@ -245,7 +247,7 @@ describe('many ids on the command line', () => {
 
   it('are missed where standard input has none', async () => {
     typeIn('\n\n')
-    await expect(run('replay', '-')).rejects.toThrow('There is no id.')
+    await expect(run('replay', '-')).rejects.toThrow('Specify at least one id.')
   })
 
   it('overrides what was decided about one letter', async () => {

@@ -53,7 +53,7 @@ const run = (args: readonly string[]) =>
 
 describe('openapi', () => {
   it.each([
-    { args: ['--from', './none.json'], message: 'There is no file' },
+    { args: ['--from', './none.json'], message: 'File not found' },
     { args: ['--from', './'], message: 'could not be read: EISDIR' },
     { args: ['--from', './broken.json'], message: 'is neither JSON nor YAML' },
     {
@@ -64,20 +64,20 @@ describe('openapi', () => {
       args: ['--from', './newer.json'],
       message: 'is not an idempotency contract of version 1: version',
     },
-    { args: ['--from', './odd.json'], message: 'has a path that cannot be read' },
+    { args: ['--from', './odd.json'], message: 'contains an invalid path' },
     {
       args: ['--from', 'http://127.0.0.1:down'],
       message: 'could not be reached: connect ECONNREFUSED',
     },
     {
       args: ['--from', 'http://127.0.0.1:up'],
-      message: 'answered 404. Is it a deployment of Hapax?',
+      message: 'responded with 404. Check that it is a Hapax deployment.',
     },
     {
       args: ['--from', 'http://127.0.0.1:up/page'],
       message: '/page is not an idempotency contract',
     },
-    { args: ['--from', './contract.json', '--into', './none.yaml'], message: 'There is no file' },
+    { args: ['--from', './contract.json', '--into', './none.yaml'], message: 'File not found' },
     { args: ['--from', './contract.json', '--into', './other.json'], message: 'no `openapi: 3.x`' },
     {
       args: ['--from', './contract.json', '--into', './swagger.yaml'],

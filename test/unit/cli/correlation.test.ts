@@ -78,7 +78,7 @@ describe('hapax admin correlation', () => {
     )
     await expect(printCorrelation(ask, 'c 1', false)).rejects.toMatchObject({
       exitCode: 1,
-      message: 'There is more, which could not be read: It failed. (502)',
+      message: 'The rest could not be read: It failed. (502)',
     })
     expect(printed()).toContain('a   succeeded')
     expect(printed()).toContain('first')
@@ -91,7 +91,7 @@ describe('hapax admin correlation', () => {
       '/operations?correlation_id=c&limit=100': { ...page, analytics: 'unavailable' },
     })
     await printCorrelation(ask, 'c', false)
-    expect(printed()).toContain('No operation bears it.')
+    expect(printed()).toContain('No operation has this correlation id.')
     expect(printed()).toContain('could not be read')
   })
 })
@@ -101,7 +101,11 @@ describe('hapax admin operation', () => {
 
   it.each([
     { name: 'is whole', more: { isCut: false, analytics: 'read' }, says: /created$/ },
-    { name: 'is cut', more: { isCut: true }, says: /There is more: hapax analytics operation a$/ },
+    {
+      name: 'is cut',
+      more: { isCut: true },
+      says: /To see all events: hapax analytics operation a$/,
+    },
     {
       name: 'lacks its requests',
       more: { analytics: 'unavailable' },

@@ -106,7 +106,7 @@ describe('admin, told what a terminal would obey', () => {
     const failure: unknown = await admin([...asked, '--body-file', './no\n\u001B[2J']).catch(
       (error) => error,
     )
-    expect((failure as Error).message).toBe(String.raw`There is no file ./no\u000a\u001b[2J.`)
+    expect((failure as Error).message).toBe(String.raw`File not found: ./no\u000a\u001b[2J.`)
   })
 })
 

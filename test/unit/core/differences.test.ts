@@ -8,9 +8,9 @@ import {
   findDifferences,
 } from '../../../src/core/differences.ts'
 import { createDigest } from '../../../src/core/digest.ts'
+import { toCanonicalText } from '../../../src/core/fingerprint/canonical-json.ts'
 import { type FingerprintRules, readBody } from '../../../src/core/fingerprint/fingerprint.ts'
-import { toCanonicalText } from '../../../src/core/fingerprint/json.ts'
-import { childrenOf, findValue, rootOf, type Span } from '../../../src/core/json-spans.ts'
+import { childrenOf, findValue, rootOf, type Span } from '../../../src/core/json/spans.ts'
 
 const DIGEST = createDigest()
 const MIB = 1_048_576

@@ -11,8 +11,6 @@ const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
   outcome: null,
   work: null,
   problem: null,
-  correlationId: 'correlation-1',
-  operationId: 'op',
   fence: 1,
   ...over,
 })

@@ -6,11 +6,10 @@ import {
   type EmittedEvent,
   type EventOrigin,
   type EventRule,
-  rulesFor,
   toEmitted,
   toSendable,
-  toStateEvent,
 } from '../../../src/core/event.ts'
+import { rulesFor, toStateEvent } from '../../../src/core/state-event.ts'
 import { runningOf, settledOf, tombstoneOf, unknownOf } from '../../fakes/build.ts'
 
 const NOW = Date.parse('2026-11-24T12:00:00.123Z')

@@ -4,8 +4,8 @@ import {
   type OperatorAction,
   refuseAction,
   toOperatorSettlement,
-  toOperatorView,
-} from '../../../src/core/operator.ts'
+} from '../../../src/core/operator-action.ts'
+import { toOperatorView } from '../../../src/core/operator-view.ts'
 import type { OperationRecord } from '../../../src/core/record.ts'
 import { decideSettle } from '../../../src/core/settle.ts'
 import {

@@ -5,11 +5,9 @@ import {
   classifyAnswer,
   classifyFault,
   classifyStatus,
-  isRefusalOfCaller,
-  isRefusalOfRequest,
   outcomeLeft,
-  OUTCOMES,
-} from '../../../src/core/outcome.ts'
+} from '../../../src/core/classify.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, OUTCOMES } from '../../../src/core/outcome.ts'
 
 describe('classifyStatus', () => {
   it.each([

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 
 import type { Said } from '../../../src/core/outcome-rules.ts'
 import type { Outcome } from '../../../src/core/outcome.ts'
-import { decideProbe, expandPath, recoveryDelayMs, toUnstored } from '../../../src/core/recovery.ts'
+import { decideProbe } from '../../../src/core/probe.ts'
+import { expandPath, recoveryDelayMs, toUnstored } from '../../../src/core/recovery.ts'
 import type { Reply } from '../../../src/core/reply.ts'
 import { durableHoldOf, probeOf, resendOf, rulesOf } from '../../fakes/build.ts'
 

@@ -6,11 +6,9 @@ import {
   classifyAnswer,
   classifyFault,
   classifyStatus,
-  type OriginFault,
-  type Outcome,
   outcomeLeft,
-  OUTCOMES,
-} from '../../../src/core/outcome.ts'
+} from '../../../src/core/classify.ts'
+import { type OriginFault, type Outcome, OUTCOMES } from '../../../src/core/outcome.ts'
 
 /** How the page names what is no status. */
 const FAULTS: Readonly<Record<OriginFault, string>> = {

@@ -102,7 +102,7 @@ const KNOWN: Readonly<Record<string, readonly Facts[]>> = {
 }
 
 function fateOf({ isHeld = true, isLast = false, ...facts }: Facts, isFirst: boolean) {
-  const nothing = { outcome: null, work: null, problem: null, correlationId: '', operationId: null }
+  const nothing = { outcome: null, work: null, problem: null }
   const known = { ...nothing, fence: 1, ...facts }
   const { kind } = decideFate(
     { status: 'executed', ...known },

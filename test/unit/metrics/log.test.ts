@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
+import { NO_FACTS } from '../../../src/core/request-facts.ts'
 import { logAudit, logFault, logRequest } from '../../../src/metrics/log.ts'
-import { NO_FACTS } from '../../../src/metrics/no-facts.ts'
 import { HOSTILE, RAW } from '../../fakes/unseen.ts'
 
 afterEach(() => vi.restoreAllMocks())

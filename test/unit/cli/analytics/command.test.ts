@@ -7,19 +7,28 @@ afterEach(() => vi.restoreAllMocks())
 
 describe('analytics', () => {
   it.each([
-    { args: [], says: 'Which query?' },
-    { args: ['toString'], says: 'There is no query toString.' },
-    { args: ['sql'], says: 'sql needs a query.' },
-    { args: ['operation'], says: 'operation needs an id.' },
-    { args: ['summary', 'more'], says: 'more is one too many.' },
-    { args: ['sql', 'SELECT 1', 'more'], says: 'more is one too many.' },
-    { args: ['summary', '--since', 'soon'], says: '--since soon is not a duration' },
-    { args: ['summary', '--since', '0s'], says: '--since 0s is not a duration' },
-    { args: ['summary', '--dataset', 'a;b'], says: '--dataset a;b is not the name' },
-    { args: ['summary', '--json', '--csv'], says: 'one or the other' },
+    { args: [], says: 'Specify a query.' },
+    { args: ['toString'], says: 'Unknown query: toString.' },
+    { args: ['sql'], says: 'sql requires a query.' },
+    { args: ['operation'], says: 'operation requires an id.' },
+    { args: ['summary', 'more'], says: 'Unexpected argument: more.' },
+    { args: ['sql', 'SELECT 1', 'more'], says: 'Unexpected argument: more.' },
+    {
+      args: ['summary', '--since', 'soon'],
+      says: '--since must be a duration such as 1h, 24h or 7d, not soon.',
+    },
+    {
+      args: ['summary', '--since', '0s'],
+      says: '--since must be a duration such as 1h, 24h or 7d, not 0s.',
+    },
+    {
+      args: ['summary', '--dataset', 'a;b'],
+      says: '--dataset must be the name of a dataset, not a;b.',
+    },
+    { args: ['summary', '--json', '--csv'], says: '--json and --csv cannot be combined.' },
     {
       args: ['sql', 'SELECT 1 FORMAT TabSeparated', '--csv'],
-      says: 'A FORMAT and --json or --csv are one or the other',
+      says: 'A query with a FORMAT cannot be combined with --json or --csv',
     },
     { args: ['summary', '--nonsense'], says: "Unknown option '--nonsense'" },
   ])('says what is wrong with $args, and how it is right', async ({ args, says }) => {

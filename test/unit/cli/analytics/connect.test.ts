@@ -22,7 +22,7 @@ describe('connect', () => {
     {
       name: 'a URL that is none',
       env: { ...CLOUD, HAPAX_ANALYTICS_URL: 'localhost:1' },
-      says: 'HAPAX_ANALYTICS_URL is not a URL',
+      says: 'HAPAX_ANALYTICS_URL must be a URL',
     },
   ])('says what is missing with $name in the environment', ({ env, says }) => {
     expect(() => connect(env)).toThrow(says)
@@ -39,12 +39,12 @@ describe('connect', () => {
 
 describe('toFailure', () => {
   it.each<{ kind: AnalyticsFault; says: string }>([
-    { kind: 'unauthorized', says: 'does not know this token (403: no)' },
-    { kind: 'forbidden', says: 'may not read the analytics of the account acme (403: no)' },
-    { kind: 'not-found', says: 'knows no account acme' },
-    { kind: 'no-data', says: 'nothing has been written' },
-    { kind: 'refused', says: 'was not accepted (403: no)' },
-    { kind: 'rate-limited', says: 'takes no more queries' },
+    { kind: 'unauthorized', says: 'rejected this token (403: no)' },
+    { kind: 'forbidden', says: 'cannot read the analytics of the account acme (403: no)' },
+    { kind: 'not-found', says: 'does not know the account acme' },
+    { kind: 'no-data', says: 'this dataset is empty' },
+    { kind: 'refused', says: 'was rejected (403: no)' },
+    { kind: 'rate-limited', says: 'is rate limiting queries' },
     { kind: 'failed', says: "Cloudflare's API failed (403: no)" },
   ])('says what $kind means', ({ kind, says }) => {
     const failure = toFailure(new AnalyticsError(kind, '403: no'), CLOUD)

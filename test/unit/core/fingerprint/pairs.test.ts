@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { toCanonicalPairs } from '../../../../src/core/fingerprint/pairs.ts'
-import { createPointerTree } from '../../../../src/core/fingerprint/pointers.ts'
+import { createPointerTree } from '../../../../src/core/fingerprint/pointer-tree.ts'
 
 const canonicalOf = (text: string, ignore: readonly string[] = [], dates: readonly string[] = []) =>
   toCanonicalPairs(new TextEncoder().encode(text), createPointerTree(ignore, dates))

@@ -1,0 +1,69 @@
+import type { Context } from 'hono'
+
+import { ConfigurationFault } from '../config/configuration-fault.ts'
+import type { FingerprintFunction } from '../config/policy.ts'
+import { errorName } from '../core/error-name.ts'
+import { toCanonicalValue } from '../core/fingerprint/canonical-value.ts'
+import {
+  fingerprint,
+  fingerprintOfAny,
+  fingerprintOfValue,
+  type RequestHead,
+} from '../core/fingerprint/fingerprint.ts'
+import type { Problem } from '../core/problem.ts'
+import { ok, type Result } from '../core/result.ts'
+import type { Admitted, Exchange } from './exchange.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './request-url.ts'
+
+/** What tells a request from another of the same key. */
+interface Fingerprinted extends Pick<Admitted, 'compared'> {
+  readonly fingerprint: string
+}
+
+/**
+ * Makes the fingerprint of a request, as its route has it.
+ *
+ * @throws {ConfigurationFault} When the route's own function returns nothing that can be compared.
+ */
+export async function fingerprintRequest({
+  c,
+  policy: { fingerprint: rules },
+  payload,
+  known,
+}: Exchange): Promise<Result<Fingerprinted, Problem>> {
+  const { digest } = c.var.hapax
+  if (rules === false) {
+    const any = await fingerprintOfAny(known.operation, digest)
+    return ok({ fingerprint: any, compared: null })
+  }
+  const head = headOf(c)
+  if (typeof rules === 'function') {
+    await payload.restoreTaken()
+    const value = toCanonicalValue(await callFunction(c, rules))
+    if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
+    return ok({ fingerprint: await fingerprintOfValue(head, value, digest), compared: null })
+  }
+  const read = await payload.read()
+  if (!read.ok) return read
+  const compared = { head, body: read.value, rules }
+  return ok({ fingerprint: await fingerprint(head, read.value, rules, digest), compared })
+}
+
+async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction): Promise<unknown> {
+  try {
+    return await rules(c)
+  } catch (error) {
+    // Its message may hold what must not be logged.
+    throw new ConfigurationFault(`The fingerprint function of a route threw: ${errorName(error)}.`)
+  }
+}
+
+const NOT_COMPARABLE =
+  'The fingerprint function of a route must return a string, a number, a boolean, null, or an array or plain object of those.'
+
+function headOf(c: Context<GatewayEnv>): RequestHead {
+  const { method, headers } = c.req.raw
+  const { path, search } = requestUrlOf(c)
+  return { method, path, search, headers }
+}

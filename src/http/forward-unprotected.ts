@@ -1,0 +1,55 @@
+import { toClientHeaders, toHeaders } from '../core/headers.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
+import { requireOrigin } from '../origin/target.ts'
+import { conclude, mark } from './conclude.ts'
+import type { Exchange } from './exchange.ts'
+import { forwardedHeadersOf } from './origin-headers.ts'
+import { isBodyless } from './payload.ts'
+import { requestUrlOf } from './request-url.ts'
+import { UNPROTECTED, unprotectedLost } from './verdict.ts'
+
+/**
+ * Forwards as it comes and answers as it comes, with the headers of a protected route.
+ *
+ * @param body What was read of the request already, or `null`.
+ */
+export async function forwardUnprotected(
+  exchange: Exchange,
+  body: Uint8Array<ArrayBuffer> | null,
+): Promise<Response> {
+  const { c, policy, known } = exchange
+  const origin = requireOrigin(c.env)
+  // Where the store failed, an origin that knows repeats by their key is still protected.
+  const key = policy.forwardKey === 'derived' ? known.operationId : null
+  const watch = new AbortController()
+  const timer = setTimeout(() => watch.abort(), policy.timeout)
+  try {
+    const request = copyOf(c.req.raw, origin.urlOf(requestUrlOf(c).untouched), body)
+    const fromOrigin = await origin.fetch(request, {
+      headers: toHeaders(forwardedHeadersOf(exchange, key)),
+      redirect: 'manual',
+      encodeResponseBody: 'manual',
+      signal: watch.signal,
+    })
+    const { status, body: answer } = fromOrigin
+    if (!isAnswerStatus(status)) {
+      answer?.cancel().catch(() => {})
+      return conclude(exchange, unprotectedLost(status))
+    }
+    const headers = toHeaders(toClientHeaders(fromOrigin.headers))
+    const response = new Response(answer, { status, headers, encodeBody: 'manual' })
+    return mark(exchange, response, UNPROTECTED)
+  } catch {
+    return conclude(exchange, unprotectedLost(watch.signal.aborted ? 'timeout' : 'lost'))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+/** A request that is made anew, but for one that can only be handed on; where its body was read, without it. */
+function copyOf(incoming: Request, url: string, body: Uint8Array<ArrayBuffer> | null): Request {
+  const { method, body: stream } = incoming
+  if (isBodyless(method))
+    return incoming.bodyUsed ? new Request(url, { method }) : new Request(url, incoming)
+  return new Request(url, { method, body: stream === null ? null : (body ?? stream) })
+}

@@ -1,0 +1,137 @@
+import type { Context, Next } from 'hono'
+import { HTTPException } from 'hono/http-exception'
+
+import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
+import { type AnswerFacts, classifyAnswer } from '../core/classify.ts'
+import { errorName } from '../core/error-name.ts'
+import { toClientHeaders } from '../core/headers.ts'
+import { essenceOf } from '../core/media-type.ts'
+import { readOriginDirectives } from '../core/origin-directives.ts'
+import { isAnswerStatus } from '../core/outcome.ts'
+import type { AnswerHead, Reply, ReplyOf } from '../core/reply.ts'
+import type { WireResponse } from '../core/snapshot.ts'
+import { logFault } from '../metrics/log.ts'
+import { dropAnswer } from '../origin/call.ts'
+import { isFromProxy } from '../origin/from-proxy.ts'
+import { isJudgedByBody, judgeHead, judgeReply, type Judging } from '../origin/judge.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+
+/** How a handler's answer is judged. */
+export interface HandlerJudging extends Judging {
+  /** Whether an earlier run may have been executed. */
+  readonly isInDoubt: boolean
+}
+
+/** What the handlers of a request came back with. */
+export type HandlerReply =
+  | (Extract<Reply, { kind: 'answer' }> & { readonly response: WireResponse })
+  | {
+      readonly kind: 'streams'
+      readonly head: AnswerHead
+      readonly body: ReadableStream<Uint8Array>
+    }
+  | { readonly kind: 'threw'; readonly response: WireResponse }
+  /** What it handed on is no answer that could be passed on. */
+  | ReplyOf<'fault'>
+
+/**
+ * Runs the handlers of a request. Hono's `next` does not reject when one throws an error: it leaves `c.error`
+ * behind. It rejects when something else was thrown.
+ */
+export async function callHandler(
+  c: Context<GatewayEnv>,
+  next: Next,
+  judging: HandlerJudging,
+): Promise<HandlerReply> {
+  try {
+    await next()
+    return await readHandlerReply(c, judging)
+  } catch (error) {
+    // Its message is not ours: it may hold what must not be logged.
+    logFault('a handler threw, or its body broke off', new Error(errorName(error)))
+    return { kind: 'threw', response: { status: 500, headers: [], body: null } }
+  }
+}
+
+async function readHandlerReply(
+  c: Context<GatewayEnv>,
+  judging: HandlerJudging,
+): Promise<HandlerReply> {
+  const hasThrown = c.error !== undefined && !(c.error instanceof HTTPException)
+  const head = toHead(c.res)
+  if (!isAnswerStatus(head.status)) return dropAnswer(c.res, head)
+  const live = hasThrown ? null : openLive(c.res, head, judging)
+  if (live !== null) return live
+  const reply = await collectReply(c.res, head, judging)
+  if (hasThrown) return { kind: 'threw', response: reply.response }
+  const stream = isExecuted(reply, judging) ? toStream(reply.body, judging.limitBytes) : null
+  const { said = null } = reply
+  return stream === null ? reply : { kind: 'streams', head: { ...head, said }, body: stream }
+}
+
+/** @returns `null` for an answer that does not go to the client while it comes: its body may decide what it means. */
+function openLive(
+  { headers, body }: Response,
+  head: AnswerHead,
+  judging: HandlerJudging,
+): Extract<HandlerReply, { kind: 'streams' }> | null {
+  if (body === null || !isStream(headers) || isJudgedByBody(head, judging.rules)) return null
+  const judged = judgeHead(head, judging.rules)
+  if (!isExecuted(judged, judging)) return null
+  // Only byte streams cross RPC.
+  return { kind: 'streams', head: judged, body: body.pipeThrough(new IdentityTransformStream()) }
+}
+
+async function collectReply(
+  { body }: Response,
+  head: AnswerHead,
+  judging: HandlerJudging,
+): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
+  const { rules, limitBytes } = judging
+  const bytes = isJudgedByBody(head, rules) ? limitBytes : Math.min(limitBytes, BY_VALUE_BYTES)
+  return judgeReply(await toReply(head, await collectBody(body, bytes)), judging)
+}
+
+/** @returns `null` where the body is handed over by value. */
+function toStream(
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+  limitBytes: number,
+): ReadableStream<Uint8Array> | null {
+  if (body instanceof ReadableStream) return body
+  const isLarge = body.byteLength > Math.min(limitBytes, BY_VALUE_BYTES)
+  return isLarge ? new Response(body).body : null
+}
+
+async function toReply(
+  head: AnswerHead,
+  collected: CollectedBody,
+): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
+  const { status, headers } = head
+  const made = { isFromProxy: await isFromProxy(head, collected) }
+  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
+  return { kind: 'answer', ...head, ...made, body, response: { status, headers, body } }
+}
+
+function isExecuted(head: AnswerFacts, { rules, isInDoubt }: HandlerJudging): boolean {
+  const outcome = classifyAnswer(head, rules.outcomes, isInDoubt)
+  return outcome === 'succeeded' || outcome === 'failed'
+}
+
+function toHead({ status, headers: fromHandler }: Response): AnswerHead {
+  // A body that is read decoded is sent as it was read.
+  const headers = toClientHeaders(fromHandler).filter(
+    ([name, value]) => name !== 'content-encoding' || !UNDONE.has(value),
+  )
+  return { status, headers, directives: readOriginDirectives(fromHandler) }
+}
+
+/** Codings that the platform undoes when it reads a body, in the one spelling that it knows. */
+const UNDONE: ReadonlySet<string> = new Set(['gzip', 'br'])
+
+/** A larger answer goes to the object as a stream. */
+const BY_VALUE_BYTES = 1_048_576
+
+/** Whether a handler says that its answer comes bit by bit; Hono's streaming helpers do. */
+function isStream(headers: Headers): boolean {
+  return essenceOf(headers) === 'text/event-stream' || headers.has('transfer-encoding')
+}

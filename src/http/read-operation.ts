@@ -1,0 +1,107 @@
+import type { ClaimRequest } from '../core/claim.ts'
+import { digestPlaces } from '../core/differences.ts'
+import { operationId } from '../core/operation.ts'
+import * as details from '../core/problem-details.ts'
+import type { Problem } from '../core/problem.ts'
+import { ok, type Result } from '../core/result.ts'
+import { eventsOf } from './events.ts'
+import { type Admitted, type Exchange, learn } from './exchange.ts'
+import { sealPlaces } from './explain-mismatch.ts'
+import { findKey, type FoundKey } from './find-key.ts'
+import { fingerprintRequest } from './fingerprint-request.ts'
+import { type Identity, MESSAGE } from './gateway-env.ts'
+import { withinOf } from './key-scope.ts'
+import { tenantMissing } from './verdict.ts'
+
+/** What a request turns out to be when it has been read. Nothing is stored and nothing is sent before that. */
+export type Reading =
+  /** It is nothing that could be executed twice. */
+  | { readonly kind: 'no-operation' }
+  | { readonly kind: 'refused'; readonly problem: Problem }
+  /** It has no key, and the route lets it through without protection. */
+  | { readonly kind: 'keyless' }
+  | { readonly kind: 'admitted'; readonly admitted: Admitted }
+
+/**
+ * Reads the operation that a request names: its key, its tenant, its payload and its fingerprint.
+ *
+ * @throws {ConfigurationFault} When the deployment lacks something, or code of the deployer's fails.
+ */
+export async function readOperation(exchange: Exchange): Promise<Reading> {
+  const { c, policy } = exchange
+  const found = await findKey(exchange)
+  if (found.kind === 'no-operation') return found
+  const source = found.kind === 'none' ? 'none' : found.source
+  learn(exchange, { source, callId: found.call?.id ?? null })
+  switch (found.kind) {
+    case 'refused':
+      return found
+    case 'none': {
+      // A message without a key would be done again with every delivery.
+      const isRequired = policy.required || c.env[MESSAGE] !== undefined
+      return isRequired ? refused(details.keyMissing(policy.key)) : { kind: 'keyless' }
+    }
+    case 'key':
+      return readKeyed(exchange, found)
+  }
+}
+
+async function readKeyed(exchange: Exchange, found: Keyed): Promise<Reading> {
+  const identity = await exchange.identify(exchange.c)
+  if (identity.kind !== 'known') return refused(tenantMissing(identity))
+  const admission = await admit(exchange, found, identity)
+  learn(exchange, { tenant: identity.tenant })
+  if (!admission.ok) return refused(admission.error)
+  const { claim, body } = admission.value
+  learn(exchange, { operationId: claim.operationId, requestBytes: body.byteLength })
+  return { kind: 'admitted', admitted: admission.value }
+}
+
+const refused = (problem: Problem): Reading => ({ kind: 'refused', problem })
+
+type Keyed = Extract<FoundKey, { kind: 'key' }>
+
+/** Reads what a claim needs beyond key and tenant: payload, fingerprint, and what explains a mismatch. */
+async function admit(
+  exchange: Exchange,
+  found: Keyed,
+  { tenant, isVerified }: Extract<Identity, { kind: 'known' }>,
+): Promise<Result<Admitted, Problem>> {
+  const { c, policy, payload, known } = exchange
+  const { operation } = known
+  const { digest, correlation } = c.var.hapax
+  const { key, call } = found
+  const whole = await payload.whole()
+  if (!whole.ok) return whole
+  const named = await fingerprintRequest(exchange)
+  if (!named.ok) return named
+  const { compared, fingerprint } = named.value
+  const id = await operationId(digest, tenant, key, withinOf(exchange, found))
+  // Without parts that could be told there is nothing to keep of them.
+  const places =
+    compared === null ? '' : await sealPlaces(c, id, key, await digestPlaces(compared, digest, key))
+  const claim = {
+    operationId: id,
+    operation,
+    tenant,
+    fingerprint,
+    places,
+    claimId: crypto.randomUUID(),
+    correlationId: correlation.correlationId,
+    traceparent: correlation.traceparent,
+    events: eventsOf(c, policy),
+    retentionMs: policy.retention,
+    tombstoneMs: policy.tombstone,
+    mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
+    ...carrierOf(exchange),
+  }
+  return ok({ key, call, isVerified, body: whole.value, compared, claim })
+}
+
+/** Another message may be left to the one that this is. */
+function carrierOf({ c }: Exchange): Pick<ClaimRequest, 'carrier'> {
+  const scope = c.env[MESSAGE]
+  if (scope === undefined) return {}
+  const { queue, id } = scope.message
+  return { carrier: { queue, id, isNearEnd: scope.isNearEnd } }
+}

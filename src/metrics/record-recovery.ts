@@ -1,0 +1,41 @@
+import type { HapaxEnv } from '../config/env.ts'
+import { traceIdOf } from '../core/correlation.ts'
+import type { Outcome } from '../core/outcome.ts'
+import type { UnknownRecord } from '../core/record.ts'
+import { NO_FACTS } from '../core/request-facts.ts'
+import { recordRequest } from './record-request.ts'
+
+/** One step of a recovery: the origin was asked, or sent the operation again. */
+export interface RecoveryEnd {
+  readonly id: string
+  readonly record: UnknownRecord
+  /** `unknown`: it has resolved nothing, and will be tried again; `null`: not yet. */
+  readonly outcome: Outcome | null
+  /** Epoch milliseconds. */
+  readonly startedAt: number
+  readonly originCalls: number
+}
+
+/** Counts and logs a recovery as if a request had made it: method `ALARM`, no HTTP status. */
+export function recordRecovery(
+  env: HapaxEnv,
+  { id, record, outcome, startedAt, originCalls }: RecoveryEnd,
+): void {
+  const tookMs = Date.now() - startedAt
+  recordRequest(env, {
+    ...NO_FACTS,
+    operation: record.operation,
+    method: 'ALARM',
+    status: outcome === 'unknown' || outcome === null ? 'unknown' : 'recovered',
+    outcome,
+    tenant: record.tenant,
+    correlationId: record.correlationId,
+    traceId: traceIdOf(record.traceparent),
+    operationId: id,
+    fence: record.fence,
+    totalMs: tookMs,
+    originMs: tookMs,
+    ageMs: Date.now() - record.settledAt,
+    originCalls,
+  })
+}

@@ -1,0 +1,31 @@
+import { deployedPolicies } from '../config/deployed-policies.ts'
+import type { Policy } from '../config/policy.ts'
+import { remember, tighten } from '../core/claim.ts'
+import type { OperationRecord } from '../core/record.ts'
+import { graceMsOf } from '../core/recovery.ts'
+
+/**
+ * A record under the policy that its route has by now, where that is the stricter one: without a
+ * request nothing is sent again, or forgotten, that the route would hold.
+ */
+export function asDeployed(record: OperationRecord): OperationRecord {
+  const policies = deployedPolicies(record.operation)
+  // What was only observed is never sent to anybody.
+  if (policies.length === 0 || record.events === null) return record
+  // Of an operation with several routes the loosest counts here: the record may be of that one.
+  const retentionMs = Math.min(...policies.map(({ retention }) => retention))
+  const tombstoneMs = Math.min(...policies.map(({ tombstone }) => tombstone))
+  const words = policies.map(({ unknown }) => unknown)
+  const remembered = remember(record, { retentionMs, tombstoneMs })
+  return words.includes('resend') ? remembered : asHeld(remembered, words)
+}
+
+/** @param words What its routes do about an unknown outcome: none sends it again. */
+function asHeld(record: OperationRecord, words: readonly Policy['unknown'][]): OperationRecord {
+  const graces = words.flatMap((word) => (typeof word === 'object' ? [word.grace] : []))
+  const { recovery } = record
+  // Where the route asks by now, the next request does.
+  if (recovery.kind !== 'probe' || graces.length === 0) return tighten(record, { kind: 'hold' })
+  const graceMs = Math.max(graceMsOf(recovery), Math.min(...graces))
+  return { ...record, recovery: { ...recovery, graceMs } }
+}

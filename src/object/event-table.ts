@@ -1,0 +1,170 @@
+import type { Destination } from '../core/destination.ts'
+import type { Death } from '../core/event-delivery.ts'
+import { DELIVERY_RETRY, type DeliveryRetry } from '../core/event.ts'
+import { LANE, type Tables } from './tables.ts'
+
+/** Where an event goes: out, or to the list of what an operator should look at. */
+type Recipient = Destination | { readonly to: 'directory' }
+
+/** The first event of those with one operation and one recipient: only it may be delivered. */
+export interface EventHead {
+  /** Names the operation and the recipient. */
+  readonly lane: string
+  readonly recipient: Recipient
+  /** Orders the events of an object; together with the operation it names one. */
+  readonly sequence: number
+  /** Epoch milliseconds before which it is not tried. */
+  readonly dueAt: number
+  /** Why it is not delivered any more: it waits to become a dead letter. */
+  readonly death?: Death
+}
+
+/** An event that waits for its delivery. */
+export interface PendingEvent extends EventHead {
+  readonly operationId: string
+  readonly retry: DeliveryRetry
+  /** As `toStoredBytes` writes it. */
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** Tries that have failed: deliveries, and those to put it where a dead letter is kept. */
+  readonly failures: number
+}
+
+export type NewEvent = Omit<PendingEvent, 'lane' | 'sequence' | 'failures' | 'death'> & {
+  /** Of a notice: whether the operator's list may hold its operation already. */
+  readonly mayBeListed?: boolean
+}
+
+interface HeadRow extends Record<string, SqlStorageValue> {
+  lane: string
+  sequence: number
+  head: string
+  due_at: number
+}
+
+interface EventRow extends HeadRow {
+  operation_id: string
+  bytes: ArrayBuffer
+  failures: number
+}
+
+/** The first event of each lane, found by the index: an object may hold thousands of events. */
+const HEADS = `
+  WITH RECURSIVE lanes (lane) AS (
+    SELECT min(${LANE}) FROM event
+    UNION ALL
+    SELECT (SELECT min(${LANE}) FROM event WHERE ${LANE} > lane) FROM lanes WHERE lane IS NOT NULL
+  )
+  SELECT lane, sequence, head, due_at
+  FROM lanes JOIN event ON sequence =
+    (SELECT sequence FROM event WHERE ${LANE} = lane ORDER BY sequence LIMIT 1)`
+
+/** What tells the operator's list of an operation. */
+const NOTICES = `FROM event WHERE ${LANE} = ? || '{"to":"directory"}'`
+
+/** A sequence may begin anew when everything was erased, so an event is named by what it is as well. */
+const IS_THIS_EVENT = 'WHERE sequence = ? AND operation_id = ? AND bytes = ?'
+
+const namesOf = ({ sequence, operationId, bytes }: PendingEvent) =>
+  [sequence, operationId, bytes] as const
+
+/** The events of an object that wait for their delivery, and its notices for the operator's list. */
+export class EventTable {
+  readonly #tables: Tables
+
+  constructor(tables: Tables) {
+    this.#tables = tables
+  }
+
+  add({ operationId, bytes, dueAt, ...head }: NewEvent): void {
+    this.#tables.create()
+    this.#tables.sql.exec(
+      `INSERT INTO event (operation_id, sequence, head, bytes, failures, due_at)
+        VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM event), ?, ?, 0, ?)`,
+      operationId,
+      JSON.stringify(head),
+      bytes,
+      dueAt,
+    )
+  }
+
+  /**
+   * Notes that the operator's list is to be brought up to date about an operation. There is one such
+   * notice at the most, and a newer one does not wait behind an older: it is another row, of another
+   * name, so that the end of a delivery that is under way takes off only its own.
+   */
+  replaceNotice(operationId: string, dueAt: number): void {
+    this.#tables.create()
+    const [known] = this.#tables.sql
+      .exec<{ last: number | null }>(`SELECT max(sequence) AS last ${NOTICES}`, operationId)
+      .toArray()
+    const last = known?.last ?? null
+    const bytes = new Uint8Array(new TextEncoder().encode(crypto.randomUUID()))
+    const recipient = { to: 'directory' } as const
+    // Before the older one goes, or it would get its number.
+    const notice = { operationId, recipient, retry: DELIVERY_RETRY, bytes, dueAt }
+    this.add({ ...notice, mayBeListed: last !== null })
+    this.#tables.sql.exec(`DELETE ${NOTICES} AND sequence <= ?`, operationId, last)
+  }
+
+  /**
+   * Takes back a notice that nobody has tried to deliver yet, where it is the first of its operation.
+   *
+   * @returns `false` where the list may hold the operation already.
+   */
+  dropEarlyNotice(operationId: string, now: number): boolean {
+    const sql = `DELETE ${NOTICES} AND failures = 0 AND due_at > ?
+      AND json_extract(head, '$.mayBeListed') = 0`
+    return this.#tables.sql.exec(sql, operationId, now).rowsWritten > 0
+  }
+
+  /** Of the events with one operation and one recipient the first. */
+  listHeads(): EventHead[] {
+    if (!this.#tables.areThere()) return []
+    return Array.from(this.#tables.sql.exec<HeadRow>(HEADS), toHead)
+  }
+
+  read(sequence: number): PendingEvent {
+    const sql = `SELECT *, ${LANE} AS lane FROM event WHERE sequence = ?`
+    const row = this.#tables.sql.exec<EventRow>(sql, sequence).one()
+    const { operation_id: operationId, failures } = row
+    return { ...toHead(row), operationId, bytes: new Uint8Array(row.bytes), failures }
+  }
+
+  /** @returns `false` where it is there no more: its operation was erased while it was on its way. */
+  postpone(event: PendingEvent): boolean {
+    const { recipient, retry, death, failures, dueAt } = event
+    const head = JSON.stringify({ recipient, retry, death })
+    const change = `UPDATE event SET head = ?, failures = ?, due_at = ? ${IS_THIS_EVENT}`
+    const values = [head, failures, dueAt, ...namesOf(event)]
+    return this.#tables.areThere() && this.#tables.sql.exec(change, ...values).rowsWritten > 0
+  }
+
+  /** @returns As for `postpone`. */
+  delete(event: PendingEvent): boolean {
+    const change = `DELETE FROM event ${IS_THIS_EVENT}`
+    return (
+      this.#tables.areThere() && this.#tables.sql.exec(change, ...namesOf(event)).rowsWritten > 0
+    )
+  }
+
+  /** Deletes what was to go out. A notice stays: it tells the operator's list that nothing is left. */
+  deleteAllOf(operationId: string): void {
+    const sql = `DELETE FROM event WHERE operation_id = ?
+      AND json_extract(head, '$.recipient.to') <> 'directory'`
+    this.#tables.sql.exec(sql, operationId)
+  }
+
+  /** Events of an operation that wait and go out of the deployment. */
+  count(operationId: string): number {
+    if (!this.#tables.areThere()) return 0
+    const sql = `SELECT count(*) AS waiting FROM event
+      WHERE operation_id = ? AND head NOT LIKE '%"to":"directory"%'`
+    return this.#tables.sql.exec<{ waiting: number }>(sql, operationId).one().waiting
+  }
+}
+
+function toHead(row: HeadRow): EventHead & Pick<PendingEvent, 'retry'> {
+  const { lane, sequence, due_at: dueAt } = row
+  const head = JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry' | 'death'>
+  return { ...head, lane, sequence, dueAt }
+}

@@ -1,0 +1,118 @@
+import { isUnexecuted } from '../core/claim.ts'
+import type { CallPlan } from '../core/operation-guard.ts'
+import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
+import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
+import type { HeaderField } from '../core/snapshot.ts'
+import { logFault } from '../metrics/log.ts'
+import { recordRecovery } from '../metrics/record-recovery.ts'
+import { traced } from '../metrics/trace.ts'
+import { requireOrigin } from '../origin/target.ts'
+import { askStatus } from './ask-status.ts'
+import { claimNext, giveUp } from './land-claim.ts'
+import type { Recoverable } from './ledger.ts'
+import type { ObjectContext } from './object-context.ts'
+import { runClaim } from './run-claim.ts'
+import { openStoredRequest } from './stored-request.ts'
+import { dropBody } from './wire-body.ts'
+
+/** A recovery by alarm makes one call of its own accord; the alarm comes again. */
+const NO_BACKOFF = { attempts: 1, baseMs: 0, capMs: 0, deadlineMs: 0 } as const
+const ONE_CALL: Pick<CallPlan, 'retry' | 'retryBounds'> = {
+  retry: { ...NO_BACKOFF, on: [], budget: false, breaker: false },
+  retryBounds: { attempts: 1, deadlineAt: 0 },
+}
+
+/** Does what the policy of the route says about an unknown outcome, without any client. */
+export async function recoverOperation(
+  context: ObjectContext,
+  { id, record }: Recoverable,
+): Promise<void> {
+  const known = toRef(id, record)
+  // Before anything is awaited: from now on a request joins, and does not recover it as well.
+  context.flights.takeOff(known, { kind: 'object' })
+  try {
+    const attributes = { 'hapax.operation_id': id, 'hapax.correlation_id': record.correlationId }
+    await traced('hapax recover', attributes, () => recover(context, known, record))
+  } catch (error) {
+    logFault('a recovery failed; it will be tried again', error)
+    giveUp(context, known)
+  }
+}
+
+async function recover(
+  context: ObjectContext,
+  known: ClaimRef,
+  record: UnknownRecord,
+): Promise<void> {
+  const isProbed = record.recovery.kind === 'probe'
+  const stored = await readStored(context, known.operationId).catch((error: unknown) => {
+    // The origin can be asked all the same.
+    if (!isProbed) throw error
+    return null
+  })
+  if (isProbed && !(await isFoundUnexecuted(context, known, record, stored))) return
+  // Without the request nobody says who asks, and an origin that hides what a stranger asks for
+  // answers 404 as well; the next request asks with its own credentials.
+  if (stored === null) giveUp(context, known)
+  else await sendAgain(context, known, record, stored)
+}
+
+/** Asks the origin of the alarm's own accord whether nothing was executed; what it knows else is settled. */
+async function isFoundUnexecuted(
+  context: ObjectContext,
+  known: ClaimRef,
+  record: UnknownRecord,
+  stored: StoredRequest | null,
+): Promise<boolean> {
+  const { recovery } = record
+  const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
+  const sealKey = stored?.sealKey ?? null
+  const found = await askStatus(context, known, record, { recovery, headers, sealKey })
+  if (!('kind' in found)) return false
+  // Asked again and again with these credentials it would lock their owner out.
+  const isRefused = found.kind === 'undecided' && found.isRefused === true
+  if (isRefused && stored !== null) context.ledger.dropRequest(known)
+  return found.kind === 'not_executed'
+}
+
+async function sendAgain(
+  context: ObjectContext,
+  known: ClaimRef,
+  record: UnknownRecord,
+  { request, sealKey }: StoredRequest,
+): Promise<void> {
+  const { recovery, tenant } = record
+  if (recovery.isDurable !== true || (recovery.kind === 'hold' && !isUnexecuted(record))) {
+    throw new Error('What is held, or not stored, is not sent again.')
+  }
+  const startedAt = Date.now()
+  requireOrigin(context.env)
+  const isResolved = recovery.kind === 'probe'
+  const next = { claimId: crypto.randomUUID(), owner: { kind: 'object' }, isResolved } as const
+  const claim = claimNext(context, known, (ledger) => ledger.claimAgain(known, next))
+  if (claim === null) return
+  const { bounds, rules } = recovery
+  const keeping = { sealKey, spillBytes: null }
+  const plan = { request, tenant, bounds, rules, keeping, ...ONE_CALL }
+  const answer = await runClaim(context, claim, plan)
+  dropBody(answer)
+  const { outcome } = answer
+  const originCalls = answer.work?.originCalls ?? 1
+  recordRecovery(context.env, { id: known.operationId, record, outcome, startedAt, originCalls })
+}
+
+async function readStored(
+  { env, ledger }: ObjectContext,
+  operationId: string,
+): Promise<StoredRequest | null> {
+  const stored = ledger.bodies.readRequest(operationId)
+  return stored === null ? null : openStoredRequest(env, operationId, stored)
+}
+
+/** What ties a question of the alarm's own to the request that it is about. */
+function tiesOf({ correlationId, traceparent }: UnknownRecord): HeaderField[] {
+  return [
+    ['x-correlation-id', correlationId],
+    ['traceparent', traceparent],
+  ]
+}

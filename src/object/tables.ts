@@ -1,0 +1,109 @@
+/** Names the events with one operation and one recipient. There is an index of it, which this must match. */
+export const LANE = `operation_id || json_extract(head, '$.recipient')`
+
+interface Summary extends Record<string, SqlStorageValue> {
+  operationCount: number
+  /** Keys in the bucket that are to be deleted there. */
+  garbageCount: number
+  /** Bodies that belong to nothing any more, and that somebody still read when they were to go. */
+  leftCount: number
+  /** When something is due to what is no event, in epoch milliseconds. */
+  dueAt: number | null
+}
+
+/**
+ * The SQLite tables of one object. Synchronous, so that work on them composes in a transaction.
+ *
+ * They are made at the first write, not in the constructor: an object that was only asked about
+ * should not begin to occupy storage, and `deleteAll` leaves the instance alive without them.
+ */
+export class Tables {
+  readonly #storage: DurableObjectStorage
+  #areKnown = false
+
+  constructor(storage: DurableObjectStorage) {
+    this.#storage = storage
+  }
+
+  get sql(): SqlStorage {
+    return this.#storage.sql
+  }
+
+  /** Runs a read-decide-write as one: all of it is stored, or nothing. */
+  transaction<result>(work: () => result): result {
+    try {
+      return this.#storage.transactionSync(work)
+    } catch (error) {
+      // What was rolled back may have been the tables.
+      this.#areKnown = false
+      throw error
+    }
+  }
+
+  /** Whether anything was ever written: only then there is something to read, or to give back. */
+  areThere(): boolean {
+    if (this.#areKnown) return true
+    const sql = "SELECT 1 FROM sqlite_master WHERE name = 'operation'"
+    // An object of an earlier version does not have all of them.
+    if (this.sql.exec(sql).toArray().length > 0) this.create()
+    return this.#areKnown
+  }
+
+  /** Makes those that are missing. */
+  create(): void {
+    if (this.#areKnown) return
+    this.sql.exec(`
+      CREATE TABLE IF NOT EXISTS operation (
+        id TEXT PRIMARY KEY,
+        record TEXT NOT NULL,
+        due_at INTEGER
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS body (
+        operation_id TEXT NOT NULL,
+        belongs_to TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        bytes BLOB,
+        spill_key TEXT,
+        PRIMARY KEY (operation_id, belongs_to, part)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS event (
+        sequence INTEGER PRIMARY KEY,
+        operation_id TEXT NOT NULL,
+        head TEXT NOT NULL,
+        bytes BLOB NOT NULL,
+        failures INTEGER NOT NULL,
+        due_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX IF NOT EXISTS event_lane ON event (${LANE});
+      CREATE TABLE IF NOT EXISTS left_body (
+        operation_id TEXT NOT NULL,
+        belongs_to TEXT NOT NULL,
+        due_at INTEGER NOT NULL,
+        PRIMARY KEY (operation_id, belongs_to)
+      ) STRICT, WITHOUT ROWID;
+      CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
+    this.#areKnown = true
+  }
+
+  /** How much is stored but events, and when something is due to it. */
+  summary(): Summary {
+    if (!this.areThere()) return { operationCount: 0, garbageCount: 0, leftCount: 0, dueAt: null }
+    return this.sql
+      .exec<Summary>(
+        `SELECT count(*) AS operationCount,
+          (SELECT min(due_at) FROM (
+            SELECT due_at FROM operation UNION ALL SELECT due_at FROM left_body
+          )) AS dueAt,
+          (SELECT count(*) FROM garbage) AS garbageCount,
+          (SELECT count(*) FROM left_body) AS leftCount
+        FROM operation`,
+      )
+      .one()
+  }
+
+  /** Gives the whole storage back, the alarm included. */
+  async deleteAll(): Promise<void> {
+    this.#areKnown = false
+    await this.#storage.deleteAll()
+  }
+}

@@ -1,0 +1,155 @@
+import { logFault } from '../metrics/log.ts'
+import type { EventLanes } from './event-lanes.ts'
+import type { EventTable } from './event-table.ts'
+import type { Tables } from './tables.ts'
+
+/** How soon it is tried again where pieces could not be deleted in the bucket, in milliseconds. */
+const SWEEP_RETRY_MS = 60_000
+
+/** What an object is to do next, and whether it holds anything. */
+interface Ahead {
+  /** When the alarm has something to do, in epoch milliseconds; `Infinity`: never. */
+  readonly alarmAt: number
+  /** Whether there is a storage that holds nothing, to be given back with its alarm. */
+  readonly isEmpty: boolean
+  /** Whether pieces are to be deleted in the bucket. */
+  readonly hasGarbage: boolean
+}
+
+/** Changes what an object stores, together with its alarm: one transaction sets both. */
+export class Transactions {
+  readonly #storage: DurableObjectStorage
+  readonly #tables: Tables
+  readonly #events: EventTable
+  readonly #lanes: EventLanes
+  /** Called when something is to be deleted in the bucket. */
+  onGarbage = () => {}
+  /** The alarm that this instance has set, in epoch milliseconds. */
+  #alarmAt: number | null = null
+
+  constructor(
+    storage: DurableObjectStorage,
+    tables: Tables,
+    events: EventTable,
+    lanes: EventLanes,
+  ) {
+    this.#storage = storage
+    this.#tables = tables
+    this.#events = events
+    this.#lanes = lanes
+  }
+
+  /**
+   * One transaction: the change, and the alarm for whatever is due next. Where anything of it fails
+   * all of it is rolled back, so that what the caller is told is what is stored. Storage is given
+   * back behind it, which changes nothing that was told.
+   */
+  run<result>(change: (now: number) => result): result {
+    const now = Date.now()
+    const { result, ahead } = this.#transact(() => {
+      const changed = { result: change(now), ahead: this.#lookAhead(now) }
+      this.#setAlarmFor(changed.ahead, now)
+      return changed
+    })
+    if (ahead.hasGarbage) this.onGarbage()
+    else if (ahead.isEmpty) this.#deleteAll()
+    return result
+  }
+
+  /** The same inside an alarm: the one that has come is not set any more. */
+  runInAlarm<result>(change: (now: number) => result): result {
+    this.#alarmAt = null
+    return this.run(change)
+  }
+
+  /** One transaction that changes nothing that the alarm could be for. */
+  withoutAlarm(change: () => void): void {
+    this.#tables.transaction(change)
+  }
+
+  #transact<result>(work: () => result): result {
+    const undo = this.#lanes.save()
+    const alarmAt = this.#alarmAt
+    try {
+      return this.#tables.transaction(work)
+    } catch (error) {
+      undo()
+      // An alarm that was set in it is rolled back as well.
+      this.#alarmAt = alarmAt
+      throw error
+    }
+  }
+
+  #lookAhead(now: number): Ahead {
+    const { operationCount, garbageCount, leftCount, dueAt } = this.#tables.summary()
+    const heads = this.#events.listHeads()
+    const hasGarbage = garbageCount > 0
+    // What is in the bucket is deleted now, and by the alarm where that fails.
+    const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : Infinity
+    const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
+    const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, ...eventsAt)
+    const count = operationCount + heads.length + garbageCount + leftCount
+    return { alarmAt, hasGarbage, isEmpty: count === 0 && this.#tables.areThere() }
+  }
+
+  #setAlarmFor({ alarmAt, isEmpty }: Ahead, now: number): void {
+    // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
+    if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1))
+    else if (!isEmpty) this.#deleteAlarm()
+  }
+
+  /** Sets the alarm for whatever is due, also where this instance believes that it is set. */
+  setAlarmAgain(): void {
+    this.runInAlarm(() => {})
+  }
+
+  /** Sets the alarm for whatever is due, where the platform has given it up; where that fails, the next one does. */
+  keepAlarm(): void {
+    try {
+      this.run(() => {})
+    } catch (error) {
+      logFault('an alarm could not be set', error)
+    }
+  }
+
+  /** Lets the alarm come at this time at the latest, whatever is due. @param at Epoch milliseconds. */
+  async postponeAlarm(at: number): Promise<void> {
+    // It may be set for something else before.
+    const isSooner = this.#alarmAt !== null && this.#alarmAt > Date.now() && this.#alarmAt <= at
+    if (isSooner) return
+    this.#alarmAt = at
+    await this.#storage.setAlarm(at)
+  }
+
+  /** Each setting is billed as a row, so the same time is not set twice. */
+  #setAlarm(at: number): void {
+    if (this.#alarmAt === at) return
+    this.#alarmAt = at
+    void this.#followAlarm(this.#storage.setAlarm(at))
+  }
+
+  /** Whatever is stored waits for a request, not for a time. */
+  #deleteAlarm(): void {
+    if (this.#alarmAt === null) return
+    this.#alarmAt = null
+    void this.#followAlarm(this.#storage.deleteAlarm())
+  }
+
+  /** The platform tells its own faults later, when the transaction is over: the next change sets it again. */
+  async #followAlarm(set: Promise<void>): Promise<void> {
+    try {
+      await set
+    } catch (error) {
+      this.#alarmAt = null
+      logFault('an alarm could not be set; the next change of the object sets it', error)
+    }
+  }
+
+  /** Where that fails the storage is given back later, or stays as it is: empty. */
+  #deleteAll(): void {
+    this.#alarmAt = null
+    this.#tables.deleteAll().catch((error: unknown) => {
+      logFault('an empty storage could not be given back', error)
+    })
+  }
+}

@@ -1,0 +1,56 @@
+import type { HapaxEnv } from '../config/env.ts'
+import type { EmittedEvent } from '../core/event.ts'
+import type { ReceivedMessage } from './message.ts'
+
+/** Second argument of a message handler. */
+export interface MessageContext {
+  readonly env: HapaxEnv
+  readonly correlationId: string
+  /** W3C Trace Context. */
+  readonly traceparent: string
+  readonly tenant: string
+  /** Adds an event, which is stored in one transaction with the result of the operation. */
+  readonly emit: (event: EmittedEvent) => void
+  readonly waitUntil: (work: Promise<unknown>) => void
+}
+
+/** A message with its type and payload, as its handler gets it. */
+export interface HandledMessage extends ReceivedMessage {
+  readonly type: string
+  readonly payload: unknown
+}
+
+/**
+ * Handles a message, once. It returns the result to store: a `Response`, a JSON value, or nothing.
+ * A Hono `HTTPException` ends it with its status, so that 503 says that nothing was done; any other
+ * error leaves the outcome unknown.
+ */
+export type MessageHandler = (message: HandledMessage, ctx: MessageContext) => unknown
+
+/** Sends the payload of a message to the origin. */
+export interface Forwarding {
+  readonly forward: string
+  readonly method: string
+}
+
+/**
+ * The payload of a message is sent to the origin, as if a client had sent it to this path of the
+ * gateway: an HTTP request with the same key is the same operation.
+ *
+ * @param path In it, `{/pointer}` is a value of the payload, percent-encoded.
+ * @example consume({ 'payment.requested': forward('/payments') }, { tenant: attribute('tenant') })
+ */
+export function forward(path: string, { method = 'POST' } = {}): Forwarding {
+  return { forward: path, method }
+}
+
+/** Whether a value is made by `forward`. */
+export function isForwarding(value: unknown): value is Forwarding {
+  const isObject = typeof value === 'object' && value !== null
+  return isObject && 'forward' in value && typeof value.forward === 'string'
+}
+
+/** Whether a value is a function or made by `forward`. */
+export function isHandler(value: unknown): value is MessageHandler | Forwarding {
+  return typeof value === 'function' || isForwarding(value)
+}

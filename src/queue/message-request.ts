@@ -1,0 +1,99 @@
+import { createDigests, type Digest } from '../core/digest.ts'
+import { parsePointer } from '../core/json/pointer.ts'
+import { parsePlainKey } from '../core/key.ts'
+import { parseRequestUrl } from '../core/request-url.ts'
+import { err, ok, type Result } from '../core/result.ts'
+import type { Consumer } from './consume-options.ts'
+import { type MessagePayload, toPayload } from './message-payload.ts'
+import type { MessageRoute } from './message-route.ts'
+import { readSource, readTenant } from './message-source.ts'
+import { attributeOf, memberOf, type ReceivedMessage } from './message.ts'
+
+/** What a message asks for. */
+export interface MessageRequest {
+  readonly message: ReceivedMessage
+  readonly type: string
+  readonly tenant: string
+  readonly route: MessageRoute
+  readonly payload: MessagePayload
+  readonly path: string
+}
+
+/** Reads what a message asks for. @returns Otherwise why it can never be done. */
+export async function readMessage(
+  consumer: Consumer,
+  message: ReceivedMessage,
+  digest: Digest,
+): Promise<Result<MessageRequest, string>> {
+  const type = readSource(consumer.type, message) ?? ''
+  const route = consumer.routeOf(type)
+  if (route === undefined) return err('no-handler: no handler takes messages of this type')
+  const tenant = await readTenant(consumer.tenant, message, digest)
+  if (tenant === null) return err('tenant-missing: the message does not say whose it is')
+  const payload = toPayload(message.body, route.payload)
+  if (payload === null) {
+    return err('payload-invalid: the message has no payload that could be compared')
+  }
+  const path = expand(route.path, payload.value)
+  if (path === null) return err('payload-invalid: a value of the path is not in the payload')
+  if (!parseRequestUrl(INSIDE + path, null).ok) {
+    return err('payload-invalid: a value of the path leads to another path')
+  }
+  return ok({ message, type, tenant, route, payload, path })
+}
+
+/** Values of the payload in a path. */
+const PLACEHOLDER = /\{(\/[^{}]*)\}/g
+
+/** Puts values of a payload into a path. @returns `null` where one is missing. */
+function expand(path: string, payload: unknown): string | null {
+  let isWhole = true
+  const expanded = path.replaceAll(PLACEHOLDER, (_, pointer: string) => {
+    const tokens = parsePointer(pointer)
+    const value = tokens.ok ? tokens.value.reduce<unknown>(memberOf, payload) : undefined
+    if (isPathValue(value)) return encodeURIComponent(value)
+    isWhole = false
+    return ''
+  })
+  return isWhole ? expanded : null
+}
+
+/** An empty value, `.` and `..` lead to another path; a number that is not safe may have lost digits. */
+function isPathValue(value: unknown): value is string | number {
+  if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value)
+  return typeof value === 'string' && value.isWellFormed() && !/^\.{0,2}$/.test(value)
+}
+
+const INSIDE = 'https://queue.hapax.internal'
+
+/** Makes the HTTP request of a message, for its route. */
+export async function toRequest(read: MessageRequest): Promise<Request> {
+  const { message, route, payload, path } = read
+  const headers = correlationHeaders(message)
+  headers.set('Content-Type', payload.type)
+  for (const { header, source } of route.keys) {
+    const key = readSource(source, message)
+    // oxlint-disable-next-line no-await-in-loop -- there are one or two of them
+    if (key !== null) headers.set(header, await toField(key))
+  }
+  return new Request(INSIDE + path, { method: route.method, headers, body: payload.bytes })
+}
+
+/** Header fields that tie a message to the request that it comes from. */
+export function correlationHeaders(message: ReceivedMessage): Headers {
+  const headers = new Headers()
+  const ties = { 'X-Correlation-Id': 'correlationid', Traceparent: 'traceparent' }
+  for (const [name, attribute] of Object.entries(ties)) {
+    const value = attributeOf(message, attribute)
+    if (typeof value === 'string' && /^[!-~]+$/.test(value)) headers.set(name, value)
+  }
+  return headers
+}
+
+/** A key of a message may be any text: a String of RFC 9651, or its digest if none can hold it. */
+async function toField(key: string): Promise<string> {
+  if (!parsePlainKey(key).ok) return digestKey('message key', key)
+  return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
+}
+
+const digestKey = createDigests()(undefined)

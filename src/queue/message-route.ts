@@ -1,0 +1,165 @@
+import type { Handler, Hono } from 'hono'
+
+import { deployPolicies } from '../config/deployed-policies.ts'
+import { parsePolicy, type PolicyOptions } from '../config/policy.ts'
+import { header, type KeySource } from '../core/key-source.ts'
+import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
+import { createGateway } from '../http/gateway.ts'
+import { idempotent } from '../http/idempotent.ts'
+import { protect } from '../http/protect.ts'
+import { guardedRoutes } from '../http/route-policy.ts'
+import { type Forwarding, isForwarding, type MessageHandler } from './message-handler.ts'
+import type { PayloadSource } from './message-payload.ts'
+import {
+  event,
+  isPayloadSource,
+  messageId,
+  type MessageKeySource,
+  type MessageSource,
+} from './message-source.ts'
+
+/** Fields of a route's policy that messages have as well. */
+const SHARED = [
+  'operation',
+  'retention',
+  'tombstone',
+  'wait',
+  'timeout',
+  'lease',
+  'fingerprint',
+  'outcomes',
+  'unknown',
+  'durable',
+  'limits',
+  'snapshot',
+  'forwardKey',
+  'events',
+] as const satisfies readonly (keyof PolicyOptions)[]
+
+type SharedPolicy = Pick<PolicyOptions, (typeof SHARED)[number]>
+
+/** Policy of all messages of a consumer, or of one type. */
+export interface MessagePolicy extends SharedPolicy {
+  /** What names the operation; of a list, the first that a message has. Default: the event, else the message. */
+  readonly key?: MessageKeySource | readonly MessageKeySource[]
+  /** What the message is about: fingerprint and key are read there, and it is forwarded. Default: `data` of a CloudEvent, else all of it. */
+  readonly payload?: PayloadSource
+  /** Method and path of the HTTP route whose operations these are as well, such as `POST /reports`. */
+  readonly request?: string
+}
+
+/** Whether messages have this field of a route's policy. */
+export function isShared(name: string): boolean {
+  return SHARED.some((shared) => shared === name)
+}
+
+/** The policy and the handler of one type of message. */
+export type MessageEntry = MessagePolicy & { readonly handle: MessageHandler | Forwarding }
+
+/** One type of message as a route of a gateway that no request from outside reaches. */
+export interface MessageRoute {
+  readonly app: Hono<GatewayEnv>
+  /** Its name in metrics. */
+  readonly operation: string
+  readonly isHeld: boolean
+  readonly leaseMs: number
+  /** How long a delivery takes at the most, in milliseconds. */
+  readonly timeoutMs: number
+  /** `null`: the object forwards the payload to the origin, and goes on when the delivery is over. */
+  readonly handler: MessageHandler | null
+  readonly routeBy: MessageScope['routeBy']
+  readonly method: string
+  /** With `{/pointer}` for values of the payload. */
+  readonly path: string
+  readonly payload: PayloadSource | undefined
+  /** Header fields that bring the keys which the route does not read from the payload. */
+  readonly keys: readonly { readonly header: string; readonly source: MessageSource }[]
+}
+
+/** Short, since a message whose Worker has died comes back after its lease. */
+const LEASE = '30s'
+
+/** How long a delivery waits for a handler in the Worker. */
+const PATIENCE_MS = 120_000
+
+/** As long as a queue keeps messages by default: a message that came later would be done again. */
+const RETENTION = '4d'
+
+/** Makes the route of a type of message. @param name Of the type, for an operation that no HTTP route has. */
+export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute {
+  const { handle, key, payload, request, ...policy } = entry
+  const handler = isForwarding(handle) ? null : handle
+  const isOfRoute = handler === null || request !== undefined
+  const { routeKeys, keys } = splitKeys(key, isOfRoute)
+  const { method, path } = toTarget(name, entry)
+  const operation = isOfRoute ? `${method} ${path}` : name
+  const defaults = { operation, lease: LEASE, retention: RETENTION } satisfies PolicyOptions
+  const options = { ...defaults, ...policy, key: routeKeys, required: true }
+  const read = parsePolicy(options)
+  if (!read.ok) throw new Error(read.error.join('\n'))
+  const { unknown, lease, timeout } = read.value
+  // The origin may be asked what became of an earlier call, and be called again.
+  const handlerMs = policy.timeout === undefined ? PATIENCE_MS : timeout
+  return {
+    app: createRouteApp(method, options, handler),
+    operation: options.operation ?? operation,
+    isHeld: unknown === 'hold',
+    leaseMs: lease,
+    timeoutMs: handler === null ? 2 * timeout : handlerMs,
+    handler,
+    routeBy: isOfRoute ? toRouteBy(policy) : null,
+    method,
+    path,
+    payload,
+    keys,
+  }
+}
+
+const toRouteBy = ({ operation }: PolicyOptions) => (operation === undefined ? 'path' : 'name')
+
+function createRouteApp(method: string, options: PolicyOptions, handler: MessageHandler | null) {
+  const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
+  if (handler === null) app.on(method, EVERY_PATH, protect(options))
+  else app.on(method, EVERY_PATH, idempotent(options), runHandler)
+  deployPolicies(guardedRoutes(app.routes), 'messages')
+  return app
+}
+
+/** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */
+const EVERY_PATH = ['/', '/:path{.+}']
+
+/** Method and path of the route of a type of message. */
+export function toTarget(name: string, { handle, request }: MessageEntry) {
+  const named = isForwarding(handle) ? `${handle.method} ${handle.forward}` : request
+  const [method = '', path = ''] = (named ?? `POST /${encodeURIComponent(name)}`).split(' ')
+  return { method, path }
+}
+
+/**
+ * Separates the keys that the route reads from the payload from those that a header field brings to
+ * it. Ids of events and messages, and every key of a handler, count within the operation; other keys
+ * name HTTP requests as well and count as on their route.
+ */
+export function splitKeys(key: MessagePolicy['key'] = [event(), messageId()], isOfRoute = false) {
+  const keys: { readonly header: string; readonly source: MessageSource }[] = []
+  const routeKeys = [key].flat().map((source: MessageKeySource, index): KeySource => {
+    if (isPayloadSource(source)) {
+      return source.in === 'body' && !isOfRoute ? { ...source, scope: 'operation' } : source
+    }
+    const field = `Hapax-Message-Key-${index + 1}`
+    keys.push({ header: field, source })
+    return header(field, { scope: isOfRoute && !isMadeElsewhere(source) ? 'tenant' : 'operation' })
+  })
+  return { routeKeys, keys }
+}
+
+const isMadeElsewhere = (source: MessageSource) =>
+  typeof source !== 'function' && source.in !== 'attribute'
+
+const runHandler: Handler<GatewayEnv> = async function runHandler(c) {
+  const message = c.env[MESSAGE]
+  if (message === undefined) throw new Error('Only messages come here.')
+  const result = await message.runHandler(c)
+  if (result instanceof Response) return result
+  return result === undefined ? c.body(null, 204) : c.json(result)
+}

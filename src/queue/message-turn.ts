@@ -1,0 +1,206 @@
+import type { Context, ExecutionContext } from 'hono'
+
+import type { HapaxEnv } from '../config/env.ts'
+import { readCorrelation } from '../core/correlation.ts'
+import {
+  decideFate,
+  exhaust,
+  isCarried,
+  isEnded,
+  type MessageFate,
+  type VerdictFacts,
+} from '../core/disposition.ts'
+import type { Carrier } from '../core/record.ts'
+import { boundWaitMs } from '../core/recovery.ts'
+import { NO_FACTS } from '../core/request-facts.ts'
+import type { RequestFacts } from '../core/request-facts.ts'
+import { emit } from '../http/emit.ts'
+import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
+import { recordRequest } from '../metrics/record-request.ts'
+import { within } from '../platform/in-time.ts'
+import { LONGEST_MS } from './batch-time.ts'
+import type { Consumer } from './consume-options.ts'
+import type { MessageContext } from './message-handler.ts'
+import { correlationHeaders, type MessageRequest, toRequest } from './message-request.ts'
+import type { ReceivedMessage } from './message.ts'
+
+/** What became of a message, with what is known of its operation. */
+export type DeliveredFate = MessageFate & {
+  readonly tenant: string | null
+  readonly operationId: string | null
+  /** CloudEvents `type`, where the message has one. */
+  readonly type: string | null
+  readonly correlationId: string | null
+  /** For how long somebody else may still have the operation, or asks to be left alone, in milliseconds. */
+  readonly waitMs: number
+}
+
+/** One delivery of a message. */
+export interface MessageDelivery {
+  readonly message: ReceivedMessage
+  /** Whether none came before it. */
+  readonly isFirst: boolean
+  /** Deliveries that may follow, as the policy says. */
+  readonly leftDeliveries: number
+  /** Whether it may be executed if nothing is known of its operation. */
+  readonly mayExecute: boolean
+  /** How long it may take, in milliseconds, if its route says no less. */
+  readonly patienceMs: number
+}
+
+/** One look at what is known of a message's operation. */
+export interface MessageTurn extends MessageRequest, Omit<MessageDelivery, 'patienceMs'> {
+  readonly startedAt: number
+  /** Epoch milliseconds after which nobody waits for it. */
+  readonly endsAt: number
+  /** What the turns before it have left to be counted. */
+  readonly before: RequestFacts | null
+}
+
+/** What a turn has come to. `again`: another one may know more. */
+interface TurnEnd {
+  readonly fate: DeliveredFate
+  /** What is counted of the message; `null`: its handler goes on, and is counted at its end. */
+  readonly facts: RequestFacts | null
+}
+
+/** Sends a message through the pipeline once, as a request on its route. */
+export async function takeTurn(
+  consumer: Consumer,
+  turn: MessageTurn,
+  env: HapaxEnv,
+  ctx: ExecutionContext,
+): Promise<TurnEnd> {
+  const { message, type, tenant, payload, mayExecute, route, endsAt } = turn
+  const known: { end: TurnEnd | null; isGivenUp: boolean } = { end: null, isGivenUp: false }
+  const reading = new AbortController()
+  const scope: MessageScope = {
+    tenant,
+    message,
+    consumer: route.routeBy === null ? (consumer.name ?? '') : '',
+    routeBy: route.routeBy,
+    isNearEnd: isNearEnd(turn),
+    mayExecute,
+    runHandler: (c) =>
+      route.handler?.({ ...message, type, payload: payload.value }, contextOf(c, turn, env, ctx)),
+    conclude: (verdict, facts) => {
+      if (!known.isGivenUp) known.end = toEnd(consumer, turn, verdict, facts)
+      else if (known.end?.facts === null) recordRequest(env, { ...ofQueue(facts), ...RETRY })
+    },
+  }
+  const request = await toRequest(turn)
+  const work = (async () => {
+    const response = await route.app.fetch(request, { ...env, [MESSAGE]: scope }, ctx)
+    await readToEnd(response, isOpen(known.end) ? reading.signal : null)
+    return true
+  })()
+  // A message that hangs must not delay the messages behind it.
+  const isOver = await within(work, Math.max(1, endsAt - Date.now()))
+  // The object goes on without this delivery; a handler needs it.
+  if (route.handler !== null) ctx.waitUntil(work.catch(() => {}))
+  if (isOver === null && (known.end === null || isOpen(known.end))) {
+    known.isGivenUp = true
+    known.end = giveUp(turn, known.end)
+    if (route.handler === null) reading.abort()
+  }
+  if (known.end === null) throw new Error('A message was not concluded.')
+  return known.end
+}
+
+function contextOf(
+  c: Context<GatewayEnv>,
+  { tenant }: MessageTurn,
+  env: HapaxEnv,
+  ctx: ExecutionContext,
+): MessageContext {
+  return {
+    env,
+    tenant,
+    ...c.var.hapax.correlation,
+    emit: (event) => emit(c, event),
+    waitUntil: (work) => ctx.waitUntil(work),
+  }
+}
+
+/** Discards the answer. @param signal Given if the result is stored only when the body has been read. */
+async function readToEnd({ body }: Response, signal: AbortSignal | null): Promise<void> {
+  if (body === null) return
+  const end = signal === null ? body.cancel() : body.pipeTo(new WritableStream(), { signal })
+  await end.catch(() => {})
+}
+
+/** Whether the result of a turn is still to come. */
+const isOpen = (end: TurnEnd | null) => end?.fate.kind === 'again'
+
+/** Whether one more delivery may come at most. */
+const isNearEnd = ({ leftDeliveries }: MessageTurn) => leftDeliveries <= 1
+
+const RETRY = { disposition: 'retry' } as const
+const ofQueue = (facts: RequestFacts) => ({ ...facts, method: 'QUEUE' })
+
+function toEnd(
+  { retry }: Consumer,
+  turn: MessageTurn,
+  verdict: VerdictFacts,
+  facts: RequestFacts,
+): TurnEnd {
+  const { tenant, type, message, isFirst, leftDeliveries, route, before } = turn
+  const { status, outcome, carrier, retryAfterMs = 0 } = verdict
+  const { operationId, correlationId } = facts
+  const askedMs = boundWaitMs(retryAfterMs, { retentionMs: Infinity })
+  const waitMs = status === 'in-progress' ? awayMs(turn, carrier) : askedMs
+  const known = { tenant, operationId, correlationId, waitMs, type: type || null }
+  const ends = { isFirst, isLast: leftDeliveries <= 0, isHeld: route.isHeld }
+  const fate = exhaust(decideFate(verdict, { message, ...ends }), message.attempts, retry.attempts)
+  // The first turn has done the work; a later one may know that its result is stored.
+  const isStored = isEnded(status) && outcome !== null
+  const counted = before === null ? ofQueue(facts) : { ...before, ...(isStored && TAKEN) }
+  return { fate: { ...fate, ...known }, facts: counted }
+}
+
+const TAKEN = { settle: 'taken' } as const
+
+/**
+ * Ends a turn when its time is over: the message comes back to see what became of it. A handler
+ * goes on under its lease.
+ */
+function giveUp(turn: MessageTurn, end: TurnEnd | null): TurnEnd {
+  const { message, startedAt, tenant, type, route, before } = turn
+  const { operation } = route
+  const known = { tenant, type: type || null, operationId: null, correlationId: null }
+  const told = { kind: 'retry', reason: 'in-progress', waitMs: awayMs(turn) } as const
+  const unclaimed =
+    route.handler === null
+      ? toUnclaimed(message, startedAt, { operation, tenant, status: 'in-progress' })
+      : null
+  return { fate: { ...known, ...end?.fate, ...told }, facts: end?.facts ?? before ?? unclaimed }
+}
+
+/**
+ * How long a message stays away while somebody has its operation, in milliseconds. Its last delivery
+ * comes when that must be over: what still ran by then would leave it to the platform's dead letters.
+ */
+function awayMs(turn: MessageTurn, carrier?: Carrier): number {
+  const { message, route } = turn
+  const mustBeOver = isNearEnd(turn) && !isCarried(carrier, message)
+  return route.leaseMs + (mustBeOver ? Math.max(LONGEST_MS, route.timeoutMs) : 0)
+}
+
+/** What is counted of a message that has come to no verdict. @param startedAt Epoch milliseconds. */
+export function toUnclaimed(
+  message: ReceivedMessage,
+  startedAt: number,
+  facts: Pick<RequestFacts, 'operation' | 'status' | 'tenant'>,
+): RequestFacts {
+  const { correlationId } = readCorrelation(correlationHeaders(message), () => crypto.randomUUID())
+  return {
+    ...NO_FACTS,
+    ...facts,
+    method: 'QUEUE',
+    correlationId,
+    operationId: null,
+    fence: 0,
+    totalMs: Date.now() - startedAt,
+    ageMs: 0,
+  }
+}
