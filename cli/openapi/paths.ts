@@ -11,11 +11,13 @@ export function basesOf(scope: JsonObject, prefix?: string): string[] {
   return [...new Set([...servers.map(toBase), ''])]
 }
 
+/** The path items of a document. */
+export const pathsOf = ({ paths }: JsonObject): JsonObject => (isObject(paths) ? paths : {})
+
 /** The path of a document that is a path of the gateway, whatever its parameters are called. */
 export function findPath(document: JsonObject, wanted: string, prefix?: string): string | null {
   const shape = shapeOf(wanted)
-  const paths = isObject(document['paths']) ? document['paths'] : {}
-  const candidates = Object.entries(paths).flatMap(([path, item]) => {
+  const candidates = Object.entries(pathsOf(document)).flatMap(([path, item]) => {
     const scope = isObject(item) && item['servers'] !== undefined ? item : document
     return basesOf(scope, prefix).map((base, rank) => ({ path, rank, full: base + path }))
   })

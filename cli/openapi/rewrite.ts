@@ -1,35 +1,32 @@
 import { isDeepStrictEqual } from 'node:util'
 
 import {
-  type Alias,
   type Document,
-  isAlias,
   isCollection,
-  isMap,
-  isNode,
+  isPair,
   isScalar,
   isSeq,
   type Node,
-  type Pair,
   parseDocument,
-  Scalar,
+  stringify,
   visit,
   type YAMLMap,
+  type YAMLSeq,
 } from 'yaml'
 
 import { isJson } from '../text-file.ts'
-import { isObject } from './json.ts'
+import { isObject, type JsonObject } from './json.ts'
 
 /**
- * Writes a changed document as its text was written: YAML with its comments, JSON with its
- * indentation, numbers as they stood.
+ * Writes a changed document as its text was written: JSON with its indentation, YAML with every line
+ * that says nothing new, numbers as they stood.
  *
  * @param before What the text says.
  * @param after What it shall say.
  */
 export function rewrite(text: string, before: unknown, after: unknown): string {
   if (isDeepStrictEqual(before, after)) return text
-  const written = isJson(text) ? rewriteJson(text, after) : rewriteYaml(text, before, after)
+  const written = isJson(text) ? rewriteJson(text, after) : rewriteYaml(text, after)
   return text.includes('\r\n') ? written.replaceAll(/\r?\n/g, '\r\n') : written
 }
 
@@ -56,7 +53,10 @@ function rewriteJson(text: string, after: unknown): string {
 
 /** Puts the numbers back as they stood. */
 function withNumbersOf(before: unknown, after: unknown): unknown {
-  if (exact.isRawJSON(before)) return Number(before.rawJSON) === after ? before : after
+  const number = exact.isRawJSON(before) ? before.rawJSON : before
+  if (typeof number === 'bigint' || number !== before) {
+    return Number(number) === after ? before : after
+  }
   if (Array.isArray(before) && Array.isArray(after)) {
     return after.map((item, i) => withNumbersOf(before[i], item))
   }
@@ -66,139 +66,161 @@ function withNumbersOf(before: unknown, after: unknown): unknown {
   )
 }
 
-function rewriteYaml(text: string, before: unknown, after: unknown): string {
-  const written = render({ text, pieces: [] }, before, after)
-  // Pieces are moved as they stand, which an odd indentation does not bear.
-  return says(written, after) ? written : render({ text, pieces: null }, before, after)
-}
-
-function says(text: string, value: unknown): boolean {
-  const document = parseDocument(text, { merge: true })
-  return document.errors.length === 0 && isDeepStrictEqual(document.toJS(), value)
-}
-
-/** Where a text comes from, and the pieces of it that are put back as they stood. */
-interface Source {
+/** What has to be edited, and the anchors whose nodes will say something else. */
+interface Rewriting {
   readonly text: string
-  readonly pieces: string[] | null
+  readonly edits: { readonly from: number; readonly to: number; readonly text: string }[]
+  readonly anchors: Set<string>
+  readonly toYaml: (value: unknown, column: number) => string
 }
 
-function render(source: Source, before: unknown, after: unknown): string {
-  const { text, pieces } = source
-  // A double does not hold the bounds of int64, which stand in many documents.
-  const document = parseDocument(text, { merge: true, intAsBigInt: true }) as Document
-  document.contents = synced({ ...source, document }, document.contents, before, after)
-  const written = document.toString({
+function rewriteYaml(given: string, after: unknown): string {
+  const text = given.endsWith('\n') ? given : `${given}\n`
+  const parsing = { merge: true, intAsBigInt: true, keepSourceTokens: true }
+  const document = parseDocument(text, parsing)
+  const before: unknown = document.toJS()
+  const wanted = withNumbersOf(before, after)
+  const style = styleOf(text)
+  const toYaml = (value: unknown, column: number) =>
+    stringify(value, style)
+      .trimEnd()
+      .replaceAll(/\n(?=.)/g, `\n${' '.repeat(column)}`)
+  const rewriting: Rewriting = { text, edits: [], anchors: new Set(), toYaml }
+  amend(rewriting, document.contents, before, wanted)
+  writeOutAliases(rewriting, document)
+  const written = applyEdits(rewriting)
+  // What is laid out in a way that cannot be edited is written anew.
+  const read = parseDocument(written, { merge: true })
+  const isRight = read.errors.length === 0 && isDeepStrictEqual(read.toJS(), after)
+  return isRight
+    ? written.slice(0, written.length - (text.length - given.length))
+    : toYaml(wanted, 0)
+}
+
+function styleOf(text: string) {
+  return {
     indent: /^( +)[^\s#]/m.exec(text)?.[1]?.length ?? 2,
-    indentSeq:
-      count(text, /^( *)[^\s#].*:[ \t]*\r?\n\1 +- /gm) >=
-      count(text, /^( *)[^\s#].*:[ \t]*\r?\n\1- /gm),
+    indentSeq: !/^( *)[^\s#-].*:[ \t]*\r?\n\1- /m.test(text),
+    singleQuote: /: '|^ *'/m.test(text),
     lineWidth: 0,
-    // `false` would turn those that are there.
-    singleQuote: count(text, /: '|^ *'/gm) > count(text, /: "|^ *"/gm) || null,
+    aliasDuplicateObjects: false,
+  }
+}
+
+type Block = YAMLMap<Node, Node> | YAMLSeq<Node>
+
+/** A value in a block, and where the line of its key or dash begins. */
+interface Entry {
+  readonly key: string
+  readonly from: number
+  readonly node: Node
+}
+
+function entriesOf({ text }: Rewriting, block: Block): Entry[] {
+  const column = columnOf(text, startOf(block))
+  return block.items.map((item, index) =>
+    isPair(item)
+      ? { key: nameOf(item.key), from: startOf(item.key), node: item.value as Node }
+      : { key: String(index), from: startOfLine(text, startOf(item)) + column, node: item },
+  )
+}
+
+/** Edits a block so that it says something else. @returns Whether that can be done. */
+function amend(rewriting: Rewriting, node: unknown, before: unknown, after: unknown): boolean {
+  if (!isBlock(node) || !isHolder(before) || !isHolder(after)) return false
+  if (isSeq(node) !== Array.isArray(after) || Object.keys(after).length === 0) return false
+  amendBlock(rewriting, node, { before, after })
+  return true
+}
+
+interface Change {
+  readonly before: JsonObject
+  readonly after: JsonObject
+}
+
+function amendBlock(rewriting: Rewriting, block: Block, { before, after }: Change): void {
+  const { text, edits } = rewriting
+  const entries = entriesOf(rewriting, block)
+  for (const entry of entries) {
+    const { key, from, node } = entry
+    const wanted = after[key]
+    if (key === '<<' || isDeepStrictEqual(before[key], wanted)) continue
+    if (wanted === undefined)
+      edits.push({ from: startOfLine(text, from), to: endOf(node), text: '' })
+    else if (!amend(rewriting, node, before[key], wanted)) replace(rewriting, block, entry, wanted)
+  }
+  addEntries(rewriting, block, entries, { before, after })
+  dropAnchor(rewriting, block)
+}
+
+function addEntries(
+  { text, edits, toYaml }: Rewriting,
+  block: Block,
+  entries: readonly Entry[],
+  { before, after }: Change,
+): void {
+  // What a merge key brings along has no entry.
+  const added = Object.entries(after).filter(([key, value]) => {
+    return entries.every((entry) => entry.key !== key) && !isDeepStrictEqual(before[key], value)
   })
-  return written.replace(PIECE, (_, index: string) => pieces?.[Number(index)] ?? '')
+  if (added.length === 0) return
+  const column = columnOf(text, startOf(block))
+  const lines = toYaml(fromEntries(block, added), column)
+  edits.push({ from: endOf(block), to: endOf(block), text: `${' '.repeat(column)}${lines}\n` })
 }
 
-const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 0
-
-interface Change extends Source {
-  readonly document: Document
-}
-
-/** Changes a node, no more of it than differs, so that the comments of the rest stay. */
-function synced(change: Change, node: unknown, before: unknown, after: unknown): Node {
-  const { document } = change
-  if (isNode(node) && isDeepStrictEqual(before, after)) return kept(change, node)
-  if (isAlias(node)) return synced(change, copyOf(document, node), before, after)
-  if (isMap(node) && isObject(before) && isObject(after)) {
-    detach(document, node)
-    syncMap(change, node, before, after)
-    return node
-  }
-  if (isSeq(node) && Array.isArray(before) && Array.isArray(after)) {
-    detach(document, node)
-    node.items = after.map((item, i) => synced(change, node.items[i], before[i], item))
-    return node
-  }
-  return document.createNode(after, FRESH)
-}
-
-/** Without anchors for what occurs twice. */
-const FRESH = { aliasDuplicateObjects: false }
-
-const PIECE = /hapax-piece-(\d+)-/g
-
-/** Puts a mark for whatever the library would lay out in its own way. */
-function kept(change: Change, node: Node): Node {
-  const { text, pieces } = change
-  const piece = node.range ? text.slice(node.range[0], node.range[1]) : ''
-  if (pieces !== null && isLaidOut(node, piece)) {
-    pieces.push(piece.replace(/\r?\n$/, ''))
-    const mark = new Scalar(`hapax-piece-${pieces.length - 1}-`)
-    const { commentBefore, spaceBefore, comment } = node
-    // The comment in the head of a block is in the piece.
-    Object.assign(mark, {
-      commentBefore,
-      spaceBefore,
-      comment: /^[|>]/.test(piece) ? null : comment,
-    })
-    return mark
-  }
-  if (isMap(node)) {
-    for (const pair of node.items) {
-      if (isNode(pair.value)) pair.value = kept(change, pair.value)
-    }
-  }
-  if (isSeq(node)) node.items = node.items.map((item) => (isNode(item) ? kept(change, item) : item))
-  return node
-}
-
-function isLaidOut(node: Node, piece: string): boolean {
-  // What others refer to has to stay a node, and so does a block that keeps the lines behind it.
-  if ('anchor' in node && node.anchor !== undefined) return false
-  if (isScalar(node)) {
-    return typeof node.value === 'string' && /[\n\\]/.test(piece) && !/^[|>]\d*\+/.test(piece)
-  }
-  return isCollection(node) && node.flow === true && !/[&*]/.test(piece)
-}
-
-type JsonObject = Readonly<Record<string, unknown>>
-
-function syncMap(change: Change, map: YAMLMap, before: JsonObject, after: JsonObject): void {
-  if (map.items.length === 0) map.flow = false
-  map.items = map.items.filter((pair) => keyOf(pair) === '<<' || Object.hasOwn(after, keyOf(pair)))
-  for (const [key, value] of Object.entries(after)) {
-    const pair = map.items.find((one) => keyOf(one) === key)
-    if (pair !== undefined) pair.value = synced(change, pair.value, before[key], value)
-    // What a merge key brings along is in no pair.
-    else if (!isDeepStrictEqual(before[key], value)) {
-      map.items.push(change.document.createPair(key, value, FRESH))
-    }
-  }
-}
-
-/** A status is a number where it stands without quotes. */
-function keyOf({ key }: Pair): string {
-  return String(isScalar(key) ? key.value : key)
-}
-
-/** Writes out the aliases of a node that is about to change, since they mean it as it was. */
-function detach(document: Document, node: YAMLMap | { anchor?: string }): void {
-  const { anchor } = node
+function dropAnchor({ text, edits, anchors }: Rewriting, block: Block): void {
+  const { anchor } = block
   if (anchor === undefined) return
-  visit(document, {
-    Alias: (_, alias) => (alias.source === anchor ? copyOf(document, alias) : undefined),
-  })
-  delete node.anchor
+  anchors.add(anchor)
+  const at = text.lastIndexOf(`&${anchor}`, startOf(block))
+  edits.push({ from: at - 1, to: at + 1 + anchor.length, text: '' })
 }
 
-function copyOf(document: Document, alias: Alias): Node {
-  const copy = alias.resolve(document)?.clone() as Node
-  visit(copy, {
-    Node: (_, node) => {
-      if ('anchor' in node) delete node.anchor
+function replace({ text, edits, toYaml }: Rewriting, block: Block, entry: Entry, value: unknown) {
+  const { key, from, node } = entry
+  const lines = toYaml(fromEntries(block, [[key, value]]), columnOf(text, from))
+  edits.push({ from, to: endOf(node), text: `${lines}\n` })
+}
+
+/** Writes out the aliases of what says something else now, since they mean it as it was. */
+function writeOutAliases(rewriting: Rewriting, document: Document): void {
+  visit(document, {
+    Alias(_, alias, path) {
+      const at = startOf(alias)
+      const isGone = rewriting.edits.some(({ from, to }) => from <= at && at < to)
+      if (isGone || !rewriting.anchors.has(alias.source)) return
+      const block = path.findLast(isCollection) as Block
+      const entry = entriesOf(rewriting, block).find(({ node }) => node === alias)
+      if (entry !== undefined) replace(rewriting, block, entry, alias.toJS(document))
     },
   })
-  return copy
 }
+
+function applyEdits({ text, edits }: Rewriting): string {
+  let [written, at] = ['', 0]
+  for (const edit of edits.toSorted((a, b) => a.from - b.from)) {
+    written += text.slice(at, edit.from) + edit.text
+    at = edit.to
+  }
+  return written + text.slice(at)
+}
+
+const isBlock = (node: unknown): node is Block => isCollection(node) && node.flow !== true
+
+/** As an array has its members under their indices, it is read like an object. */
+const isHolder = (value: unknown): value is JsonObject => isObject(value) || Array.isArray(value)
+
+const fromEntries = (block: Block, entries: [string, unknown][]) =>
+  isSeq(block) ? entries.map(([, value]) => value) : Object.fromEntries(entries)
+
+const nameOf = (key: Node) => {
+  const name = isScalar(key) ? key.value : key
+  // What a merge key is parsed as.
+  return typeof name === 'symbol' ? '<<' : String(name)
+}
+const startOf = (node: Node) => node.range?.[0] ?? 0
+/** Behind the end of its line. */
+const endOf = (node: Node) => node.range?.[2] ?? 0
+const startOfLine = (text: string, at: number) => text.lastIndexOf('\n', at - 1) + 1
+const columnOf = (text: string, at: number) => at - startOfLine(text, at)
