@@ -67,7 +67,7 @@ export async function analytics(args: string[]): Promise<void> {
     const { text, shown } = await ask(client)
     print(text)
     if (shown !== undefined) {
-      printError(`hapax: showing only the first ${shown} rows\n`)
+      printError(`hapax: only the first ${shown} rows are shown\n`)
     }
   } catch (error) {
     throw error instanceof AnalyticsError ? toFailure(error, process.env) : error

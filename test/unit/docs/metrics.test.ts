@@ -25,9 +25,16 @@ describe('docs/metrics.md', () => {
     expect(rows).toEqual(columns)
   })
 
+  it.each(Object.entries(column).filter(([name]) => name !== 'layout'))(
+    'says that the log has %s, which is %s',
+    (name, number) => {
+      expect(rowOf(number)?.split('|')[2]?.trim()).toBe(`\`${name}\``)
+    },
+  )
+
   it('says which layout and which outcomes there are', () => {
     expect(rowOf(column.layout)).toContain(`: ${LAYOUT} `)
-    expect(wordsOf(rowOf(column.outcome) ?? '')).toEqual([column.outcome, ...OUTCOMES])
+    expect(wordsOf(rowOf(column.outcome) ?? '')).toEqual([column.outcome, 'outcome', ...OUTCOMES])
   })
 
   it('explains every status, and no other', () => {
