@@ -234,7 +234,7 @@ function signalGroup(pid: number, signal: NodeJS.Signals): void {
  * Sees to it that a group does not outlive this process, however that ends: `kill -9` included,
  * which no handler of ours would see. A shell waits for the end of a pipe that only we hold open.
  */
-function killWithParent(pid: number): ChildProcess {
+export function killWithParent(pid: number): ChildProcess {
   const guard = spawn('/bin/sh', ['-c', 'cat; kill -9 "-$0"', String(pid)], {
     detached: true,
     stdio: ['pipe', 'ignore', 'ignore'],

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import workerd from 'workerd'
 
 import { send } from '../../demo/client.ts'
-import { freePort } from '../../demo/dev-server.ts'
+import { freePort, killWithParent } from '../../demo/dev-server.ts'
 import { builtWorkerOf } from './built-worker.ts'
 import { type Gateway, type Origin, recordOutput } from './server.ts'
 
@@ -79,13 +79,12 @@ interface Server {
 async function serve(configuration: string, port: number): Promise<Server> {
   // The binary itself and no launcher: what is killed is workerd.
   const args = ['serve', '--experimental', configuration]
-  const child = spawn(workerd, args, { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(workerd, args, { detached: true, stdio: ['ignore', 'pipe', 'pipe'] })
   const output = recordOutput(child)
   const kill = () => killed(child)
   // Whatever ends this process ends it as well.
-  const onExit = () => child.kill('SIGKILL')
-  process.once('exit', onExit)
-  child.once('close', () => process.off('exit', onExit))
+  const guard = killWithParent(Number(child.pid))
+  child.once('close', () => guard.kill('SIGKILL'))
   try {
     await answering(child, port)
   } catch (cause) {
