@@ -1,3 +1,4 @@
+import { undoContentEncoding } from '../src/core/decompress.ts'
 /**
  * Measures how time grows with hostile input: `node bench/linear-time.ts`, about two minutes.
  *
@@ -9,7 +10,6 @@
 import { digestPlaces, findDifferences } from '../src/core/differences.ts'
 import { createDigest } from '../src/core/digest.ts'
 import { toCanonicalJson } from '../src/core/fingerprint/canonical-json.ts'
-import { undoContentEncoding } from '../src/core/fingerprint/content-encoding.ts'
 import { toInstant } from '../src/core/fingerprint/date-time.ts'
 import { fingerprint, readBody } from '../src/core/fingerprint/fingerprint.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'

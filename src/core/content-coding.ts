@@ -1,12 +1,12 @@
 import { foldName } from './headers.ts'
 import type { HeaderField } from './snapshot.ts'
 
-/** Content codings (RFC 9110 §8.4.1) of answers that can be undone here. */
+/** Content codings (RFC 9110 §8.4.1) that can be undone: of an answer all, of a request those in `decompress.ts`. */
 const CODINGS = ['gzip', 'deflate', 'br', 'zstd'] as const
 export type Coding = (typeof CODINGS)[number]
 
-/** More codings one upon another are left as they are: each takes memory of its own. */
-const MAX_UNDONE = 4
+/** More codings of one body are not undone: each takes time and memory of its own. */
+export const MAX_CODINGS = 4
 
 /** Of a value from 0 to 1 with three digits at most (RFC 9110 §12.4.2). */
 const WEIGHT = /^\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*$/i
@@ -64,7 +64,7 @@ export function decideUndoing(contentEncoding: string, accepted: string | null):
   const innermost = applied.findIndex((coding) => !accepts(ranges, coding))
   if (innermost === -1) return null
   const codings = applied.slice(innermost).toReversed()
-  if (codings.length > MAX_UNDONE || !codings.every((coding) => isCoding(coding))) return null
+  if (codings.length > MAX_CODINGS || !codings.every((coding) => isCoding(coding))) return null
   return { codings, left: applied.slice(0, innermost) }
 }
 

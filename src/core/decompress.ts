@@ -1,6 +1,78 @@
 import { concat } from './body.ts'
+import { type Coding, MAX_CODINGS, parseCodings } from './content-coding.ts'
 import { type FingerprintFault, payloadInvalid } from './fingerprint/fault.ts'
 import { err, ok, type Result } from './result.ts'
+
+/** How the platform's `DecompressionStream` undoes a content coding. */
+interface Decompressor {
+  readonly format: 'gzip' | 'deflate' | 'brotli'
+  /** Input for one write: so little that what comes out of it fits into memory at the worst ratio. */
+  readonly sliceBytes: number
+}
+
+// Deflate makes 1 byte into 1032 at most; Brotli makes some hundred thousand of it.
+const DECOMPRESSORS: ReadonlyMap<string, Decompressor> = new Map<Coding, Decompressor>([
+  ['gzip', { format: 'gzip', sliceBytes: 1024 }],
+  ['deflate', { format: 'deflate', sliceBytes: 1024 }],
+  ['br', { format: 'brotli', sliceBytes: 32 }],
+])
+
+/** A body, and the codings that still lie upon it, in the order in which they were applied. */
+export interface DecodedBody {
+  readonly bytes: Uint8Array
+  readonly codings: readonly string[]
+}
+
+/**
+ * Undoes the content codings of a body, the last one first, as far as the runtime can.
+ *
+ * From the first one that it does not know, the bytes stay as they are. An empty body has nothing
+ * to undo, whatever its header says. Answers are decoded in `platform/decode-body.ts`, which takes more
+ * than a request may send: what two decoders could read differently is refused here.
+ *
+ * @param header The value of Content-Encoding.
+ * @param maxDecodedBytes What a coding may give; decoding stops there, not at the end.
+ */
+export async function undoContentEncoding(
+  body: Uint8Array,
+  header: string | null,
+  maxDecodedBytes: number,
+): Promise<Result<DecodedBody, FingerprintFault>> {
+  const codings = parseCodings(header ?? '')
+  if (codings.length > MAX_CODINGS) {
+    return payloadInvalid(
+      `The body has more than ${MAX_CODINGS} content codings. Send it with one, or with none.`,
+    )
+  }
+  return undoFrom({ bytes: body, codings }, maxDecodedBytes)
+}
+
+async function undoFrom(
+  { bytes, codings }: DecodedBody,
+  maxDecodedBytes: number,
+): Promise<Result<DecodedBody, FingerprintFault>> {
+  const decompressor = DECOMPRESSORS.get(codings.at(-1) ?? '')
+  const stream = decompressor && createStream(decompressor)
+  if (decompressor === undefined || stream === undefined) return ok({ bytes, codings })
+  const rest = codings.slice(0, -1)
+  if (bytes.length === 0) return undoFrom({ bytes, codings: rest }, maxDecodedBytes)
+  const decoded = await decompress(bytes, {
+    stream,
+    sliceBytes: decompressor.sliceBytes,
+    maxDecodedBytes,
+  })
+  return decoded.ok ? undoFrom({ bytes: decoded.value, codings: rest }, maxDecodedBytes) : decoded
+}
+
+/** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
+function createStream({ format }: Decompressor): DecompressionStream | undefined {
+  try {
+    // The types of the platforms disagree on the formats, hence the cast.
+    return new DecompressionStream(format as 'gzip')
+  } catch {
+    return undefined
+  }
+}
 
 /** How to decompress: with which stream, and how far. */
 export interface Decompression {

@@ -1,6 +1,6 @@
 import { decideUndoing, toDecodedHeaders } from '../core/content-coding.ts'
 import type { WireResponse } from '../core/snapshot.ts'
-import { decodeBody } from '../origin/decode-body.ts'
+import { decodeBody } from '../platform/decode-body.ts'
 
 /** The Accept-Encoding of a client that reads nothing that is encoded. */
 export const IDENTITY = 'identity'

@@ -5,7 +5,7 @@ import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { type AnswerFacts, classifyAnswer } from '../core/classify.ts'
 import { errorName } from '../core/error-name.ts'
 import { toClientHeaders } from '../core/headers.ts'
-import { essenceOf } from '../core/media-type.ts'
+import { isEventStream } from '../core/media-type.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
 import type { AnswerHead, Reply, ReplyOf } from '../core/reply.ts'
@@ -133,5 +133,5 @@ const BY_VALUE_BYTES = 1_048_576
 
 /** Whether a handler says that its answer comes bit by bit; Hono's streaming helpers do. */
 function isStream(headers: Headers): boolean {
-  return essenceOf(headers) === 'text/event-stream' || headers.has('transfer-encoding')
+  return isEventStream(headers) || headers.has('transfer-encoding')
 }

@@ -1,8 +1,8 @@
-import { collectBody, type CollectedBody, concat } from '../core/body.ts'
-import { decideUndoing, parseCodings } from '../core/content-coding.ts'
+import { type CollectedBody, concat } from '../core/body.ts'
+import { parseCodings } from '../core/content-coding.ts'
 import { isProxyReply } from '../core/proxy-reply.ts'
 import type { AnswerHead } from '../core/reply.ts'
-import { decodeBody } from './decode-body.ts'
+import { decodeBytes } from '../platform/decode-body.ts'
 
 /** How much of a body is looked at. */
 const EXCERPT_BYTES = 16_384
@@ -18,8 +18,7 @@ export async function isFromProxy(
 ): Promise<boolean> {
   if (status !== 503) return false
   const encoding = headers.flatMap(([name, value]) => (name === 'content-encoding' ? [value] : []))
-  const bytes = body.kind === 'whole' ? body.bytes : concat(body.head)
-  const excerpt = await decode(bytes, encoding.join())
+  const excerpt = await decode(bytesOf(body), encoding.join())
   return excerpt === null || isProxyReply(headers, new TextDecoder().decode(excerpt))
 }
 
@@ -29,15 +28,10 @@ async function decode(
   contentEncoding: string,
 ): Promise<Uint8Array | null> {
   if (parseCodings(contentEncoding).length === 0) return bytes.subarray(0, EXCERPT_BYTES)
-  const undoing = decideUndoing(contentEncoding, 'identity')
-  if (undoing === null) return null
-  try {
-    const decoded = decodeBody(new Blob([bytes]).stream(), undoing.codings)
-    const collected = await collectBody(decoded, EXCERPT_BYTES)
-    if (collected.kind === 'whole') return collected.bytes
-    await collected.rest.cancel()
-    return concat(collected.head)
-  } catch {
-    return null
-  }
+  const decoded = await decodeBytes(bytes, contentEncoding, EXCERPT_BYTES)
+  return decoded && bytesOf(decoded)
+}
+
+function bytesOf(body: CollectedBody): Uint8Array<ArrayBuffer> {
+  return body.kind === 'whole' ? body.bytes : concat(body.head)
 }

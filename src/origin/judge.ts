@@ -1,5 +1,4 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
-import { collectBody } from '../core/body.ts'
 import type { AnswerFacts } from '../core/classify.ts'
 import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
@@ -26,7 +25,7 @@ import {
   parseJson,
 } from '../core/rpc-outcome.ts'
 import { logFault } from '../metrics/log.ts'
-import { decodeBody } from './decode-body.ts'
+import { decodeBody, decodeBytes } from '../platform/decode-body.ts'
 
 /** How an answer is read to judge it. */
 export interface Judging {
@@ -275,18 +274,8 @@ async function decode(
 ): Promise<Uint8Array | null> {
   const encoding = codingOf(headers)
   if (parseCodings(encoding).length === 0) return bytes
-  const undoing = decideUndoing(encoding, 'identity')
-  const { body } = new Response(bytes)
-  if (undoing === null || body === null) return null
-  try {
-    const stream = decodeBody(body, undoing.codings)
-    const collected = await collectBody(stream, limitBytes)
-    if (collected.kind === 'whole') return collected.bytes
-    collected.rest.cancel().catch(() => {})
-    return null
-  } catch {
-    return null
-  }
+  const decoded = await decodeBytes(bytes, encoding, limitBytes)
+  return decoded?.kind === 'whole' ? decoded.bytes : null
 }
 
 const codingOf = (headers: Headers) => headers.get('content-encoding') ?? ''

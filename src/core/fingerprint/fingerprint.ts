@@ -1,4 +1,5 @@
 import { compareText } from '../compare-text.ts'
+import { undoContentEncoding } from '../decompress.ts'
 import type { Digest } from '../digest.ts'
 import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../headers.ts'
 import {
@@ -11,7 +12,6 @@ import {
 } from '../media-type.ts'
 import { ok, type Result } from '../result.ts'
 import { toCanonicalJson } from './canonical-json.ts'
-import { undoContentEncoding } from './content-encoding.ts'
 import type { FingerprintFault } from './fault.ts'
 import { joinParts, toCanonicalMultipart } from './multipart.ts'
 import { joinPairs, type QueryRule, toCanonicalPairs, toQueryPairs } from './pairs.ts'

@@ -6,7 +6,8 @@ import {
   createZstdDecompress,
 } from 'node:zlib'
 
-import type { Coding } from '../core/content-coding.ts'
+import { collectBody, type CollectedBody } from '../core/body.ts'
+import { type Coding, decideUndoing } from '../core/content-coding.ts'
 
 /** Input for one write: workerd (2026-10) makes all of it that it becomes before anything is read. */
 const SLICE_BYTES = 1_024
@@ -42,6 +43,28 @@ export function decodeBody(
       await decoded.return()
     },
   })
+}
+
+/**
+ * Undoes all content codings of bytes that are at hand, up to a limit.
+ *
+ * @returns `null` where a coding is not known here, or the bytes are not what it says.
+ */
+export async function decodeBytes(
+  bytes: Uint8Array<ArrayBuffer>,
+  contentEncoding: string,
+  limitBytes: number,
+): Promise<CollectedBody | null> {
+  const undoing = decideUndoing(contentEncoding, 'identity')
+  if (undoing === null) return null
+  try {
+    const decoded = decodeBody(new Blob([bytes]).stream(), undoing.codings)
+    const collected = await collectBody(decoded, limitBytes)
+    if (collected.kind === 'over') collected.rest.cancel().catch(() => {})
+    return collected
+  } catch {
+    return null
+  }
 }
 
 type Chunks = AsyncGenerator<Uint8Array, void, void>

@@ -10,7 +10,7 @@ import {
 import { describe, expect, it } from 'vitest'
 
 import type { Coding } from '../../../src/core/content-coding.ts'
-import { decodeBody } from '../../../src/origin/decode-body.ts'
+import { decodeBody } from '../../../src/platform/decode-body.ts'
 
 const MIB = 1_048_576
 const FAULT = /unexpected end of file|incorrect header check|invalid/
