@@ -1,4 +1,5 @@
 import { toBase64 } from './base64.ts'
+import { parseUtf8 } from './binary-string.ts'
 import { isDigest } from './content-coding.ts'
 import { findValue } from './json/spans.ts'
 import { isJson, parseMediaType } from './media-type.ts'
@@ -107,21 +108,11 @@ function toItemHeaders(headers: Headers): Record<string, string> {
 
 function toBodyMembers(bytes: Uint8Array, headers: Headers): string {
   if (bytes.byteLength === 0) return '"body":null'
-  const text = decode(bytes)
+  const text = parseUtf8(bytes)
   if (text === null || headers.has('Content-Encoding')) {
     return `"body":"${toBase64(bytes)}","encoding":"base64"`
   }
   const type = parseMediaType(headers.get('Content-Type') ?? '')
   const isSpliced = type !== undefined && isJson(type) && findValue(text, []) !== null
   return `"body":${isSpliced ? text : JSON.stringify(text)}`
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function decode(bytes: Uint8Array): string | null {
-  try {
-    return utf8.decode(bytes)
-  } catch {
-    return null
-  }
 }

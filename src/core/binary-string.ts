@@ -19,3 +19,14 @@ export function toBinaryString(bytes: Uint8Array): string {
 export function toUtf8Text(binary: string): string {
   return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
 }
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+
+/** Reads UTF-8 and keeps a byte order mark; `null` where the bytes are malformed. */
+export function parseUtf8(bytes: Uint8Array): string | null {
+  try {
+    return utf8.decode(bytes)
+  } catch {
+    return null
+  }
+}

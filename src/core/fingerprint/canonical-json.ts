@@ -1,3 +1,4 @@
+import { parseUtf8 } from '../binary-string.ts'
 import { compareText } from '../compare-text.ts'
 import { toCanonicalNumber } from '../json/number.ts'
 import {
@@ -47,8 +48,8 @@ export function toCanonicalJson(
   if (body.length === 0) {
     return payloadInvalid('The body is empty, which is not JSON. Send a JSON value.')
   }
-  const text = decode(body)
-  if (text === undefined) {
+  const text = parseUtf8(body)
+  if (text === null) {
     return payloadInvalid('The JSON body is not UTF-8. Encode it as UTF-8.')
   }
   try {
@@ -67,16 +68,6 @@ export function toCanonicalJson(
  */
 export function toCanonicalText(text: string, pointers: PointerTree | undefined): string {
   return readDocument(text, (reader) => readValue(reader, pointers))
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function decode(body: Uint8Array): string | undefined {
-  try {
-    return utf8.decode(body)
-  } catch {
-    return undefined
-  }
 }
 
 function readValue(reader: Reader, pointers: PointerTree | undefined): string {

@@ -2,8 +2,8 @@
 const DATE_TIME =
   /^(\d{4})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d):(\d\d)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))$/
 
-const DAYS_IN_MONTH = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
 const MINUTES_IN_DAY = 1440
+const MS_IN_MINUTE = 60_000
 const LAST_MINUTE_OF_DAY = MINUTES_IN_DAY - 1
 
 interface DateTime {
@@ -51,28 +51,22 @@ function toDateTime(match: RegExpExecArray): DateTime {
 }
 
 function isInRange(time: DateTime): boolean {
-  const isDate = time.day >= 1 && time.day <= daysInMonth(time.year, time.month)
+  const isDate = toUtcDate(time).getUTCDate() === time.day && time.month >= 1 && time.month <= 12
   const isTime = time.hour <= 23 && time.minute <= 59 && time.second <= 60
   return isDate && isTime && time.offsetHour <= 23 && time.offsetMinute <= 59
 }
 
-function daysInMonth(year: number, month: number): number {
-  const isLeap = year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0)
-  return month === 2 && isLeap ? 29 : (DAYS_IN_MONTH[month - 1] ?? 0)
-}
-
 function toMinutes(time: DateTime, offsetSign: 1 | -1): number {
   const offset = offsetSign * (time.offsetHour * 60 + time.offsetMinute)
-  return toDays(time) * MINUTES_IN_DAY + time.hour * 60 + time.minute - offset
+  return toUtcDate(time).getTime() / MS_IN_MINUTE + time.hour * 60 + time.minute - offset
 }
 
-/** Days since 1970-01-01 in the Gregorian calendar: years counted from March, so that the leap day comes last. */
-function toDays({ year, month, day }: DateTime): number {
-  const marchYear = month <= 2 ? year - 1 : year
-  const marchMonth = (month + 9) % 12
-  const leapDays =
-    Math.floor(marchYear / 4) - Math.floor(marchYear / 100) + Math.floor(marchYear / 400)
-  return marchYear * 365 + leapDays + Math.floor((153 * marchMonth + 2) / 5) + day - 719_469
+/** Midnight in UTC, in another month where this one has no such day. Not `Date.UTC`: for that, 26 is 1926. */
+function toUtcDate({ year, month, day }: DateTime): Date {
+  // oxlint-disable-next-line no-restricted-globals -- this converts a date and reads no clock
+  const date = new Date(0)
+  date.setUTCFullYear(year, month - 1, day)
+  return date
 }
 
 /** Drops trailing zeros by hand: `/0+$/` is quadratic in zeros that something else follows. */

@@ -143,34 +143,26 @@ function skipNumber(reader: Reader): boolean {
   if (text[integerStart] === '0' && integerEnd > integerStart + 1) {
     fail(reader, 'a number begins with 0')
   }
-  const end = skipExponent(reader, skipFraction(reader, integerEnd))
+  let end = integerEnd
+  if (text[end] === '.') {
+    end = skipDigits(reader, end + 1, 'a number has no digit after its point')
+  }
+  if (text[end] === 'e' || text[end] === 'E') {
+    const isSigned = text[end + 1] === '+' || text[end + 1] === '-'
+    end = skipDigits(reader, end + (isSigned ? 2 : 1), 'a number has no digit in its exponent')
+  }
   reader.at = end
   return end > integerEnd
 }
 
-function skipFraction(reader: Reader, at: number): number {
-  if (reader.text[at] !== '.') return at
-  return skipDigits(reader, at + 1, 'a number has no digit after its point')
-}
-
-function skipExponent(reader: Reader, at: number): number {
-  const { text } = reader
-  if (text[at] !== 'e' && text[at] !== 'E') return at
-  const start = text[at + 1] === '+' || text[at + 1] === '-' ? at + 2 : at + 1
-  return skipDigits(reader, start, 'a number has no digit in its exponent')
-}
-
 function skipDigits(reader: Reader, start: number, whenNone: string): number {
   let at = start
-  for (;;) {
-    const code = reader.text.charCodeAt(at)
-    // Written so that NaN, at the end of the text, is no digit.
-    if (!(code >= ZERO && code <= NINE)) break
-    at += 1
-  }
+  while (isDigit(reader.text.charCodeAt(at))) at += 1
   if (at === start) fail(reader, whenNone)
   return at
 }
+
+const isDigit = (code: number) => code >= ZERO && code <= NINE
 
 function skipSpace(reader: Reader): void {
   for (;;) {
