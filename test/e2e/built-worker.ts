@@ -9,7 +9,7 @@ export interface BuiltWorker {
 }
 
 /** The options of Miniflare that are named here; there are others. */
-export interface WorkerOptions {
+interface WorkerOptions {
   readonly compatibilityDate: string
   readonly compatibilityFlags: readonly string[]
   readonly bindings: Readonly<Record<string, string>>
