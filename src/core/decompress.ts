@@ -65,10 +65,11 @@ async function undoFrom(
 }
 
 /** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
-function createStream({ format }: Decompressor): DecompressionStream | undefined {
+function createStream({ format }: Decompressor): Decompression['stream'] | undefined {
   try {
-    // The types of the platforms disagree on the formats, hence the cast.
-    return new DecompressionStream(format as 'gzip')
+    // The types of the platforms disagree on formats and chunks, hence the casts.
+    const stream: unknown = new DecompressionStream(format as 'gzip')
+    return stream as Decompression['stream']
   } catch {
     return undefined
   }
