@@ -163,7 +163,7 @@ const toRetry = ({ retryAfterMs }: Doubt): { retry: RetryWord; retryAfterMs?: nu
   retryAfterMs === null ? { retry: 'never' } : { retry: 'wait', retryAfterMs }
 
 const ADVICE: Record<Recovery['kind'], string> = {
-  hold: 'It is not known whether the operation was executed. It is held, and not executed again, until the operator of this API or its status resource reports the outcome.',
+  hold: 'It is not known whether the operation was executed. It is held and not executed again until the operator of this API, or a status resource, reports the outcome.',
   probe:
     'The origin is asked whether it was executed: on the next retry with the same key, and periodically in between.',
   resend:
@@ -230,8 +230,8 @@ export function notExecuted(fault: OriginFault, originStatus: number | null): Pr
 function notExecutedWords(fault: OriginFault, originStatus: number | null): string {
   if (originStatus === null) return 'Nothing could be sent to the origin.'
   return fault === 'bad-status'
-    ? `The origin answered with status ${originStatus}, which cannot be passed on, and reported that nothing was executed.`
-    : 'The origin reported that nothing was executed, and the rest of its response was lost.'
+    ? `The origin answered with status ${originStatus}, which cannot be passed on, and said that nothing was executed.`
+    : 'The origin said that nothing was executed, and the rest of its response was lost.'
 }
 
 /** A call that has waited for another one of its operation, whose answer holds no response to it. */

@@ -298,7 +298,9 @@ describe('hapax admin', () => {
     expect(says).toEqual({
       none: expect.stringContaining('has no admin API'),
       access: expect.stringContaining('Behind Cloudflare Access, set CF_ACCESS_CLIENT_ID'),
-      other: expect.stringContaining('answered 200, and not as an admin API does'),
+      other: expect.stringContaining(
+        'responded with 200, which is not a response of the admin API',
+      ),
     })
     expect(seen).toEqual(['id', 'id', 'id'])
   })
