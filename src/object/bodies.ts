@@ -2,20 +2,20 @@ import { concat } from '../core/body.ts'
 import { countFrom, estimateReceipt } from '../core/receipt.ts'
 import type { OperationRecord, SettledRecord } from '../core/record.ts'
 import { logFault } from '../metrics/log.ts'
+import { Holds } from './holds.ts'
 import {
   type AnswerBody,
   type BodyRef,
-  type BodyTable,
   PIECE_BYTES,
   type Pieces,
   type SpilledPiece,
   toPieces,
   type UnstoredBody,
-} from './body-table.ts'
-import type { ReadEnd } from './byte-stream.ts'
-import { Holds } from './holds.ts'
+} from './pieces.ts'
 import type { RecordTable } from './record-table.ts'
+import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
+import type { ReadEnd } from './wire-body.ts'
 
 /** Most keys that are deleted in the bucket at once; R2 takes 1,000. */
 const SWEEP_BATCH = 1_000
@@ -23,18 +23,23 @@ const SWEEP_BATCH = 1_000
 /** How soon it is looked again whether a body is still read that is to go, in milliseconds. */
 const LEFT_LOOK_MS = 60_000
 
+interface PartRow extends Record<string, SqlStorageValue> {
+  bytes: ArrayBuffer | null
+  spill_key: string | null
+}
+
 /**
- * The bodies of an object's operations: stored requests and answers, who reads them, and when they go.
- * What says `now` runs inside a transaction of the ledger.
+ * The bodies of an object's operations: stored requests and answers, piece by piece, who reads them,
+ * and when they are deleted. Methods with a parameter `now` run inside a transaction of the ledger.
  */
 export class Bodies {
-  readonly #table: BodyTable
+  readonly #tables: Tables
   readonly #records: RecordTable
   readonly #transactions: Transactions
   readonly #holds = new Holds((ref) => this.#letGo(ref))
 
-  constructor(table: BodyTable, records: RecordTable, transactions: Transactions) {
-    this.#table = table
+  constructor(tables: Tables, records: RecordTable, transactions: Transactions) {
+    this.#tables = tables
     this.#records = records
     this.#transactions = transactions
   }
@@ -47,23 +52,47 @@ export class Bodies {
   write({ operationId, body }: BodyRef, pieces: Pieces): void {
     this.#transactions.withoutAlarm(() => {
       if (this.#records.read(operationId) === null) throw new Error('The operation was forgotten.')
-      this.#table.write(operationId, body, pieces)
+      this.#write(operationId, body, pieces)
     })
   }
 
-  /** @returns One piece of an answer, or where it is, or `null` behind its end. */
+  #write(operationId: string, body: AnswerBody | 'request', { firstPart, pieces }: Pieces): void {
+    for (const [index, piece] of pieces.entries()) {
+      const isInRow = piece instanceof Uint8Array
+      this.#tables.sql.exec(
+        'INSERT INTO body (operation_id, belongs_to, part, bytes, spill_key) VALUES (?, ?, ?, ?, ?)',
+        operationId,
+        body,
+        firstPart + index,
+        isInRow ? piece : null,
+        isInRow ? null : piece.spillKey,
+      )
+    }
+  }
+
+  /** @returns One piece of a body, or where it is, or `null` after its end. */
   readPart(
-    { operationId, body }: BodyRef,
+    operationId: string,
+    body: AnswerBody | 'request',
     part: number,
   ): Uint8Array<ArrayBuffer> | SpilledPiece | null {
-    return this.#table.readPart(operationId, body, part)
+    if (!this.#tables.areThere()) return null
+    const [row] = this.#tables.sql.exec<PartRow>(
+      'SELECT bytes, spill_key FROM body WHERE operation_id = ? AND belongs_to = ? AND part = ?',
+      operationId,
+      body,
+      part,
+    )
+    if (row === undefined) return null
+    const { bytes, spill_key: spillKey } = row
+    return spillKey === null ? new Uint8Array(bytes ?? new ArrayBuffer(0)) : { spillKey }
   }
 
   /** @returns The stored request, or `null` when there is none. */
   readRequest(operationId: string): Uint8Array<ArrayBuffer> | null {
     const parts: Uint8Array<ArrayBuffer>[] = []
     for (let part = 0; ; part++) {
-      const piece = this.#table.readPart(operationId, 'request', part)
+      const piece = this.readPart(operationId, 'request', part)
       if (!(piece instanceof Uint8Array)) break
       parts.push(piece)
     }
@@ -74,22 +103,26 @@ export class Bodies {
   writeRequest(id: string, stored: Uint8Array | null): void {
     this.dropRequest(id)
     if (stored === null) return
-    this.#table.write(id, 'request', { firstPart: 0, pieces: toPieces(stored) })
+    this.#write(id, 'request', { firstPart: 0, pieces: toPieces(stored) })
   }
 
   dropRequest(id: string): void {
-    this.#table.delete(id, 'request')
+    this.#delete(id, 'request')
   }
 
-  /** Stores what is not stored yet of the body of a result. */
+  /** Stores the pieces of a result that are not stored yet. */
   writeResult(id: string, body: UnstoredBody): void {
-    this.#table.write(id, body.generation, body)
+    this.#write(id, body.generation, body)
   }
 
   /** Whether all pieces of a body are there that were stored before its settle. */
   isWhole(id: string, body: UnstoredBody | null): boolean {
     if (body === null || body.firstPart === 0) return true
-    return this.#table.hasParts(id, body.generation, body.firstPart)
+    const { generation, firstPart } = body
+    const sql = `SELECT count(*) AS there FROM body
+      WHERE operation_id = ? AND belongs_to = ? AND part < ?`
+    const counted = this.#tables.sql.exec<{ there: number }>(sql, id, generation, firstPart)
+    return counted.one().there === firstPart
   }
 
   /** Whether the client whose request made a result still reads it, bit by bit. */
@@ -137,30 +170,61 @@ export class Bodies {
 
   /** Deletes every answer of an operation but the result in its record; one that is being read goes later. */
   dropAnswers(operationId: string, record: OperationRecord | null, now: number): void {
-    for (const body of this.#table.listAnswers(operationId)) {
-      this.#dropAnswer({ operationId, body }, record, now)
-    }
+    if (!this.#tables.areThere()) return
+    const sql = `SELECT DISTINCT belongs_to AS body FROM body
+      WHERE operation_id = ? AND belongs_to <> 'request'`
+    const answers = this.#tables.sql.exec<{ body: AnswerBody }>(sql, operationId).toArray()
+    for (const { body } of answers) this.#dropAnswer({ operationId, body }, record, now)
   }
 
-  /** Looks again at answers that are to go and were still read, at most so many. */
+  /** Looks again at answers that are to go and were still read, at most `limit` of them. */
   dropLeft(now: number, limit: number): void {
-    for (const ref of this.#table.listLeft(now, limit)) {
+    if (!this.#tables.areThere()) return
+    const sql = `SELECT operation_id AS operationId, belongs_to AS body FROM left_body
+      WHERE due_at <= ? LIMIT ?`
+    const left = this.#tables.sql.exec<{ operationId: string; body: AnswerBody }>(sql, now, limit)
+    for (const ref of left.toArray()) {
       this.#dropAnswer(ref, this.#records.read(ref.operationId), now)
     }
   }
 
   #dropAnswer(ref: BodyRef, record: OperationRecord | null, now: number): void {
-    if (isResult(ref, record)) return this.#table.keep(ref)
-    if (!this.#holds.has(ref)) return this.#table.delete(ref.operationId, ref.body)
+    const { operationId, body } = ref
+    if (isResult(ref, record)) return this.#keep(operationId, body)
+    if (!this.#holds.has(ref)) return this.#delete(operationId, body)
     this.#holds.leave(ref)
-    this.#table.leave(ref, now + LEFT_LOOK_MS)
+    this.#tables.sql.exec(
+      'INSERT OR REPLACE INTO left_body (operation_id, belongs_to, due_at) VALUES (?, ?, ?)',
+      operationId,
+      body,
+      now + LEFT_LOOK_MS,
+    )
+  }
+
+  /** Takes back that an answer is to go. */
+  #keep(operationId: string, body: AnswerBody): void {
+    const sql = 'DELETE FROM left_body WHERE operation_id = ? AND belongs_to = ?'
+    this.#tables.sql.exec(sql, operationId, body)
+  }
+
+  /** Deletes a body. The keys of its pieces in the bucket become garbage. */
+  #delete(operationId: string, body: AnswerBody | 'request'): void {
+    const isOfBody = 'operation_id = ? AND belongs_to = ?'
+    this.#tables.sql.exec(
+      `INSERT OR IGNORE INTO garbage (spill_key) SELECT spill_key FROM body
+        WHERE ${isOfBody} AND spill_key IS NOT NULL`,
+      operationId,
+      body,
+    )
+    this.#tables.sql.exec(`DELETE FROM body WHERE ${isOfBody}`, operationId, body)
+    if (body !== 'request') this.#keep(operationId, body)
   }
 
   /** The last one has let an answer go. Where it cannot be deleted now, the alarm or the next claim does it. */
   #letGo(ref: BodyRef): void {
     try {
       if (isResult(ref, this.#records.read(ref.operationId))) return
-      this.#transactions.run(() => this.#table.delete(ref.operationId, ref.body))
+      this.#transactions.run(() => this.#delete(ref.operationId, ref.body))
     } catch (error) {
       logFault('an answer that nobody reads any more could not be deleted', error)
     }
@@ -168,12 +232,19 @@ export class Bodies {
 
   /** Keys in the bucket that belong to nothing any more. */
   listGarbage(): string[] {
-    return this.#table.listGarbage(SWEEP_BATCH)
+    if (!this.#tables.areThere()) return []
+    const sql = 'SELECT spill_key AS spillKey FROM garbage LIMIT ?'
+    const rows = this.#tables.sql.exec<{ spillKey: string }>(sql, SWEEP_BATCH)
+    return Array.from(rows, ({ spillKey }) => spillKey)
   }
 
   /** Forgets keys that are deleted in the bucket. */
   dropGarbage(spillKeys: readonly string[]): void {
-    this.#transactions.run(() => this.#table.dropGarbage(spillKeys))
+    this.#transactions.run(() => {
+      for (const spillKey of spillKeys) {
+        this.#tables.sql.exec('DELETE FROM garbage WHERE spill_key = ?', spillKey)
+      }
+    })
   }
 }
 

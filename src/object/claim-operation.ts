@@ -1,9 +1,16 @@
-import type { Answer } from '../core/answer.ts'
-import { type ClaimDecision, type ClaimRequest, isNew } from '../core/claim.ts'
+import { type Answer, ifEnded, NO_TIME } from '../core/answer.ts'
+import { type ClaimDecision, type ClaimRequest, type Granted, isNew } from '../core/claim.ts'
+import type { Landing } from '../core/landing.ts'
 import type { Caller, CallPlan } from '../core/operation-guard.ts'
+import type { Unsettled } from '../core/probe.ts'
+import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { answerJoined, answerRepeat, type Orphaned, pickHeld } from './answer-repeat.ts'
+import { askStatus } from './ask-status.ts'
+import { giveUp } from './land-claim.ts'
+import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 
 /** Claims an operation for a request, where the store takes it. */
@@ -69,4 +76,85 @@ export function refuseCall(
 /** Begins nothing for a caller that has given up already. */
 export function refuseLate({ deadlineAt }: Caller): Answer | null {
   return deadlineAt !== null && deadlineAt <= Date.now() ? { kind: 'too_late' } : null
+}
+
+/** A claim that is made again where nothing was executed, unless something speaks against the call. */
+interface Reclaim {
+  readonly request: ClaimRequest
+  /** The request as the route keeps it for a recovery without a client, or `null`. */
+  readonly stored: Uint8Array | null
+  readonly caller: Caller
+  readonly refuse: () => Answer | null
+}
+
+/** Asks the origin first, and claims the operation when it was not executed. */
+export async function reclaim(
+  context: ObjectContext,
+  { request, stored, caller, refuse }: Reclaim,
+  { record, recovery }: Extract<ClaimDecision, { readonly kind: 'probe' }>,
+): Promise<Granted | Answer | Orphaned> {
+  const known = toRef(request.operationId, record)
+  const found = await askStatus(context, known, record, {
+    recovery,
+    headers: caller.probeHeaders,
+    sealKey: caller.sealKeys[0] ?? null,
+  })
+  if (!('kind' in found)) return answerLanding(found, record, caller)
+  if (found.kind === 'undecided')
+    return answerUndecided(context, request, caller, { record, found })
+  const refusal = refuse()
+  if (refusal !== null) {
+    giveUp(context, known)
+    return refusal
+  }
+  const claim = claimNext(context, known, (ledger) => ledger.claimResolved(known, request, stored))
+  return (
+    claim ?? answerUndecided(context, request, caller, { record, found: { kind: 'undecided' } })
+  )
+}
+
+/** While the origin was asked, a late owner may have told what it has come to, or tell it right now. */
+async function answerUndecided(
+  context: ObjectContext,
+  request: ClaimRequest,
+  caller: Caller,
+  { record, found }: { record: UnknownRecord; found: Extract<Unsettled, { kind: 'undecided' }> },
+): Promise<Answer | Orphaned> {
+  const decision = lookAhead(context, request)
+  if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
+    return answerRepeat(context, request.operationId, decision, caller)
+  }
+  return { kind: 'held', policy: 'probe', until: found.until ?? null, ...pickHeld(record) }
+}
+
+/** Answers with the result that the status resource holds, which is the operation's by now. */
+function answerLanding(landing: Landing, record: UnknownRecord, caller: Caller): Answer {
+  const { operation, fence, reauthorizePath } = record
+  const joined = answerJoined(landing.end, record, NO_TIME, caller)
+  if (joined.kind !== 'joined') return joined
+  const outcome = landing.outcome === 'failed' ? 'failed' : 'succeeded'
+  const { response } = joined
+  const replayed = { kind: 'replayed', operation, response, outcome, fence } as const
+  return { ...replayed, reauthorizePath, ageMs: 0, ...ifEnded(joined, joined.rememberedMs) }
+}
+
+/**
+ * Makes the next claim of an operation whose last call was not executed.
+ *
+ * @param claim Makes it in the ledger.
+ * @returns That claim, or `null` when somebody else has taken the operation over meanwhile.
+ */
+export function claimNext(
+  context: ObjectContext,
+  known: ClaimRef,
+  claim: (ledger: Ledger) => Granted | null,
+): Granted | null {
+  try {
+    const granted = claim(context.ledger)
+    if (granted !== null) return granted
+  } catch (error) {
+    logFault('a claim could not be stored; nothing was forwarded', error)
+  }
+  giveUp(context, known)
+  return null
 }

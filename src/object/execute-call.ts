@@ -1,14 +1,12 @@
 import type { Answer } from '../core/answer.ts'
 import { type ClaimRequest, toGranted } from '../core/claim.ts'
-import type { Caller, ExecuteCall } from '../core/operation-guard.ts'
+import type { Caller, CallPlan, ExecuteCall } from '../core/operation-guard.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { accept } from './accept.ts'
-import { answerRepeat } from './answer-repeat.ts'
-import { claimOperation, lookAhead, refuseCall, refuseNew } from './claim-operation.ts'
-import type { Orphaned } from './join-call.ts'
+import { requireSpill } from '../platform/spill.ts'
+import { accept, answerRepeat, type Orphaned } from './answer-repeat.ts'
+import { claimOperation, lookAhead, reclaim, refuseCall, refuseNew } from './claim-operation.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
-import { reclaim } from './reclaim.ts'
-import { requireKeeping, runClaim } from './run-claim.ts'
+import { runClaim } from './run-claim.ts'
 import { sealRequest } from './stored-request.ts'
 import { dropBody } from './wire-body.ts'
 
@@ -24,9 +22,7 @@ export async function executeCall(
   // From here to the claim nothing is awaited: what is said of the call holds when it is made.
   const ahead = lookAhead(context, request)?.kind
   if (ahead === undefined || ahead === 'execute' || ahead === 'probe') {
-    // Behind the claim it would be too late to find that there is no origin, or no bucket.
-    requireOrigin(context.env)
-    requireKeeping(context, plan.keeping)
+    requireDeployed(context, plan)
   }
   const refusedCall = ahead === 'execute' ? refuseCall(context, caller, plan) : null
   if (refusedCall !== null) return refusedCall
@@ -43,6 +39,16 @@ export async function executeCall(
     return orAccept(context, work, request, caller)
   }
   return answerRepeat(context, request.operationId, decision, caller)
+}
+
+/**
+ * Checks before the claim that the deployment has what the call needs: after it would be too late.
+ *
+ * @throws {ConfigurationFault} When there is no origin, or no bucket for a route that spills.
+ */
+function requireDeployed({ env }: ObjectContext, { keeping }: CallPlan): void {
+  requireOrigin(env)
+  if (keeping.spillBytes !== null) requireSpill(env.SNAPSHOTS)
 }
 
 async function toStored(

@@ -1,4 +1,4 @@
-import type { BodyRef } from './body-table.ts'
+import type { BodyRef } from './pieces.ts'
 
 /**
  * Stored answers that somebody reads or records right now, in this object's memory: they stay where

@@ -1,14 +1,12 @@
 import type { SettleResult } from '../core/answer.ts'
-import { type Granted, toGranted } from '../core/claim.ts'
 import type { Landing } from '../core/landing.ts'
-import type { ClaimRef, InProgressRecord } from '../core/record.ts'
+import type { ClaimRef } from '../core/record.ts'
 import type { SealKey } from '../core/seal.ts'
 import { logFault } from '../metrics/log.ts'
-import { createGeneration, toPieces, type UnstoredBody } from './body-table.ts'
 import type { NewEvent } from './event-table.ts'
-import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
-import { sealPieces, sealerOf, sealSettlement } from './sealer.ts'
+import { createGeneration, toPieces } from './pieces.ts'
+import { Sealer } from './sealer.ts'
 
 /** How soon a settle that could not be stored is tried again, doubling, and how seldom at the most. */
 const SETTLE_RETRY_MS = 100
@@ -33,11 +31,10 @@ export async function landClaim(
   sealKey: SealKey | null,
 ): Promise<SettleResult | null> {
   const flight = context.flights.of(claim)
-  const sealer = sealerOf(claim, sealKey)
-  const stored = await sealSettlement(settlement, sealer)
+  const sealer = new Sealer(claim, sealKey)
+  const stored = await sealer.sealSettlement(settlement)
   const pieces = end.kind === 'response' && 'snapshot' in settlement ? toPieces(end.body) : []
-  const generation = createGeneration()
-  const body: UnstoredBody = { generation, ...(await sealPieces(pieces, sealer, 0)) }
+  const body = { generation: createGeneration(), ...(await sealer.sealPieces(pieces, 0)) }
   const settle = () => {
     const result = context.ledger.settle(claim, stored, body, emitted)
     flight?.land(result === 'refused' ? { kind: 'undecided' } : end)
@@ -115,25 +112,4 @@ export async function orGiveUp<result>(
     giveUp(context, claim)
     throw error
   }
-}
-
-/**
- * Makes the next claim of an operation whose last call was not executed.
- *
- * @param claim Makes it in the ledger.
- * @returns That claim, or `null` when somebody else has taken the operation over meanwhile.
- */
-export function claimNext(
-  context: ObjectContext,
-  known: ClaimRef,
-  claim: (ledger: Ledger) => InProgressRecord | null,
-): Granted | null {
-  try {
-    const record = claim(context.ledger)
-    if (record !== null) return toGranted(known.operationId, record)
-  } catch (error) {
-    logFault('a claim could not be stored; nothing was forwarded', error)
-  }
-  giveUp(context, known)
-  return null
 }

@@ -33,10 +33,10 @@ import {
 } from '../core/settle.ts'
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
-import { BodyTable, type UnstoredBody } from './body-table.ts'
 import { EventLanes } from './event-lanes.ts'
 import { EventTable, type NewEvent, type PendingEvent } from './event-table.ts'
 import { leaveEvents } from './leave-events.ts'
+import type { UnstoredBody } from './pieces.ts'
 import { RecordTable } from './record-table.ts'
 import { Tables } from './tables.ts'
 import { Transactions } from './transactions.ts'
@@ -80,7 +80,7 @@ export class Ledger {
     this.#records = new RecordTable(tables)
     this.#events = new EventTable(tables)
     this.transactions = new Transactions(storage, tables, this.#events, this.#lanes)
-    this.bodies = new Bodies(new BodyTable(tables), this.#records, this.transactions)
+    this.bodies = new Bodies(tables, this.#records, this.transactions)
     this.#isRunning = isRunning
   }
 
@@ -135,11 +135,7 @@ export class Ledger {
    * @param stored As for `claim`.
    * @returns `null` when the claim is no longer the last one.
    */
-  claimResolved(
-    known: ClaimRef,
-    request: ClaimRequest,
-    stored: Uint8Array | null,
-  ): InProgressRecord | null {
+  claimResolved(known: ClaimRef, request: ClaimRequest, stored: Uint8Array | null): Granted | null {
     return this.#claimNext(known, (record, now) => {
       this.bodies.writeRequest(known.operationId, stored)
       return claimResolved(record, request, now)
@@ -151,21 +147,22 @@ export class Ledger {
    *
    * @returns `null` when the claim is no longer the last one.
    */
-  claimAgain(claim: ClaimRef, next: NextClaim): InProgressRecord | null {
+  claimAgain(claim: ClaimRef, next: NextClaim): Granted | null {
     return this.#claimNext(claim, (record, now) => claimAgain(record, next, now))
   }
 
   #claimNext(
     claim: ClaimRef,
     toNext: (record: OpenRecord, now: number) => InProgressRecord,
-  ): InProgressRecord | null {
-    return this.#replace(claim, (record, now) => {
-      if (!isOpen(record, claim)) return null
-      const next = toNext(record, now)
+  ): Granted | null {
+    const record = this.#replace(claim, (known, now) => {
+      if (!isOpen(known, claim)) return null
+      const next = toNext(known, now)
       // What the call before has left of a body that was lost in the middle.
       this.bodies.dropAnswers(claim.operationId, next, now)
       return next
     })
+    return record && toGranted(claim.operationId, record)
   }
 
   /**
@@ -185,7 +182,7 @@ export class Ledger {
    */
   adopt(claim: ClaimRef, claimId: string): Granted | null {
     const adopted = this.#replace(claim, (record) => decideAdoption(record, claim, claimId))
-    return adopted === null ? null : toGranted(claim.operationId, adopted)
+    return adopted && toGranted(claim.operationId, adopted)
   }
 
   /** Lengthens a Worker's lease. @returns `false` when no Worker holds this claim any more. */

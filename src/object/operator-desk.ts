@@ -7,10 +7,10 @@ import {
 } from '../core/operator-action.ts'
 import { type OperatorView, toOperatorView } from '../core/operator-view.ts'
 import { type OperationRecord, toRef } from '../core/record.ts'
-import { createGeneration, toPieces } from './body-table.ts'
 import { giveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
+import { createGeneration, toPieces } from './pieces.ts'
 
 /** Shows an operator what is known of an operation. */
 export function examine(

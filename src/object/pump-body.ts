@@ -1,15 +1,15 @@
 import type { OriginFault } from '../core/outcome.ts'
 import type { LiveBody } from '../core/reply.ts'
 import type { Settlement } from '../core/settle.ts'
-import { type Pieces, toPieces } from './body-table.ts'
+import { type Pieces, toPieces } from './pieces.ts'
 import type { Recording } from './recording.ts'
-import { sealPieces, type Sealer, sealSettlement } from './sealer.ts'
+import type { Sealer } from './sealer.ts'
 
 /** How a body that is recorded is settled. */
 export interface PumpPlan {
   /** Bytes that are kept at the most. */
   readonly limitBytes: number
-  readonly sealer: Sealer | null
+  readonly sealer: Sealer
   readonly isSpilled: boolean
   /** Called with each chunk that is recorded, where the body tells what became of the operation. */
   readonly onChunk: ((chunk: Uint8Array) => Promise<void>) | null
@@ -80,10 +80,10 @@ async function close(
   bodyBytes: number | null,
 ): Promise<void> {
   if (!('snapshot' in settlement)) return plan.close(settlement, null)
-  const sealed = await sealSettlement(settlement, plan.sealer)
+  const sealed = await plan.sealer.sealSettlement(settlement)
   if (bodyBytes === null) return plan.close(sealed, NOTHING)
   if (plan.isSpilled) await recording.flush()
   const { firstPart, bytes } = recording.unstored()
-  const rest = await sealPieces(toPieces(bytes), plan.sealer, firstPart)
+  const rest = await plan.sealer.sealPieces(toPieces(bytes), firstPart)
   await plan.close(sealed, rest)
 }

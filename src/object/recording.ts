@@ -1,7 +1,6 @@
 import { ALONE_MS } from '../core/body.ts'
-import { PIECE_BYTES } from './body-table.ts'
-import { type ReadEnd, toByteStream } from './byte-stream.ts'
-import type { PartStore } from './sealer.ts'
+import { type PartStore, PIECE_BYTES } from './pieces.ts'
+import { type ReadEnd, toByteStream } from './wire-body.ts'
 
 /**
  * Handing a chunk over costs far more than what is in a small one. So when a reader was given so

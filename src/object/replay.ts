@@ -2,17 +2,16 @@ import { type Answer, NO_TIME } from '../core/answer.ts'
 import { toReplayHeaders } from '../core/headers.ts'
 import type { Caller } from '../core/operation-guard.ts'
 import type { SettledRecord } from '../core/record.ts'
-import { isSealed, type SnapshotHead, type WireResponse } from '../core/snapshot.ts'
-import { Spill } from '../platform/spill.ts'
+import type { SealKey } from '../core/seal.ts'
+import { isSealed, type StoredHead } from '../core/snapshot.ts'
 import { bodyOf } from './bodies.ts'
-import type { BodyRef } from './body-table.ts'
 import type { ObjectContext } from './object-context.ts'
-import { openHead, partsOf, type Sealer } from './sealer.ts'
+import { partsOf, Sealer } from './sealer.ts'
 import { toWireBody } from './wire-body.ts'
 
 /** Answers a request from the snapshot of its operation. */
 export async function replay(
-  context: ObjectContext,
+  { env, ledger }: ObjectContext,
   operationId: string,
   settled: SettledRecord,
   caller: Caller,
@@ -27,32 +26,25 @@ export async function replay(
   }
   // Before anything is awaited: the record may be another one then, but this body stays.
   const ref = { operationId, body: bodyOf(settled) }
-  const letGo = context.ledger.bodies.hold(ref)
-  const opened = await openHead(operationId, settled, caller.sealKeys)
-  if (opened === null) {
+  const letGo = ledger.bodies.hold(ref)
+  const sealer = new Sealer({ operationId, fence }, keyOf(stored, caller.sealKeys))
+  const head = await sealer.openHead(stored)
+  if (head === null) {
     letGo()
     return { kind: 'sealed', ...known }
   }
-  const { head } = opened
   const origins = { stored: head.corsOrigin, current: caller.corsOrigin }
   const headers = toReplayHeaders(head.headers, origins)
-  const body = await openBody(context, ref, opened, letGo)
+  const spilled = { bucket: env.SNAPSHOTS, spillBytes: null }
+  const { read } = partsOf(ledger.bodies, ref, sealer, spilled)
+  if (head.body === 'none') letGo()
+  const body = head.body === 'none' ? null : await toWireBody(head.bodyBytes, read, letGo)
   const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
   const ageMs = Date.now() - settledAt
   return { kind: 'replayed', operation, response, ...known, reauthorizePath, ageMs }
 }
 
-async function openBody(
-  { env, ledger }: ObjectContext,
-  ref: BodyRef,
-  { head, sealer }: { readonly head: SnapshotHead; readonly sealer: Sealer | null },
-  letGo: () => void,
-): Promise<WireResponse['body']> {
-  if (head.body === 'none') {
-    letGo()
-    return null
-  }
-  const spill = env.SNAPSHOTS === undefined ? null : new Spill(env.SNAPSHOTS)
-  const { read } = partsOf(ledger.bodies, ref, { sealer, spill, spillBytes: Infinity })
-  return toWireBody(head.bodyBytes, read, letGo)
+/** The key that a stored response was sealed with, if the client has it; none for one in clear. */
+function keyOf(stored: StoredHead, keys: readonly SealKey[]): SealKey | null {
+  return (isSealed(stored) && keys.find(({ id }) => id === stored.keyId)) || null
 }

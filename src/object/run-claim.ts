@@ -1,7 +1,7 @@
 import { type Answer, ifEnded, ifUnknown, NO_TIME } from '../core/answer.ts'
-import { type Granted, type NextClaim, toGranted } from '../core/claim.ts'
+import type { Granted } from '../core/claim.ts'
 import { decideLanding, evidenceOf, ownOutcomeOf } from '../core/landing.ts'
-import type { CallPlan, Keeping } from '../core/operation-guard.ts'
+import type { CallPlan } from '../core/operation-guard.ts'
 import type { OriginRequest } from '../core/origin-request.ts'
 import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome.ts'
 import { type ClaimRef, doubtMs, type OperationRecord } from '../core/record.ts'
@@ -15,7 +15,6 @@ import { callOrigin, type IsLive } from '../origin/call.ts'
 import { healthOf } from '../origin/health.ts'
 import { isJudgedByBody, judgeHead, judgeReply } from '../origin/judge.ts'
 import { type OriginTarget, requireOrigin } from '../origin/target.ts'
-import { requireSpill } from '../platform/spill.ts'
 import { landClaim, orGiveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
@@ -24,15 +23,6 @@ import { splitBody } from './wire-body.ts'
 
 /** What an object answers with that has called the origin itself. */
 type RunAnswer = Extract<Answer, { readonly kind: 'executed' | 'lost' }>
-
-/**
- * Makes sure that an answer can be kept: behind the claim it would be too late.
- *
- * @throws {Error} When the deployment lacks the bucket that the route needs.
- */
-export function requireKeeping({ env }: ObjectContext, { spillBytes }: Keeping): void {
-  if (spillBytes !== null) requireSpill(env.SNAPSHOTS)
-}
 
 /** Calls the origin for a claim and settles it. The output gate holds the call until the claim is on disk. */
 export async function runClaim(
@@ -161,16 +151,12 @@ async function claimAnother(
   try {
     if (!ledger.note(claim, end)) return null
     await scheduler.wait(delayMs)
-    const record = ledger.claimAgain(claim, sameOwner(claim))
-    return record === null ? null : toGranted(claim.operationId, record)
+    const { claimId } = claim
+    return ledger.claimAgain(claim, { claimId, owner: { kind: 'object' }, isResolved: false })
   } catch (error) {
     logFault('a retry could not be recorded; none is made', error)
     return null
   }
-}
-
-function sameOwner({ claimId }: ClaimRef): NextClaim {
-  return { claimId, owner: { kind: 'object' }, isResolved: false }
 }
 
 function withFence(request: OriginRequest, fence: number): OriginRequest {

@@ -13,14 +13,13 @@ import type { OriginFault, Outcome } from '../core/outcome.ts'
 import type { FlightEnd, LandingRules, ReplyOf } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { openCallStream } from '../origin/judge.ts'
-import { requireSpill } from '../platform/spill.ts'
-import { createGeneration } from './body-table.ts'
 import type { NewEvent } from './event-table.ts'
 import { settleClaim } from './land-claim.ts'
 import type { ObjectContext } from './object-context.ts'
+import { createGeneration } from './pieces.ts'
 import { pumpBody, type PumpPlan } from './pump-body.ts'
 import { Recording } from './recording.ts'
-import { partsOf, sealerOf } from './sealer.ts'
+import { partsOf, Sealer } from './sealer.ts'
 
 /** How an answer that is still coming is judged, bounded and kept. */
 interface StreamPlan extends Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> {
@@ -38,15 +37,14 @@ export function streamAnswer(
   reply: ReplyOf<'live'>,
   { rules, bounds, keeping, emitted = [] }: StreamPlan,
 ): { readonly response: WireResponse; readonly outcome: Outcome | null } {
-  const { ledger, flights } = context
+  const { env, ledger, flights } = context
   const { status, headers, declaredBytes: bodyBytes, directives } = reply
   const { outcome, ...landing } = landLive(reply, rules, claim.isInDoubt)
-  const sealer = sealerOf(claim, keeping.sealKey)
+  const sealer = new Sealer(claim, keeping.sealKey)
   const { spillBytes } = keeping
-  const spill = spillBytes === null ? null : requireSpill(context.env.SNAPSHOTS)
   const generation = createGeneration()
   const ref = { operationId: claim.operationId, body: generation }
-  const parts = partsOf(ledger.bodies, ref, { sealer, spill, spillBytes: spillBytes ?? Infinity })
+  const parts = partsOf(ledger.bodies, ref, sealer, { bucket: env.SNAPSHOTS, spillBytes })
   const recording = new Recording(parts, {
     hold: () => ledger.bodies.hold(ref),
     giveUp: () => reply.body.cancel(),
@@ -70,7 +68,7 @@ export function streamAnswer(
   const pumping = pumpBody(reply.body, recording, {
     limitBytes: isStorable ? bounds.limitBytes : 0,
     sealer,
-    isSpilled: spill !== null,
+    isSpilled: spillBytes !== null,
     ...landing,
     close: async (settlement, rest) => {
       settleClaim(context, claim, () => {

@@ -1,12 +1,15 @@
 import type { Answer } from '../core/answer.ts'
-import type { LiveBody } from '../core/reply.ts'
-import { toByteStream } from './byte-stream.ts'
-
-/** Reads one piece of a body; `null` behind its end. */
-type ReadPart = (part: number) => Promise<Uint8Array<ArrayBuffer> | null>
+import type { PartStore } from './pieces.ts'
 
 /** Bodies up to this size cross RPC as one value, larger ones as a stream. */
 const BY_VALUE_BYTES = 1_048_576
+
+/**
+ * How long a reader may take nothing before it counts as gone, in milliseconds; up to twice as long
+ * until that is seen. The platform itself keeps an object for what it waits for no longer than that,
+ * and a reader takes a piece of 1 MiB at a time: slower than 10 kbit/s is nobody.
+ */
+const IDLE_MS = 900_000
 
 /**
  * Makes a body of stored pieces: by value where it is one piece, else a stream that reads as it is read.
@@ -15,7 +18,7 @@ const BY_VALUE_BYTES = 1_048_576
  */
 export async function toWireBody(
   bodyBytes: number,
-  readPart: ReadPart,
+  readPart: PartStore['read'],
   letGo: () => void,
 ): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>> {
   try {
@@ -45,7 +48,7 @@ export function splitBody(
 /** @throws {Error} To the reader, when the pieces end before the body does. */
 function streamParts(
   bodyBytes: number,
-  readPart: ReadPart,
+  readPart: PartStore['read'],
   end: () => void,
 ): ReadableStream<Uint8Array> {
   let part = 0
@@ -69,16 +72,55 @@ export function dropBody(answer: Answer): void {
   answer.response.body.cancel().catch(() => {})
 }
 
-/** Makes a live body of a stream that a Worker sends; one that breaks off was lost with its Worker. */
-export function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
-  const reader = stream.getReader()
-  return {
-    async next() {
-      const { value } = await reader.read()
-      return value ?? null
-    },
-    faultOf: () => 'lost',
-    // Who sends it may have gone already.
-    cancel: () => void reader.cancel().catch(() => {}),
+/** How the reading of a stream has ended: with its last byte, or its reader has left, or it broke off. */
+export type ReadEnd = 'whole' | 'left'
+
+/** What a stream reads from. */
+export interface ByteSource {
+  /** @returns The next bytes, or `null` behind the last ones. @throws When the rest is not to be had. */
+  readonly next: () => Promise<Uint8Array | null>
+  /** Called once, when nothing is read any more. */
+  readonly end: (how: ReadEnd) => void
+}
+
+/** Makes a stream that reads as it is read, and always tells when that is over. */
+export function toByteStream({ next, end }: ByteSource): ReadableStream<Uint8Array> {
+  let isTaking = false
+  let hasTaken = true
+  let isOver = false
+  let watch: ReturnType<typeof setInterval> | undefined
+  const finish = (how: ReadEnd) => {
+    if (isOver) return
+    isOver = true
+    clearInterval(watch)
+    end(how)
   }
+  return new ReadableStream({
+    type: 'bytes',
+    start(controller) {
+      watch = setInterval(() => {
+        if (isTaking || hasTaken) return void (hasTaken = false)
+        finish('left')
+        controller.error(new Error('The body was not read for too long.'))
+      }, IDLE_MS)
+    },
+    async pull(controller) {
+      isTaking = hasTaken = true
+      try {
+        const chunk = await next()
+        if (isOver) return
+        if (chunk !== null) return controller.enqueue(chunk)
+        finish('whole')
+        controller.close()
+        controller.byobRequest?.respond(0)
+      } catch (error) {
+        if (isOver) return
+        finish('left')
+        controller.error(error)
+      } finally {
+        isTaking = false
+      }
+    },
+    cancel: () => finish('left'),
+  })
 }

@@ -2,18 +2,16 @@ import type { Answer, SettleResult } from '../core/answer.ts'
 import { type ClaimRequest, type Granted, toOwner } from '../core/claim.ts'
 import type { Caller, Grant, SettleCall, StreamCall } from '../core/operation-guard.ts'
 import { type ClaimRef, doubtMs, ownerOf, toRef } from '../core/record.ts'
+import type { LiveBody } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
-import { answerRepeat } from './answer-repeat.ts'
-import { claimOperation, lookAhead, refuseLate, refuseNew } from './claim-operation.ts'
+import { requireSpill } from '../platform/spill.ts'
+import { answerRepeat, type Orphaned } from './answer-repeat.ts'
+import { claimOperation, lookAhead, reclaim, refuseLate, refuseNew } from './claim-operation.ts'
 import { toNewEvents } from './event-deliveries.ts'
-import type { Orphaned } from './join-call.ts'
 import { giveUp, landClaim } from './land-claim.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
-import { reclaim } from './reclaim.ts'
-import { requireKeeping } from './run-claim.ts'
 import { streamAnswer } from './stream-answer.ts'
-import { toLiveBody } from './wire-body.ts'
 
 /** How often a stream is tried to be taken over, and after how long, growing with each. */
 const ADOPT_TRIES = 4
@@ -69,7 +67,7 @@ export async function streamForWorker(
   call: StreamCall,
 ): Promise<WireResponse> {
   const { claim, limitBytes, rules, body, keeping, events, ...head } = call
-  requireKeeping(context, keeping)
+  if (keeping.spillBytes !== null) requireSpill(context.env.SNAPSHOTS)
   const emitted = await toNewEvents(context.env, claim.operationId, events)
   const adopted = await adopt(context, claim)
   // A late owner's client gets its answer; nothing of it touches the record or those who wait.
@@ -103,4 +101,18 @@ async function adopt({ ledger, flights }: ObjectContext, claim: ClaimRef): Promi
     }
   }
   return null
+}
+
+/** Makes a live body of a stream that a Worker sends; one that breaks off was lost with its Worker. */
+function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
+  const reader = stream.getReader()
+  return {
+    async next() {
+      const { value } = await reader.read()
+      return value ?? null
+    },
+    faultOf: () => 'lost',
+    // Who sends it may have gone already.
+    cancel: () => void reader.cancel().catch(() => {}),
+  }
 }

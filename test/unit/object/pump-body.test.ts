@@ -3,9 +3,10 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { OriginFault } from '../../../src/core/outcome.ts'
 import type { LiveBody } from '../../../src/core/reply.ts'
 import type { Settlement } from '../../../src/core/settle.ts'
-import { PIECE_BYTES } from '../../../src/object/body-table.ts'
+import { PIECE_BYTES } from '../../../src/object/pieces.ts'
 import { pumpBody } from '../../../src/object/pump-body.ts'
 import { Recording } from '../../../src/object/recording.ts'
+import { Sealer } from '../../../src/object/sealer.ts'
 import { snapshotOf } from '../../fakes/build.ts'
 
 const MINUTES = 60_000
@@ -45,7 +46,7 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
   const recording = new Recording(store, { giveUp: () => body.cancel() })
   const done = pumpBody(body, recording, {
     limitBytes,
-    sealer: null,
+    sealer: new Sealer({ operationId: 'id', fence: 1 }, null),
     isSpilled: false,
     onChunk: null,
     toSettlement: async () => ({

@@ -2,9 +2,8 @@ import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 
 import { concat } from '../../../src/core/body.ts'
-import { PIECE_BYTES } from '../../../src/object/body-table.ts'
+import { type PartStore, PIECE_BYTES } from '../../../src/object/pieces.ts'
 import { Recording, type Surroundings } from '../../../src/object/recording.ts'
-import type { PartStore } from '../../../src/object/sealer.ts'
 
 /** Pieces in memory; what was written is told. */
 function memoryStore(): PartStore & { readonly parts: Map<number, Uint8Array<ArrayBuffer>> } {
