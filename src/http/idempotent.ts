@@ -13,12 +13,13 @@ import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
 import { landingRulesOf, planCall } from './call-plan.ts'
 import {
+  conclude,
   concludeFault,
   concludeOperation,
   isLetThrough,
+  mark,
   toGuardLost,
-} from './conclude-operation.ts'
-import { conclude, mark } from './conclude.ts'
+} from './conclude.ts'
 import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'

@@ -15,15 +15,15 @@ import { logFault } from '../metrics/log.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { inTime } from '../platform/in-time.ts'
 import { announce } from './announce.ts'
-import { readItems } from './batch-items.ts'
+import { readItems } from './batch.ts'
 import { dataRulesOf, landingRulesOf, NO_CALLER, recoveryOf } from './call-plan.ts'
-import { expose, recordVerdict } from './conclude.ts'
+import { recordVerdict } from './conclude.ts'
 import { identify } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
+import { expose } from './expose.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
-import { isTaken } from './kept-body.ts'
-import { Payload } from './payload.ts'
+import { isTaken, Payload } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import {
   isProblem,
@@ -171,7 +171,7 @@ async function foreseeOperation(exchange: Exchange, admitted: Admitted): Promise
 /** All items of a batch go to the origin at once, so that there is no outcome of one to be recorded. */
 async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Promise<Foreseen> {
   learn(exchange, { source: source.in })
-  const items = await readItems(exchange.payload, exchange.policy, source)
+  const items = await readItems(exchange, source)
   return unclaimed(items.ok ? EXECUTED : rejected(items.error))
 }
 

@@ -14,17 +14,18 @@ import { announce } from './announce.ts'
 import { perItem } from './batch.ts'
 import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
+  conclude,
   concludeFault,
   concludeOperation,
   isLetThrough,
   toGuardLost,
-} from './conclude-operation.ts'
-import { conclude } from './conclude.ts'
+} from './conclude.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import { explain } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './normalized-url.ts'
 import { beginObserving, endObserving } from './observe.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
@@ -32,7 +33,6 @@ import { passThrough } from './pass-through.ts'
 import { isBodyless } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
-import { requestUrlOf } from './request-url.ts'
 import { isGuarded, withPolicy } from './route-policy.ts'
 import { rejected, type Verdict } from './verdict.ts'
 
