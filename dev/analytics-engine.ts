@@ -7,7 +7,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { text } from 'node:stream/consumers'
 import { parseArgs } from 'node:util'
 
-import { LOCAL_ENGINE } from '../src/analytics/local.ts'
+import { LOCAL_ENGINE } from '../src/analytics/client.ts'
 import { type Format, parseStatement } from './analytics-engine/dialect.ts'
 import { PointsSchema } from './analytics-engine/point.ts'
 import { openStore, Refusal, type Store } from './analytics-engine/store.ts'

@@ -3,8 +3,8 @@ import {
   type AnalyticsError,
   createAnalyticsClient,
   toApiUrl,
+  LOCAL_ENGINE,
 } from '../../src/analytics/client.ts'
-import { LOCAL_ENGINE } from '../../src/analytics/local.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import { Failure, reasonOf } from '../failure.ts'
 

@@ -55,6 +55,9 @@ export class AnalyticsError extends Error {
 }
 
 const CLOUD = 'https://api.cloudflare.com'
+/** Account and token of a local engine. */
+export const LOCAL_ENGINE = { accountId: '0'.repeat(32), token: 'local' } as const
+
 const DEFAULT_TIMEOUT_MS = 30_000
 const MAX_REASON_LENGTH = 500
 

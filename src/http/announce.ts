@@ -1,8 +1,8 @@
 import { isAnswerStatus } from '../core/outcome.ts'
 import type { ProblemSlug } from '../core/problem.ts'
 import type { Exchange } from './exchange.ts'
+import { requestUrlOf } from './normalized-url.ts'
 import { problemPath } from './problem-response.ts'
-import { requestUrlOf } from './request-url.ts'
 
 /**
  * Tells a client, where the route says so, that a request as this one will be refused one day:

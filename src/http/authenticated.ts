@@ -4,7 +4,7 @@ import { HTTPException } from 'hono/http-exception'
 import { logFault } from '../metrics/log.ts'
 import { inTime } from '../platform/in-time.ts'
 import type { Identify, Identity } from './gateway-env.ts'
-import { NOBODY } from './identity.ts'
+import { NOBODY } from './tenants.ts'
 
 /** How long the verification is waited for, in milliseconds. */
 const VERIFY_MS = 10_000

@@ -1,4 +1,4 @@
-import { type Context, type Handler, Hono, type Next } from 'hono'
+import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy } from '../config/policy.ts'
@@ -8,23 +8,23 @@ import {
   toAnsweredItem,
   toAnswerTexts,
 } from '../core/batch-answer.ts'
-import { type Batch, type BatchItem, cutItem } from '../core/batch.ts'
+import { type Batch, type BatchItem, cutItem, readBatch } from '../core/batch.ts'
 import { collectBody } from '../core/body.ts'
 import { isDigest } from '../core/content-coding.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { SourceIn } from '../core/key-source.ts'
+import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { logFault } from '../metrics/log.ts'
-import { readItems } from './batch-items.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
-import { collapsePatterns } from './collapse-patterns.ts'
-import { conclude, expose, respond } from './conclude.ts'
+import { conclude, respond } from './conclude.ts'
+import { isOnlyObserved } from './enforcement.ts'
 import { type Exchange, learn, openExchange } from './exchange.ts'
+import { expose } from './expose.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { executionCtxOf, keepAlive } from './keep-alive.ts'
-import { isOnlyObserved } from './observe.ts'
+import { createApp } from './normalized-url.ts'
 import { shouldRetry } from './problem-response.ts'
-import { matchedPathOf } from './request-url.ts'
 import { isGuarded } from './route-policy.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
@@ -60,19 +60,28 @@ async function isSplit(c: Context<GatewayEnv>, policy: Policy): Promise<boolean>
   return isGuarded(c, policy) && !(await isOnlyObserved(c, policy))
 }
 
-/** A batch of which every item may be sent, and whose it is. */
+/** Reads the items of a request, and finds what is wrong with any of them. */
+export async function readItems(
+  { payload, policy }: Exchange,
+  source: SourceIn<'batch'>,
+): Promise<Result<Batch, Problem>> {
+  const text = await payload.readPlainJson('A batch')
+  return text.ok ? readBatch(text.value, source, policy) : text
+}
+
+/** A batch whose items may all be sent, and its sender. */
 interface AdmittedBatch {
   readonly items: Batch
   readonly identity: Identity
 }
 
 async function admitBatch(
-  { c, policy, payload, identify }: Exchange,
+  exchange: Exchange,
   source: SourceIn<'batch'>,
 ): Promise<Result<AdmittedBatch, Verdict>> {
-  const items = await readItems(payload, policy, source)
+  const items = await readItems(exchange, source)
   if (!items.ok) return err(rejected(items.error))
-  const identity = await identify(c)
+  const identity = await exchange.identify(exchange.c)
   if (identity.kind !== 'known') return err(rejected(tenantMissing(identity)))
   return ok({ items: items.value, identity })
 }
@@ -91,8 +100,7 @@ function createSender(
   handleOne: Handler<GatewayEnv>,
   identity: Identity,
 ): Send {
-  const app = new Hono<GatewayEnv>({ getPath: matchedPathOf })
-  collapsePatterns(app.router)
+  const app = createApp()
   app.on(c.req.method, routePath(c), inherit, handleOne)
   app.onError((error) => {
     throw error

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { traceIdOf } from '../core/correlation.ts'
 import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
@@ -8,18 +9,63 @@ import type { Problem } from '../core/problem.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
 import { hasNoBody, type HeaderField, type WireResponse } from '../core/snapshot.ts'
+import { logFault } from '../metrics/log.ts'
 import { recordRequest } from '../metrics/record-request.ts'
+import { toCallersAnswer } from './callers-answer.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
-import type { Exchange } from './exchange.ts'
+import type { Admitted, Exchange } from './exchange.ts'
+import { expose } from './expose.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
-import { isOfAnother, isProblem, type Verdict } from './verdict.ts'
+import { guardLost, isOfAnother, isProblem, misconfigured, type Verdict } from './verdict.ts'
 
 /** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
 export function conclude(exchange: Exchange, verdict: Verdict): Response {
   const { reply, ...judged } = verdict
   const response = respond(exchange.c, verdict, exchange.known)
   return mark(exchange, response, judged, isProblem(reply) ? reply : null)
+}
+
+/** Answers a request whose operation has been claimed, or whose claim was refused. */
+export async function concludeOperation(
+  exchange: Exchange,
+  { call }: Admitted,
+  verdict: Verdict,
+): Promise<Response> {
+  try {
+    const told = call === null ? verdict : await toCallersAnswer(exchange.c, call, verdict)
+    return conclude(exchange, told)
+  } catch (error) {
+    // Something was recorded by now, and a retry is told what: this is no fault of the request.
+    logFault('an answer could not be given out', error)
+    return conclude(exchange, guardLost())
+  }
+}
+
+/** Answers a request that the deployment, or code of the deployer's, failed before anything was recorded. */
+export function concludeFault(exchange: Exchange, error: unknown): Response {
+  logFault('a protected route failed before anything was recorded', error)
+  return conclude(exchange, misconfigured(error))
+}
+
+/**
+ * The verdict where the object failed.
+ *
+ * @throws {ConfigurationFault} Which is no failure of the object.
+ */
+export function toGuardLost(error: unknown): Verdict {
+  if (error instanceof ConfigurationFault) throw error
+  logFault('the object of an operation could not be reached, or was reset', error)
+  return guardLost()
+}
+
+/**
+ * Whether the request goes on without protection, since the store failed and the route is open then.
+ * Nobody goes around an object that does not answer: there is one for each key, so what it is
+ * overloaded with, or lost in, are requests with this very key.
+ */
+export function isLetThrough({ c, policy }: Exchange, { isUnclaimed }: Verdict): boolean {
+  return isUnclaimed === true && policy.onStoreError === 'open' && c.env[MESSAGE] === undefined
 }
 
 /** Makes the response of a verdict. */
@@ -130,40 +176,6 @@ function toFacts(
     ...(carrier !== undefined && { carrier }),
   }
 }
-
-/**
- * Lets a script of another origin read what stands here, where it may read the answer at all. A
- * middleware that says itself what is exposed has the last word.
- */
-export function expose(c: Context<GatewayEnv>, headers: Headers): void {
-  // Asking `c.res` makes one, which changes what becomes of the answer: only where it may matter.
-  if (c.req.header('Origin') === undefined) return
-  const isShared = headers.has(ALLOW_ORIGIN) || c.res.headers.has(ALLOW_ORIGIN)
-  if (!isShared || c.res.headers.has(EXPOSE_HEADERS)) return
-  headers.append(EXPOSE_HEADERS, EXPOSED_HEADERS.join(', '))
-}
-
-const ALLOW_ORIGIN = 'Access-Control-Allow-Origin'
-const EXPOSE_HEADERS = 'Access-Control-Expose-Headers'
-
-/** What of an answer browsers must be allowed to read. */
-const EXPOSED_HEADERS: readonly string[] = [
-  'Idempotency-Status',
-  'Idempotent-Replayed',
-  'Idempotency-Expires',
-  'Age',
-  'X-Correlation-Id',
-  'Hapax-Error',
-  'Retry-After',
-  'X-Should-Retry',
-  'Location',
-  'Preference-Applied',
-  'Repeatability-Result',
-  'Hapax-Warning',
-  'Deprecation',
-  'Sunset',
-  'Link',
-]
 
 /** OASIS Repeatable Requests 1.0: whether the answer is that of a single execution. */
 function markRepeatability(headers: Headers, status: IdempotencyStatus): void {

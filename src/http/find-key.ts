@@ -9,7 +9,6 @@ import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'
 import { parsePointer, toPointer } from '../core/json/pointer.ts'
 import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/key.ts'
-import type { MediaType } from '../core/media-type.ts'
 import * as details from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
@@ -204,14 +203,12 @@ async function readMcpCall(payload: Payload): Promise<McpMessage> {
   const bytes = await payload.bytes()
   // What the transport opens and ends its streams and sessions with.
   if (bytes?.byteLength === 0) return { kind: 'no-operation' }
-  const read = await payload.read()
+  // A lenient server could find a call in a message that is not plain JSON.
+  const read = await payload.readPlainJson('A message of MCP')
   if (!read.ok) return refuse(read.error)
-  // A server may take more for JSON than the standards do, and would then find a call in it.
-  if (!isPlainJson(read.value)) return refuse(details.notPlainJson('A message of MCP'))
-  const text = new TextDecoder().decode(read.value.bytes)
-  const call = readCall(text)
+  const call = readCall(read.value)
   if (call?.method === MCP_METHOD) return { kind: 'call', call }
-  const messages = [JSON.parse(text)].flat() as readonly ({ method?: unknown } | null)[]
+  const messages = [JSON.parse(read.value)].flat() as readonly ({ method?: unknown } | null)[]
   if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
   return refuse(details.callNotProtectable(MCP_METHOD))
 }
@@ -222,13 +219,3 @@ const refuse = (fault: Problem): McpMessage => ({
   source: 'mcp',
   call: null,
 })
-
-/** Whether it is JSON to everybody: in another charset the same bytes could be another message. */
-export function isPlainJson({ canonical, type }: ReadBody): boolean {
-  return canonical.kind === 'json' && charsetsOf(type).every((charset) => /^utf-?8$/.test(charset))
-}
-
-function charsetsOf(type: MediaType | undefined): readonly string[] {
-  const named = type?.parameters.filter(([name]) => name === 'charset') ?? []
-  return named.map(([, charset]) => charset.toLowerCase())
-}

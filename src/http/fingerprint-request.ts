@@ -14,7 +14,7 @@ import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { requestUrlOf } from './request-url.ts'
+import { requestUrlOf } from './normalized-url.ts'
 
 /** What tells a request from another of the same key. */
 interface Fingerprinted extends Pick<Admitted, 'compared'> {

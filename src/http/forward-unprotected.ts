@@ -3,9 +3,9 @@ import { isAnswerStatus } from '../core/outcome.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { conclude, mark } from './conclude.ts'
 import type { Exchange } from './exchange.ts'
+import { requestUrlOf } from './normalized-url.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { isBodyless } from './payload.ts'
-import { requestUrlOf } from './request-url.ts'
 import { UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**

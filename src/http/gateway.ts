@@ -1,20 +1,18 @@
-import { Hono, type MiddlewareHandler } from 'hono'
+import type { Hono, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
 import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
 import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
-import { collapsePatterns } from './collapse-patterns.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
-import { keepBody } from './kept-body.ts'
+import { createApp } from './normalized-url.ts'
 import { operations } from './operations.ts'
-import { keepApart } from './operators-host.ts'
 import { passThrough } from './pass-through.ts'
+import { keepBody } from './payload.ts'
 import { problemPages } from './problem-pages.ts'
 import { refuseUrl } from './refuse-url.ts'
-import { matchedPathOf } from './request-url.ts'
-import { isReserved, reserve } from './reserved-paths.ts'
+import { isReserved, keepApart, reserve } from './reserved-paths.ts'
 import { firstOf } from './tenants.ts'
 import { contractOf, serveContract } from './well-known.ts'
 
@@ -52,8 +50,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   }
   const identify = authenticated(options.authenticate, firstOf(resolvers))
   const digestOf = createDigests()
-  const app = new Hono<GatewayEnv>({ getPath: matchedPathOf })
-  collapsePatterns(app.router)
+  const app = createApp()
   const cors = options.cors ?? ((_, next) => next())
   app.use(async function scope(c, next) {
     c.set('hapax', {

@@ -1,14 +1,14 @@
 import type { Context, Next } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
-import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
+import { collectBody, continueBody } from '../core/body.ts'
 import { type AnswerFacts, classifyAnswer } from '../core/classify.ts'
 import { errorName } from '../core/error-name.ts'
 import { toClientHeaders } from '../core/headers.ts'
 import { isEventStream } from '../core/media-type.ts'
 import { readOriginDirectives } from '../core/origin-directives.ts'
 import { isAnswerStatus } from '../core/outcome.ts'
-import type { AnswerHead, Reply, ReplyOf } from '../core/reply.ts'
+import type { AnswerHead, EndedReply, ReplyOf } from '../core/reply.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { dropAnswer } from '../origin/call.ts'
@@ -24,15 +24,13 @@ export interface HandlerJudging extends Judging {
 
 /** What the handlers of a request came back with. */
 export type HandlerReply =
-  | (Extract<Reply, { kind: 'answer' }> & { readonly response: WireResponse })
+  | EndedReply
   | {
       readonly kind: 'streams'
       readonly head: AnswerHead
       readonly body: ReadableStream<Uint8Array>
     }
   | { readonly kind: 'threw'; readonly response: WireResponse }
-  /** What it handed on is no answer that could be passed on. */
-  | ReplyOf<'fault'>
 
 /**
  * Runs the handlers of a request. Hono's `next` does not reject when one throws an error: it leaves `c.error`
@@ -63,7 +61,7 @@ async function readHandlerReply(
   const live = hasThrown ? null : openLive(c.res, head, judging)
   if (live !== null) return live
   const reply = await collectReply(c.res, head, judging)
-  if (hasThrown) return { kind: 'threw', response: reply.response }
+  if (hasThrown) return { kind: 'threw', response: toResponse(reply) }
   const stream = isExecuted(reply, judging) ? toStream(reply.body, judging.limitBytes) : null
   const { said = null } = reply
   return stream === null ? reply : { kind: 'streams', head: { ...head, said }, body: stream }
@@ -83,14 +81,24 @@ function openLive(
 }
 
 async function collectReply(
-  { body }: Response,
+  { body: sent }: Response,
   head: AnswerHead,
   judging: HandlerJudging,
-): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
+): Promise<ReplyOf<'answer'>> {
   const { rules, limitBytes } = judging
   const bytes = isJudgedByBody(head, rules) ? limitBytes : Math.min(limitBytes, BY_VALUE_BYTES)
-  return judgeReply(await toReply(head, await collectBody(body, bytes)), judging)
+  const collected = await collectBody(sent, bytes)
+  const made = { isFromProxy: await isFromProxy(head, collected) }
+  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
+  return judgeReply({ kind: 'answer', ...head, ...made, body }, judging)
 }
+
+/** The response of a handler, as the first client gets it. */
+export const toResponse = ({ status, headers, body }: ReplyOf<'answer'>): WireResponse => ({
+  status,
+  headers,
+  body,
+})
 
 /** @returns `null` where the body is handed over by value. */
 function toStream(
@@ -100,16 +108,6 @@ function toStream(
   if (body instanceof ReadableStream) return body
   const isLarge = body.byteLength > Math.min(limitBytes, BY_VALUE_BYTES)
   return isLarge ? new Response(body).body : null
-}
-
-async function toReply(
-  head: AnswerHead,
-  collected: CollectedBody,
-): Promise<Extract<HandlerReply, { kind: 'answer' }>> {
-  const { status, headers } = head
-  const made = { isFromProxy: await isFromProxy(head, collected) }
-  const body = collected.kind === 'whole' ? collected.bytes : continueBody(collected)
-  return { kind: 'answer', ...head, ...made, body, response: { status, headers, body } }
 }
 
 function isExecuted(head: AnswerFacts, { rules, isInDoubt }: HandlerJudging): boolean {

@@ -11,25 +11,26 @@ import { logFault } from '../metrics/log.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
+import { landingRulesOf, planCall } from './call-plan.ts'
 import {
+  conclude,
   concludeFault,
   concludeOperation,
   isLetThrough,
+  mark,
   toGuardLost,
-} from './conclude-operation.ts'
-import { conclude, mark } from './conclude.ts'
+} from './conclude.ts'
 import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
+import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import { explain } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { callHandler } from './handler-reply.ts'
+import { callHandler, toResponse } from './handler-reply.ts'
 import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
-import { keepingOf } from './keeping.ts'
-import { beginObserving, endObserving, isOnlyObserved } from './observe.ts'
+import { beginObserving, endObserving } from './observe.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
-import { callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
 import { isGuarded, withPolicy } from './route-policy.ts'
@@ -55,7 +56,9 @@ import {
  * @example app.post('/grants', idempotent({ wait: 0 }), async (c) => c.json(await grant(c), 201))
  */
 export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<GatewayEnv> {
-  return withPolicy(options, 'worker', (policy): MiddlewareHandler<GatewayEnv> => {
+  return withPolicy(options, 'worker', (parsed): MiddlewareHandler<GatewayEnv> => {
+    // The object cannot run a handler, so it stores no request.
+    const policy = { ...parsed, durable: false }
     return async function idempotent(c, next) {
       if (policy.mode === 'off' || !isGuarded(c, policy)) return runUnrecorded(c, next)
       const response = await respond(c, next, policy)
@@ -152,17 +155,13 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   const { c, policy } = exchange
   // The origin is asked about the operation later: not to find out then that there is none.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
-  const { claim } = admitted
-  const ask: Ask = (question) => askObject(c, claim.operationId, question)
   const headers = originHeadersOf(c)
-  const caller = await callerOf(c, policy, admitted, headers)
-  const keeping = keepingOf(c, policy, caller.sealKeys)
-  const recovery = recoveryOf(c, { ...policy, durable: false }, admitted)
-  const reauthorizePath = reauthorizePathOf(policy, claim)
-  const request = { ...claim, recovery, reauthorizePath, isAccepted: false, leaseMs: policy.lease }
+  const { claim, caller, keeping } = await planCall(exchange, admitted, headers)
+  const ask: Ask = (question) => askObject(c, claim.operationId, question)
+  const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
   const answer = await ask((object) => object.claim(request, caller))
   if (answer.kind !== 'granted') {
-    const allowed = await reauthorize(c, answer, headers, reauthorizePath)
+    const allowed = await reauthorize(c, answer, headers, claim.reauthorizePath)
     return explain(exchange, admitted, allowed)
   }
   restoreBody(c, admitted.body)
@@ -180,16 +179,17 @@ interface Claimed extends Held {
 }
 
 async function handleAndSettle(
-  { c, policy }: Exchange,
+  exchange: Exchange,
   next: Next,
   admitted: Admitted,
   held: Claimed,
 ): Promise<Verdict> {
+  const { c, policy } = exchange
   const startedAt = Date.now()
   const { claim, keeping, doubtMs } = held
   handled.add(c.req)
   openOutbox(c)
-  const rules = landingRulesOf(c, policy, admitted.call)
+  const rules = landingRulesOf(exchange, admitted.call)
   const judging = { rules, limitBytes: policy.limits.response, isInDoubt: doubtMs !== null }
   const reply = await callHandler(c, next, judging)
   const events = takeEmitted(c, claim, admitted.claim.tenant)
@@ -217,7 +217,8 @@ async function handleAndSettle(
   const ended = { ...known, outcome, timing, work, ageMs }
   if (reply.kind === 'fault') return toVerdict({ ...reply, ...ended, kind: 'lost' }, policy)
   const memory = memoryOf(landing, work.settle, policy)
-  return { ...ended, status: toStatus(outcome), reply: reply.response, ...memory }
+  const response = reply.kind === 'threw' ? reply.response : toResponse(reply)
+  return { ...ended, status: toStatus(outcome), reply: response, ...memory }
 }
 
 /** The handler has run: whatever the object says, this is not a request that nothing came of. */

@@ -4,7 +4,7 @@ import type { KeyScope, KeySource } from '../core/key-source.ts'
 import type { Within } from '../core/operation.ts'
 import type { Exchange } from './exchange.ts'
 import { MESSAGE } from './gateway-env.ts'
-import { requestUrlOf } from './request-url.ts'
+import { requestUrlOf } from './normalized-url.ts'
 
 /** Within what a key counts; a business key has in itself what it counts within. */
 export function withinOf(

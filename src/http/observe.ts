@@ -6,7 +6,7 @@ import { classifyAnswer, classifyStatus, outcomeLeft } from '../core/classify.ts
 import { toClientHeaders } from '../core/headers.ts'
 import { batchOf, type SourceIn } from '../core/key-source.ts'
 import { decideLanding } from '../core/landing.ts'
-import type { Caller, Grant } from '../core/operation-guard.ts'
+import type { Grant } from '../core/operation-guard.ts'
 import { isAnswerStatus, type Outcome } from '../core/outcome.ts'
 import type { Problem, ProblemSlug } from '../core/problem.ts'
 import type { ClaimRef } from '../core/record.ts'
@@ -15,15 +15,15 @@ import { logFault } from '../metrics/log.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { inTime } from '../platform/in-time.ts'
 import { announce } from './announce.ts'
-import { readItems } from './batch-items.ts'
-import { expose, recordVerdict } from './conclude.ts'
+import { readItems } from './batch.ts'
+import { dataRulesOf, landingRulesOf, NO_CALLER, recoveryOf } from './call-plan.ts'
+import { recordVerdict } from './conclude.ts'
+import { identify } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
-import type { GatewayEnv, Identity } from './gateway-env.ts'
-import { NOBODY } from './identity.ts'
+import { expose } from './expose.ts'
+import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
-import { isTaken } from './kept-body.ts'
-import { Payload } from './payload.ts'
-import { dataRulesOf, landingRulesOf, recoveryOf } from './plan.ts'
+import { isTaken, Payload } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import {
   isProblem,
@@ -37,57 +37,9 @@ import {
 
 /** How long an answer waits at the most for what is observed, from the request's arrival on, in milliseconds. */
 const ANSWER_MS = 1_000
-/** How long it may take to tell whether a tenant is enforced already. */
-const ENFORCED_MS = 5_000
 /** How long the object may take to answer, and all that is observed behind the answer. */
 const OBJECT_MS = 5_000
 const RECORDED_MS = 10_000
-
-/**
- * Whether a route that observes enforces for the tenant of this request already. For whom that cannot
- * be told, or not in time, it does not.
- */
-async function isEnforced(c: Context<GatewayEnv>, { enforce }: Policy): Promise<boolean> {
-  if (enforce.percent === 0 && enforce.tenants.length === 0) return false
-  try {
-    return await inTime(isAmong(c, enforce), ENFORCED_MS)
-  } catch (error) {
-    logFault('it could not be told whether a tenant is enforced', error)
-    return false
-  }
-}
-
-async function isAmong(
-  c: Context<GatewayEnv>,
-  { percent, tenants }: Policy['enforce'],
-): Promise<boolean> {
-  const identity = await identify(c)
-  if (identity.kind !== 'known') return false
-  const { tenant } = identity
-  return tenants.includes(tenant) || (await shareOf(c, tenant)) < percent
-}
-
-/** Who cannot be told is observed, whatever the reason. */
-async function identify(c: Context<GatewayEnv>): Promise<Identity> {
-  try {
-    return await c.var.hapax.identify(c)
-  } catch (error) {
-    logFault('a tenant could not be resolved', error)
-    return NOBODY
-  }
-}
-
-/** Where a tenant stands among all of them, from 0 to 100: always at the same place. */
-async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> {
-  const hash = await c.var.hapax.digest('share', tenant)
-  const bytes = new TextEncoder().encode(hash.slice(0, 8))
-  return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
-}
-
-/** Whether a request only is observed: nothing that goes wrong then is any of the client's business. */
-export async function isOnlyObserved(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
-  return policy.mode === 'observe' && !(await isEnforced(c, policy))
-}
 
 /** A request that is let through as if the route were not guarded, while it is read. */
 interface Observation {
@@ -111,8 +63,10 @@ interface ObservedClaim {
 /** Begins to read a request, beside whoever answers it. */
 export async function beginObserving(c: Context<GatewayEnv>, policy: Policy): Promise<Observation> {
   const payload = await readBeside(c, policy)
-  // No event is sent, so nothing is asked for that would deliver it.
-  const exchange = openExchange(c, { ...policy, events: [] }, { payload, identify })
+  // No event is sent, and only data can judge: the body is on its way to the client, and the object
+  // cannot send the request again.
+  const observed = { ...policy, events: [], outcomes: dataRulesOf(policy), durable: false }
+  const exchange = openExchange(c, observed, { payload, identify })
   return { exchange, foreseen: foresee(exchange).catch(toNothing) }
 }
 
@@ -217,7 +171,7 @@ async function foreseeOperation(exchange: Exchange, admitted: Admitted): Promise
 /** All items of a batch go to the origin at once, so that there is no outcome of one to be recorded. */
 async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Promise<Foreseen> {
   learn(exchange, { source: source.in })
-  const items = await readItems(exchange.payload, exchange.policy, source)
+  const items = await readItems(exchange, source)
   return unclaimed(items.ok ? EXECUTED : rejected(items.error))
 }
 
@@ -232,29 +186,16 @@ function ofRepeat(
 
 const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 
-const NO_CALLER: Caller = {
-  isAsync: false,
-  waitMs: 0,
-  corsOrigin: null,
-  probeHeaders: [],
-  sealKeys: [],
-  deadlineAt: null,
-  rateLimiter: null,
-  address: null,
-}
-
-/** An observed answer is judged by its status and headers: its body is on its way to the client. */
-const byHead = (policy: Policy): Policy => ({ ...policy, outcomes: dataRulesOf(policy) })
-
 /** @returns `null` where the store fails. */
-async function claim({ c, policy }: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
-  const { claim: known } = admitted
-  const operationId = await c.var.hapax.digest('observed', known.operationId)
+async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
+  const { c, policy } = exchange
+  const operationId = await c.var.hapax.digest('observed', admitted.claim.operationId)
+  // An observed operation is not remembered longer than a result.
+  const resending = { ...exchange, policy: { ...policy, unknown: 'resend' as const } }
   const request = {
-    ...known,
+    ...admitted.claim,
     operationId,
-    // Nothing observed is remembered longer than results are.
-    recovery: recoveryOf(c, { ...byHead(policy), unknown: 'resend', durable: false }, admitted),
+    recovery: recoveryOf(resending, admitted),
     reauthorizePath: null,
     isAccepted: false,
     events: null,
@@ -291,10 +232,11 @@ const problemOf = ({ reply }: Foreseen['verdict']): Problem | null =>
 
 /** Ends an observed claim by status and headers of the answer, of which nothing else is kept. */
 async function settle(
-  { c, policy }: Exchange,
+  exchange: Exchange,
   { ref, isInDoubt }: ObservedClaim,
   { status, headers }: ObservedAnswer,
 ): Promise<Outcome> {
+  const { c, policy } = exchange
   const facts = { status, headers, directives: { outcome: null } }
   const own = classifyAnswer(facts, dataRulesOf(policy), isInDoubt)
   const outcome = outcomeLeft(own, isInDoubt)
@@ -307,7 +249,7 @@ async function settle(
     directives: { ...UNKEPT, outcome: isHeld ? 'executed' : null },
     body: new Uint8Array(),
   }
-  const landing = decideLanding(reply, landingRulesOf(c, byHead(policy), null), isInDoubt)
+  const landing = decideLanding(reply, landingRulesOf(exchange, null), isInDoubt)
   const call = { ...landing, claim: ref, sealKey: null, events: [] }
   const asked = askObject(c, ref.operationId, (object) => object.settle(call))
   // What has become of this request is known, whether or not a repeat will be told.

@@ -17,11 +17,11 @@ import { err, ok, type Result } from '../core/result.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { askObject } from '../platform/ask-object.ts'
-import { expose, respond } from './conclude.ts'
+import { NO_CALLER, reauthorizePathOf, sealKeysOf } from './call-plan.ts'
+import { respond } from './conclude.ts'
+import { expose } from './expose.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
-import { sealKeysOf } from './keeping.ts'
 import { originHeadersOf } from './origin-headers.ts'
-import { reauthorizePathOf } from './plan.ts'
 import { problemResponse } from './problem-response.ts'
 import { reauthorize } from './reauthorize.ts'
 import { misconfigured, operationPath, tenantMissing, toVerdict } from './verdict.ts'
@@ -184,14 +184,10 @@ function askAgainSeconds({ nextAttemptAt }: OperationView): number {
 async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Promise<Response> {
   if (!isOperationId(asked.operationId)) return notFound(c)
   const caller: Caller = {
-    isAsync: false,
+    ...NO_CALLER,
     waitMs: asked.waitMs,
     corsOrigin: c.req.header('Origin') ?? null,
-    probeHeaders: [],
     sealKeys: await sealKeysOf(c, asked.operationId, clientKeyOf(c)),
-    deadlineAt: null,
-    rateLimiter: null,
-    address: null,
   }
   const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
   if (answer === null) return notFound(c)

@@ -2,8 +2,8 @@ import type { Context } from 'hono'
 
 import { originOf } from '../origin/target.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './normalized-url.ts'
 import { restoreTaken } from './payload.ts'
-import { requestUrlOf } from './request-url.ts'
 
 /**
  * Hands a request to the origin untouched and its answer back as it comes: streams, upgrades to

@@ -1,13 +1,14 @@
 import type { Context } from 'hono'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
 import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { type ReadBody, readBody } from '../core/fingerprint/fingerprint.ts'
-import { payloadInvalid, payloadTooLarge } from '../core/problem-details.ts'
+import type { MediaType } from '../core/media-type.ts'
+import { notPlainJson, payloadInvalid, payloadTooLarge } from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { isTaken, keepBody, keepBytes, keptBytes } from './kept-body.ts'
 
 /** The body of a request, read once and only where something needs it. */
 export class Payload {
@@ -56,6 +57,14 @@ export class Payload {
     return (this.#read ??= this.#readAs())
   }
 
+  /** As the text of a JSON document. @param what Names the document in the problem. */
+  async readPlainJson(what: 'A batch' | 'A message of MCP'): Promise<Result<string, Problem>> {
+    const read = await this.read()
+    if (!read.ok) return read
+    const { bytes } = read.value
+    return isPlainJson(read.value) ? ok(new TextDecoder().decode(bytes)) : err(notPlainJson(what))
+  }
+
   async #readAs(): Promise<Result<ReadBody, Problem>> {
     const { fingerprint, limits } = this.#policy
     const whole = await this.whole()
@@ -98,7 +107,7 @@ export function restoreBody(
 ): void {
   if (c.req.raw.body === null || isBodyless(c.req.method)) return
   c.req.raw = new Request(c.req.raw, { body })
-  if (body instanceof Uint8Array) keepBytes(c.req.raw, body)
+  if (body instanceof Uint8Array) kept.set(c.req.raw, body)
   c.req.bodyCache = {}
   keepBody(c)
 }
@@ -132,6 +141,79 @@ async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<Coll
   // What could not be put back is left where it is.
   const { body } = isBodyless(request.method) && request.body !== null ? request.clone() : request
   const collected = await collectBody(body, limitBytes)
-  if (collected.kind === 'whole') keepBytes(request, collected.bytes)
+  if (collected.kind === 'whole') kept.set(request, collected.bytes)
   return collected
+}
+
+/** Whether every reader takes it for the same JSON: in another charset, the bytes could be another message. */
+function isPlainJson({ canonical, type }: ReadBody): boolean {
+  return canonical.kind === 'json' && charsetsOf(type).every((charset) => /^utf-?8$/.test(charset))
+}
+
+function charsetsOf(type: MediaType | undefined): readonly string[] {
+  const named = type?.parameters.filter(([name]) => name === 'charset') ?? []
+  return named.map(([, charset]) => charset.toLowerCase())
+}
+
+/** A body that a middleware has read, in a way that has lost its bytes. */
+export class BodyLost extends ConfigurationFault {
+  constructor() {
+    super(
+      'Code before the protected route has read the request body, and its bytes cannot be had any more. Read it there with c.req.json(), c.req.text(), c.req.formData() or c.req.arrayBuffer(), or from c.req.raw.clone(), and not from c.req.raw itself; or put that code behind the protection.',
+    )
+  }
+}
+
+/** The bytes of requests that Hono or the gateway has read. Others can still read these bodies. */
+const kept = new WeakMap<Request, Promise<Uint8Array<ArrayBuffer>> | Uint8Array<ArrayBuffer>>()
+
+/**
+ * Makes Hono read the bytes first, in whichever way a handler reads the body: the parsed value would
+ * not give the same bytes again. Hono derives every other form from the one in its cache.
+ */
+export function keepBody(c: Context): void {
+  // Code before the gateway has read the body and filled the cache.
+  if (Object.keys(c.req.bodyCache).length > 0) return
+  Object.defineProperty(c.req.bodyCache, 'arrayBuffer', {
+    enumerable: true,
+    configurable: true,
+    get: () => readBytes(c.req.raw),
+  })
+}
+
+/** Returns a copy, because the reader may change or transfer it. */
+async function readBytes(request: Request): Promise<ArrayBuffer> {
+  const known = kept.get(request) ?? request.arrayBuffer().then((bytes) => new Uint8Array(bytes))
+  kept.set(request, known)
+  return (await known).slice().buffer
+}
+
+/** Whether other code has read the body, begun to read it, or split it. */
+export function isTaken({ body, bodyUsed }: Request): boolean {
+  return bodyUsed || body?.locked === true
+}
+
+/** The bytes of a body that was read before. @throws {BodyLost} When they were not kept. */
+async function keptBytes(c: Context): Promise<Uint8Array<ArrayBuffer>> {
+  const request = c.req.raw
+  const bytes = kept.has(request) ? await readBytes(request) : await fromCache(c)
+  if (bytes === null || bytes.detached) throw new BodyLost()
+  return new Uint8Array(bytes)
+}
+
+/** The bytes in Hono's cache, if the body was read before the gateway. */
+async function fromCache(c: Context): Promise<ArrayBuffer | null> {
+  const { arrayBuffer, blob, text } = Object.getOwnPropertyDescriptors(c.req.bodyCache)
+  const cached: unknown = arrayBuffer?.value ?? blob?.value ?? text?.value
+  const read: unknown = await Promise.resolve(cached)
+  if (read instanceof ArrayBuffer) return read
+  if (read instanceof Blob) return read.arrayBuffer()
+  return typeof read === 'string' ? toSameBytes(read, c.req.header('Content-Length')) : null
+}
+
+/** @returns `null` if the text may have had other bytes: a byte order mark, or invalid UTF-8. */
+function toSameBytes(text: string, declared: string | undefined): ArrayBuffer | null {
+  const bytes = new TextEncoder().encode(text)
+  const isSame = !text.includes('\uFFFD') && Number(declared) === bytes.byteLength
+  return isSame ? Uint8Array.from(bytes).buffer : null
 }

@@ -6,7 +6,7 @@ import { type Preset, toStripeError } from '../core/preset.ts'
 import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/problem.ts'
 import { toEscape, toVisible } from '../core/visible.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { requestUrlOf } from './request-url.ts'
+import { requestUrlOf } from './normalized-url.ts'
 
 const JSON_TYPE = 'application/problem+json'
 const MARKDOWN_TYPE = 'text/markdown'

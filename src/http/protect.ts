@@ -12,27 +12,27 @@ import { requireOrigin } from '../origin/target.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
 import { perItem } from './batch.ts'
+import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
+  conclude,
   concludeFault,
   concludeOperation,
   isLetThrough,
   toGuardLost,
-} from './conclude-operation.ts'
-import { conclude } from './conclude.ts'
+} from './conclude.ts'
+import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import { explain } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-import { keepingOf } from './keeping.ts'
-import { beginObserving, endObserving, isOnlyObserved } from './observe.ts'
+import { requestUrlOf } from './normalized-url.ts'
+import { beginObserving, endObserving } from './observe.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
 import { isBodyless } from './payload.ts'
-import { boundsOf, callerOf, landingRulesOf, reauthorizePathOf, recoveryOf } from './plan.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
-import { requestUrlOf } from './request-url.ts'
 import { isGuarded, withPolicy } from './route-policy.ts'
 import { rejected, type Verdict } from './verdict.ts'
 
@@ -109,31 +109,28 @@ async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict>
 
 async function toExecuteCall(exchange: Exchange, admitted: Admitted): Promise<ExecuteCall> {
   const { c, policy } = exchange
-  const { body, claim, key } = admitted
-  const { operationId, tenant } = claim
+  const { body, key } = admitted
+  const { operationId, tenant } = admitted.claim
   const forwardedKey = { derived: operationId, client: key, none: null }[
     policy.forwardKey || 'none'
   ]
   const request: OriginRequest = {
     method: c.req.method,
     path: forwardedPathOf(c),
-    // What the gateway has obeyed would be obeyed twice.
+    // The origin would obey again what the gateway has obeyed.
     headers: withoutObeyed(forwardedHeadersOf(exchange, forwardedKey)),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
-  const recovery = recoveryOf(c, policy, admitted)
-  const caller = await callerOf(c, policy, admitted, request.headers)
-  const keeping = keepingOf(c, policy, caller.sealKeys)
+  const { claim, caller, keeping } = await planCall(exchange, admitted, request.headers)
   const { retry } = policy
-  const reauthorizePath = reauthorizePathOf(policy, claim)
   return {
-    claim: { ...claim, recovery, isAccepted: caller.isAsync, reauthorizePath, leaseMs: null },
+    claim: { ...claim, isAccepted: caller.isAsync, leaseMs: null },
     caller,
     plan: {
       request,
       tenant,
       bounds: boundsOf(policy),
-      rules: landingRulesOf(c, policy, admitted.call),
+      rules: landingRulesOf(exchange, admitted.call),
       retry,
       retryBounds: boundRetry(retry, readOuterRetry(c.req.raw.headers), Date.now()),
       keeping,

@@ -4,7 +4,7 @@ import { operationId } from '../core/operation.ts'
 import * as details from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
-import { eventsOf } from './events.ts'
+import { eventsOf } from './call-plan.ts'
 import { type Admitted, type Exchange, learn } from './exchange.ts'
 import { sealPlaces } from './explain-mismatch.ts'
 import { findKey, type FoundKey } from './find-key.ts'
@@ -89,7 +89,7 @@ async function admit(
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
     traceparent: correlation.traceparent,
-    events: eventsOf(c, policy),
+    events: eventsOf(exchange),
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
     mustBeKnown: c.env[MESSAGE]?.mayExecute === false,

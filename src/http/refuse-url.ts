@@ -2,10 +2,10 @@ import type { Context, MiddlewareHandler } from 'hono'
 
 import { requestInvalid } from '../core/problem-details.ts'
 import { hasBasePath } from '../origin/target.ts'
-import { expose } from './conclude.ts'
+import { expose } from './expose.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { readRequestUrl } from './normalized-url.ts'
 import { problemResponse } from './problem-response.ts'
-import { readRequestUrl } from './request-url.ts'
 
 /**
  * Refuses a request whose URL is not taken, or leads out of the origin's base path. It goes to no

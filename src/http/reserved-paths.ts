@@ -1,9 +1,12 @@
-import type { MiddlewareHandler } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
 
+import { parseHost } from '../core/host.ts'
+import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { requestUrlOf } from './normalized-url.ts'
 
-/** Whether a path is one of Hapax itself: never one of the origin, nor of the app's own routes. */
+/** Whether a path belongs to Hapax itself, and so never to the origin or the app's own routes. */
 export const isReserved = (path: string) => /^\/_hapax(?:\/|$)/.test(path)
 
 /**
@@ -14,3 +17,37 @@ export const reserve: MiddlewareHandler<GatewayEnv> = async function reserve(c, 
   const following = matchedRoutes(c)[c.req.routeIndex + 1]
   return following && isReserved(following.basePath) ? next() : c.text('Not found', 404)
 }
+
+/** Paths of the operators. */
+const OPERATORS = /^\/_hapax\/(?:admin|dashboard|metrics)(?:\/|$)/
+
+/**
+ * Separates the operators' paths from those of the origin. If `HAPAX_OPERATORS_HOST` is set, that host
+ * serves only the operators' paths, and no other host serves them. Scripts on the origin's pages then
+ * run on another web origin.
+ *
+ * No service worker can be registered below `/_hapax`: a stored response of the origin could become
+ * one, and control the operators' pages.
+ */
+export const keepApart: MiddlewareHandler<GatewayEnv> = async function keepApart(c, next) {
+  const { path } = c.req
+  if (path.startsWith('/_hapax/') && c.req.header('Service-Worker') !== undefined) {
+    return c.text('Not found', 404)
+  }
+  const { HAPAX_OPERATORS_HOST: configured } = c.env
+  if (!configured) return next()
+  const isTheirs = OPERATORS.test(path)
+  return isTheirs === isOperatorsHost(c, configured, isTheirs) ? next() : c.text('Not found', 404)
+}
+
+/** Compares hosts as URLs do: ignoring case and the default port. */
+function isOperatorsHost(c: Context<GatewayEnv>, configured: string, isTheirs: boolean): boolean {
+  const { protocol, host } = new URL(requestUrlOf(c).origin)
+  const wanted = parseHost(configured, protocol)
+  if (wanted === null && isTheirs) {
+    logFault('nobody reaches what is for operators', new Error(ADVICE))
+  }
+  return wanted === host
+}
+
+const ADVICE = 'HAPAX_OPERATORS_HOST is a host alone, such as ops.example.com.'

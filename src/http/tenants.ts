@@ -3,7 +3,9 @@ import type { Context } from 'hono'
 import { explainHeader, readCookie, readCredential } from '../core/credential.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv, Identify, Identity, TenantResolver } from './gateway-env.ts'
-import { createResolver, identifyBy, known, NOBODY } from './identity.ts'
+
+/** A request without a tenant. */
+export const NOBODY: Identity = { kind: 'nobody' }
 
 /** What Hono's jwt and jwk middlewares, and Cloudflare Access, have verified. */
 const VERIFIED = ['jwtPayload', 'accessPayload'] as const
@@ -34,7 +36,7 @@ export function credential(header: string): TenantResolver {
       const { value: parts } = read
       if (parts === null) return NOBODY
       const tenant = await c.var.hapax.digest('credential', header.toLowerCase(), ...parts)
-      return known(tenant, { isVerified: false })
+      return { kind: 'known', tenant, isVerified: false }
     }
     if (Date.now() - toldAt >= TELL_AGAIN_MS) {
       toldAt = Date.now()
@@ -56,7 +58,8 @@ export function cookie(name: string): TenantResolver {
   return createResolver(async function cookie(c) {
     const value = readCookie(c.req.header('Cookie') ?? '', name)
     if (value === null) return NOBODY
-    return known(await c.var.hapax.digest('cookie', name, value), { isVerified: false })
+    const tenant = await c.var.hapax.digest('cookie', name, value)
+    return { kind: 'known', tenant, isVerified: false }
   })
 }
 
@@ -82,7 +85,7 @@ export function claim(name: string): TenantResolver {
     const value = toText(payload?.[name])
     if (!value) return NOBODY
     const tenant = await c.var.hapax.digest('claim', toText(payload?.['iss']) ?? '', name, value)
-    return known(tenant, { isVerified: true })
+    return { kind: 'known', tenant, isVerified: true }
   })
 }
 
@@ -101,7 +104,7 @@ export function fromHeader(name: string): TenantResolver {
     const value = c.req.header(name)
     if (!value) return NOBODY
     const tenant = await c.var.hapax.digest('header', name.toLowerCase(), value)
-    return known(tenant, { isVerified: true })
+    return { kind: 'known', tenant, isVerified: true }
   })
 }
 
@@ -113,7 +116,7 @@ export function fromHeader(name: string): TenantResolver {
  */
 export function anonymous(): TenantResolver {
   return createResolver(async function anonymous() {
-    return known(ANYBODY, { isVerified: false })
+    return { kind: 'known', tenant: ANYBODY, isVerified: false }
   })
 }
 
@@ -133,13 +136,13 @@ export function combine(...resolvers: readonly TenantResolver[]): TenantResolver
     const told = parts.filter((part) => part.kind === 'known')
     if (told.length < resolvers.length) return NOBODY
     const tenant = await c.var.hapax.digest('combined', ...told.map((part) => part.tenant))
-    return known(tenant, { isVerified: told.some(({ isVerified }) => isVerified) })
+    return { kind: 'known', tenant, isVerified: told.some(({ isVerified }) => isVerified) }
   })
 }
 
 /**
- * Asks several resolvers: the first that can tell counts. Whose credentials one of them has refused
- * is not taken for anybody.
+ * Asks several resolvers: the first that returns a tenant counts. A caller whose credentials one of
+ * them refuses does not become `anonymous`.
  */
 export function firstOf(resolvers: readonly TenantResolver[]): Identify {
   return async function firstOf(c) {
@@ -153,6 +156,26 @@ export function firstOf(resolvers: readonly TenantResolver[]): Identify {
     }
     return last
   }
+}
+
+const identifiers = new WeakMap<TenantResolver, Identify>()
+
+/** Makes a resolver that tells `identifyBy` more than the tenant. */
+function createResolver(identify: Identify): TenantResolver {
+  const resolve: TenantResolver = async (c) => {
+    const identity = await identify(c)
+    return identity.kind === 'known' ? identity.tenant : null
+  }
+  identifiers.set(resolve, identify)
+  return resolve
+}
+
+/** Asks a resolver. The deployer's own function is trusted to verify the caller. */
+async function identifyBy(resolve: TenantResolver, c: Context<GatewayEnv>): Promise<Identity> {
+  const identify = identifiers.get(resolve)
+  if (identify !== undefined) return identify(c)
+  const tenant = await resolve(c)
+  return tenant ? { kind: 'known', tenant, isVerified: true } : NOBODY
 }
 
 function verifiedOf(c: Context<GatewayEnv>): Record<string, unknown> | undefined {

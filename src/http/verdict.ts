@@ -10,7 +10,7 @@ import type { Carrier } from '../core/record.ts'
 import { retryAfterMs } from '../core/retry-after.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import type { Identity } from './gateway-env.ts'
-import { BodyLost } from './kept-body.ts'
+import { BodyLost } from './payload.ts'
 
 /** How a request is answered: with a response, or with a problem. */
 export interface Verdict {

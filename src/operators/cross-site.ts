@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 
 import { isJson, parseMediaType } from '../core/media-type.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import { requestUrlOf } from '../http/request-url.ts'
+import { requestUrlOf } from '../http/normalized-url.ts'
 import { bearerOf } from './bearer.ts'
 
 /**

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import { requestUrlOf } from '../http/request-url.ts'
+import { requestUrlOf } from '../http/normalized-url.ts'
 import { logFault } from '../metrics/log.ts'
 import { inTime } from '../platform/in-time.ts'
 import { hasOperators } from './authenticate.ts'

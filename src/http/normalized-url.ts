@@ -1,4 +1,4 @@
-import type { Context } from 'hono'
+import { type Context, Hono } from 'hono'
 import { tryDecode } from 'hono/utils/url'
 
 import { parseRequestUrl, type RefusedUrl, type RequestUrl } from '../core/request-url.ts'
@@ -32,10 +32,28 @@ export function requestUrlOf(c: Context<GatewayEnv>): RequestUrl {
 const NO_URL = { path: '', search: '', forwarded: '', untouched: '', isAboveRoot: false }
 
 /**
- * The path of a request as Hono matches it: decoded, but for what separates segments and for percent
- * signs, which stay for whoever asks for a parameter.
+ * Creates a Hono app that matches normalized paths. A pattern with a slash at its end, or with two in
+ * a row, matches the paths that it is meant for. Otherwise its route would match and protect nothing.
  */
-export function matchedPathOf(request: Request): string {
+export function createApp(): Hono<GatewayEnv> {
+  const app = new Hono<GatewayEnv>({ getPath: matchedPathOf })
+  const add = app.router.add.bind(app.router)
+  app.router.add = (method, pattern, handler) => add(method, collapseSlashes(pattern), handler)
+  return app
+}
+
+/** Braces contain a regular expression, which stays as it is. */
+function collapseSlashes(pattern: string): string {
+  return pattern
+    .replaceAll(/\{[^}]+\}|\/{2,}/g, (found) => (found.startsWith('/') ? '/' : found))
+    .replace(/(?<=.)\/$/, '')
+}
+
+/**
+ * The path of a request as Hono matches it: decoded, except separators of segments and percent signs,
+ * which stay encoded for the reader of a parameter.
+ */
+function matchedPathOf(request: Request): string {
   const read = readUrl(request)
   // Whatever it says, it is refused before any route.
   if (!read.ok) return '/'

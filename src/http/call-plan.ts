@@ -1,0 +1,219 @@
+import type { Context } from 'hono'
+
+import { ConfigurationFault } from '../config/configuration-fault.ts'
+import { deployedPolicies } from '../config/deployed-policies.ts'
+import { textOf } from '../config/env.ts'
+import type { Policy } from '../config/policy.ts'
+import type { ClaimRequest } from '../core/claim.ts'
+import { type Destination, secretsOf } from '../core/destination.ts'
+import type { EventRule } from '../core/event.ts'
+import { toNetwork } from '../core/network.ts'
+import type { Caller, Keeping } from '../core/operation-guard.ts'
+import { toProbeHeaders } from '../core/origin-request.ts'
+import type { OutcomeRules } from '../core/outcome-rules.ts'
+import { readPreference } from '../core/prefer.ts'
+import { type CallBounds, expandPath, type Recovery } from '../core/recovery.ts'
+import type { JudgeRef, LandingRules } from '../core/reply.ts'
+import { deriveSealKey, type SealKey } from '../core/seal.ts'
+import type { HeaderField } from '../core/snapshot.ts'
+import { requireSpill } from '../platform/spill.ts'
+import type { Admitted, Exchange } from './exchange.ts'
+import type { GatewayEnv } from './gateway-env.ts'
+import { readOuterRetry } from './outer-retry.ts'
+
+/** Everything that the object needs for a call, derived from the request and the policy of its route. */
+interface PlannedCall {
+  /** The route adds who makes the call. */
+  readonly claim: Omit<ClaimRequest, 'leaseMs' | 'isAccepted'>
+  readonly caller: Caller
+  readonly keeping: Keeping
+}
+
+/**
+ * Plans the call of an admitted request.
+ *
+ * @param headers The request headers that the origin gets.
+ * @throws {ConfigurationFault} When the deployment lacks a binding or secret that the route needs.
+ */
+export async function planCall(
+  exchange: Exchange,
+  admitted: Admitted,
+  headers: readonly HeaderField[],
+): Promise<PlannedCall> {
+  const recovery = recoveryOf(exchange, admitted)
+  const caller = await callerOf(exchange, admitted, headers)
+  const keeping = keepingOf(exchange, caller.sealKeys)
+  const reauthorizePath = reauthorizePathOf(exchange.policy, admitted.claim)
+  return { claim: { ...admitted.claim, recovery, reauthorizePath }, caller, keeping }
+}
+
+/**
+ * The rules that decide what a response means and what is stored of it.
+ *
+ * @param call The JSON-RPC call that is answered, if any.
+ */
+export function landingRulesOf(exchange: Exchange, call: Admitted['call']): LandingRules {
+  const { c, policy } = exchange
+  const outcomes = dataRulesOf(policy)
+  return {
+    outcomes,
+    ...(outcomes.length < [policy.outcomes].flat().length && { judgedBy: judgeRefOf(exchange) }),
+    ...(call !== null && { rpcId: call.id }),
+    snapshot: policy.snapshot,
+    corsOrigin: c.req.header('Origin') ?? null,
+  }
+}
+
+/** The rules of a policy without its functions. */
+export function dataRulesOf({ outcomes }: Policy): OutcomeRules[] {
+  return [outcomes].flat().filter((judge) => typeof judge !== 'function')
+}
+
+/** @throws {ConfigurationFault} When the object could not find the policy, and so its functions. */
+function judgeRefOf({ policy, known: { operation } }: Exchange): JudgeRef {
+  const deployed = deployedPolicies(operation)
+  const index = deployed.findIndex(({ outcomes }) => outcomes === policy.outcomes)
+  if (index !== -1) return { operation, index }
+  throw new ConfigurationFault('A route with a function in outcomes needs createWorker(app).')
+}
+
+/** The bounds of one call of the origin. */
+export function boundsOf(policy: Policy): CallBounds {
+  return { timeoutMs: policy.timeout, limitBytes: policy.limits.response }
+}
+
+/**
+ * What is done should the outcome be unknown, as the record keeps it: it must hold without the
+ * request and across a deploy.
+ */
+export function recoveryOf(exchange: Exchange, { claim, call }: Admitted): Recovery {
+  const { policy } = exchange
+  const { operationId: id, tenant } = claim
+  // The id of the call is needed only where the object sends it again or asks about it.
+  const isRead = policy.durable || typeof policy.unknown === 'object'
+  const rules = landingRulesOf(exchange, isRead ? call : null)
+  const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
+  if (policy.unknown === 'hold')
+    return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }
+  if (policy.unknown === 'resend') return { kind: 'resend', ...plan }
+  const { path: template, grace: graceMs } = policy.unknown
+  const path = pathAtOrigin(template, { id, tenant })
+  return { kind: 'probe', path, graceMs, ...plan }
+}
+
+/** Path at the origin that is asked before a result of the operation is given out, if any. */
+export function reauthorizePathOf(
+  { reauthorize }: Policy,
+  { operationId: id, tenant }: Pick<Admitted['claim'], 'operationId' | 'tenant'>,
+): string | null {
+  return reauthorize === undefined ? null : pathAtOrigin(reauthorize, { id, tenant })
+}
+
+/** @throws {ConfigurationFault} When a resolver names a tenant that would lead out of the path. */
+function pathAtOrigin(template: string, { id, tenant }: { id: string; tenant: string }): string {
+  // No escape hides a dot segment from who reads a URL.
+  if (/^\.{1,2}$/.test(tenant) && template.includes('{tenant}')) {
+    throw new ConfigurationFault('A tenant that is "." or ".." cannot stand in a path.')
+  }
+  return expandPath(template, { key: id, tenant, id })
+}
+
+/** A caller of which nothing is known, and for which nothing is waited. */
+export const NO_CALLER: Caller = {
+  isAsync: false,
+  waitMs: 0,
+  corsOrigin: null,
+  probeHeaders: [],
+  sealKeys: [],
+  deadlineAt: null,
+  rateLimiter: null,
+  address: null,
+}
+
+async function callerOf(
+  { c, policy }: Exchange,
+  { claim, key, isVerified }: Admitted,
+  headers: readonly HeaderField[],
+): Promise<Caller> {
+  const { deadlineAt } = readOuterRetry(c.req.raw.headers)
+  const prefer = readPreference(c.req.raw.headers)
+  const waitMs = prefer.waitMs ?? (prefer.isAsync ? 0 : policy.wait)
+  const rateLimiter = rateLimiterOf(c, policy)
+  return {
+    isAsync: prefer.isAsync,
+    waitMs: Math.max(0, Math.min(waitMs, (deadlineAt ?? Infinity) - Date.now())),
+    corsOrigin: c.req.header('Origin') ?? null,
+    // A route that sends again asks as well, where the record is of a time when it asked.
+    probeHeaders: policy.unknown === 'hold' ? [] : toProbeHeaders(headers),
+    sealKeys: await sealKeysOf(c, claim.operationId, key),
+    deadlineAt,
+    rateLimiter,
+    address: rateLimiter === null || isVerified ? null : await addressOf(c),
+  }
+}
+
+/**
+ * Where a request comes from, as a digest. The platform writes the header, whatever a client sends
+ * there; without the platform there is none, and all requests come from one place.
+ */
+function addressOf(c: Context<GatewayEnv>): Promise<string> {
+  const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
+  return c.var.hapax.digest('address', network)
+}
+
+/**
+ * The binding that counts new operations, where the route says so.
+ *
+ * @throws {ConfigurationFault} When the deployment does not have it.
+ */
+function rateLimiterOf(c: Context<GatewayEnv>, { limits: { rate } }: Policy): string | null {
+  if (rate === false) return null
+  const name = rate === true ? 'RATE_LIMITER' : rate
+  if (Reflect.has(c.env, name)) return name
+  throw new ConfigurationFault(`A route with limits.rate needs a rate-limiting binding ${name}.`)
+}
+
+const KEY_ID_LENGTH = 12
+
+/** The keys that open stored responses for a client: one for each secret of this deployment, the current one first. */
+export function sealKeysOf(
+  c: Context<GatewayEnv>,
+  operationId: string,
+  clientKey: string,
+): Promise<SealKey[]> {
+  const { HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS } = c.env
+  const secrets = [HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS].filter((secret) => !!secret)
+  return Promise.all(
+    secrets.map(async (secret = '') => ({
+      id: (await c.var.hapax.digest('seal key', secret)).slice(0, KEY_ID_LENGTH),
+      bytes: await deriveSealKey(secret, 'snapshot', operationId, clientKey),
+    })),
+  )
+}
+
+/** How a route stores its snapshots. @throws {ConfigurationFault} When a secret or bucket for that is missing. */
+function keepingOf({ c, policy }: Exchange, [key]: readonly SealKey[]): Keeping {
+  const { seal, spill } = policy.snapshot
+  if (seal && key === undefined) {
+    throw new ConfigurationFault('A route with snapshot.seal needs the secret HAPAX_SEAL_KEY.')
+  }
+  if (spill !== undefined) requireSpill(c.env.SNAPSHOTS)
+  return { sealKey: seal ? (key ?? null) : null, spillBytes: spill ?? null }
+}
+
+/** The events that a route sends. @throws {ConfigurationFault} When the deployment could not deliver them. */
+export function eventsOf({ c, policy: { events } }: Exchange): readonly EventRule[] {
+  for (const { to } of events) requireDestination(c, to)
+  return events
+}
+
+function requireDestination(c: Context<GatewayEnv>, to: Destination): void {
+  if (to.to === 'queue') {
+    const producer = Reflect.get(c.env, to.binding) as Queue | undefined
+    if (typeof producer?.send === 'function') return
+    throw new ConfigurationFault(`A route with events needs a queue binding ${to.binding}.`)
+  }
+  const missing = secretsOf(to).find((name) => textOf(c.env, name) === null)
+  if (missing === undefined) return
+  throw new ConfigurationFault(`A route with a webhook needs the secret ${missing}.`)
+}
