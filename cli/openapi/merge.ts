@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util'
 
+import { parameterNames } from '../../src/operators/path-template.ts'
 import {
   GENERATED,
   type OpenApiFragment,
   type OpenApiOperation,
-  parameterNames,
 } from '../../src/operators/protected-openapi.ts'
 import { copy, fill, isObject, type JsonObject, resolve } from './json.ts'
 import { basesOf, findPath, pathBelow, pathsOf } from './paths.ts'

@@ -1,4 +1,4 @@
-import { shapeOf } from '../../src/operators/protected-openapi.ts'
+import { shapeOf } from '../../src/operators/path-template.ts'
 import { isObject, type JsonObject } from './json.ts'
 
 /**
