@@ -8,7 +8,10 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** Copies a value, so that nothing occurs twice in it, and rewrites every reference in it. */
+/** The value if it is an object, or an empty one. */
+export const objectOf = (value: unknown): JsonObject => (isObject(value) ? value : {})
+
+/** Copies a value so that it shares no objects, and rewrites every reference in it. */
 export function copy<value>(value: value, toRef: (ref: string) => string = (ref) => ref): value {
   if (Array.isArray(value)) return value.map((item) => copy<unknown>(item, toRef)) as value
   if (!isObject(value)) return value
@@ -21,7 +24,7 @@ export function copy<value>(value: value, toRef: (ref: string) => string = (ref)
 /**
  * Follows references within a document (RFC 6901 §6).
  *
- * @returns The object that is meant, or `null` where that is in another file or nowhere.
+ * @returns The object that a value refers to; `null` if that is in another file or nowhere.
  */
 export function resolve(document: JsonObject, value: unknown, hops = 16): JsonObject | null {
   if (!isObject(value) || hops === 0) return null
@@ -40,8 +43,8 @@ export function resolve(document: JsonObject, value: unknown, hops = 16): JsonOb
 }
 
 /**
- * Adds what is lacking, at every depth, and changes nothing that is there. Keys are compared without
- * case, as names of header fields and media types are; beside a `$ref` nothing may stand.
+ * Adds missing members at every depth, and changes no others. Keys are compared without case, as
+ * names of header fields and media types are. An object with a `$ref` can have no other members.
  */
 export function fill(given: JsonObject, wanted: JsonObject): JsonObject {
   if ('$ref' in given || '$ref' in wanted) return given

@@ -1,24 +1,24 @@
 import { isDeepStrictEqual } from 'node:util'
 
+import { parameterNames } from '../../src/operators/path-template.ts'
 import {
   GENERATED,
   type OpenApiFragment,
   type OpenApiOperation,
-  parameterNames,
 } from '../../src/operators/protected-openapi.ts'
-import { copy, fill, isObject, type JsonObject, resolve } from './json.ts'
+import { copy, fill, isObject, type JsonObject, objectOf, resolve } from './json.ts'
 import { basesOf, findPath, pathBelow, pathsOf } from './paths.ts'
 
 export interface MergeOptions {
-  /** Path of the gateway under which the paths of the document are; else what its `servers` say. */
+  /** Path of the gateway that contains the document's paths. Default: from its `servers`. */
   readonly prefix?: string
-  /** What becomes of operations that the document does not have. Default `report`. */
+  /** What to do with operations that the document does not have. Default: `report`. */
   readonly missing?: 'report' | 'add'
 }
 
 export interface Merged {
   readonly document: JsonObject
-  /** What was left out and where document and contract differ: a sentence each. */
+  /** A sentence for each omission and each difference between document and contract. */
   readonly notes: readonly string[]
 }
 
@@ -28,15 +28,15 @@ interface Merge {
   readonly options: MergeOptions
   readonly notes: string[]
   readonly merged: Set<unknown>
-  /** Takes over a component of the fragment, with all that it refers to, and says where it is now. */
+  /** Copies a component of the fragment and all its references. @returns Its new reference. */
   readonly place: (ref: string) => string
 }
 
 /**
- * Merges the contract into an OpenAPI 3 document; what the document says itself is kept.
+ * Merges the contract into an OpenAPI 3 document, and keeps what the document says itself.
  *
- * Merging again changes nothing. After a change of the contract, what an earlier merge has written
- * is renewed: it is known by its mark.
+ * Merging again changes nothing. After a change of the contract, a merge renews what an earlier one
+ * has marked as its own.
  */
 export function mergeOpenApi(
   given: JsonObject,
@@ -57,7 +57,7 @@ export function mergeOpenApi(
 function mergePath(merge: Merge, wantedPath: string, wanted: OpenApiFragment['paths'][string]) {
   const { document, options, notes } = merge
   const known = findPath(document, wantedPath, options.prefix)
-  const item = itemOf(document, known)
+  const item = itemAt(document, known)
   if ('$ref' in item) {
     notes.push(`${known}: a $ref stands for the whole path; merge into what it refers to.`)
     return
@@ -67,24 +67,19 @@ function mergePath(merge: Merge, wantedPath: string, wanted: OpenApiFragment['pa
   for (const [method, operation] of Object.entries(wanted)) {
     // Where the route takes every method, the API does not have to.
     if (!has(method) && methodsLike(wanted, operation).some(has)) continue
-    const because = has(method) ? null : whyLeftOut(options, path)
-    if (because !== null) {
+    const isWanted = has(method) || options.missing === 'add'
+    if (isWanted && path !== null) mergeOperation(merge, { path, method }, operation)
+    else {
+      const because = isWanted ? `not under ${options.prefix}` : 'not in the document'
       notes.push(`${method.toUpperCase()} ${wantedPath}: ${because}; left out.`)
-    } else if (path !== null) mergeOperation(merge, { path, method }, operation)
+    }
   }
 }
 
-function itemOf(document: JsonObject, path: string | null): JsonObject {
-  const item = path === null ? undefined : pathsOf(document)[path]
-  return isObject(item) ? item : {}
-}
+const itemAt = (document: JsonObject, path: string | null): JsonObject =>
+  path === null ? {} : objectOf(pathsOf(document)[path])
 
-function whyLeftOut({ missing, prefix }: MergeOptions, path: string | null): string | null {
-  if (missing !== 'add') return 'not in the document'
-  return path === null ? `not under ${prefix}` : null
-}
-
-/** The methods that a route for every method has in an item. */
+/** The methods of a route for every method in an item. */
 function methodsLike(
   item: OpenApiFragment['paths'][string],
   operation: OpenApiOperation,
@@ -94,7 +89,7 @@ function methodsLike(
   return route.startsWith('ALL ') ? Object.keys(item).filter(isSibling) : []
 }
 
-/** Gives an operation what it lacks; where the document does not have it, adds it. */
+/** Completes an operation, or adds it. */
 function mergeOperation(
   merge: Merge,
   { path, method }: { readonly path: string; readonly method: string },
@@ -104,7 +99,7 @@ function mergeOperation(
   const paths = (document['paths'] ??= {}) as JsonObject
   const item = (paths[path] ??= {}) as JsonObject
   const isNew = !isObject(item[method])
-  if (isNew) item[method] = newOperation(document, path, wanted)
+  if (isNew) item[method] = newOperation(merge, { path, item }, wanted)
   const operation = item[method] as JsonObject
   merge.merged.add(operation)
   const note = (text: string) => merge.notes.push(`${method.toUpperCase()} ${path}: ${text}`)
@@ -116,9 +111,12 @@ function mergeOperation(
   if (isNew) operation['responses'] ??= { default: { description: 'What the API answers.' } }
 }
 
-/** An operation with the parameters of its path that the document does not declare for all methods. */
-function newOperation(document: JsonObject, path: string, wanted: OpenApiOperation): JsonObject {
-  const item = pathsOf(document)[path] as JsonObject
+/** An operation with the path parameters that its path item does not declare. */
+function newOperation(
+  { document }: Merge,
+  { path, item }: { readonly path: string; readonly item: JsonObject },
+  wanted: OpenApiOperation,
+): JsonObject {
   const names = parameterNames(path)
   const parameters = wanted.parameters
     .filter((one) => 'in' in one)
@@ -149,7 +147,7 @@ interface Target {
 
 function mergeParameters({ document, place }: Merge, target: Target, wanted: OpenApiOperation) {
   const { operation, item, note } = target
-  // What an earlier merge has written is written anew.
+  // Parameters of an earlier merge are written anew.
   const own = listOf(operation['parameters']).filter((one) => !isGenerated(document, one))
   const shared = listOf(item['parameters'])
   for (const reference of wanted.parameters) {
@@ -169,13 +167,13 @@ function mergeParameters({ document, place }: Merge, target: Target, wanted: Ope
   if (own.length > 0 || 'parameters' in operation) operation['parameters'] = own
 }
 
-/** What the document says, and what it lacks of a component; what others share stays as it is. */
+/** Completes what the document says with a component. A shared original stays as it is. */
 function complete(document: JsonObject, given: unknown, $ref: string): unknown {
   if (given === undefined) return { $ref }
   const there = resolve(document, given)
   // It is in another file.
   if (there === null) return given
-  const { schema, ...component } = unmarked(resolve(document, { $ref }) ?? {})
+  const { schema, ...component } = unmarked(objectOf(resolve(document, { $ref })))
   // A parameter has a schema or a content, not both.
   const wanted = schema === undefined || there['content'] ? component : { ...component, schema }
   const filled = fill(there, wanted)
@@ -191,13 +189,11 @@ function isSameParameter(document: JsonObject, { name, in: place }: JsonObject) 
   }
 }
 
-const factsOf = ({ required, schema }: JsonObject): JsonObject => ({
-  ...(isObject(schema) && schema),
-  required,
-})
+const factsOf = ({ required, schema }: JsonObject) => ({ ...objectOf(schema), required })
 
 function noteDifferences(given: JsonObject | null, wanted: JsonObject, note: Target['note']): void {
-  const [theirs, ours] = [factsOf(given ?? {}), factsOf({ required: false, ...wanted })]
+  const theirs: JsonObject = factsOf(given ?? {})
+  const ours: JsonObject = factsOf({ required: false, ...wanted })
   for (const fact of ['required', 'type', 'format', 'pattern', 'minLength', 'maxLength']) {
     const [there, here] = [theirs[fact], ours[fact]]
     if (there === undefined || here === undefined || there === here) continue
@@ -207,10 +203,10 @@ function noteDifferences(given: JsonObject | null, wanted: JsonObject, note: Tar
   }
 }
 
-/** Tells of what an earlier merge has written and the contract does not speak of any more. */
+/** Notes operations of an earlier merge that the contract does not name any more. */
 function noteForsaken({ document, merged, notes }: Merge): void {
   for (const [path, item] of Object.entries(pathsOf(document))) {
-    for (const [method, operation] of Object.entries(isObject(item) ? item : {})) {
+    for (const [method, operation] of Object.entries(objectOf(item))) {
       if (!isObject(operation) || !operation['x-idempotency'] || merged.has(operation)) continue
       notes.push(
         `${method.toUpperCase()} ${path}: bears x-idempotency, and the contract does not name it (any more).`,
@@ -226,14 +222,14 @@ const MARK = 'x-generated-by' satisfies keyof typeof GENERATED
 /** Whether a value is a component that an earlier merge has written. */
 const isMarked = (value: unknown) => isObject(value) && value[MARK] === GENERATED[MARK]
 
-/** A component as it stands in a place of its own. */
+/** A component as part of the user's document. */
 const unmarked = (component: JsonObject): JsonObject =>
   Object.fromEntries(Object.entries(component).filter(([key]) => key !== MARK))
 
 const isGenerated = (document: JsonObject, value: unknown) =>
   isObject(value) && '$ref' in value && isMarked(resolve(document, value))
 
-/** Makes the `place` of a merge. A name that belongs to something else gets a number. */
+/** Makes the `place` of a merge. If the name belongs to something else, the component gets a number. */
 function createPlacer(document: JsonObject, fragment: OpenApiFragment): Merge['place'] {
   const placed = new Map<string, string>()
   return function place(ref) {
@@ -246,10 +242,9 @@ function createPlacer(document: JsonObject, fragment: OpenApiFragment): Merge['p
     const refOf = (key: string) => `#/components/${section}/${key}`
     const taken = new Set(placed.values())
     const isOurs = (key: string) => siblings[key] === undefined || isMarked(siblings[key])
-    const key = findName(name, (one) => {
-      const fits = isOurs(one) || isDeepStrictEqual(siblings[one], unmarked(content))
-      return fits && !taken.has(refOf(one))
-    })
+    const isSame = (key: string) => isDeepStrictEqual(siblings[key], unmarked(content))
+    const isFree = (key: string) => !taken.has(refOf(key)) && (isOurs(key) || isSame(key))
+    const key = findName(name, isFree)
     if (isOurs(key)) siblings[key] = content
     placed.set(ref, refOf(key))
     return refOf(key)

@@ -1,10 +1,7 @@
-import { shapeOf } from '../../src/operators/protected-openapi.ts'
-import { isObject, type JsonObject } from './json.ts'
+import { shapeOf } from '../../src/operators/path-template.ts'
+import { isObject, type JsonObject, objectOf } from './json.ts'
 
-/**
- * Paths of the gateway that the paths of a document, or of one of its path items, may be relative
- * to: the likeliest first.
- */
+/** Base paths of a document, or of one of its path items, on the gateway: the likeliest first. */
 export function basesOf(scope: JsonObject, prefix?: string): string[] {
   if (prefix !== undefined) return [trimmed(`/${prefix}`)]
   const servers = Array.isArray(scope['servers']) ? scope['servers'].filter(isObject) : []
@@ -12,9 +9,9 @@ export function basesOf(scope: JsonObject, prefix?: string): string[] {
 }
 
 /** The path items of a document. */
-export const pathsOf = ({ paths }: JsonObject): JsonObject => (isObject(paths) ? paths : {})
+export const pathsOf = ({ paths }: JsonObject): JsonObject => objectOf(paths)
 
-/** The path of a document that is a path of the gateway, whatever its parameters are called. */
+/** Finds the path of a document that is a path of the gateway. Names of parameters may differ. */
 export function findPath(document: JsonObject, wanted: string, prefix?: string): string | null {
   const shape = shapeOf(wanted)
   const candidates = Object.entries(pathsOf(document)).flatMap(([path, item]) => {
@@ -25,7 +22,7 @@ export function findPath(document: JsonObject, wanted: string, prefix?: string):
   return matches.toSorted((a, b) => a.rank - b.rank)[0]?.path ?? null
 }
 
-/** @returns The path below the first base that it is under, or `null` where it is under none. */
+/** Returns the path below the first base that contains it; `null` if none does. */
 export function pathBelow(path: string, bases: readonly string[]): string | null {
   const base = bases.find((one) => path === one || path.startsWith(`${one}/`))
   return base === undefined ? null : path.slice(base.length) || '/'
@@ -34,7 +31,7 @@ export function pathBelow(path: string, bases: readonly string[]): string | null
 function toBase({ url, variables }: JsonObject): string {
   if (typeof url !== 'string') return ''
   const filled = url.replace(/\{([^{}]*)\}/g, (whole, name: string) => {
-    const variable = isObject(variables) ? variables[name] : undefined
+    const variable = objectOf(variables)[name]
     return isObject(variable) ? String(variable['default']) : whole
   })
   const base = 'http://localhost/'

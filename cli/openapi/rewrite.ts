@@ -18,11 +18,11 @@ import { isJson } from '../text-file.ts'
 import { isObject, type JsonObject } from './json.ts'
 
 /**
- * Writes a changed document as its text was written: JSON with its indentation, YAML with every line
- * that says nothing new, numbers as they stood.
+ * Writes a changed document as its text was written: JSON with its indentation, YAML with all its
+ * unchanged lines, numbers with all their digits.
  *
- * @param before What the text says.
- * @param after What it shall say.
+ * @param before The content of the text.
+ * @param after The content to write.
  */
 export function rewrite(text: string, before: unknown, after: unknown): string {
   if (isDeepStrictEqual(before, after)) return text
@@ -30,11 +30,11 @@ export function rewrite(text: string, before: unknown, after: unknown): string {
   return text.includes('\r\n') ? written.replaceAll(/\r?\n/g, '\r\n') : written
 }
 
-/** Not yet in TypeScript's library: JSON texts of numbers that a double does not hold. */
+/** Not yet in TypeScript's library: the source text of JSON numbers. */
 const exact = JSON as unknown as {
   parse(
     text: string,
-    reviver: (key: string, value: unknown, context: { readonly source?: string }) => unknown,
+    reviver: (key: string, value: unknown, context: { readonly source: string }) => unknown,
   ): unknown
   rawJSON(text: string): object
   isRawJSON(value: unknown): value is { readonly rawJSON: string }
@@ -42,16 +42,14 @@ const exact = JSON as unknown as {
 
 function rewriteJson(text: string, after: unknown): string {
   const before = exact.parse(text, (_, value, { source }) =>
-    typeof value === 'number' && source !== undefined && String(value) !== source
-      ? exact.rawJSON(source)
-      : value,
+    typeof value === 'number' ? exact.rawJSON(source) : value,
   )
   const indent = /^[ \t]+(?=\S)/m.exec(text)?.[0] ?? (text.trim().includes('\n') ? '  ' : '')
   const end = /\s*$/.exec(text)?.[0] ?? ''
   return JSON.stringify(withNumbersOf(before, after), null, indent) + end
 }
 
-/** Puts the numbers back as they stood. */
+/** Puts numbers back that a double does not hold. */
 function withNumbersOf(before: unknown, after: unknown): unknown {
   const number = exact.isRawJSON(before) ? before.rawJSON : before
   if (typeof number === 'bigint' || number !== before) {
@@ -66,35 +64,30 @@ function withNumbersOf(before: unknown, after: unknown): unknown {
   )
 }
 
-/** What has to be edited, and the anchors whose nodes will say something else. */
+/** The edits of a YAML text, and the anchors of the nodes that change. */
 interface Rewriting {
   readonly text: string
+  readonly style: ReturnType<typeof styleOf>
   readonly edits: { readonly from: number; readonly to: number; readonly text: string }[]
   readonly anchors: Set<string>
-  readonly toYaml: (value: unknown, column: number) => string
 }
 
 function rewriteYaml(given: string, after: unknown): string {
   const text = given.endsWith('\n') ? given : `${given}\n`
-  const parsing = { merge: true, intAsBigInt: true, keepSourceTokens: true }
-  const document = parseDocument(text, parsing)
+  const document = parseDocument(text, { merge: true, intAsBigInt: true })
   const before: unknown = document.toJS()
   const wanted = withNumbersOf(before, after)
-  const style = styleOf(text)
-  const toYaml = (value: unknown, column: number) =>
-    stringify(value, style)
-      .trimEnd()
-      .replaceAll(/\n(?=.)/g, `\n${' '.repeat(column)}`)
-  const rewriting: Rewriting = { text, edits: [], anchors: new Set(), toYaml }
-  amend(rewriting, document.contents, before, wanted)
+  const rewriting: Rewriting = { text, style: styleOf(text), edits: [], anchors: new Set() }
+  if (canAmend(document.contents, wanted)) {
+    amend(rewriting, document.contents, before as JsonObject, wanted as JsonObject)
+  }
   writeOutAliases(rewriting, document)
   const written = applyEdits(rewriting)
-  // What is laid out in a way that cannot be edited is written anew.
   const read = parseDocument(written, { merge: true })
   const isRight = read.errors.length === 0 && isDeepStrictEqual(read.toJS(), after)
-  return isRight
-    ? written.slice(0, written.length - (text.length - given.length))
-    : toYaml(wanted, 0)
+  // A layout that cannot be edited is written anew.
+  if (!isRight) return stringify(wanted, rewriting.style).trimEnd()
+  return written.slice(0, written.length - (text.length - given.length))
 }
 
 function styleOf(text: string) {
@@ -109,14 +102,64 @@ function styleOf(text: string) {
 
 type Block = YAMLMap<Node, Node> | YAMLSeq<Node>
 
-/** A value in a block, and where the line of its key or dash begins. */
+/** Whether a node can be edited entry by entry. */
+const canAmend = (node: unknown, after: unknown): node is Block =>
+  isCollection(node) &&
+  node.flow !== true &&
+  isSeq(node) === Array.isArray(after) &&
+  Object.keys(after ?? {}).length > 0
+
+/** Edits a block. Arrays have their members under their indices, and so are read like objects. */
+function amend(rewriting: Rewriting, block: Block, before: JsonObject, after: JsonObject): void {
+  const { text, edits, anchors } = rewriting
+  const entries = entriesOf(text, block)
+  for (const entry of entries) {
+    const { key, from, node } = entry
+    const [there, wanted] = [before[key], after[key]]
+    if (key === '<<' || isDeepStrictEqual(there, wanted)) continue
+    if (wanted === undefined) {
+      edits.push({ from: startOfLine(text, from), to: endOf(node), text: '' })
+    } else if (canAmend(node, wanted)) {
+      amend(rewriting, node, there as JsonObject, wanted as JsonObject)
+    } else replace(rewriting, block, entry, wanted)
+  }
+  // The members of a merge key have no entry.
+  const added = Object.entries(after).filter(([key, value]) => {
+    return entries.every((entry) => entry.key !== key) && !isDeepStrictEqual(before[key], value)
+  })
+  if (added.length > 0) {
+    const [at, column] = [endOf(block), columnOf(text, startOf(block))]
+    const lines = ' '.repeat(column) + toLines(rewriting, block, added)
+    edits.push({ from: at, to: at, text: lines })
+  }
+  if (block.anchor === undefined) return
+  anchors.add(block.anchor)
+  const at = text.lastIndexOf(`&${block.anchor}`, startOf(block))
+  edits.push({ from: at - 1, to: at + 1 + block.anchor.length, text: '' })
+}
+
+/** Writes out the aliases of changed nodes, since they mean the nodes as they were. */
+function writeOutAliases(rewriting: Rewriting, document: Document): void {
+  visit(document, {
+    Alias(_, alias, path) {
+      const at = startOf(alias)
+      const isGone = rewriting.edits.some(({ from, to }) => from <= at && at < to)
+      if (isGone || !rewriting.anchors.has(alias.source)) return
+      const block = path.findLast(isCollection) as Block
+      const entry = entriesOf(rewriting.text, block).find(({ node }) => node === alias)
+      if (entry !== undefined) replace(rewriting, block, entry, alias.toJS(document))
+    },
+  })
+}
+
+/** A value in a block, and where its key or dash stands. */
 interface Entry {
   readonly key: string
   readonly from: number
   readonly node: Node
 }
 
-function entriesOf({ text }: Rewriting, block: Block): Entry[] {
+function entriesOf(text: string, block: Block): Entry[] {
   const column = columnOf(text, startOf(block))
   return block.items.map((item, index) =>
     isPair(item)
@@ -125,100 +168,34 @@ function entriesOf({ text }: Rewriting, block: Block): Entry[] {
   )
 }
 
-/** Edits a block so that it says something else. @returns Whether that can be done. */
-function amend(rewriting: Rewriting, node: unknown, before: unknown, after: unknown): boolean {
-  if (!isBlock(node) || !isHolder(before) || !isHolder(after)) return false
-  if (isSeq(node) !== Array.isArray(after) || Object.keys(after).length === 0) return false
-  amendBlock(rewriting, node, { before, after })
-  return true
+function nameOf(key: Node): string {
+  const name = isScalar(key) ? key.value : key
+  // A merge key is parsed as a symbol.
+  return typeof name === 'symbol' ? '<<' : String(name)
 }
 
-interface Change {
-  readonly before: JsonObject
-  readonly after: JsonObject
+function replace(rewriting: Rewriting, block: Block, { key, from, node }: Entry, value: unknown) {
+  const text = toLines(rewriting, block, [[key, value]])
+  rewriting.edits.push({ from, to: endOf(node), text })
 }
 
-function amendBlock(rewriting: Rewriting, block: Block, { before, after }: Change): void {
-  const { text, edits } = rewriting
-  const entries = entriesOf(rewriting, block)
-  for (const entry of entries) {
-    const { key, from, node } = entry
-    const wanted = after[key]
-    if (key === '<<' || isDeepStrictEqual(before[key], wanted)) continue
-    if (wanted === undefined)
-      edits.push({ from: startOfLine(text, from), to: endOf(node), text: '' })
-    else if (!amend(rewriting, node, before[key], wanted)) replace(rewriting, block, entry, wanted)
-  }
-  addEntries(rewriting, block, entries, { before, after })
-  dropAnchor(rewriting, block)
-}
-
-function addEntries(
-  { text, edits, toYaml }: Rewriting,
-  block: Block,
-  entries: readonly Entry[],
-  { before, after }: Change,
-): void {
-  // What a merge key brings along has no entry.
-  const added = Object.entries(after).filter(([key, value]) => {
-    return entries.every((entry) => entry.key !== key) && !isDeepStrictEqual(before[key], value)
-  })
-  if (added.length === 0) return
-  const column = columnOf(text, startOf(block))
-  const lines = toYaml(fromEntries(block, added), column)
-  edits.push({ from: endOf(block), to: endOf(block), text: `${' '.repeat(column)}${lines}\n` })
-}
-
-function dropAnchor({ text, edits, anchors }: Rewriting, block: Block): void {
-  const { anchor } = block
-  if (anchor === undefined) return
-  anchors.add(anchor)
-  const at = text.lastIndexOf(`&${anchor}`, startOf(block))
-  edits.push({ from: at - 1, to: at + 1 + anchor.length, text: '' })
-}
-
-function replace({ text, edits, toYaml }: Rewriting, block: Block, entry: Entry, value: unknown) {
-  const { key, from, node } = entry
-  const lines = toYaml(fromEntries(block, [[key, value]]), columnOf(text, from))
-  edits.push({ from, to: endOf(node), text: `${lines}\n` })
-}
-
-/** Writes out the aliases of what says something else now, since they mean it as it was. */
-function writeOutAliases(rewriting: Rewriting, document: Document): void {
-  visit(document, {
-    Alias(_, alias, path) {
-      const at = startOf(alias)
-      const isGone = rewriting.edits.some(({ from, to }) => from <= at && at < to)
-      if (isGone || !rewriting.anchors.has(alias.source)) return
-      const block = path.findLast(isCollection) as Block
-      const entry = entriesOf(rewriting, block).find(({ node }) => node === alias)
-      if (entry !== undefined) replace(rewriting, block, entry, alias.toJS(document))
-    },
-  })
+/** Entries as lines of a block, of which the first has no indentation yet. */
+function toLines({ text, style }: Rewriting, block: Block, entries: [string, unknown][]): string {
+  const value = isSeq(block) ? entries.map(([, item]) => item) : Object.fromEntries(entries)
+  const indent = ' '.repeat(columnOf(text, startOf(block)))
+  return `${stringify(value, style)
+    .trimEnd()
+    .replaceAll(/\n(?=.)/g, `\n${indent}`)}\n`
 }
 
 function applyEdits({ text, edits }: Rewriting): string {
-  let [written, at] = ['', 0]
-  for (const edit of edits.toSorted((a, b) => a.from - b.from)) {
-    written += text.slice(at, edit.from) + edit.text
-    at = edit.to
-  }
-  return written + text.slice(at)
+  const inOrder = edits.toSorted((a, b) => a.from - b.from)
+  return inOrder.reduceRight(
+    (written, edit) => written.slice(0, edit.from) + edit.text + written.slice(edit.to),
+    text,
+  )
 }
 
-const isBlock = (node: unknown): node is Block => isCollection(node) && node.flow !== true
-
-/** As an array has its members under their indices, it is read like an object. */
-const isHolder = (value: unknown): value is JsonObject => isObject(value) || Array.isArray(value)
-
-const fromEntries = (block: Block, entries: [string, unknown][]) =>
-  isSeq(block) ? entries.map(([, value]) => value) : Object.fromEntries(entries)
-
-const nameOf = (key: Node) => {
-  const name = isScalar(key) ? key.value : key
-  // What a merge key is parsed as.
-  return typeof name === 'symbol' ? '<<' : String(name)
-}
 const startOf = (node: Node) => node.range?.[0] ?? 0
 /** Behind the end of its line. */
 const endOf = (node: Node) => node.range?.[2] ?? 0

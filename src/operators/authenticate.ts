@@ -4,29 +4,23 @@ import { verify } from 'hono/jwt'
 import type { HapaxEnv } from '../config/env.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { findKey } from './access-keys.ts'
-import { bearerOf, matchSecret } from './bearer.ts'
-
-/** Who an operator is, as the audit names them: never a secret. */
-type Actor = string
 
 /**
- * Who sends a request. `unverified`: perhaps an operator; nobody can tell for now, since the keys of
- * Cloudflare Access could not be read.
+ * Who sends a request; `actor` is the name in the audit, never a secret. `unverified`: perhaps an
+ * operator, but the keys of Cloudflare Access could not be read.
  */
-export type Sender = { readonly kind: 'operator'; readonly actor: Actor } | Stranger
-type Stranger = { readonly kind: 'nobody' | 'unverified' }
+type Sender =
+  | { readonly kind: 'operator'; readonly actor: string }
+  | { readonly kind: 'nobody' | 'unverified' }
 
-const NOBODY: Stranger = { kind: 'nobody' }
+const NOBODY: Sender = { kind: 'nobody' }
 
-/** Whether a deployment has said how its operators are known. Without that there is no admin API. */
+/** Whether a deployment has configured operators. Without them there is no admin API. */
 export function hasOperators(env: HapaxEnv): boolean {
   return !!env.HAPAX_ADMIN_TOKEN || hasAccess(env)
 }
 
-/**
- * Tells which operator sends a request: by a bearer token of the deployment, or by the JWT that
- * Cloudflare Access has put on it.
- */
+/** Finds out who sends a request: from a bearer token of the deployment, or the JWT of Cloudflare Access. */
 export async function authenticate(c: Context<GatewayEnv>): Promise<Sender> {
   const { env } = c
   const token = bearerOf(c)
@@ -38,15 +32,15 @@ export async function authenticate(c: Context<GatewayEnv>): Promise<Sender> {
 async function senderOfToken(env: HapaxEnv, token: string): Promise<Sender> {
   const secrets = [env.HAPAX_ADMIN_TOKEN, env.HAPAX_ADMIN_TOKEN_PREVIOUS]
   const which = await matchSecret(token, secrets)
-  const actor = which === null ? undefined : ['token', 'token-previous'][which]
-  return actor === undefined ? NOBODY : { kind: 'operator', actor }
+  if (which === null) return NOBODY
+  return { kind: 'operator', actor: which === 0 ? 'token' : 'token-previous' }
 }
 
 function hasAccess(env: HapaxEnv): boolean {
   return !!env.HAPAX_ACCESS_TEAM && !!env.HAPAX_ACCESS_AUD
 }
 
-/** Cloudflare Access: signed by the team's keys, for this very application, and not for ever. */
+/** The JWT is signed by the team's keys, for this application, and expires. */
 async function senderOfAccess(env: HapaxEnv, assertion: string): Promise<Sender> {
   const issuer = `https://${env.HAPAX_ACCESS_TEAM}.cloudflareaccess.com`
   const key = await findKey(issuer, assertion)
@@ -57,9 +51,35 @@ async function senderOfAccess(env: HapaxEnv, assertion: string): Promise<Sender>
     const payload = await verify(assertion, key, { alg: 'RS256', iss: issuer, aud })
     if (payload.exp === undefined) return NOBODY
     const names = [payload['email'], payload['common_name'], payload['sub']]
-    const name = names.find((one) => typeof one === 'string' && one !== '')
-    return name === undefined ? NOBODY : { kind: 'operator', actor: `access:${name as string}` }
+    const name = names.find((one): one is string => typeof one === 'string' && one !== '')
+    return name === undefined ? NOBODY : { kind: 'operator', actor: `access:${name}` }
   } catch {
     return NOBODY
   }
 }
+
+/** The bearer token of a request (RFC 6750), or `null`. */
+export function bearerOf(c: Context): string | null {
+  const [, token] = /^Bearer +(\S+)$/i.exec(c.req.header('Authorization') ?? '') ?? []
+  return token ?? null
+}
+
+/** Which of the secrets a token is, compared in constant time; `null`: none. Every one is compared. */
+export async function matchSecret(
+  token: string,
+  secrets: readonly (string | undefined)[],
+): Promise<number | null> {
+  const matches = await Promise.all(
+    secrets.map(async (secret) => !!secret && isSame(secret, token)),
+  )
+  const index = matches.indexOf(true)
+  return index === -1 ? null : index
+}
+
+/** Digests have one length, whatever was sent. */
+async function isSame(secret: string, token: string): Promise<boolean> {
+  const [one, other] = await Promise.all([digest(secret), digest(token)])
+  return crypto.subtle.timingSafeEqual(one, other)
+}
+
+const digest = (text: string) => crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))

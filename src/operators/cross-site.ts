@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import { isJson, parseMediaType } from '../core/media-type.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { requestUrlOf } from '../http/normalized-url.ts'
-import { bearerOf } from './bearer.ts'
+import { bearerOf } from './authenticate.ts'
 
 /**
  * Whether a page of another site has made a browser send this. Cloudflare Access lets in whatever

@@ -1,4 +1,5 @@
 import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
+import { parameterNames, shapeOf, toPlaces } from './path-template.ts'
 import COMPONENTS from './problem-components.json' with { type: 'json' }
 
 /** OpenAPI 3.1 for the protected routes, in words that OpenAPI 3.0 has as well. */
@@ -7,13 +8,13 @@ export interface OpenApiFragment {
   readonly info: { readonly title: string; readonly version: string }
   /** By path template, then by method in lower case. */
   readonly paths: Readonly<Record<string, Readonly<Record<string, OpenApiOperation>>>>
-  /** By section, then by name. Each bears `GENERATED`. */
+  /** By section, then by name. Each has the mark `GENERATED`. */
   readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>
   /** Routes that no path template describes; absent where there are none. */
   readonly 'x-idempotency-unmapped'?: readonly OpenApiIdempotency[]
 }
 
-/** What an operation gets from the contract. */
+/** The contract's part of an operation. */
 export interface OpenApiOperation {
   readonly description?: string
   readonly parameters: readonly (OpenApiReference | OpenApiPathParameter)[]
@@ -33,28 +34,17 @@ interface OpenApiPathParameter {
   readonly schema: { readonly type: 'string'; readonly pattern?: string }
 }
 
-interface OpenApiIdempotency {
-  readonly operation: string
-  /** Method and Hono's pattern; `ALL` where the route takes every method. */
-  readonly route: string
-  readonly mode: ContractOperation['mode']
-  readonly sources: readonly ContractKeySource[]
-  readonly retentionSeconds: number
-  readonly tombstoneSeconds: number
-  readonly fingerprint: ContractOperation['fingerprint']
-  readonly unknown: ContractOperation['unknown']
-  readonly probeGraceSeconds?: number
-}
+type OpenApiIdempotency = ReturnType<typeof toExtension>
 
-/** Marks what is made here, so that it can be told from what others wrote and be renewed. */
+/** Marks generated components, so that a later merge can renew them and no others. */
 export const GENERATED = { 'x-generated-by': 'hapax' } as const
 
 /** Adds a component, or finds the one of the same content, and refers to it. */
 type Refer = (section: string, name: string, content: object) => OpenApiReference
 
 /**
- * Makes an OpenAPI document of what a deployment promises: the key's parameters and the problems of
- * each protected route. What the API itself takes and answers is not known here.
+ * Converts a contract to an OpenAPI document: the key's parameters and the problems of each
+ * protected route. The API's own bodies and parameters are not known here.
  */
 export function toOpenApiFragment(contract: Contract): OpenApiFragment {
   const components: Record<string, Record<string, object>> = {}
@@ -83,16 +73,6 @@ export function toOpenApiFragment(contract: Contract): OpenApiFragment {
   }
 }
 
-/** A path template without the names of its parameters: templates of one shape are one path. */
-export function shapeOf(template: string): string {
-  return template.replace(/\{[^{}]*\}/g, '{}')
-}
-
-/** Names of the parameters of a path template, in their order. */
-export function parameterNames(template: string): string[] {
-  return Array.from(template.matchAll(/\{([^{}]*)\}/g), ([, name = '']) => name)
-}
-
 function createRefer(components: Record<string, Record<string, object>>): Refer {
   return (section, name, content) => {
     const known = (components[section] ??= {})
@@ -105,57 +85,6 @@ function createRefer(components: Record<string, Record<string, object>>): Refer 
       }
     }
   }
-}
-
-interface Place {
-  readonly template: string
-  /** Of its parameters, in their order. */
-  readonly patterns: readonly string[]
-  readonly method: string
-}
-
-const METHODS = new Set(['get', 'put', 'post', 'delete', 'options', 'head', 'patch', 'trace'])
-
-/** A segment of Hono's patterns; in braces a regular expression, which may hold braces and slashes. */
-const SEGMENT = /\/(?:[^/{]|\{(?:[^{}]|\{[^{}]*\})*\})*/g
-
-/** @returns Nothing where OpenAPI has no words for the route. */
-function toPlaces({ method, methods: said, path }: ContractOperation): Place[] {
-  const all = said ?? ['POST', 'PUT', 'PATCH', 'DELETE']
-  const methods = (method === 'ALL' ? all : [method])
-    .map((name) => name.toLowerCase())
-    .filter((name) => METHODS.has(name))
-  const templates = toVariants(path).map(toTemplate)
-  return templates.flatMap((found) =>
-    found ? methods.map((name) => ({ ...found, method: name })) : [],
-  )
-}
-
-/** Parameters at the end may be optional: as many paths, each of them as segments. */
-function toVariants(path: string): string[][] {
-  const segments = path.match(SEGMENT) ?? []
-  const variants = [segments.map((segment) => segment.replace(/\?$/, ''))]
-  for (let end = segments.length; segments[end - 1]?.endsWith('?'); end--) {
-    variants.unshift(segments.slice(0, end - 1).map((segment) => segment.replace(/\?$/, '')))
-  }
-  return variants
-}
-
-function toTemplate(segments: readonly string[]): Omit<Place, 'method'> | null {
-  const patterns: string[] = []
-  let template = ''
-  for (const segment of segments) {
-    const [, name, pattern = ''] = /^\/:([^{}]+)(?:\{(.+)\})?$/.exec(segment) ?? []
-    if (name === undefined ? segment.includes('*') : spansSlashes(pattern)) return null
-    if (name !== undefined) patterns.push(pattern)
-    template += name === undefined ? segment : `/{${name}}`
-  }
-  return { template: template || '/', patterns }
-}
-
-/** A parameter of OpenAPI ends at a slash. */
-function spansSlashes(pattern: string): boolean {
-  return pattern !== '' && new RegExp(`^(?:${pattern})$`).test('a/b')
 }
 
 function toPathParameters(path: string, patterns: readonly string[]): OpenApiPathParameter[] {
@@ -183,17 +112,18 @@ function toOperation(
   }
 }
 
-function toExtension(route: ContractOperation): OpenApiIdempotency {
-  const { operation, method, path, mode, retentionSeconds, tombstoneSeconds } = route
-  const { unknown, probeGraceSeconds } = route
+function toExtension(route: ContractOperation) {
+  const { operation, mode, retentionSeconds, tombstoneSeconds, fingerprint, unknown } = route
+  const { probeGraceSeconds } = route
   return {
     operation,
-    route: `${method} ${path}`,
+    /** Method and Hono's pattern; `ALL` if the route takes every method. */
+    route: `${route.method} ${route.path}`,
     mode,
     sources: route.key.sources,
     retentionSeconds,
     tombstoneSeconds,
-    fingerprint: route.fingerprint,
+    fingerprint,
     unknown,
     ...(probeGraceSeconds !== undefined && { probeGraceSeconds }),
   }
@@ -202,7 +132,7 @@ function toExtension(route: ContractOperation): OpenApiIdempotency {
 /** Whether a request without a key is refused. */
 const isKeyRequired = ({ key, mode }: ContractOperation) => key.required && mode === 'enforce'
 
-/** What parameters cannot say: a key that is no header, or is one of several. */
+/** Describes a key that parameters cannot: one that is no header, or one of several sources. */
 function describeKey(route: ContractOperation): string | null {
   const { sources } = route.key
   if (sources.length === 1 && nameOf(sources[0]) !== null) return null
@@ -248,7 +178,7 @@ function toKeyParameters(
   const name = nameOf(source)
   if (name === null) return []
   const { minLength, maxLength, sources } = route.key
-  // Of several sources none is required by itself.
+  // With several sources, no single one is required.
   const required = isKeyRequired(route) && sources.length === 1 ? { required: true } : {}
   const parameter = (header: string, description: string, schema: object) =>
     refer('parameters', toComponentName(header), {
@@ -265,7 +195,7 @@ function toKeyParameters(
   return [key, parameter('Repeatability-First-Sent', when, {})]
 }
 
-/** A schema's pattern has no flags but the one that JSON Schema asks for itself. */
+/** A schema's pattern has no flags but `u`, which JSON Schema implies. */
 function toFormat({ format, pattern, flags = '' }: ContractOperation['key']) {
   if (format === 'any' || pattern === undefined)
     return { schema: format === 'uuid' ? { format } : {}, words: '' }

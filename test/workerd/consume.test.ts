@@ -39,7 +39,7 @@ import {
   type QueueConsumer,
   type ReceivedMessage,
 } from '../../src/hapax.ts'
-import { openLetter } from '../../src/operators/dead-letters.ts'
+import { openLetter } from '../../src/operators/letter-content.ts'
 import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { buryMessage } from '../../src/queue/bury-message.ts'
 import { readLetterBytes } from '../../src/queue/letter-bytes.ts'

@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { describe, expect, it } from 'vitest'
 
 import ADMIN_OPENAPI from '../../../src/operators/admin-openapi.json' with { type: 'json' }
-import { MAX_IDS } from '../../../src/operators/many.ts'
+import { MAX_IDS } from '../../../src/operators/changes.ts'
 import { MAX_BODY_BYTES } from '../../../src/operators/resolution.ts'
 
 interface Operation {

@@ -4,18 +4,17 @@ import * as z from 'zod/mini'
 import type { AdminAction } from '../core/request-facts.ts'
 import type { DeadLetter } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import { askDirectory, NoAnswer } from './ask.ts'
+import { askDirectory, NoAnswer } from './ask-objects.ts'
 import { audit, auditUnconfirmed } from './audit.ts'
-import { type Changed, toResponse } from './changed.ts'
-import { openLetter, type Replay, replayLetter } from './dead-letters.ts'
-import { changeMany, IDS_ADVICE, readIds } from './many.ts'
-import { countOf, PAGE_ADVICE, readPage } from './page.ts'
-import { readJson } from './read-json.ts'
+import { type Changed, changeMany, IDS_ADVICE, readIds, readJson, toResponse } from './changes.ts'
+import { openLetter } from './letter-content.ts'
+import { countOf, PAGE_ADVICE, readPage } from './list-page.ts'
 import { notFound, refusal } from './refusal.ts'
+import { type Replay, replayLetter } from './replay-letter.ts'
 
 type LetterContext = Context<GatewayEnv>
 
-/** What is done to letters. */
+/** The actions that remove a letter. */
 type Gone = Extract<AdminAction, 'requeued' | 'dropped'>
 
 /** A page of the dead letters, without their contents. */
@@ -43,7 +42,7 @@ export async function replay(c: LetterContext, app: object): Promise<Response> {
   return toResponse(c, await replayOne(c, app, idOf(c), how))
 }
 
-/** Gives up the letter that the path names. */
+/** Drops the letter that the path names. */
 export async function drop(c: LetterContext): Promise<Response> {
   return toResponse(c, await dropOne(c, idOf(c)))
 }
@@ -54,11 +53,10 @@ export async function replayMany(c: LetterContext, app: object): Promise<Respons
   if (read === null) return refusal(c, 400, IDS_ADVICE)
   const how = ReplaySchema.safeParse(read.rest)
   if (!how.success) return refusal(c, 400, 'Send { "ids": […] }, or with "override": true.')
-  const { data } = how
-  return changeLetters(c, read.ids, 'requeued', (id) => replayOne(c, app, id, data))
+  return changeLetters(c, read.ids, 'requeued', (id) => replayOne(c, app, id, how.data))
 }
 
-/** Gives many letters up. */
+/** Drops many letters. */
 export async function dropMany(c: LetterContext): Promise<Response> {
   const read = readIds(await readJson(c))
   if (read === null || Object.keys(read.rest).length > 0) return refusal(c, 400, IDS_ADVICE)
@@ -77,7 +75,7 @@ function changeLetters(
 const ReplaySchema = z.strictObject({ override: z._default(z.boolean(), false) })
 const REPLAY_ADVICE = 'Send no body, or { "override": true } as JSON.'
 
-/** @returns `null` where the body says something else. */
+/** @returns `null` if the body is something else. */
 async function readReplay(c: LetterContext): Promise<Replay | null> {
   const text = await c.req.text()
   const read = ReplaySchema.safeParse(text === '' ? {} : await readJson(c))
@@ -97,7 +95,7 @@ async function dropOne(c: LetterContext, id: string): Promise<Changed> {
 }
 
 async function takeOff(c: LetterContext, letter: DeadLetter, name: Gone): Promise<Changed> {
-  // Before it is taken off: what was sent, or is lost, must not go unsaid where that fails.
+  // First, since a letter that was sent or is lost must be audited even if the next step fails.
   audit(c, name, {
     ...letter,
     operation: letter.type,

@@ -4,9 +4,8 @@ import type { OperatorView } from '../core/operator-view.ts'
 import type { ListedEntry } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { type Asked, askMany } from '../platform/ask-many.ts'
-import { askDirectory } from './ask.ts'
-import { examine } from './operate.ts'
-import { countOf, PAGE_ADVICE, readPage } from './page.ts'
+import { askDirectory, examine } from './ask-objects.ts'
+import { countOf, PAGE_ADVICE, readPage } from './list-page.ts'
 import { refusal } from './refusal.ts'
 
 /** How long the objects of a page may take together, in milliseconds: a client waits for it. */

@@ -27,8 +27,8 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { askMany } from '../platform/ask-many.ts'
 import { inTime } from '../platform/in-time.ts'
-import { examine } from './operate.ts'
-import { LimitSchema, PAGE_ADVICE } from './page.ts'
+import { examine } from './ask-objects.ts'
+import { LimitSchema, PAGE_ADVICE } from './list-page.ts'
 import { refusal } from './refusal.ts'
 
 type AdminContext = Context<GatewayEnv>
@@ -37,15 +37,15 @@ const DEFAULT_RANGE_MS = 3_600_000
 /** As long as the platform keeps points: three months. */
 const LONGEST_MS = 92 * 86_400_000
 
-/** How long the Analytics Engine is waited for; less, where what is shown beside it stands on other sources. */
-const PATIENCE_MS = 15_000
+/** The time that the Analytics Engine has; less for a timeline, which is only a part of an answer. */
+const QUERY_MS = 15_000
 const TIMELINE_MS = 5_000
-/** How long the objects of a page of operations are waited for. */
+/** The time that the objects of a page of operations have together. */
 const OPERATIONS_MS = 15_000
 
 const OffsetSchema = z.coerce.number().check(z.int(), z.minimum(1), z.maximum(1_000_000_000))
 
-/** The engine that this deployment's points can be asked from, or `null` where none is configured. */
+/** The client of this deployment's Analytics Engine; `null` if none is configured. */
 export function analyticsOf(env: HapaxEnv, timeoutMs: number): AnalyticsClient | null {
   const { CLOUDFLARE_ACCOUNT_ID: account, CLOUDFLARE_API_TOKEN: token } = env
   if (!account || !token) return null
@@ -53,7 +53,7 @@ export function analyticsOf(env: HapaxEnv, timeoutMs: number): AnalyticsClient |
   return createAnalyticsClient({ url, token, timeoutMs })
 }
 
-/** What the Analytics Engine has answered. */
+/** The answer of the Analytics Engine. */
 type Read =
   | { readonly kind: 'rows'; readonly rows: readonly Row[] }
   | { readonly kind: 'not-configured' }
@@ -75,7 +75,7 @@ export async function answerQuery(c: AdminContext): Promise<Response> {
     ...(route && { route }),
     ...(tenant && { tenant }),
   }
-  const read = await readRows(c, () => toSql(name, scope), PATIENCE_MS)
+  const read = await readRows(c, () => toSql(name, scope), QUERY_MS)
   if (read.kind !== 'rows') return refuseRows(c, read)
   const since = new Date(scope.since).toISOString()
   const bucketSeconds = scope.bucketMs / 1_000
@@ -90,11 +90,9 @@ const FindSchema = z.object({
   after: z._default(z.string(), ''),
 })
 
-type Asked = z.infer<typeof FindSchema>
-
 /**
- * Finds operations by the correlation id of any request, recovery or event of theirs, page by page.
- * The first page comes with the timeline of the id, of which there may be more at `answerTimeline`.
+ * Finds operations by the correlation id of any of their requests, recoveries or events, page by
+ * page. The first page comes with the first page of `answerTimeline`.
  */
 export async function findByCorrelation(c: AdminContext): Promise<Response> {
   const asked = FindSchema.safeParse(c.req.query())
@@ -122,7 +120,7 @@ export async function answerTimeline(c: AdminContext): Promise<Response> {
 
 async function findOperations(
   c: AdminContext,
-  { correlation_id: correlationId, limit, after }: Asked,
+  { correlation_id: correlationId, limit, after }: z.infer<typeof FindSchema>,
 ) {
   const toPage = () => toOperationIdsSql(correlationId, scopeOf(c.env), { after, limit })
   const read = await readRows(c, toPage, TIMELINE_MS)
@@ -137,10 +135,7 @@ async function findOperations(
   return { operations, next: isCut ? (ids.at(-1) ?? null) : null }
 }
 
-/**
- * Reads points as entries of a timeline, and says whether there are more, or that they could not
- * be read: what is shown beside them is shown all the same.
- */
+/** Reads points as entries of a timeline. If they cannot be read, the answer says so and goes without. */
 async function readPoints(c: AdminContext, toPage: (scope: Scope) => string, offset = 0) {
   const read = await readRows(c, () => toPage(scopeOf(c.env)), TIMELINE_MS)
   const { rows, isCut } = cut('timeline', read.kind === 'rows' ? read.rows : [])
@@ -149,27 +144,27 @@ async function readPoints(c: AdminContext, toPage: (scope: Scope) => string, off
   return { read, page: { timeline: rows.map(toEntry), isCut, timelineNext, analytics } }
 }
 
-/** Reads where the points of an operation's timeline begin; `null` where that cannot be read. */
+/** Reads how many points of a timeline to skip; `null` if that is no number. */
 export function readOffset(c: AdminContext): number | null {
   const asked = c.req.query('after')
   return asked === undefined ? 0 : (OffsetSchema.safeParse(asked).data ?? null)
 }
 
+/** The detail of a refusal without an offset. */
 export const OFFSET_ADVICE = 'after is what next of the page before was.'
 
 /**
- * Adds to an operation's timeline what its requests and recoveries have left as points, where
- * analytics are configured.
+ * Adds the points of an operation's requests and recoveries to its timeline, if analytics are
+ * configured.
  *
- * @param offset Points that were shown before; of a later page, they are all there is.
+ * @param offset Points on earlier pages. A later page has only points.
  */
 export async function withRequests(c: AdminContext, view: OperatorView, offset = 0) {
   const toPage = (scope: Scope) => toOperationSql(view.id, scope, offset)
   const { read, page } = await readPoints(c, toPage, offset)
-  // Who has not configured them misses nothing.
   if (read.kind === 'not-configured') return view
   const own = offset === 0 ? view.timeline : []
-  // A point has whole seconds: of what happened in one, the record's own times come first.
+  // A point has whole seconds. Within one second, the record's own times come first.
   const timeline = [...own, ...page.timeline].toSorted((a, b) => secondOf(a) - secondOf(b))
   return { ...view, ...page, timeline }
 }
@@ -191,10 +186,11 @@ function refuseRows(c: AdminContext, read: Exclude<Read, { kind: 'rows' }>): Res
   if (read.kind === 'failed') {
     return refusal(c, 502, `The Analytics Engine did not answer with rows (${read.fault}).`)
   }
-  const advice = 'Set CLOUDFLARE_ACCOUNT_ID and the secret CLOUDFLARE_API_TOKEN.'
-  const detail = `This deployment cannot ask its Analytics Engine. ${advice}`
-  return refusal(c, 503, detail, 'analytics-not-configured')
+  return refusal(c, 503, NOT_CONFIGURED, 'analytics-not-configured')
 }
+
+const NOT_CONFIGURED =
+  'This deployment cannot ask its Analytics Engine. Set CLOUDFLARE_ACCOUNT_ID and the secret CLOUDFLARE_API_TOKEN.'
 
 const secondOf = ({ at }: TimelineEntry) => Math.floor(Date.parse(at) / 1_000)
 
@@ -214,7 +210,7 @@ function toEntry(row: Row): TimelineEntry {
   return { at: String(row['seen_at']), what: String(row['status']), detail }
 }
 
-/** @returns Milliseconds, or `null` where it is no duration. */
+/** @returns Milliseconds, or `null` if it is no duration. */
 function readRange(since: string | undefined): number | null {
   const rangeMs = since === undefined ? DEFAULT_RANGE_MS : parseDuration(since)
   return rangeMs === null || rangeMs === 0 ? null : Math.min(LONGEST_MS, rangeMs)

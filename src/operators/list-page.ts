@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 
 import type { DirectoryCount, PageQuestion } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
-import { askDirectory } from './ask.ts'
+import { askDirectory } from './ask-objects.ts'
 
 /** How many entries of a list are shown at once, and how many at the most. */
 const PAGE = 50
