@@ -12,8 +12,7 @@ import {
   toPieces,
   type UnstoredBody,
 } from './pieces.ts'
-import type { RecordTable } from './record-table.ts'
-import type { Tables } from './tables.ts'
+import type { RecordTable, Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 import type { ReadEnd } from './wire-body.ts'
 
@@ -50,7 +49,7 @@ export class Bodies {
    * @throws {Error} When the operation is there no more: nothing would ever delete them.
    */
   write({ operationId, body }: BodyRef, pieces: Pieces): void {
-    this.#transactions.withoutAlarm(() => {
+    this.#tables.transaction(() => {
       if (this.#records.read(operationId) === null) throw new Error('The operation was forgotten.')
       this.#write(operationId, body, pieces)
     })

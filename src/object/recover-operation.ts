@@ -1,19 +1,25 @@
+import type { HapaxEnv } from '../config/env.ts'
 import { isUnexecuted } from '../core/claim.ts'
 import type { CallPlan } from '../core/operation-guard.ts'
-import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
+import {
+  decodeStoredRequest,
+  encodeStoredRequest,
+  type StoredRequest,
+  toProbeHeaders,
+} from '../core/origin-request.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { askStatus } from './ask-status.ts'
 import { claimNext } from './claim-operation.ts'
 import { giveUp } from './land-claim.ts'
 import type { Recoverable } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 import { runClaim } from './run-claim.ts'
-import { openStoredRequest } from './stored-request.ts'
 import { dropBody } from './wire-body.ts'
 
 /** A recovery by alarm makes one call of its own accord; the alarm comes again. */
@@ -108,6 +114,28 @@ async function readStored(
 ): Promise<StoredRequest | null> {
   const stored = ledger.bodies.readRequest(operationId)
   return stored === null ? null : openStoredRequest(env, operationId, stored)
+}
+
+/** Encodes a request for storage with its claim: sealed if the deployment has a secret. */
+export function sealRequest(
+  env: HapaxEnv,
+  operationId: string,
+  stored: StoredRequest,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return toStoredBytes(env, 'stored request', operationId, encodeStoredRequest(stored))
+}
+
+/**
+ * Reads what `sealRequest` has written.
+ *
+ * @throws {Error} When it was sealed with another secret.
+ */
+export async function openStoredRequest(
+  env: HapaxEnv,
+  operationId: string,
+  stored: Uint8Array<ArrayBuffer>,
+): Promise<StoredRequest> {
+  return decodeStoredRequest(await openStoredBytes(env, 'stored request', operationId, stored))
 }
 
 /** What ties a question of the alarm's own to the request that it is about. */

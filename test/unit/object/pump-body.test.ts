@@ -4,9 +4,9 @@ import type { OriginFault } from '../../../src/core/outcome.ts'
 import type { LiveBody } from '../../../src/core/reply.ts'
 import type { Settlement } from '../../../src/core/settle.ts'
 import { PIECE_BYTES } from '../../../src/object/pieces.ts'
-import { pumpBody } from '../../../src/object/pump-body.ts'
 import { Recording } from '../../../src/object/recording.ts'
 import { Sealer } from '../../../src/object/sealer.ts'
+import { pumpBody } from '../../../src/object/stream-answer.ts'
 import { snapshotOf } from '../../fakes/build.ts'
 
 const MINUTES = 60_000
