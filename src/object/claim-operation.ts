@@ -2,7 +2,6 @@ import { type Answer, ifEnded, NO_TIME } from '../core/answer.ts'
 import { type ClaimDecision, type ClaimRequest, type Granted, isNew } from '../core/claim.ts'
 import type { Landing } from '../core/landing.ts'
 import type { Caller, CallPlan } from '../core/operation-guard.ts'
-import type { Unsettled } from '../core/probe.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
@@ -101,30 +100,28 @@ export async function reclaim(
   })
   if (!('kind' in found)) return answerLanding(found, record, caller)
   if (found.kind === 'undecided')
-    return answerUndecided(context, request, caller, { record, found })
+    return answerUndecided(context, { request, caller }, record, found.until)
   const refusal = refuse()
   if (refusal !== null) {
     giveUp(context, known)
     return refusal
   }
   const claim = claimNext(context, known, (ledger) => ledger.claimResolved(known, request, stored))
-  return (
-    claim ?? answerUndecided(context, request, caller, { record, found: { kind: 'undecided' } })
-  )
+  return claim ?? answerUndecided(context, { request, caller }, record)
 }
 
 /** While the origin was asked, a late owner may have told what it has come to, or tell it right now. */
 async function answerUndecided(
   context: ObjectContext,
-  request: ClaimRequest,
-  caller: Caller,
-  { record, found }: { record: UnknownRecord; found: Extract<Unsettled, { kind: 'undecided' }> },
+  { request, caller }: Pick<Reclaim, 'request' | 'caller'>,
+  record: UnknownRecord,
+  until: number | null = null,
 ): Promise<Answer | Orphaned> {
   const decision = lookAhead(context, request)
   if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
     return answerRepeat(context, request.operationId, decision, caller)
   }
-  return { kind: 'held', policy: 'probe', until: found.until ?? null, ...pickHeld(record) }
+  return { kind: 'held', policy: 'probe', until, ...pickHeld(record) }
 }
 
 /** Answers with the result that the status resource holds, which is the operation's by now. */

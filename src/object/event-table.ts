@@ -1,6 +1,10 @@
 import type { Destination } from '../core/destination.ts'
+import { isRecoverable } from '../core/due.ts'
 import type { Death } from '../core/event-delivery.ts'
 import { DELIVERY_RETRY, type DeliveryRetry } from '../core/event.ts'
+import { doubtOf, type OperationRecord } from '../core/record.ts'
+import { rulesFor, toStateEvent } from '../core/state-event.ts'
+import { inClear } from '../platform/at-rest.ts'
 import { LANE, type Tables } from './tables.ts'
 
 /** Where an event goes: out, or to the list of what an operator should look at. */
@@ -34,6 +38,15 @@ export type NewEvent = Omit<PendingEvent, 'lane' | 'sequence' | 'failures' | 'de
   readonly mayBeListed?: boolean
 }
 
+/** What a transaction does to a record. */
+interface Change {
+  readonly id: string
+  readonly before: OperationRecord | null
+  /** `null`: it is deleted. */
+  readonly after: OperationRecord | null
+  readonly now: number
+}
+
 interface HeadRow extends Record<string, SqlStorageValue> {
   lane: string
   sequence: number
@@ -46,6 +59,12 @@ interface EventRow extends HeadRow {
   bytes: ArrayBuffer
   failures: number
 }
+
+/**
+ * How long the operator's list waits for an operation whose outcome is unknown and that something
+ * may still be done about.
+ */
+const STUCK_AFTER_MS = 60_000
 
 /** The first event of each lane, found by the index: an object may hold thousands of events. */
 const HEADS = `
@@ -87,12 +106,45 @@ export class EventTable {
     )
   }
 
+  /** Stores the events that a change of a record causes, in the transaction of that change. */
+  leave(change: Change): void {
+    const { before, after } = change
+    if (after?.state !== before?.state || after?.fence !== before?.fence) this.#addEvents(change)
+    // Also of a claim that stays in progress: the origin may say that no call was executed.
+    this.#noteDoubt(change)
+  }
+
+  #addEvents({ id: operationId, after, now }: Change): void {
+    if (after === null || after.state === 'in_progress' || after.state === 'expired') return
+    const text = JSON.stringify(toStateEvent(operationId, after, now))
+    const bytes = inClear(new Uint8Array(new TextEncoder().encode(text)))
+    for (const { to, retry } of rulesFor(after)) {
+      this.add({ operationId, recipient: to, retry, bytes, dueAt: now })
+    }
+  }
+
+  /**
+   * The operator's list is to hold an operation from when it comes into doubt until an end of it is
+   * known: a call that is made again in between changes nothing there. What could not have been
+   * listed yet is not struck off either.
+   */
+  #noteDoubt({ id, before, after, now }: Change): void {
+    const wasListed = isListed(before)
+    if (wasListed === isListed(after)) return
+    if (!wasListed) {
+      const isPatient = after?.state === 'unknown' && isRecoverable(after, now)
+      this.#replaceNotice(id, now + (isPatient ? STUCK_AFTER_MS : 0))
+    } else if (!this.#dropEarlyNotice(id, now)) {
+      this.#replaceNotice(id, now)
+    }
+  }
+
   /**
    * Notes that the operator's list is to be brought up to date about an operation. There is one such
    * notice at the most, and a newer one does not wait behind an older: it is another row, of another
    * name, so that the end of a delivery that is under way takes off only its own.
    */
-  replaceNotice(operationId: string, dueAt: number): void {
+  #replaceNotice(operationId: string, dueAt: number): void {
     this.#tables.create()
     const [known] = this.#tables.sql
       .exec<{ last: number | null }>(`SELECT max(sequence) AS last ${NOTICES}`, operationId)
@@ -111,7 +163,7 @@ export class EventTable {
    *
    * @returns `false` where the list may hold the operation already.
    */
-  dropEarlyNotice(operationId: string, now: number): boolean {
+  #dropEarlyNotice(operationId: string, now: number): boolean {
     const sql = `DELETE ${NOTICES} AND failures = 0 AND due_at > ?
       AND json_extract(head, '$.mayBeListed') = 0`
     return this.#tables.sql.exec(sql, operationId, now).rowsWritten > 0
@@ -167,4 +219,9 @@ function toHead(row: HeadRow): EventHead & Pick<PendingEvent, 'retry'> {
   const { lane, sequence, due_at: dueAt } = row
   const head = JSON.parse(row.head) as Pick<PendingEvent, 'recipient' | 'retry' | 'death'>
   return { ...head, lane, sequence, dueAt }
+}
+
+/** Whether an operation is for the operator's list. What is only observed is on none. */
+function isListed(record: OperationRecord | null): boolean {
+  return doubtOf(record) !== null && record?.events !== null
 }

@@ -1,13 +1,13 @@
 import type { Answer } from '../core/answer.ts'
 import { type ClaimRequest, toGranted } from '../core/claim.ts'
-import type { Caller, CallPlan, ExecuteCall } from '../core/operation-guard.ts'
+import type { Caller, ExecuteCall } from '../core/operation-guard.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { accept, answerRepeat, type Orphaned } from './answer-repeat.ts'
 import { claimOperation, lookAhead, reclaim, refuseCall, refuseNew } from './claim-operation.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
+import { sealRequest } from './recover-operation.ts'
 import { runClaim } from './run-claim.ts'
-import { sealRequest } from './stored-request.ts'
 import { dropBody } from './wire-body.ts'
 
 /** Claims an operation and calls the origin for it, or answers from what is known about it. */
@@ -18,13 +18,10 @@ export async function executeCall(
   const { claim: request, caller, plan } = call
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
-  const stored = await toStored(context, call)
+  const kept = { request: plan.request, sealKey: plan.keeping.sealKey }
+  const stored = call.isStored ? await sealRequest(context.env, request.operationId, kept) : null
   // From here to the claim nothing is awaited: what is said of the call holds when it is made.
-  const ahead = lookAhead(context, request)?.kind
-  if (ahead === undefined || ahead === 'execute' || ahead === 'probe') {
-    requireDeployed(context, plan)
-  }
-  const refusedCall = ahead === 'execute' ? refuseCall(context, caller, plan) : null
+  const refusedCall = refuseAhead(context, call)
   if (refusedCall !== null) return refusedCall
   const decision = claimOperation(context, request, stored)
   if (decision.kind === 'execute') {
@@ -42,22 +39,17 @@ export async function executeCall(
 }
 
 /**
- * Checks before the claim that the deployment has what the call needs: after it would be too late.
+ * Refuses a call that should not be claimed.
  *
  * @throws {ConfigurationFault} When there is no origin, or no bucket for a route that spills.
  */
-function requireDeployed({ env }: ObjectContext, { keeping }: CallPlan): void {
-  requireOrigin(env)
-  if (keeping.spillBytes !== null) requireSpill(env.SNAPSHOTS)
-}
-
-async function toStored(
-  { env }: ObjectContext,
-  { claim, plan, isStored }: ExecuteCall,
-): Promise<Uint8Array | null> {
-  if (!isStored) return null
-  const { request, keeping } = plan
-  return sealRequest(env, claim.operationId, { request, sealKey: keeping.sealKey })
+function refuseAhead(context: ObjectContext, { claim, caller, plan }: ExecuteCall): Answer | null {
+  const ahead = lookAhead(context, claim)?.kind
+  if (ahead === undefined || ahead === 'execute' || ahead === 'probe') {
+    requireOrigin(context.env)
+    if (plan.keeping.spillBytes !== null) requireSpill(context.env.SNAPSHOTS)
+  }
+  return ahead === 'execute' ? refuseCall(context, caller, plan) : null
 }
 
 /** A client that comes back for the result waits only as long as it likes; the work goes on. */

@@ -35,10 +35,8 @@ import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'
 import { EventTable, type NewEvent, type PendingEvent } from './event-table.ts'
-import { leaveEvents } from './leave-events.ts'
 import type { UnstoredBody } from './pieces.ts'
-import { RecordTable } from './record-table.ts'
-import { Tables } from './tables.ts'
+import { RecordTable, Tables } from './tables.ts'
 import { Transactions } from './transactions.ts'
 
 /** Most records that one alarm works through; where there are more it comes again at once. */
@@ -386,7 +384,7 @@ export class Ledger {
       this.#records.delete(id)
       this.bodies.dropRequest(id)
     } else this.#records.write(id, after, now)
-    leaveEvents(this.#events, { id, before, after, now })
+    this.#events.leave({ id, before, after, now })
   }
 
   /**

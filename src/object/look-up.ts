@@ -4,9 +4,8 @@ import { isRecoverable } from '../core/due.ts'
 import type { Caller, OperationQuestion } from '../core/operation-guard.ts'
 import type { OperationView } from '../core/operation-view.ts'
 import type { OperationRecord } from '../core/record.ts'
-import { pickHeld, toExpired, viewOperation } from './answer-repeat.ts'
+import { pickHeld, replay, toExpired, viewOperation } from './answer-repeat.ts'
 import type { ObjectContext } from './object-context.ts'
-import { replay } from './replay.ts'
 
 /** How often an operation is looked at that does not run in this object, in milliseconds. */
 const LOOK_MS = 500

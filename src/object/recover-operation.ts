@@ -1,19 +1,25 @@
+import type { HapaxEnv } from '../config/env.ts'
 import { isUnexecuted } from '../core/claim.ts'
 import type { CallPlan } from '../core/operation-guard.ts'
-import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
+import {
+  decodeStoredRequest,
+  encodeStoredRequest,
+  type StoredRequest,
+  toProbeHeaders,
+} from '../core/origin-request.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
 import type { HeaderField } from '../core/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { askStatus } from './ask-status.ts'
 import { claimNext } from './claim-operation.ts'
 import { giveUp } from './land-claim.ts'
 import type { Recoverable } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 import { runClaim } from './run-claim.ts'
-import { openStoredRequest } from './stored-request.ts'
 import { dropBody } from './wire-body.ts'
 
 /** A recovery by alarm makes one call of its own accord; the alarm comes again. */
@@ -45,35 +51,27 @@ async function recover(
   known: ClaimRef,
   record: UnknownRecord,
 ): Promise<void> {
-  const isProbed = record.recovery.kind === 'probe'
+  const { recovery } = record
   const stored = await readStored(context, known.operationId).catch((error: unknown) => {
     // The origin can be asked all the same.
-    if (!isProbed) throw error
+    if (recovery.kind !== 'probe') throw error
     return null
   })
-  if (isProbed && !(await isFoundUnexecuted(context, known, record, stored))) return
-  // Without the request nobody says who asks, and an origin that hides what a stranger asks for
-  // answers 404 as well; the next request asks with its own credentials.
+  if (recovery.kind === 'probe') {
+    const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
+    const sealKey = stored?.sealKey ?? null
+    const found = await askStatus(context, known, record, { recovery, headers, sealKey })
+    if (!('kind' in found)) return
+    if (found.kind === 'undecided') {
+      // If the same credentials were refused again and again, their owner would be locked out.
+      if (found.isRefused === true && stored !== null) context.ledger.dropRequest(known)
+      return
+    }
+  }
+  // Without the stored request the question had no credentials, and an origin that hides operations
+  // from strangers answers 404 as well. The next request asks with its own credentials.
   if (stored === null) giveUp(context, known)
   else await sendAgain(context, known, record, stored)
-}
-
-/** Asks the origin of the alarm's own accord whether nothing was executed; what it knows else is settled. */
-async function isFoundUnexecuted(
-  context: ObjectContext,
-  known: ClaimRef,
-  record: UnknownRecord,
-  stored: StoredRequest | null,
-): Promise<boolean> {
-  const { recovery } = record
-  const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
-  const sealKey = stored?.sealKey ?? null
-  const found = await askStatus(context, known, record, { recovery, headers, sealKey })
-  if (!('kind' in found)) return false
-  // Asked again and again with these credentials it would lock their owner out.
-  const isRefused = found.kind === 'undecided' && found.isRefused === true
-  if (isRefused && stored !== null) context.ledger.dropRequest(known)
-  return found.kind === 'not_executed'
 }
 
 async function sendAgain(
@@ -107,7 +105,29 @@ async function readStored(
   operationId: string,
 ): Promise<StoredRequest | null> {
   const stored = ledger.bodies.readRequest(operationId)
-  return stored === null ? null : openStoredRequest(env, operationId, stored)
+  return stored && openStoredRequest(env, operationId, stored)
+}
+
+/** Encodes a request for storage with its claim: sealed if the deployment has a secret. */
+export function sealRequest(
+  env: HapaxEnv,
+  operationId: string,
+  stored: StoredRequest,
+): Promise<Uint8Array<ArrayBuffer>> {
+  return toStoredBytes(env, 'stored request', operationId, encodeStoredRequest(stored))
+}
+
+/**
+ * Reads what `sealRequest` has written.
+ *
+ * @throws {Error} When it was sealed with another secret.
+ */
+export async function openStoredRequest(
+  env: HapaxEnv,
+  operationId: string,
+  stored: Uint8Array<ArrayBuffer>,
+): Promise<StoredRequest> {
+  return decodeStoredRequest(await openStoredBytes(env, 'stored request', operationId, stored))
 }
 
 /** What ties a question of the alarm's own to the request that it is about. */

@@ -10,14 +10,14 @@ import {
 } from '../core/landing.ts'
 import type { CallPlan } from '../core/operation-guard.ts'
 import type { OriginFault, Outcome } from '../core/outcome.ts'
-import type { FlightEnd, LandingRules, ReplyOf } from '../core/reply.ts'
+import type { FlightEnd, LandingRules, LiveBody, ReplyOf } from '../core/reply.ts'
+import type { Settlement } from '../core/settle.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { openCallStream } from '../origin/judge.ts'
 import type { NewEvent } from './event-table.ts'
 import { settleClaim } from './land-claim.ts'
 import type { ObjectContext } from './object-context.ts'
-import { createGeneration } from './pieces.ts'
-import { pumpBody, type PumpPlan } from './pump-body.ts'
+import { createGeneration, type Pieces, toPieces } from './pieces.ts'
 import { Recording } from './recording.ts'
 import { partsOf, Sealer } from './sealer.ts'
 
@@ -84,7 +84,7 @@ export function streamAnswer(
 }
 
 /** What an answer means that is still coming. */
-interface LiveLanding extends Pick<PumpPlan, 'onChunk' | 'toSettlement' | 'toCut' | 'toFault'> {
+interface LiveLanding extends Pick<PumpPlan, 'onChunk' | 'toSettlement' | 'toFault'> {
   /** `null` where only the end of the body can tell. */
   readonly outcome: 'succeeded' | 'failed' | null
 }
@@ -100,18 +100,99 @@ function landLive(reply: ReplyOf<'live'>, rules: LandingRules, isInDoubt: boolea
     return {
       outcome,
       onChunk: null,
-      toSettlement: async (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
-      toCut: async (fault) => toFault(fault),
+      toSettlement: async (bodyBytes, cut) =>
+        cut === null ? toSettlement(reply, outcome, bodyBytes, rules) : toFault(cut),
       toFault,
     }
   }
-  const toEnd = async (bodyBytes: number | null) =>
-    landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, isInDoubt)
   return {
     outcome: null,
     onChunk: call.read,
-    toSettlement: toEnd,
-    toCut: async (fault, bodyBytes) => (call.hasResponse() ? toEnd(bodyBytes) : toFault(fault)),
+    async toSettlement(bodyBytes, cut) {
+      if (cut !== null && !call.hasResponse()) return toFault(cut)
+      return landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, isInDoubt)
+    },
     toFault,
   }
+}
+
+/** How a body that is recorded is settled. */
+interface PumpPlan {
+  /** Bytes that are kept at the most. */
+  readonly limitBytes: number
+  readonly sealer: Sealer
+  readonly isSpilled: boolean
+  /** Called with each chunk that is recorded, where the body tells what became of the operation. */
+  readonly onChunk: ((chunk: Uint8Array) => Promise<void>) | null
+  /**
+   * @param bodyBytes Length of the recorded body, or `null` if it is over the limit.
+   * @param cut Why the body broke off, if it did.
+   */
+  readonly toSettlement: (bodyBytes: number | null, cut: OriginFault | null) => Promise<Settlement>
+  /** For a body that could not be recorded. */
+  readonly toFault: (fault: OriginFault) => Settlement
+  /** Settles. Resolves when that is on disk. */
+  readonly close: (settlement: Settlement, rest: Pieces | null) => Promise<void>
+}
+
+/**
+ * Records a body to its end, whatever becomes of the clients that read it, and settles. The readers
+ * come to the end only behind the settle. Where nobody has read it for too long the rest is given
+ * up: what became of the operation is not known then.
+ */
+export async function pumpBody(
+  body: LiveBody,
+  recording: Recording,
+  plan: PumpPlan,
+): Promise<void> {
+  try {
+    const { cut, bodyBytes } = await recordChunks(body, recording, plan)
+    await settleKept(recording, plan, await plan.toSettlement(bodyBytes, cut), bodyBytes)
+    if (cut === null) recording.end()
+    else recording.break()
+  } catch (error) {
+    await plan.close(plan.toFault(body.faultOf(error)), null).catch(() => {})
+    recording.break()
+  }
+}
+
+/** @returns How long what is kept is, or `null` where it is over the limit; why it broke off, where it did. */
+async function recordChunks(
+  body: LiveBody,
+  recording: Recording,
+  plan: PumpPlan,
+): Promise<{ readonly cut: OriginFault | null; readonly bodyBytes: number | null }> {
+  let isOver = false
+  const end = (cut: OriginFault | null) => ({ cut, bodyBytes: isOver ? null : recording.bytes })
+  for (;;) {
+    // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+    const chunk = await body.next().catch((error: unknown) => ({ fault: body.faultOf(error) }))
+    // Nobody reads the answer any more.
+    if (recording.isGivenUp) return end('timeout')
+    if (chunk === null) return end(null)
+    if ('fault' in chunk) return end(chunk.fault)
+    isOver ||= recording.bytes + chunk.byteLength > plan.limitBytes
+    // oxlint-disable-next-line no-await-in-loop -- over the limit the first client sets the pace
+    await (isOver ? recording.pass(chunk) : recording.write(chunk))
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await plan.onChunk?.(chunk)
+  }
+}
+
+/** Of an answer over the limit no piece is kept, but its client still reads it. */
+const NOTHING: Pieces = { firstPart: 0, pieces: [] }
+
+async function settleKept(
+  recording: Recording,
+  plan: PumpPlan,
+  settlement: Settlement,
+  bodyBytes: number | null,
+): Promise<void> {
+  if (!('snapshot' in settlement)) return plan.close(settlement, null)
+  const sealed = await plan.sealer.sealSettlement(settlement)
+  if (bodyBytes === null) return plan.close(sealed, NOTHING)
+  if (plan.isSpilled) await recording.flush()
+  const { firstPart, bytes } = recording.unstored()
+  const rest = await plan.sealer.sealPieces(toPieces(bytes), firstPart)
+  await plan.close(sealed, rest)
 }

@@ -62,11 +62,6 @@ export class Transactions {
     return this.run(change)
   }
 
-  /** One transaction that changes nothing that the alarm could be for. */
-  withoutAlarm(change: () => void): void {
-    this.#tables.transaction(change)
-  }
-
   #transact<result>(work: () => result): result {
     const undo = this.#lanes.save()
     const alarmAt = this.#alarmAt

@@ -4,9 +4,9 @@ import type { OriginFault } from '../../../src/core/outcome.ts'
 import type { LiveBody } from '../../../src/core/reply.ts'
 import type { Settlement } from '../../../src/core/settle.ts'
 import { PIECE_BYTES } from '../../../src/object/pieces.ts'
-import { pumpBody } from '../../../src/object/pump-body.ts'
 import { Recording } from '../../../src/object/recording.ts'
 import { Sealer } from '../../../src/object/sealer.ts'
+import { pumpBody } from '../../../src/object/stream-answer.ts'
 import { snapshotOf } from '../../fakes/build.ts'
 
 const MINUTES = 60_000
@@ -49,13 +49,15 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
     sealer: new Sealer({ operationId: 'id', fence: 1 }, null),
     isSpilled: false,
     onChunk: null,
-    toSettlement: async () => ({
-      outcome: 'succeeded',
-      snapshot: snapshotOf(),
-      retentionMs: null,
-      evidence: { originStatus: 200, fault: null },
-    }),
-    toCut: async (fault) => unknownOf(fault),
+    toSettlement: async (_, cut) =>
+      cut === null
+        ? {
+            outcome: 'succeeded',
+            snapshot: snapshotOf(),
+            retentionMs: null,
+            evidence: { originStatus: 200, fault: null },
+          }
+        : unknownOf(cut),
     toFault: unknownOf,
     close: async ({ outcome, evidence }) => {
       settled.push(evidence.fault ?? outcome)
