@@ -1,11 +1,18 @@
 import {
+  isDoubtful,
+  isUnexecuted,
+  leftAloneUntil,
+  toDoubtful,
+  toUnexecuted,
+  withAttempt,
+} from './attempts.ts'
+import {
   type Attempt,
   type ClaimedFacts,
   type ClaimRef,
   doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
-  type Memory,
   type OperationRecord,
   type Owner,
   type SettledRecord,
@@ -15,6 +22,7 @@ import {
   type UnknownRecord,
 } from './record.ts'
 import { boundWaitMs, type Recovery, recoveryDelayMs } from './recovery.ts'
+import { type ClaimFacts, isExpired, isForgotten, remember, toTombstone } from './retention.ts'
 
 /** What every claim brings with it: facts that its record keeps, and how it is claimed. */
 export interface ClaimRequest extends ClaimedFacts {
@@ -23,16 +31,6 @@ export interface ClaimRequest extends ClaimedFacts {
   readonly leaseMs: number | null
   /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
   readonly mustBeKnown?: boolean
-}
-
-/** What only the caller of the decision can know. */
-export interface ClaimFacts {
-  /** Epoch milliseconds. */
-  readonly now: number
-  /** Whether this object holds the running call of the record in memory. */
-  readonly isRunning: boolean
-  /** Whether the client whose request made the result still reads it. */
-  readonly isBeingRead: boolean
 }
 
 /** The fate of a request. Where it has a `record`, that record is to be stored. */
@@ -62,9 +60,6 @@ const FIRST_FENCE = 1
 export function isNew(decision: ClaimDecision): boolean {
   return decision.kind === 'execute' && decision.record.fence === FIRST_FENCE
 }
-
-/** Evidence that is kept: of so many calls at the most. */
-const MAX_ATTEMPTS_KEPT = 20
 
 /**
  * Decides the fate of a request from what is already known about its operation.
@@ -127,11 +122,6 @@ export function isAlive(record: InProgressRecord, facts: ClaimFacts): boolean {
   return record.owner.kind === 'object' ? facts.isRunning : facts.now < record.owner.leaseUntil
 }
 
-/** Whether no call of the operation can have been executed: only then is its key free. */
-export function isUnexecuted({ attempts }: OperationRecord): boolean {
-  return attempts.every(({ outcome }) => outcome === 'not_executed')
-}
-
 /** Turns a claim into one whose outcome nobody knows. */
 export function toUnknown(
   record: InProgressRecord,
@@ -153,26 +143,11 @@ export function toUnknown(
   }
 }
 
-/** Until when the origin asks not to be called again, in epoch milliseconds; 0: it does not. */
-export function leftAloneUntil({ attempts, retentionMs }: OperationRecord): number {
-  const { endedAt = null, retryAfterMs } = attempts.at(-1) ?? {}
-  if (endedAt === null || retryAfterMs === undefined) return 0
-  return endedAt + boundWaitMs(retryAfterMs, { retentionMs })
-}
-
 /** Leaves an unknown outcome alone for as long as the origin asks for that. */
 export function postpone(record: UnknownRecord, askedMs: number, now: number): UnknownRecord {
   const recoveryAt = Math.max(record.recoveryAt, now + boundWaitMs(askedMs, record))
   return { ...record, recoveryAt }
 }
-
-/** A call that was lost with its owner has come to its end when that is found out. */
-function toDoubtful(attempt: Attempt, now: number): Attempt {
-  return attempt.outcome === null ? { ...attempt, outcome: 'unknown', endedAt: now } : attempt
-}
-
-/** Whether a call may have been executed. */
-export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
 /** A claim that was granted, with what its record says of the calls before it. */
 export interface Granted extends ClaimRef {
@@ -214,22 +189,6 @@ export function tighten<record extends OperationRecord>(record: record, asked: R
   const recovery: Recovery =
     asked.kind === 'probe' ? { ...asked, ...kept } : { kind: 'hold', ...kept }
   return state === 'unknown' ? { ...record, recovery, expiresAt: null } : { ...record, recovery }
-}
-
-/**
- * Remembers an operation for as long as its route has it by now, and never shorter than it was. A
- * time that the origin has set, below that of the route, stays.
- */
-export function remember<record extends OperationRecord>(record: record, asked: Memory): record {
-  const longerMs = Math.max(0, asked.retentionMs - record.retentionMs)
-  const tombstoneMs = Math.max(asked.tombstoneMs, record.tombstoneMs)
-  if (longerMs === 0 && tombstoneMs === record.tombstoneMs) return record
-  const memory = { tombstoneMs, retentionMs: record.retentionMs + longerMs }
-  // What has become a tombstone stays one.
-  const isOpen = record.state === 'in_progress' || record.state === 'expired'
-  if (isOpen || record.expiresAt === null) return { ...record, ...memory }
-  const isByRoute = record.expiresAt - record.settledAt >= record.retentionMs
-  return { ...record, ...memory, expiresAt: record.expiresAt + (isByRoute ? longerMs : 0) }
 }
 
 function execute(
@@ -310,55 +269,9 @@ export function claimAgain(
   }
 }
 
-/** A call of which it is known by now that it was not executed. */
-export const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })
-
-function withAttempt(attempts: readonly Attempt[], fence: number, startedAt: number): Attempt[] {
-  const open = { endedAt: null, originStatus: null, fault: null, outcome: null }
-  return [...makeRoom(attempts), { fence, startedAt, ...open }]
-}
-
-/** Drops the oldest call when there are too many, but none that may have been executed before one that was not. */
-function makeRoom(attempts: readonly Attempt[]): readonly Attempt[] {
-  if (attempts.length < MAX_ATTEMPTS_KEPT) return attempts
-  const index = attempts.findIndex(({ outcome }) => outcome === 'not_executed')
-  return attempts.toSpliced(index === -1 ? 1 : index, 1)
-}
-
 /** Who will drive a claim: the object, or a Worker for as long as its lease stands. */
 export function toOwner({ leaseMs }: Pick<ClaimRequest, 'leaseMs'>, now: number): Owner {
   return leaseMs === null ? { kind: 'object' } : { kind: 'worker', leaseUntil: now + leaseMs }
-}
-
-/**
- * Whether retention is over and only a late retry is still refused. Never while in progress or
- * held, not while the origin is called about it, and not before its own client has the result.
- */
-export function isExpired(record: OperationRecord, facts: ClaimFacts): boolean {
-  const endsAt = retentionEndsAt(record)
-  return endsAt !== null && facts.now >= endsAt && !isInUse(record, facts)
-}
-
-function isInUse({ state }: OperationRecord, { isRunning, isBeingRead }: ClaimFacts): boolean {
-  if (state === 'unknown') return isRunning
-  return state !== 'expired' && isBeingRead
-}
-
-/** Whether nothing of the operation counts any more: its key is new again. */
-export function isForgotten(record: OperationRecord, facts: ClaimFacts): boolean {
-  const endsAt = retentionEndsAt(record)
-  return isExpired(record, facts) && endsAt !== null && facts.now >= endsAt + record.tombstoneMs
-}
-
-function retentionEndsAt(record: OperationRecord): number | null {
-  return record.state === 'in_progress' ? null : record.expiresAt
-}
-
-/** What is left of a record whose retention is over. */
-export function toTombstone(record: SettledRecord | UnknownRecord): ExpiredRecord {
-  const { state: outcome, settledAt, expiresAt } = record
-  const times = { settledAt, expiresAt: expiresAt ?? settledAt }
-  return { ...toBase(record), state: 'expired', outcome, ...times }
 }
 
 /** What a record says at this moment, whether or not the alarm has come: `null` when it is forgotten. */

@@ -1,16 +1,8 @@
-import {
-  type ClaimFacts,
-  isUnexecuted,
-  isAlive,
-  isExpired,
-  isForgotten,
-  leftAloneUntil,
-  toTombstone,
-  toUnknown,
-} from './claim.ts'
-import { graceEndsAt } from './grace.ts'
+import { isDoubtful, isUnexecuted, leftAloneUntil } from './attempts.ts'
+import { isAlive, toUnknown } from './claim.ts'
 import type { ExpiredRecord, InProgressRecord, OperationRecord, UnknownRecord } from './record.ts'
-import { graceMsOf, recoveryDelayMs } from './recovery.ts'
+import { graceMsOf, type Recovery, recoveryDelayMs } from './recovery.ts'
+import { type ClaimFacts, isExpired, isForgotten, toTombstone } from './retention.ts'
 
 /** How soon the alarm first looks whether a claim still has an owner. */
 const FIRST_LOOK_MS = 5_000
@@ -120,4 +112,19 @@ function ownLookAt(record: InProgressRecord, now: number): number {
   const ageMs = now - record.claimedAt
   const lookAt = now + Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, ageMs))
   return record.owner.kind === 'object' ? lookAt : Math.max(lookAt, record.owner.leaseUntil)
+}
+
+/**
+ * When the origin's word counts that it has not executed an operation. A call that was given up may
+ * still be on its way there, so that its status resource knows nothing of it yet.
+ *
+ * @param asked What the route says now, where a request asks. The longer grace of route and record counts.
+ * @returns Epoch milliseconds, counted from when the last call in doubt was given up.
+ */
+export function graceEndsAt(
+  { attempts, recovery, claimedAt }: OperationRecord,
+  asked: Recovery = recovery,
+): number {
+  const givenUpAt = attempts.findLast(isDoubtful)?.endedAt ?? claimedAt
+  return givenUpAt + Math.max(graceMsOf(recovery), graceMsOf(asked))
 }

@@ -1,7 +1,7 @@
-import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import { isRefusalOfCaller, isRefusalOfRequest, type OriginFault, type Outcome } from './outcome.ts'
+import { type Evidence, closeAttempt, isUnexecuted, toUnexecuted } from './attempts.ts'
+import { toUnknown } from './claim.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from './outcome.ts'
 import {
-  type Attempt,
   type ClaimRef,
   type InProgressRecord,
   type OperationRecord,
@@ -12,16 +12,6 @@ import {
 } from './record.ts'
 import { toUnstored } from './recovery.ts'
 import type { StoredHead } from './snapshot.ts'
-
-/** What is known of a call that has ended. */
-export interface Evidence {
-  readonly originStatus: number | null
-  readonly fault: OriginFault | null
-  /** Epoch milliseconds of the call's end, where its settle comes later than that. */
-  readonly endedAt?: number
-  /** How long from then the origin asks to be left alone before another try, in milliseconds. */
-  readonly retryAfterMs?: number
-}
 
 /** What the end of a claim means for its record: what is stored, and nothing that only a waiting request needs. */
 export type Settlement = {
@@ -170,16 +160,6 @@ function leaveUnknown(
 function hasLostLease(record: InProgressRecord | UnknownRecord, now: number): boolean {
   if (record.state !== 'in_progress' || record.owner.kind === 'object') return false
   return now >= record.owner.leaseUntil
-}
-
-function closeAttempt(
-  { attempts, fence }: OperationRecord,
-  { outcome, evidence }: { readonly outcome: Outcome; readonly evidence: Evidence },
-  endedAt: number,
-): Attempt[] {
-  return attempts.map((attempt) =>
-    attempt.fence === fence ? { ...attempt, outcome, endedAt, ...evidence } : attempt,
-  )
 }
 
 function toSettled(

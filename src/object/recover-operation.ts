@@ -1,4 +1,4 @@
-import { isUnexecuted } from '../core/claim.ts'
+import { isUnexecuted } from '../core/attempts.ts'
 import type { CallPlan } from '../core/operation-guard.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/origin-request.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
