@@ -2,17 +2,17 @@ import type { OriginFault, Outcome } from './outcome.ts'
 import type { Attempt, OperationRecord } from './record.ts'
 import { boundWaitMs } from './recovery.ts'
 
-/** What is known of a call that has ended. */
+/** The evidence of a call that has ended. */
 export interface Evidence {
   readonly originStatus: number | null
   readonly fault: OriginFault | null
-  /** Epoch milliseconds of the call's end, where its settle comes later than that. */
+  /** Epoch milliseconds of the call's end, if its settle comes later. */
   readonly endedAt?: number
-  /** How long from then the origin asks to be left alone before another try, in milliseconds. */
+  /** For how many milliseconds from then the origin asks for no other call. */
   readonly retryAfterMs?: number
 }
 
-/** Evidence that is kept: of so many calls at the most. */
+/** The evidence of at most so many calls is kept. */
 const MAX_ATTEMPTS_KEPT = 20
 
 /** Whether no call of the operation can have been executed: only then is its key free. */
@@ -20,7 +20,7 @@ export function isUnexecuted({ attempts }: OperationRecord): boolean {
   return attempts.every(({ outcome }) => outcome === 'not_executed')
 }
 
-/** A call that was lost with its owner has come to its end when that is found out. */
+/** A call that was lost with its owner ends when the loss is found out. */
 export function toDoubtful(attempt: Attempt, now: number): Attempt {
   return attempt.outcome === null ? { ...attempt, outcome: 'unknown', endedAt: now } : attempt
 }
@@ -28,7 +28,7 @@ export function toDoubtful(attempt: Attempt, now: number): Attempt {
 /** Whether a call may have been executed. */
 export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
 
-/** A call of which it is known by now that it was not executed. */
+/** A call that, as is known now, was not executed. */
 export const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })
 
 /** Adds the call of a new claim. */
@@ -41,7 +41,7 @@ export function withAttempt(
   return [...makeRoom(attempts), { fence, startedAt, ...open }]
 }
 
-/** Drops the oldest call when there are too many, but none that may have been executed before one that was not. */
+/** Drops the oldest call if there are too many, first those that were not executed. */
 function makeRoom(attempts: readonly Attempt[]): readonly Attempt[] {
   if (attempts.length < MAX_ATTEMPTS_KEPT) return attempts
   const index = attempts.findIndex(({ outcome }) => outcome === 'not_executed')

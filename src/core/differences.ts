@@ -1,4 +1,4 @@
-import { toUtf8Text } from './binary-string.ts'
+import { toUtf8Text } from './bytes.ts'
 import type { Digest } from './digest.ts'
 import { toCanonicalText } from './fingerprint/canonical-json.ts'
 import {

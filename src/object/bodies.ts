@@ -1,4 +1,4 @@
-import { concat } from '../core/body.ts'
+import { concat } from '../core/bytes.ts'
 import type { OperationRecord, SettledRecord } from '../core/record.ts'
 import { countFrom, estimateReceipt } from '../core/retention.ts'
 import { logFault } from '../metrics/log.ts'

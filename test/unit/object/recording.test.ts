@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 
-import { concat } from '../../../src/core/body.ts'
+import { concat } from '../../../src/core/bytes.ts'
 import { PIECE_BYTES } from '../../../src/object/body-table.ts'
 import { Recording, type Surroundings } from '../../../src/object/recording.ts'
 import type { PartStore } from '../../../src/object/sealer.ts'
