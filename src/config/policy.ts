@@ -108,7 +108,7 @@ const dateTime = z
   .string()
   .check(z.refine((text) => !Number.isNaN(Date.parse(text)), "must be a date such as '2027-03-01'"))
 
-/** What clients are told beforehand: of requests that will be refused one day. */
+/** Announces to clients that such requests will be refused. */
 const SunsetSchema = z.strictObject({
   /** From when on such requests are deprecated (RFC 9745). */
   deprecated: z.optional(dateTime),
@@ -147,12 +147,13 @@ const OutcomesSchema = z
     issues.push(...faults.map((fault) => ({ code: 'custom', input: value, ...fault }) as const))
   })
 
-interface OutcomeFault {
+/** What is wrong, and where. */
+interface Fault {
   readonly path: PropertyKey[]
   readonly message: string
 }
 
-function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): OutcomeFault[] {
+function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): Fault[] {
   if (typeof judge === 'function') return []
   const { data, error } = OutcomeRulesSchema.safeParse(judge)
   const wrong = error?.issues ?? []
@@ -167,9 +168,9 @@ function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): Outcome
 }
 
 /**
- * Makes of a request what is compared in place of its query, headers and body: a value of JSON. It
- * may read the body, and be async. Where it throws, or returns anything else, the request is refused
- * with 500 `gateway-misconfigured`, and nothing is claimed.
+ * Returns the JSON value that is compared instead of the request's query, headers and body. It may
+ * read the body, and be async. If it throws or returns anything else, the request is rejected with 500
+ * `gateway-misconfigured`, and nothing is claimed.
  */
 export interface FingerprintFunction {
   (c: Context): unknown
@@ -199,7 +200,7 @@ const FingerprintRulesSchema = z
 
 type FingerprintOption = false | FingerprintFunction | z.input<typeof FingerprintRulesSchema>
 
-/** By hand, since a union would not say which field of the rules is wrong. */
+/** Not a union: that would not say which field of the rules is wrong. */
 const FingerprintSchema = z.pipe(
   z.custom<FingerprintOption>(),
   z.transform((option, { issues }): false | FingerprintFunction | FingerprintRules => {
@@ -422,39 +423,35 @@ export const PolicySchema = z.strictObject({
   events: z._default(z.array(EventRuleSchema).check(z.maxLength(10)), []),
 })
 
-/** Also of what may be no policy at all. */
 function isBatchAmongOthers(key: PolicyOptions['key']): boolean {
   return Array.isArray(key) && key.length > 1 && key.some((source) => source?.in === 'batch')
 }
 
-/** What no field alone can tell. Asked also where fields are wrong, so that one start finds everything. */
+/** Faults that involve several fields. Checked even if fields are wrong, so that one start finds all. */
 function crossFaults(options: PolicyOptions): string[] {
   const { unknown, retry, forwardKey = FORWARD_KEY, durable, mode, enforce, key } = options
   const isProbed = typeof unknown === 'object' && unknown.path.includes('{key}')
-  const rules = [
-    {
-      isBroken: isBatchAmongOthers(key),
-      fault: 'key: batch() must be the only source of its route',
-    },
-    {
-      isBroken: unknown !== 'resend' && Array.isArray(retry?.on) && retry.on.includes('unknown'),
-      fault: "retry.on: 'unknown' is only tried again where the route says unknown: 'resend'",
-    },
-    {
-      isBroken: isProbed && forwardKey !== 'derived',
-      fault:
-        "unknown: {key} in the path needs forwardKey: 'derived'; the client's key is not stored",
-    },
-    {
-      isBroken: durable === true && forwardKey === 'client',
-      fault: "durable: needs forwardKey: 'derived' or false; the client's own key is not stored",
-    },
-    {
-      isBroken: enforce !== undefined && mode !== 'observe',
-      fault: "enforce: says for whom a route enforces that has mode: 'observe'",
-    },
+  const isRetried = Array.isArray(retry?.on) && retry.on.includes('unknown')
+  const rules: readonly (readonly [isBroken: boolean, fault: string])[] = [
+    [isBatchAmongOthers(key), 'key: batch() must be the only source of its route'],
+    [
+      isRetried && unknown !== 'resend',
+      "retry.on: 'unknown' is only tried again where the route says unknown: 'resend'",
+    ],
+    [
+      isProbed && forwardKey !== 'derived',
+      "unknown: {key} in the path needs forwardKey: 'derived'; the client's key is not stored",
+    ],
+    [
+      durable === true && forwardKey === 'client',
+      "durable: needs forwardKey: 'derived' or false; the client's own key is not stored",
+    ],
+    [
+      enforce !== undefined && mode !== 'observe',
+      "enforce: says for whom a route enforces that has mode: 'observe'",
+    ],
   ]
-  return rules.filter(({ isBroken }) => isBroken).map(({ fault }) => fault)
+  return rules.flatMap(([isBroken, fault]) => (isBroken ? [fault] : []))
 }
 
 /** A route's policy as a deployer writes it. Every field is optional. */
@@ -523,21 +520,14 @@ function toKeyFormat(format: ParsedPolicy['keyFormat']): KeyFormat {
   return { name: isAny ? 'any' : String(format.pattern), ...format }
 }
 
-/** Whether it is worth asking across its fields. */
+/** Whether the options can be checked across fields. */
 function isPlain(options: PolicyOptions): boolean {
   const { unknown } = Object(options) as PolicyOptions
   return options !== null && (typeof unknown !== 'object' || typeof unknown?.path === 'string')
 }
 
-export function toLine({
-  path,
-  message,
-}: {
-  readonly path: readonly PropertyKey[]
-  readonly message: string
-}) {
-  return `${path.join('.') || 'policy'}: ${message}`
-}
+/** Writes a fault of a policy as one line. */
+export const toLine = ({ path, message }: Fault) => `${path.join('.') || 'policy'}: ${message}`
 
 function toRetryPolicy({ retry, unknown }: ParsedPolicy): RetryPolicy {
   const { attempts, base, cap, deadline, budget, breaker } = retry

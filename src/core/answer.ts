@@ -16,47 +16,41 @@ export interface Timing {
 export interface Work {
   /** Calls made, retries included. */
   readonly originCalls: number
-  /** `null` where that is not known yet: the answer is still coming, or its settle is tried again. */
+  /** `null` if it is not known yet: the response is still arriving, or the settle is tried again. */
   readonly settle: SettleResult | null
 }
 
-/** What became of a settle: `late` where the claim had been given up but nobody had taken over. */
+/** The result of a settle. `late`: the claim had been given up, but nobody had taken over. */
 export type SettleResult = 'taken' | 'late' | 'refused'
 
-/** For how many milliseconds the outcome has been unknown, where it is. */
+/** For how many milliseconds the outcome has been unknown, if it is. */
 type UnknownMs = number
 
-/** For how many milliseconds from now an operation that has come to its end is remembered. */
+/** For how many more milliseconds the operation is remembered, if it has ended. */
 type RememberedMs = number
 
+/** The response to a call, made by this request or by another. */
+interface CallResult {
+  readonly response: WireResponse
+  /** `null` if only the end of the response tells it. */
+  readonly outcome: Outcome | null
+  readonly fence: number
+  readonly timing: Timing
+  readonly ageMs?: UnknownMs
+  readonly rememberedMs?: RememberedMs
+}
+
 /**
- * What the object tells a Worker about one request. Plain data, since it crosses RPC, and without the
- * words and headers of HTTP: those are in the `Verdict` that is made of it.
+ * What the object tells a Worker about one request: plain data for RPC, without the words and headers
+ * of HTTP. `toVerdict` adds those.
  */
 export type Answer =
-  | {
-      readonly kind: 'executed'
-      readonly response: WireResponse
-      /** `null` where only the end of the answer tells it. */
-      readonly outcome: Outcome | null
-      readonly fence: number
-      readonly timing: Timing
-      readonly work: Work
-      readonly ageMs?: UnknownMs
-      readonly rememberedMs?: RememberedMs
-    }
-  | {
+  | (CallResult & { readonly kind: 'executed'; readonly work: Work })
+  | (CallResult & {
       readonly kind: 'joined'
-      readonly response: WireResponse
-      /** `null` where only the end of the answer tells it. */
-      readonly outcome: Outcome | null
-      readonly fence: number
       /** Path at the origin that decides whether this caller may have it, or `null`. */
       readonly reauthorizePath: string | null
-      readonly timing: Timing
-      readonly ageMs?: UnknownMs
-      readonly rememberedMs?: RememberedMs
-    }
+    })
   | {
       readonly kind: 'replayed'
       readonly operation: string
@@ -68,23 +62,23 @@ export type Answer =
       readonly ageMs: number
       readonly rememberedMs?: RememberedMs
     }
-  /** The call ended without an answer of the origin that could be passed on. */
+  /** The call ended without a response that can be passed on. */
   | {
       readonly kind: 'lost'
       readonly fault: OriginFault
       readonly outcome: Outcome
-      /** Status, where headers came. */
+      /** Status, if headers were received. */
       readonly originStatus: number | null
       readonly fence: number
       readonly timing: Timing
-      /** `null` where this request only waited for the call of another. */
+      /** `null` if this request only waited for the call of another. */
       readonly work: Work | null
       readonly ageMs?: UnknownMs
     }
   | {
       readonly kind: 'mismatch'
       readonly fence: number
-      /** What the record says the other request is made of. */
+      /** Digests of the parts of the first request, as in its record. */
       readonly places: string
     }
   | {
@@ -92,7 +86,7 @@ export type Answer =
       readonly fence: number
       /** Milliseconds since the claim. */
       readonly runningMs: number
-      /** The message that made the claim, where it was one. */
+      /** The message that made the claim, if one did. */
       readonly carrier?: Carrier
       readonly timing: Timing
     }
@@ -108,32 +102,32 @@ export type Answer =
     }
   | {
       readonly kind: 'expired'
-      /** 0: nothing is known of the operation any more, and the request must not begin it. */
+      /** 0: nothing is known of the operation, and the request must not begin it. */
       readonly fence: number
-      /** How it ended; `null` where that was forgotten. */
+      /** How it ended; `null` if that was forgotten. */
       readonly outcome: 'succeeded' | 'failed' | 'unknown' | null
-      /** Whether the key named another request. */
+      /** Whether the key was used for another request. */
       readonly isOther: boolean
     }
   | {
       readonly kind: 'too_large'
-      /** Why it was not kept: the origin asked for that. Else it was over the limit. */
+      /** Set if the origin asked not to keep it. Else it was over the limit. */
       readonly omittedFor?: 'no-store'
-      /** `null` where that is not stored yet. */
+      /** `null` if it is not stored yet. */
       readonly outcome: 'succeeded' | 'failed' | null
       readonly fence: number
       readonly timing: Timing
-      /** Of the answer that was not kept, where that is known. */
+      /** Status of the response that was not kept, if it is known. */
       readonly originStatus?: number
       readonly rememberedMs?: RememberedMs
     }
-  /** The operation runs or will run, and the client comes back for its result. */
+  /** The operation runs or will run, and the client asks for its result later. */
   | { readonly kind: 'accepted'; readonly fence: number; readonly view: OperationView }
-  /** The origin does not let this caller have the result, and says so itself. */
+  /** The origin does not let this caller have the result. The response is its own. */
   | { readonly kind: 'refused'; readonly response: WireResponse; readonly fence: number }
   /** The origin could not be asked whether this caller may have the result. */
   | { readonly kind: 'unasked'; readonly fence: number }
-  /** The stored response is sealed, and the request does not bring what opens it. */
+  /** The stored response is sealed, and the request cannot open it. */
   | {
       readonly kind: 'sealed'
       readonly fence: number
@@ -151,7 +145,7 @@ export type Answer =
 
 export const NO_TIME: Timing = { originMs: 0, waitedMs: 0 }
 
-/** How long it is remembered, where it has come to its end. */
+/** How long an operation is remembered, if it has ended. */
 export function ifEnded(
   { outcome }: { readonly outcome: Outcome | null },
   rememberedMs: number | undefined,
@@ -160,7 +154,7 @@ export function ifEnded(
   return isEnded && rememberedMs !== undefined ? { rememberedMs } : {}
 }
 
-/** How long it has been unknown, where it still is. */
+/** How long an outcome has been unknown, if it still is. */
 export function ifUnknown(
   { outcome }: { readonly outcome: Outcome | null },
   ageMs: number,

@@ -1,5 +1,5 @@
 import { toBase64 } from './base64.ts'
-import { parseUtf8 } from './binary-string.ts'
+import { parseUtf8 } from './bytes.ts'
 import { isDigest } from './content-coding.ts'
 import { findValue } from './json/spans.ts'
 import { isJson, parseMediaType } from './media-type.ts'

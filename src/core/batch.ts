@@ -6,17 +6,17 @@ import type { Problem } from './problem.ts'
 import { err, ok, type Result } from './result.ts'
 import { readValueAt } from './value-at.ts'
 
-/** Where the items of a batch stand, and where each has its key. */
+/** Where the items of a batch are, and where each has its key. */
 export interface BatchShape {
-  /** JSON pointer to the array; `''` where the body itself is it. */
+  /** JSON pointer to the array; `''` if the body itself is the array. */
   readonly items: string
-  /** JSON pointer within an item; `''` where the item itself is its key. */
+  /** JSON pointer within an item; `''` if the item itself is the key. */
   readonly pointer: string
   /** Most items that one batch may have. */
   readonly size: number
 }
 
-/** What a route asks of the keys in a batch. */
+/** What a route requires of a batch. */
 export interface BatchRules {
   readonly keyFormat: KeyFormat
   /** Whether a batch with an item that has no key is refused. */
@@ -26,23 +26,23 @@ export interface BatchRules {
 }
 
 /**
- * What stands around the items is sent with each of them. Counted that often it may be so many times
+ * The text around the items is sent with each of them. All these copies together may be so many times
  * as long as a request: otherwise one request could become a hundred of its size.
  */
 const MAX_UNFOLDED = 4
 
 /** One item of a batch. */
 export interface BatchItem {
-  /** Its key as JSON, as the client has written it; `null` where it has none. */
+  /** Its key as JSON, as the client wrote it; `null` if it has none. */
   readonly keyText: string | null
-  /** Where it stands in the text of the batch. */
+  /** Its position in the text of the batch. */
   readonly span: Span
 }
 
 /** A batch in which every item can be told by its key. */
 export interface Batch {
   readonly text: string
-  /** Where the array stands in the text. */
+  /** Position of the array in the text. */
   readonly array: Span
   /** One at least, in the order of the request. */
   readonly items: readonly BatchItem[]
@@ -69,9 +69,7 @@ export function readBatch(
   if (spans.length === 0) {
     return err(details.payloadInvalid(`The array ${at(shape.items)} has no items.`))
   }
-  if (spans.length > shape.size) {
-    return err(details.tooManyItems(shape.size))
-  }
+  if (spans.length > shape.size) return err(details.tooManyItems(shape.size))
   const around = text.length - (array.end - array.start)
   if (around * spans.length > MAX_UNFOLDED * rules.limits.request) {
     return err(details.itemsTooLarge(spans.length))
@@ -92,13 +90,14 @@ function readItems(
     const found = readKey(text.slice(span.start, span.end), tokensOf(shape.pointer))
     const key = toItemKey(found, at(`${shape.items}/${index}${shape.pointer}`), rules)
     if (!key.ok) return key
-    const twin = key.value === null ? undefined : indexByKey.get(key.value)
+    items.push({ keyText: found?.text ?? null, span })
+    if (key.value === null) continue
+    const twin = indexByKey.get(key.value)
     if (twin !== undefined) {
       const detail = `The items ${twin} and ${index} have the same key. Send each item once.`
       return err(details.payloadInvalid(detail))
     }
-    if (key.value !== null) indexByKey.set(key.value, index)
-    items.push({ keyText: found?.text ?? null, span })
+    indexByKey.set(key.value, index)
   }
   return ok(items)
 }
@@ -108,18 +107,12 @@ function toItemKey(
   where: string,
   { keyFormat, required }: BatchRules,
 ): Result<string | null, Problem> {
-  if (found === null) {
-    return required ? err(details.itemKeyMissing(where)) : ok(null)
-  }
+  if (found === null) return required ? err(details.itemKeyMissing(where)) : ok(null)
   const key = found.key.ok ? checkFormat(found.key.value, keyFormat) : found.key
   return key.ok ? key : err(details.keyInvalid(`${key.error} It stands ${where}.`))
 }
 
-/**
- * Reads the key of the one item that a body cut by `cutItem` has.
- *
- * @returns `null` where it has none.
- */
+/** Reads the key in a body of `cutItem`. @returns `null` if the item has none. */
 export function keyOfOnlyItem(
   text: string,
   { items, pointer }: BatchShape,
@@ -127,14 +120,14 @@ export function keyOfOnlyItem(
   return readKey(text, tokensOf(`${items}/0${pointer}`))?.key ?? null
 }
 
-/** Cuts a body that holds one of the items alone; every other byte stays as the client wrote it. */
+/** Cuts a body with one item only. All other bytes stay as the client wrote them. */
 export function cutItem({ text, array }: Batch, { span }: BatchItem): string {
   const item = text.slice(span.start, span.end)
   return `${text.slice(0, array.start)}[${item}]${text.slice(array.end)}`
 }
 
 interface FoundKey {
-  /** As the client has written it. */
+  /** As the client wrote it. */
   readonly text: string
   readonly key: Result<string, string>
 }

@@ -1,3 +1,5 @@
+import { concat } from './bytes.ts'
+
 /**
  * How long a body is read for nobody, in milliseconds: a broken connection could stop the origin
  * in its work, but a stream may have no end. The platform ends what an object does without any
@@ -99,16 +101,4 @@ export function continueBody(
       takeBack?.()
     },
   })
-}
-
-/** Puts pieces together. */
-export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const size = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
-  const bytes = new Uint8Array(size)
-  let offset = 0
-  for (const chunk of chunks) {
-    bytes.set(chunk, offset)
-    offset += chunk.byteLength
-  }
-  return bytes
 }

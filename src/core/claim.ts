@@ -1,11 +1,18 @@
 import {
+  isDoubtful,
+  isUnexecuted,
+  leftAloneUntil,
+  toDoubtful,
+  toUnexecuted,
+  withAttempt,
+} from './attempts.ts'
+import {
   type Attempt,
   type ClaimedFacts,
   type ClaimRef,
   doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
-  type Memory,
   type OperationRecord,
   type Owner,
   type SettledRecord,
@@ -15,56 +22,43 @@ import {
   type UnknownRecord,
 } from './record.ts'
 import { boundWaitMs, type Recovery, recoveryDelayMs } from './recovery.ts'
+import { type ClaimFacts, isExpired, isForgotten, remember, toTombstone } from './retention.ts'
 
-/** What every claim brings with it: facts that its record keeps, and how it is claimed. */
+/** A request to claim an operation: the facts for its record, and how it is claimed. */
 export interface ClaimRequest extends ClaimedFacts {
   readonly operationId: string
-  /** Milliseconds that a Worker may run without renewal; `null` where the object runs the call. */
+  /** Milliseconds that a Worker may run without renewal; `null` if the object makes the call. */
   readonly leaseMs: number | null
-  /** Whether it is refused where nothing is known of the operation any more. Default: `false`. */
+  /** Whether it is refused if nothing is known of the operation. Default: `false`. */
   readonly mustBeKnown?: boolean
 }
 
-/** What only the caller of the decision can know. */
-export interface ClaimFacts {
-  /** Epoch milliseconds. */
-  readonly now: number
-  /** Whether this object holds the running call of the record in memory. */
-  readonly isRunning: boolean
-  /** Whether the client whose request made the result still reads it. */
-  readonly isBeingRead: boolean
-}
-
-/** The fate of a request. Where it has a `record`, that record is to be stored. */
+/** The fate of a request. If it has a `record`, the caller stores it. */
 export type ClaimDecision =
   | { readonly kind: 'execute'; readonly record: InProgressRecord }
   | { readonly kind: 'replay'; readonly settled: SettledRecord }
   | { readonly kind: 'in_flight'; readonly running: InProgressRecord | UnknownRecord }
   | { readonly kind: 'mismatch'; readonly known: OperationRecord }
   | { readonly kind: 'hold'; readonly record: UnknownRecord }
-  /** `recovery`: how the status resource is asked. */
   | {
       readonly kind: 'probe'
       readonly record: UnknownRecord
       readonly recovery: Extract<Recovery, { kind: 'probe' }>
     }
-  /** `null`: nothing is known of it any more, and the request must not begin it. */
+  /** `known: null`: nothing is known of it, and the request must not begin it. */
   | {
       readonly kind: 'expired'
       readonly known: ExpiredRecord | null
-      /** Whether the key named another request. */
+      /** Whether the key was used for another request. */
       readonly isOther: boolean
     }
 
 const FIRST_FENCE = 1
 
-/** Whether a decision begins an operation that nobody has heard of before. */
+/** Whether a decision begins a new operation. */
 export function isNew(decision: ClaimDecision): boolean {
   return decision.kind === 'execute' && decision.record.fence === FIRST_FENCE
 }
-
-/** Evidence that is kept: of so many calls at the most. */
-const MAX_ATTEMPTS_KEPT = 20
 
 /**
  * Decides the fate of a request from what is already known about its operation.
@@ -98,14 +92,14 @@ function decideByState(
 ): ClaimDecision {
   switch (record.state) {
     case 'in_progress':
-      // The claim was granted and its answer was lost on the way: its Worker asks again.
+      // The answer to a granted claim was lost, and its Worker asks again.
       if (isGrantOf(record, request)) return { kind: 'execute', record }
       if (isAlive(record, facts)) return { kind: 'in_flight', running: record }
-      // It lost its owner between two calls.
+      // The owner was lost between two calls.
       if (isUnexecuted(record)) return execute(request, record, facts.now)
       return recover(toUnknown(record, 'owner-lost', facts.now), request, facts.now)
     case 'unknown':
-      // Somebody asks the origin's status resource right now.
+      // The status resource is being asked right now.
       if (facts.isRunning) return { kind: 'in_flight', running: record }
       if (isUnexecuted(record)) return execute(request, record, facts.now)
       return recover(record, request, facts.now)
@@ -120,19 +114,14 @@ function isGrantOf(record: InProgressRecord, request: ClaimRequest): boolean {
 }
 
 /**
- * Whether somebody still drives the claim. An object that does not hold the call in memory has
- * restarted since, so the call is lost: that is known at once, without waiting for a lease.
+ * Whether the owner of a claim still exists. If the object does not hold the call in memory, it has
+ * restarted and the call is lost, so there is no lease to wait for.
  */
 export function isAlive(record: InProgressRecord, facts: ClaimFacts): boolean {
   return record.owner.kind === 'object' ? facts.isRunning : facts.now < record.owner.leaseUntil
 }
 
-/** Whether no call of the operation can have been executed: only then is its key free. */
-export function isUnexecuted({ attempts }: OperationRecord): boolean {
-  return attempts.every(({ outcome }) => outcome === 'not_executed')
-}
-
-/** Turns a claim into one whose outcome nobody knows. */
+/** Gives a claim up: its outcome is unknown. */
 export function toUnknown(
   record: InProgressRecord,
   reason: UnknownReason,
@@ -153,45 +142,30 @@ export function toUnknown(
   }
 }
 
-/** Until when the origin asks not to be called again, in epoch milliseconds; 0: it does not. */
-export function leftAloneUntil({ attempts, retentionMs }: OperationRecord): number {
-  const { endedAt = null, retryAfterMs } = attempts.at(-1) ?? {}
-  if (endedAt === null || retryAfterMs === undefined) return 0
-  return endedAt + boundWaitMs(retryAfterMs, { retentionMs })
-}
-
-/** Leaves an unknown outcome alone for as long as the origin asks for that. */
+/** Postpones the next recovery by the time that the origin asks for. */
 export function postpone(record: UnknownRecord, askedMs: number, now: number): UnknownRecord {
   const recoveryAt = Math.max(record.recoveryAt, now + boundWaitMs(askedMs, record))
   return { ...record, recoveryAt }
 }
 
-/** A call that was lost with its owner has come to its end when that is found out. */
-function toDoubtful(attempt: Attempt, now: number): Attempt {
-  return attempt.outcome === null ? { ...attempt, outcome: 'unknown', endedAt: now } : attempt
-}
-
-/** Whether a call may have been executed. */
-export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
-
-/** A claim that was granted, with what its record says of the calls before it. */
+/** A claim that was granted. */
 export interface Granted extends ClaimRef {
-  /** Whether one of them may have been executed. */
+  /** Whether an earlier call of the operation may have been executed. */
   readonly isInDoubt: boolean
 }
 
-/** Names the claim that a record was granted last. */
+/** Names the last claim of a record. */
 export function toGranted(operationId: string, record: OperationRecord): Granted {
   const { attempts, fence } = record
   const isInDoubt = attempts.some((one) => one.fence !== fence && isDoubtful(one))
   return { ...toRef(operationId, record), isInDoubt }
 }
 
-/** Does what the safer of two policies says: the record's own, or that of the request's route. */
+/** Follows the safer of two policies: the record's own, or that of the request's route. */
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {
   const { recovery: own } = record
   const { recovery: asked } = request
-  // What is held may be asked about: nothing is executed on anybody's word but the origin's.
+  // Also under `hold`: only the origin can say that the operation may be executed again.
   if (asked.kind === 'probe') return { kind: 'probe', record, recovery: asked }
   if (asked.kind === 'hold' || own.kind === 'hold') return { kind: 'hold', record }
   return own.kind === 'probe'
@@ -200,8 +174,8 @@ function recover(record: UnknownRecord, request: ClaimRequest, now: number): Cla
 }
 
 /**
- * Makes the recovery of an operation as safe as its route is by now, and never less safe than it
- * was: what is no longer sent again is remembered until its outcome is known.
+ * Makes the recovery of an operation as safe as the present policy of its route, and never less safe
+ * than it was. What is no longer sent again is remembered until its outcome is known.
  */
 export function tighten<record extends OperationRecord>(record: record, asked: Recovery): record {
   const { recovery: own, state } = record
@@ -214,22 +188,6 @@ export function tighten<record extends OperationRecord>(record: record, asked: R
   const recovery: Recovery =
     asked.kind === 'probe' ? { ...asked, ...kept } : { kind: 'hold', ...kept }
   return state === 'unknown' ? { ...record, recovery, expiresAt: null } : { ...record, recovery }
-}
-
-/**
- * Remembers an operation for as long as its route has it by now, and never shorter than it was. A
- * time that the origin has set, below that of the route, stays.
- */
-export function remember<record extends OperationRecord>(record: record, asked: Memory): record {
-  const longerMs = Math.max(0, asked.retentionMs - record.retentionMs)
-  const tombstoneMs = Math.max(asked.tombstoneMs, record.tombstoneMs)
-  if (longerMs === 0 && tombstoneMs === record.tombstoneMs) return record
-  const memory = { tombstoneMs, retentionMs: record.retentionMs + longerMs }
-  // What has become a tombstone stays one.
-  const isOpen = record.state === 'in_progress' || record.state === 'expired'
-  if (isOpen || record.expiresAt === null) return { ...record, ...memory }
-  const isByRoute = record.expiresAt - record.settledAt >= record.retentionMs
-  return { ...record, ...memory, expiresAt: record.expiresAt + (isByRoute ? longerMs : 0) }
 }
 
 function execute(
@@ -254,7 +212,7 @@ function toClaimed(
     fence,
     createdAt: previous?.createdAt ?? now,
     claimedAt: now,
-    // Once it was promised, no later request takes that back.
+    // No later request revokes the promise.
     isAccepted: facts.isAccepted || (previous?.isAccepted ?? false),
     owner: toOwner(request, now),
     ...keepDoubt(previous, before),
@@ -262,7 +220,7 @@ function toClaimed(
   }
 }
 
-/** A call that is made again leaves the doubt about those before, unless it is known of each that it was not executed. */
+/** A new call keeps the doubt about those before, unless none of them was executed. */
 function keepDoubt(
   previous: OperationRecord | null,
   before: readonly Attempt[],
@@ -271,7 +229,7 @@ function keepDoubt(
   return doubt === null ? {} : { doubt }
 }
 
-/** The next claim of an operation for a request, when the origin has said that no call before was executed. */
+/** The next claim of an operation for a request, after the origin said that no call was executed. */
 export function claimResolved(
   record: InProgressRecord | UnknownRecord,
   request: ClaimRequest,
@@ -280,15 +238,15 @@ export function claimResolved(
   return toClaimed(request, { ...record, attempts: record.attempts.map(toUnexecuted) }, now)
 }
 
-/** How an operation is claimed by its own record, without a request. */
+/** A claim without a request, from the record alone. */
 export interface NextClaim {
   readonly claimId: string
   readonly owner: Owner
-  /** Whether it is known by now that no call before this one was executed. */
+  /** Whether it is known that no call before this one was executed. */
   readonly isResolved: boolean
 }
 
-/** The next claim of an operation: for a call that is made again, by its owner or by the alarm. */
+/** The next claim of an operation, by its owner or by the alarm. */
 export function claimAgain(
   record: InProgressRecord | UnknownRecord,
   next: NextClaim,
@@ -310,58 +268,12 @@ export function claimAgain(
   }
 }
 
-/** A call of which it is known by now that it was not executed. */
-export const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })
-
-function withAttempt(attempts: readonly Attempt[], fence: number, startedAt: number): Attempt[] {
-  const open = { endedAt: null, originStatus: null, fault: null, outcome: null }
-  return [...makeRoom(attempts), { fence, startedAt, ...open }]
-}
-
-/** Drops the oldest call when there are too many, but none that may have been executed before one that was not. */
-function makeRoom(attempts: readonly Attempt[]): readonly Attempt[] {
-  if (attempts.length < MAX_ATTEMPTS_KEPT) return attempts
-  const index = attempts.findIndex(({ outcome }) => outcome === 'not_executed')
-  return attempts.toSpliced(index === -1 ? 1 : index, 1)
-}
-
-/** Who will drive a claim: the object, or a Worker for as long as its lease stands. */
+/** The owner of a claim: the object, or a Worker with a lease. */
 export function toOwner({ leaseMs }: Pick<ClaimRequest, 'leaseMs'>, now: number): Owner {
   return leaseMs === null ? { kind: 'object' } : { kind: 'worker', leaseUntil: now + leaseMs }
 }
 
-/**
- * Whether retention is over and only a late retry is still refused. Never while in progress or
- * held, not while the origin is called about it, and not before its own client has the result.
- */
-export function isExpired(record: OperationRecord, facts: ClaimFacts): boolean {
-  const endsAt = retentionEndsAt(record)
-  return endsAt !== null && facts.now >= endsAt && !isInUse(record, facts)
-}
-
-function isInUse({ state }: OperationRecord, { isRunning, isBeingRead }: ClaimFacts): boolean {
-  if (state === 'unknown') return isRunning
-  return state !== 'expired' && isBeingRead
-}
-
-/** Whether nothing of the operation counts any more: its key is new again. */
-export function isForgotten(record: OperationRecord, facts: ClaimFacts): boolean {
-  const endsAt = retentionEndsAt(record)
-  return isExpired(record, facts) && endsAt !== null && facts.now >= endsAt + record.tombstoneMs
-}
-
-function retentionEndsAt(record: OperationRecord): number | null {
-  return record.state === 'in_progress' ? null : record.expiresAt
-}
-
-/** What is left of a record whose retention is over. */
-export function toTombstone(record: SettledRecord | UnknownRecord): ExpiredRecord {
-  const { state: outcome, settledAt, expiresAt } = record
-  const times = { settledAt, expiresAt: expiresAt ?? settledAt }
-  return { ...toBase(record), state: 'expired', outcome, ...times }
-}
-
-/** What a record says at this moment, whether or not the alarm has come: `null` when it is forgotten. */
+/** The record at this moment, whether or not the alarm ran; `null` if it is forgotten. */
 export function asOf(record: OperationRecord, facts: ClaimFacts): OperationRecord | null {
   if (isForgotten(record, facts)) return null
   if (record.state === 'expired') return record

@@ -26,7 +26,7 @@ const MAY_BE_TEMPORARY = new Set([409, 413])
 /** Server errors that are an answer to this very request: not implemented, HTTP version. */
 const REFUSED = new Set([501, 505])
 
-/** Files a status under an outcome, as far as it alone tells. */
+/** Determines the outcome from a status alone. */
 export function classifyStatus(
   status: number,
   rules: OutcomeRules | readonly OutcomeRules[] = [],
@@ -34,7 +34,7 @@ export function classifyStatus(
   return classifyAnswer({ status, directives: { outcome: null } }, rules)
 }
 
-/** What of an answer decides its outcome. */
+/** The facts of an answer that decide its outcome. */
 export interface AnswerFacts {
   readonly status: number
   readonly headers?: readonly HeaderField[]
@@ -46,13 +46,13 @@ export interface AnswerFacts {
 }
 
 /**
- * Files an answer of the origin under an outcome. The origin's own word beats the route's rules,
- * which beat the table. A status that is none of an answer leaves it open, unless the origin says that
- * nothing was executed. A proxy that makes an answer itself may have lost the origin's after the request
- * was sent, so that it proves nothing where neither origin nor route says what it means.
+ * Determines the outcome from an answer of the origin. The origin's own directive has priority over the
+ * route's rules, and these over the table. A status that no answer can have is `unknown`, unless the
+ * origin says that nothing was executed. An answer made by a proxy proves nothing by itself: the proxy
+ * may have lost the origin's answer after it sent the request.
  *
- * @param isInDoubt Whether another call of the operation may have been executed. Then only an end
- *   counts: what says "not yet" or "not now" tells nothing of that call, whatever range it is in.
+ * @param isInDoubt Whether another call of the operation may have been executed. Then only a final
+ *   answer counts: "not yet" or "not now" says nothing about that call, whatever its status.
  */
 export function classifyAnswer(
   facts: AnswerFacts,
@@ -62,7 +62,7 @@ export function classifyAnswer(
   return outcomeOfOrigin(facts) ?? outcomeHere(facts, rules, isInDoubt)
 }
 
-/** @returns `null` where the origin does not say it itself, and its status can be one of an answer. */
+/** @returns `null` if the origin does not say it itself, and its status can be one of an answer. */
 function outcomeOfOrigin({ status, directives }: AnswerFacts): Outcome | null {
   if (directives.outcome === 'not-executed') return 'not_executed'
   if (!isAnswerStatus(status)) return 'unknown'
@@ -75,25 +75,18 @@ function outcomeHere(
   rules: OutcomeRules | readonly OutcomeRules[],
   isInDoubt: boolean,
 ): Outcome {
-  const { said = readStatusRules(rules, facts.status) } = facts
+  const { status } = facts
+  const { said = judgeAnswer([rules].flat(), { status, headers: new Headers() }) } = facts
   if (said?.isExact === true) return exactly(said, isInDoubt)
   const byTable = defaultOutcome(facts)
   if (isInDoubt && isNotYet(facts)) return byTable === 'not_executed' ? byTable : 'unknown'
   return said?.outcome ?? byTable
 }
 
-function exactly(said: Said, isInDoubt: boolean): Outcome {
-  return isInDoubt && said.isNotYet === true ? 'unknown' : said.outcome
-}
+const exactly = (said: Said, isInDoubt: boolean): Outcome =>
+  isInDoubt && said.isNotYet === true ? 'unknown' : said.outcome
 
-function readStatusRules(
-  rules: OutcomeRules | readonly OutcomeRules[],
-  status: number,
-): Said | null {
-  return judgeAnswer([rules].flat(), { status, headers: new Headers() })
-}
-
-/** What an operation has come to with a call: one that was not executed leaves the doubt about another. */
+/** The outcome of an operation after a call: one that was not executed leaves the doubt about another. */
 export function outcomeLeft(outcome: Outcome, isInDoubt: boolean): Outcome {
   return isInDoubt && outcome === 'not_executed' ? 'unknown' : outcome
 }
@@ -111,12 +104,12 @@ function isNotNow(facts: AnswerFacts): boolean {
   return isRefusalOfRequest(status) || NOT_EXECUTED.has(status) || asksForAnother(facts)
 }
 
-/** 409: many an origin says so of a request with the same key that it still works on. */
+/** 409: many origins say so about a request with the same key that they still process. */
 function isNotYet(facts: AnswerFacts): boolean {
   return facts.status === 409 || isNotNow(facts)
 }
 
-/** Whether an answer itself asks for another try of what it has refused. */
+/** Whether an answer that rejects the request asks for another try. */
 function asksForAnother({ status, headers = [] }: AnswerFacts): boolean {
   if (status < 400 || status > 499) return false
   const word = readShouldRetry(headers)
@@ -124,8 +117,8 @@ function asksForAnother({ status, headers = [] }: AnswerFacts): boolean {
 }
 
 /**
- * Files a missing answer under an outcome: only proof that nothing was sent, or the origin's word
- * that nothing was executed, frees the key.
+ * Determines the outcome of a call without an answer. Only proof that nothing was sent, or the
+ * origin's own directive, frees the key.
  */
 export function classifyFault(
   fault: OriginFault,

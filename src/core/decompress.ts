@@ -1,4 +1,4 @@
-import { concat } from './body.ts'
+import { concat } from './bytes.ts'
 import { type Coding, MAX_CODINGS, parseCodings } from './content-coding.ts'
 import { type FingerprintFault, payloadInvalid } from './fingerprint/fault.ts'
 import { err, ok, type Result } from './result.ts'

@@ -44,23 +44,23 @@ export function webhook(url: string, options: WebhookOptions = {}): Destination 
   return { to: 'webhook', url, ...options }
 }
 
-/** What a webhook is signed with where it does not say so. */
+/** The secret that signs webhooks by default. */
 export const WEBHOOK_SECRET = 'HAPAX_WEBHOOK_SECRET'
 
-/** Name of the secret that still signs beside another that replaces it. */
+/** Name of the previous secret, which signs as well during a rotation. */
 export const previousOf = (name: string): string => `${name}_PREVIOUS`
 
-/** Names of the secrets without which nothing can be delivered there, the one that signs first. */
+/** Names of the secrets that a delivery needs, the one that signs first. */
 export function secretsOf({ secret = WEBHOOK_SECRET, headers = {} }: Webhook): string[] {
   const values = Object.values(headers)
   return [secret, ...values.flatMap((value) => (typeof value === 'string' ? [] : [value.secret]))]
 }
 
 /**
- * Reads a destination. Its members come in one order whatever they were written in: events wait for
- * each other by it.
+ * Reads a destination. Its members get a fixed order, since events for one destination wait for each
+ * other.
  *
- * @returns Else what it must be instead, for people. No part of a value stands in that text.
+ * @returns The destination, or a text for people that says what it must be and quotes no value.
  */
 export function toDestination(value: unknown): Result<Destination, string> {
   const { to, ...rest } = Object(value) as Record<string, unknown>
@@ -94,18 +94,11 @@ function isAbsentOr<type>(
   return value === undefined || is(value)
 }
 
-/** Leaves out the options that are not there. */
-function present({
-  secret,
-  headers,
-  keyId,
-}: { [name in keyof WebhookOptions]-?: WebhookOptions[name] | undefined }): WebhookOptions {
-  return {
-    ...(secret !== undefined && { secret }),
-    ...(headers !== undefined && { headers }),
-    ...(keyId !== undefined && { keyId }),
+/** Leaves out what is `undefined`. */
+const present = <members extends object>(members: members) =>
+  Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as {
+    [name in keyof members]?: NonNullable<members[name]>
   }
-}
 
 const isBare = (rest: object) => Object.values(rest).every((value) => value === undefined)
 
@@ -117,13 +110,13 @@ const KEY_ID =
 const isKeyId = (value: unknown): value is string =>
   typeof value === 'string' && /^(?!whsec_)[!-~]{1,128}$/i.test(value)
 
-/** So many headers, each of so many characters, are more than a receiver takes. */
+/** No receiver accepts more headers, or longer ones. */
 const MAX_HEADERS = 20
 const MAX_HEADER_LENGTH = 1_024
 
 type Headers = NonNullable<WebhookOptions['headers']>
 
-/** @returns `undefined` where there are none. */
+/** @returns `undefined` if there are none. */
 function toHeaders(value: unknown = {}): Result<Headers | undefined, string> {
   // A Headers or a Map has no members: what is in it would be left out without a word.
   const isObject = Object.prototype.toString.call(value) === '[object Object]'
@@ -157,7 +150,7 @@ function toHeader(name: string, value: unknown): Result<string | SecretRef, stri
     : ok(value)
 }
 
-/** What says whose delivery it is, what its body is, and how it is transferred. */
+/** Headers that identify the delivery, describe its body, or control the transfer. */
 const WRITTEN_HERE =
   /^(?:webhook-.*|content-.*|host|date|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect)$/i
 
@@ -166,7 +159,7 @@ const isHeaderValue = (value: unknown): value is string =>
   value.length <= MAX_HEADER_LENGTH &&
   /^[!-~](?:[ -~]*[!-~])?$/.test(value)
 
-/** Whether a header, by its name or its value, lets somebody in who knows it. */
+/** Whether a header looks like a credential, by its name or its value. */
 function isCredential(name: string, value: string): boolean {
   return CREDENTIAL_NAME.test(name) || CREDENTIAL_VALUE.test(value)
 }

@@ -1,4 +1,4 @@
-import { toUtf8Text } from './binary-string.ts'
+import { toUtf8Text } from './bytes.ts'
 import type { Digest } from './digest.ts'
 import { toCanonicalText } from './fingerprint/canonical-json.ts'
 import {
@@ -28,14 +28,14 @@ const MAX_BODY_BYTES = 65_536
 /** Characters of a digest: 66 bits, since nobody chooses the values to make two of them meet. */
 const DIGEST_LENGTH = 11
 
-/** A request, as far as it is compared with another of the same key. */
+/** The parts of a request that are compared with another request of the same key. */
 export interface ComparedRequest {
   readonly head: RequestHead
   readonly body: ReadBody
   readonly rules: FingerprintRules
 }
 
-/** In what two requests with one key differ. Names only, no values. */
+/** How two requests with one key differ: names only, no values. */
 export interface Differences {
   readonly parts: readonly Part[]
   /** JSON pointers (RFC 6901) into the body; in a form, `/name` is the field of that name. */
@@ -62,7 +62,7 @@ const CLOSED: ReadonlyMap<string, string> = new Map([['', '']])
 /** A digest of each place of a request. */
 export type PlaceDigests = ReadonlyMap<string, string>
 
-/** Digests each place, keyed by what only the client can bring. */
+/** Digests each place, keyed by the client's own key, which is not stored. */
 export function digestPlaces(
   request: ComparedRequest,
   digest: Digest,
@@ -70,8 +70,8 @@ export function digestPlaces(
 ): Promise<PlaceDigests> {
   const places = new Map([
     ...toParts(request),
-    ...withPrefix('query:', bounded(toNamed(queryPairsOf(request)))),
-    ...withPrefix('body:', toBodyPlaces(request)),
+    ...withPrefix('query:', openPairs(queryPairsOf(request)).places()),
+    ...withPrefix('body:', openBody(request).places()),
   ])
   return digestAll(places, digest, key)
 }
@@ -84,15 +84,15 @@ async function digestAll(places: Places, digest: Digest, key: string): Promise<P
   return new Map(await Promise.all(digested))
 }
 
-/** Tells in what a request differs from the one whose digests are known. */
+/** Finds how a request differs from the one with these digests. */
 export async function findDifferences(
   known: PlaceDigests,
   request: ComparedRequest,
   digest: Digest,
   key: string,
 ): Promise<Differences> {
-  const query = readNamed(queryPairsOf(request), pointersIn(known.keys(), 'query:'))
-  const body = readBodyLike(request, pointersIn(known.keys(), 'body:'))
+  const query = openPairs(queryPairsOf(request)).readLike(pointersIn(known.keys(), 'query:'))
+  const body = openBody(request).readLike(pointersIn(known.keys(), 'body:'))
   const comparable = new Map([
     ...toParts(request),
     ...withPrefix('query:', new Map([...CLOSED, ...query.shared])),
@@ -117,7 +117,7 @@ export async function findDifferences(
   }
 }
 
-/** What is told of a request as a whole is decided by digests of its wholes. */
+/** Parts differ if the digests of the whole parts do. */
 function toOtherParts(changed: ReadonlySet<string>): readonly Part[] {
   return PARTS.filter((part) => {
     if (part === 'headers') return [...changed].some((place) => place.startsWith('headers:'))
@@ -126,7 +126,7 @@ function toOtherParts(changed: ReadonlySet<string>): readonly Part[] {
   })
 }
 
-/** As many pointers as a client is told; none is the whole. */
+/** The pointers that the client is told, without the one to the whole document. */
 function toTold(pointers: readonly string[]): readonly string[] {
   let room = MAX_TOLD_LENGTH
   return pointers
@@ -143,9 +143,9 @@ function toTold(pointers: readonly string[]): readonly string[] {
 /** What a request has at the places of another. */
 interface ReadLike {
   readonly shared: ReadonlyMap<string, string>
-  /** Pointers of what the other has not. */
+  /** Pointers that the other does not have. */
   readonly added: readonly string[]
-  /** `false` where this request was not looked into, so that nothing is known of its places. */
+  /** `false` if this request was not opened, so that its places are not known. */
   readonly isRead: boolean
 }
 
@@ -178,52 +178,46 @@ function toParts(request: ComparedRequest): readonly [string, Content][] {
 
 const queryPairsOf = ({ head, rules }: ComparedRequest) => toQueryPairs(head.search, rules.query)
 
-function toBodyPlaces(request: ComparedRequest): ReadonlyMap<string, string> {
-  const found = lookInto(request)
-  switch (found.kind) {
-    case 'closed':
-      return CLOSED
-    case 'pairs':
-      return bounded(toNamed(found.pairs))
-    case 'tree':
-      return toJsonPlaces(found.text, found.root)
+/** A query or a body whose places can be read. */
+interface Opened {
+  /** Its own places. */
+  places(): ReadonlyMap<string, string>
+  /** What it has at the places of another. */
+  readLike(pointers: readonly string[]): ReadLike
+}
+
+const UNOPENED: Opened = {
+  places: () => CLOSED,
+  readLike: () => ({ shared: new Map(), added: [], isRead: false }),
+}
+
+function openPairs(pairs: readonly Pair[]): Opened {
+  const named = toNamed(pairs)
+  return {
+    places: () => bounded(named),
+    readLike: (pointers) => readNamed(named, new Set(pointers)),
   }
 }
 
-function readBodyLike(request: ComparedRequest, pointers: readonly string[]): ReadLike {
-  const found = lookInto(request)
-  switch (found.kind) {
-    case 'closed':
-      return { shared: new Map(), added: [], isRead: false }
-    case 'pairs':
-      return readNamed(found.pairs, pointers)
-    case 'tree':
-      return readTree(found.text, found.root, pointers)
-  }
-}
-
-type LookedInto =
-  | { readonly kind: 'closed' }
-  | { readonly kind: 'pairs'; readonly pairs: readonly Pair[] }
-  | { readonly kind: 'tree'; readonly text: string; readonly root: Branch }
-
-function lookInto({ body: { bytes, canonical, type }, rules }: ComparedRequest): LookedInto {
-  if (bytes.byteLength > MAX_BODY_BYTES) return { kind: 'closed' }
+function openBody({ body: { bytes, canonical, type }, rules }: ComparedRequest): Opened {
+  if (bytes.byteLength > MAX_BODY_BYTES || canonical.kind === 'bytes') return UNOPENED
   const tree = createPointerTree(rules.ignore, rules.dates)
   switch (canonical.kind) {
     case 'json': {
       const text = new TextDecoder().decode(bytes)
-      return { kind: 'tree', text, root: { pointer: '', span: rootOf(text), rules: tree } }
+      const root = { pointer: '', span: rootOf(text), rules: tree }
+      return {
+        places: () => toJsonPlaces(text, root),
+        readLike: (pointers) => readTree(text, root, pointers),
+      }
     }
     case 'form':
-      return { kind: 'pairs', pairs: toPairs(bytes, tree) }
+      return openPairs(toPairs(bytes, tree))
     case 'multipart': {
       const read = type && toCanonicalMultipart(bytes, type)
       const parts = read?.ok === true ? read.value.parts : []
-      return { kind: 'pairs', pairs: parts.map(({ name = '', text }) => ({ name, value: text })) }
+      return openPairs(parts.map(({ name = '', text }) => ({ name, value: text })))
     }
-    case 'bytes':
-      return { kind: 'closed' }
   }
 }
 
@@ -243,9 +237,7 @@ function toNamed(pairs: readonly Pair[]): ReadonlyMap<string, string> {
   return named
 }
 
-function readNamed(pairs: readonly Pair[], pointers: readonly string[]): ReadLike {
-  const named = toNamed(pairs)
-  const known = new Set(pointers)
+function readNamed(named: ReadonlyMap<string, string>, known: ReadonlySet<string>): ReadLike {
   const shared = new Map([...named].filter(([pointer]) => known.has(pointer)))
   const added = [...named.keys()].filter((pointer) => !known.has(pointer))
   return { shared, added, isRead: true }

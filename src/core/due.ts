@@ -1,25 +1,17 @@
-import {
-  type ClaimFacts,
-  isUnexecuted,
-  isAlive,
-  isExpired,
-  isForgotten,
-  leftAloneUntil,
-  toTombstone,
-  toUnknown,
-} from './claim.ts'
-import { graceEndsAt } from './grace.ts'
+import { isDoubtful, isUnexecuted, leftAloneUntil } from './attempts.ts'
+import { isAlive, toUnknown } from './claim.ts'
 import type { ExpiredRecord, InProgressRecord, OperationRecord, UnknownRecord } from './record.ts'
-import { graceMsOf, recoveryDelayMs } from './recovery.ts'
+import { graceMsOf, type Recovery, recoveryDelayMs } from './recovery.ts'
+import { type ClaimFacts, isExpired, isForgotten, toTombstone } from './retention.ts'
 
-/** How soon the alarm first looks whether a claim still has an owner. */
+/** After which time the alarm first checks whether a claim still has an owner. */
 const FIRST_LOOK_MS = 5_000
-/** How seldom it looks at the most. */
+/** The longest time between two checks. */
 const LAST_LOOK_MS = 300_000
-/** How soon it looks again at a result that is read for longer than it is to be remembered. */
+/** After which time it checks again whether a result that has expired is still read. */
 const READ_LOOK_MS = 60_000
 
-/** What the alarm does about one record; `recover` is done after its record is stored. */
+/** What the alarm does about a record. `recover` follows after the record is stored. */
 export type AlarmDecision =
   | { readonly kind: 'keep' }
   | { readonly kind: 'store'; readonly record: UnknownRecord | ExpiredRecord }
@@ -27,8 +19,8 @@ export type AlarmDecision =
   | { readonly kind: 'forget' }
 
 /**
- * Decides what the alarm does about a record. The alarm tidies up what every claim judges for
- * itself, and recovers what no client comes back for; nothing depends on when it comes or how often.
+ * Decides what the alarm does about a record: it tidies up, and recovers operations whose client does
+ * not return. Every claim judges a record itself, so nothing depends on when the alarm runs.
  */
 export function decideAlarm(record: OperationRecord, facts: ClaimFacts): AlarmDecision {
   if (record.state === 'in_progress') return decideInProgress(record, facts)
@@ -41,7 +33,7 @@ export function decideAlarm(record: OperationRecord, facts: ClaimFacts): AlarmDe
 
 function decideInProgress(record: InProgressRecord, facts: ClaimFacts): AlarmDecision {
   if (isAlive(record, facts)) return { kind: 'keep' }
-  // What was not executed is sent again where it is stored, for as long as results are kept.
+  // A stored request that was not executed is sent again, for as long as results are kept.
   const isOver = !isDurable(record) || facts.now >= record.createdAt + record.retentionMs
   if (isUnexecuted(record) && isOver) return { kind: 'forget' }
   const orphan = toUnknown(record, 'owner-lost', facts.now)
@@ -62,7 +54,7 @@ function decideRecovery(record: UnknownRecord, now: number): AlarmDecision {
   return { kind: 'recover', record: { ...record, recoveryAt, recoveryCount } }
 }
 
-/** With backoff, but not later than the origin's word counts that it has not executed it. */
+/** With backoff, but no later than the end of the grace, when the origin's "not executed" counts. */
 function nextRecoveryAt(record: UnknownRecord, recoveryCount: number, now: number): number {
   const at = now + recoveryDelayMs(recoveryCount)
   const graceAt = graceEndsAt(record)
@@ -70,13 +62,13 @@ function nextRecoveryAt(record: UnknownRecord, recoveryCount: number, now: numbe
 }
 
 /**
- * Whether the alarm can do something about it, by asking the origin or sending what is stored, and
- * still does: it gives up when as much time has passed as results are kept, any grace first.
+ * Whether the alarm still recovers an operation, by asking the origin or sending the stored request.
+ * It gives up after the grace and the time for which results are kept.
  */
 export function isRecoverable(record: UnknownRecord, now: number): boolean {
   const { recovery, settledAt, retentionMs } = record
   if (now >= settledAt + graceMsOf(recovery) + retentionMs) return false
-  // What the status resource answers could not be sealed without the request.
+  // Without the request, the answer of the status resource could not be sealed.
   if (recovery.kind === 'probe') return isDurable(record) || !recovery.rules.snapshot.seal
   return isDurable(record) && (recovery.kind === 'resend' || isUnexecuted(record))
 }
@@ -89,12 +81,13 @@ function isDurable({ recovery }: OperationRecord): boolean {
 export function dueAt(record: OperationRecord, now: number): number | null {
   switch (record.state) {
     case 'in_progress':
-      return nextLookAt(record, now)
+      // Not while the origin asks for no other call.
+      return Math.max(nextLookAt(record, now), leftAloneUntil(record))
     case 'unknown':
       return unknownDueAt(record, now)
     case 'succeeded':
     case 'failed':
-      // Overdue while its own client still reads it: the end of that sets another time.
+      // Overdue while its own client still reads it. The end of reading sets another time.
       return record.expiresAt > now ? record.expiresAt : now + READ_LOOK_MS
     case 'expired':
       return record.expiresAt + record.tombstoneMs
@@ -104,20 +97,29 @@ export function dueAt(record: OperationRecord, now: number): number | null {
 function unknownDueAt(record: UnknownRecord, now: number): number | null {
   const { recoveryAt, expiresAt } = record
   const at = isRecoverable(record, now) ? Math.min(recoveryAt, expiresAt ?? Infinity) : expiresAt
-  // Overdue while the origin is asked on a client's behalf: looked at again, but not at once.
+  // Overdue while the origin is asked on a client's behalf: check again, but not at once.
   const isOverdue = at === null ? isUnexecuted(record) : at <= now
   return isOverdue ? now + recoveryDelayMs(0) : at
 }
 
-/** Not while the origin asks to be left alone. */
+/** Checks less and less often: after as long as the claim has run so far, and not during a lease. */
 function nextLookAt(record: InProgressRecord, now: number): number {
-  return Math.max(ownLookAt(record, now), leftAloneUntil(record))
+  if (isUnexecuted(record)) return now + recoveryDelayMs(record.attempts.length - 1)
+  const delayMs = Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, now - record.claimedAt))
+  const { owner } = record
+  return owner.kind === 'object' ? now + delayMs : Math.max(now + delayMs, owner.leaseUntil)
 }
 
-/** Ever more seldom: after as long as the claim has run so far. */
-function ownLookAt(record: InProgressRecord, now: number): number {
-  if (isUnexecuted(record)) return now + recoveryDelayMs(record.attempts.length - 1)
-  const ageMs = now - record.claimedAt
-  const lookAt = now + Math.min(LAST_LOOK_MS, Math.max(FIRST_LOOK_MS, ageMs))
-  return record.owner.kind === 'object' ? lookAt : Math.max(lookAt, record.owner.leaseUntil)
+/**
+ * When the origin's word counts that an operation was not executed, in epoch milliseconds. A call that
+ * was given up may still arrive there.
+ *
+ * @param asked The present policy of the route. The longer grace of route and record counts.
+ */
+export function graceEndsAt(
+  { attempts, recovery, claimedAt }: OperationRecord,
+  asked: Recovery = recovery,
+): number {
+  const givenUpAt = attempts.findLast(isDoubtful)?.endedAt ?? claimedAt
+  return givenUpAt + Math.max(graceMsOf(recovery), graceMsOf(asked))
 }

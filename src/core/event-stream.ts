@@ -1,4 +1,4 @@
-import { concat } from './body.ts'
+import { concat } from './bytes.ts'
 
 /** The longest event that is held back to be read; a stream never holds more. */
 export const MAX_EVENT_BYTES = 8 * 1024 * 1024

@@ -3,24 +3,24 @@ import { toLosslessJson } from './json/lossless.ts'
 import type { RetryPolicy } from './retry.ts'
 import { toTime } from './time.ts'
 
-/** States of an operation that an event may tell of. */
+/** States of an operation for which there are events. */
 export const EVENT_STATES = ['succeeded', 'failed', 'unknown'] as const
 export type EventState = (typeof EVENT_STATES)[number]
 
-/** Which events an operation leaves, and how hard their delivery is tried. Kept in its record. */
+/** Which events an operation sends, and how their delivery is retried. Stored in its record. */
 export interface EventRule {
   readonly on: readonly EventState[]
   readonly to: Destination
   readonly retry: DeliveryRetry
 }
 
-/** How a delivery that has failed is tried again: the one retry policy, without what only calls need. */
+/** How a failed delivery is retried. */
 export type DeliveryRetry = Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs'>
 
-/** An hour or so of tries, ever more seldom. */
+/** About an hour of attempts, less and less often. */
 export const DELIVERY_RETRY: DeliveryRetry = { attempts: 12, baseMs: 1_000, capMs: 600_000 }
 
-/** An event that a handler adds to what its operation leaves. */
+/** An event that a handler sends with its operation. */
 export interface EmittedEvent {
   /** CloudEvents `type`, such as `report.requested`. */
   readonly type: string
@@ -34,7 +34,7 @@ export interface EmittedEvent {
 /** An event as it is delivered: CloudEvents 1.0 in JSON, structured mode. */
 export interface CloudEvent {
   readonly specversion: '1.0'
-  /** Stable: every delivery of one event bears the same. */
+  /** The same in every delivery of the event. */
   readonly id: string
   readonly source: string
   readonly type: string
@@ -42,7 +42,7 @@ export interface CloudEvent {
   readonly subject?: string
   readonly datacontenttype?: 'application/json'
   readonly data?: unknown
-  /** Extension attributes: what ties the event to the request that it comes from. */
+  /** Extension attributes: they link the event to its request. */
   readonly correlationid: string
   /** Distributed Tracing extension. */
   readonly traceparent?: string
@@ -51,13 +51,13 @@ export interface CloudEvent {
 
 const SOURCE = '/hapax'
 
-/** The largest event, in bytes of JSON: a message of Queues may hold 128 KB with what is added to it. */
+/** The largest event, in bytes of JSON. A message of Queues is limited to 128 KB, envelope included. */
 const MAX_EVENT_BYTES = 122_880
 
 /**
- * Checks an event, and takes what JSON makes of it: nothing that is done to it later changes it.
+ * Checks an event and copies it through JSON, so that later changes do not affect it.
  *
- * @throws {TypeError} When it is no event, its data is not JSON, or it is too large.
+ * @throws {TypeError} If it is no event, its data is not JSON, or it is too large.
  */
 export function toSendable({ type, to, data, subject }: EmittedEvent): EmittedEvent {
   if (typeof type !== 'string' || type === '') {
@@ -81,16 +81,16 @@ function checkedDestination(to: unknown): Destination {
   throw new TypeError(`${form} Its destination: ${read.error}.`)
 }
 
-/** What an event inherits from the request that it comes from. */
+/** What an event inherits from its request. */
 export interface EventOrigin {
   readonly correlationId: string
   readonly traceparent: string
   readonly tenant: string
 }
 
-/** Makes the CloudEvent of one that a handler has emitted. @param now Epoch milliseconds. */
+/** Makes a CloudEvent. @param now Epoch milliseconds. */
 export function toEmitted(
-  { type, data, subject }: EmittedEvent,
+  { type, data, subject }: Omit<EmittedEvent, 'to'>,
   id: string,
   { correlationId, traceparent, tenant }: EventOrigin,
   now: number,
@@ -110,8 +110,8 @@ export function toEmitted(
 }
 
 /**
- * Names an event of a claim. The claim is part of it: a key that was forgotten begins again, and
- * what its second life leaves is another event.
+ * Names an event of a claim. A forgotten key can be used again, and the events of its second
+ * operation are other events, so the claim is part of the name.
  */
 export function toEventId(
   { operationId, claimId }: { readonly operationId: string; readonly claimId: string },

@@ -16,8 +16,8 @@ const HOP_BY_HOP = new Set([
   'upgrade',
 ])
 
-/** Fields that only the gateway writes; from outside they would be believed by the origin. */
-const GATEWAY_REQUEST = new Set([
+/** Fields that only the gateway writes, and directives that end here. */
+const GATEWAY = [
   'idempotency-attempt',
   'idempotency-expires',
   'idempotency-key',
@@ -26,28 +26,14 @@ const GATEWAY_REQUEST = new Set([
   'idempotency-status',
   'idempotency-store',
   'idempotent-replayed',
-  'stripe-should-retry',
   'x-correlation-id',
-  'x-should-retry',
-])
+]
+/** From a client, the origin would believe these. */
+const GATEWAY_REQUEST = new Set([...GATEWAY, 'stripe-should-retry', 'x-should-retry'])
+const GATEWAY_RESPONSE = new Set([...GATEWAY, 'hapax-error', 'hapax-warning'])
 
 /** Fields that the gateway reads as it forwards them: the origin must not read others in their place. */
 const READ_HERE = new Set(['accept-encoding', 'content-encoding', 'content-type'])
-
-/** Fields that only the gateway writes to clients, and directives that end here. */
-const GATEWAY_RESPONSE = new Set([
-  'hapax-error',
-  'hapax-warning',
-  'idempotency-attempt',
-  'idempotency-expires',
-  'idempotency-key',
-  'idempotency-outcome',
-  'idempotency-result-status',
-  'idempotency-status',
-  'idempotency-store',
-  'idempotent-replayed',
-  'x-correlation-id',
-])
 
 /** Fields by which frameworks take another method for the request's own. Names as `foldName` writes them. */
 export const OVERRIDES_METHOD: ReadonlySet<string> = new Set([
@@ -66,10 +52,7 @@ export const OVERRIDES_PATH: ReadonlySet<string> = new Set([
   'x-rewrite-url',
 ])
 
-/**
- * Fields of one delivery: when it was made and how much of a quota it used up. Clients of MCP go over to
- * the session that an answer names.
- */
+/** Fields of one delivery. Clients of MCP would switch to the session of a replayed answer. */
 const OF_ONE_DELIVERY = new Set([
   'age',
   'cf-cache-status',
@@ -78,32 +61,32 @@ const OF_ONE_DELIVERY = new Set([
   'mcp-session-id',
   'set-cookie2',
 ])
-/** What asks for another try of this one, in the words of SDKs as well; a stored answer is the last. */
+/** Fields that ask for another try. A stored answer is the last one. */
 const RETRY_AFTER = /^(?:x-(?:ms-)?)?retry-after(?:-ms)?$/
 const SHOULD_RETRY = /^(?:x|stripe)-should-retry$/
 const RATE_LIMIT = /^(?:x-)?rate-?limit(?:$|-)/
 const CORS = 'access-control-'
-/** What says for how long an answer may be kept, to every cache or to those of one kind (RFC 9213). */
+/** Fields that say how long a cache, or one kind of cache (RFC 9213), may keep an answer. */
 const CACHING = /^(?:.*-)?(?:cache|edge|surrogate)-control$|^(?:expires|pragma|x-accel-expires)$/
 
-/** What a policy says of the headers that a snapshot keeps. */
+/** What a policy says about the headers that a snapshot keeps. */
 export interface SnapshotHeaderRules {
   readonly setCookie: boolean
   /** Further names that are not kept. */
   readonly omit: readonly string[]
-  /** Whether what is kept is sealed. */
+  /** Whether the snapshot is sealed. */
   readonly seal: boolean
 }
 
 /**
- * Writes the name of a field as many origins read it: behind CGI (RFC 3875 §4.1.18), WSGI or PHP every
- * sign in it is one and the same, so that `X_Correlation_Id` is a twin of `X-Correlation-Id`.
+ * Writes the name of a field as many origins read it. CGI (RFC 3875 §4.1.18), WSGI and PHP do not
+ * distinguish signs, so `X_Correlation_Id` is a twin of `X-Correlation-Id`.
  */
 export function foldName(name: string): string {
   return name.toLowerCase().replaceAll(/[^a-z\d]/g, '-')
 }
 
-/** The client's end-to-end fields, without any that only the gateway may write, nor twins of those. */
+/** The client's end-to-end fields, without those that only the gateway writes and their twins. */
 export function toOriginHeaders(incoming: Headers): HeaderField[] {
   return endToEnd(incoming).filter(([name]) => {
     const folded = foldName(name)
@@ -112,17 +95,17 @@ export function toOriginHeaders(incoming: Headers): HeaderField[] {
   })
 }
 
-/** What the first client gets of the origin's fields. */
+/** The origin's fields that the first client receives. */
 export function toClientHeaders(fromOrigin: Headers): HeaderField[] {
   return endToEnd(fromOrigin).filter(([name]) => !isGatewayField(name))
 }
 
-/** Whether only the gateway writes a field of an answer, or a twin of one. */
+/** Whether a field of an answer, or its twin, is written only by the gateway. */
 export function isGatewayField(name: string): boolean {
   return GATEWAY_RESPONSE.has(foldName(name))
 }
 
-/** What of the first client's fields is kept for every later one. */
+/** The first client's fields that are stored for later clients. */
 export function toSnapshotHeaders(
   fields: readonly HeaderField[],
   rules: SnapshotHeaderRules,
@@ -135,8 +118,8 @@ function asksForRetry([name, value]: HeaderField): boolean {
 }
 
 /**
- * What of the first client's fields those get who have waited for its call: also what asks for
- * another try, where the answer is not the operation's last.
+ * The first client's fields for the duplicates that waited for its call. These also ask for another
+ * try, if the answer is not the operation's last.
  */
 export function toSharedHeaders(
   fields: readonly HeaderField[],
@@ -152,8 +135,8 @@ export function toSharedHeaders(
 }
 
 /**
- * What a client gets of the answer to another request: CORS fields only where it comes from the
- * `Origin` that they were made for, and nothing by which a shared cache would keep it.
+ * The fields of a replay: CORS fields only for the `Origin` that they were made for, and none that
+ * lets a shared cache keep it.
  */
 export function toReplayHeaders(
   fields: readonly HeaderField[],
@@ -166,7 +149,7 @@ export function toReplayHeaders(
   return [...kept, ['cache-control', toReplayCaching(fields)]]
 }
 
-/** `private` where the origin let the client keep it, else `no-store`; nothing beside it (RFC 9111 §5.2.2). */
+/** `private` if the origin let the client keep it, else `no-store` (RFC 9111 §5.2.2). */
 function toReplayCaching(fields: readonly HeaderField[]): string {
   const said = fields.flatMap(([name, value]) => (name === 'cache-control' ? [value] : []))
   const unquoted = said.join().replaceAll(/"(?:[^"\\]|\\.)*"?/g, '')
@@ -176,7 +159,7 @@ function toReplayCaching(fields: readonly HeaderField[]): string {
   return directives.has('private') && !directives.has('no-store') ? 'private' : 'no-store'
 }
 
-/** Makes headers of fields, each one on its own. */
+/** Converts fields; each stays a field of its own. */
 export function toHeaders(fields: readonly HeaderField[]): Headers {
   const headers = new Headers()
   for (const [name, value] of fields) headers.append(name, value)

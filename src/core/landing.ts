@@ -1,3 +1,4 @@
+import type { Evidence } from './attempts.ts'
 import { type AnswerFacts, classifyAnswer, classifyFault, outcomeLeft } from './classify.ts'
 import { toSharedHeaders, toSnapshotHeaders } from './headers.ts'
 import type { OriginDirectives } from './origin-directives.ts'
@@ -5,7 +6,7 @@ import type { Said } from './outcome-rules.ts'
 import type { OriginFault, Outcome } from './outcome.ts'
 import type { UnknownReason } from './record.ts'
 import type { AnswerHead, EndedReply, FlightEnd, LandingRules, ReplyOf } from './reply.ts'
-import type { Evidence, Settlement } from './settle.ts'
+import type { Settlement } from './settle.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
 /** What follows from a reply for its operation: a part for the record, and one for those who wait. */

@@ -1,7 +1,7 @@
 import type { OperationRecord, UnknownReason } from './record.ts'
 import { type HeaderField, isSealed } from './snapshot.ts'
 
-/** What its tenant may see of an operation. Times are RFC 3339. */
+/** What a tenant may see of its operation. Times are RFC 3339. */
 export interface OperationView {
   readonly id: string
   readonly operation: string
@@ -14,9 +14,9 @@ export interface OperationView {
   readonly expiresAt?: string
   /** Why the outcome is unknown. */
   readonly reason?: UnknownReason
-  /** When the alarm sees to it next, where nobody needs to ask for that. */
+  /** When the alarm handles it next, if it does. */
   readonly nextAttemptAt?: string
-  /** Without status and headers where it is sealed, or where the origin decides who may have it. */
+  /** Without status and headers if it is sealed, or if the origin decides who may have it. */
   readonly result?: {
     readonly status?: number
     readonly headers?: Readonly<Record<string, string>>
@@ -38,25 +38,17 @@ export function toOperationView(
   { toTime, isRecovering }: ViewFacts,
 ): OperationView {
   const { operation, state, correlationId, createdAt, fence } = record
-  const known = {
-    id,
-    operation,
-    state,
-    correlationId,
-    createdAt: toTime(createdAt),
-    attempts: fence,
-  }
+  const created = { createdAt: toTime(createdAt), attempts: fence }
+  const known = { id, operation, state, correlationId, ...created }
   if (record.state === 'in_progress') return known
   const settledAt = toTime(record.settledAt)
-  const expiry = record.expiresAt === null ? {} : { expiresAt: toTime(record.expiresAt) }
+  const expiry = record.expiresAt !== null && { expiresAt: toTime(record.expiresAt) }
   const settled = { ...known, settledAt, ...expiry }
   switch (record.state) {
-    case 'unknown':
-      return {
-        ...settled,
-        reason: record.reason,
-        ...(isRecovering ? { nextAttemptAt: toTime(record.recoveryAt) } : {}),
-      }
+    case 'unknown': {
+      const next = isRecovering && { nextAttemptAt: toTime(record.recoveryAt) }
+      return { ...settled, reason: record.reason, ...next }
+    }
     case 'expired':
       return settled
     case 'succeeded':

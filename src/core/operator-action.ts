@@ -1,14 +1,14 @@
-import { isUnexecuted } from './claim.ts'
+import { isUnexecuted } from './attempts.ts'
 import type { OperatorView } from './operator-view.ts'
-import type { Attempt, OperationRecord } from './record.ts'
-import type { Evidence, Settlement } from './settle.ts'
+import type { OperationRecord } from './record.ts'
+import type { Settlement } from './settle.ts'
 import type { HeaderField } from './snapshot.ts'
 
 /** What an operator does to an operation. */
 export type OperatorAction =
-  /** Gives up a claim whose owner is thought lost: its outcome is unknown, and the policy decides. */
+  /** Gives up a claim whose owner is lost: the outcome is unknown, and the policy decides. */
   | { readonly kind: 'release' }
-  /** Says what became of an unknown outcome. */
+  /** Reports the outcome of an operation whose outcome is unknown. */
   | {
       readonly kind: 'resolve'
       readonly outcome: 'succeeded' | 'failed'
@@ -17,16 +17,16 @@ export type OperatorAction =
       readonly body: Uint8Array<ArrayBuffer>
     }
   | { readonly kind: 'resolve'; readonly outcome: 'not_executed' }
-  /** Forgets it altogether: its key is new again. */
+  /** Forgets the operation: its key is new again. */
   | { readonly kind: 'erase' }
 
-/** What came of an action. `refused` says why, for people. */
+/** The result of an action. `because` is for people. */
 export type OperatorResult =
   | { readonly kind: 'done'; readonly view: OperatorView | null; readonly subject: OperatorSubject }
   | { readonly kind: 'refused'; readonly because: string }
   | { readonly kind: 'not-found' }
 
-/** Whose operation it was, for the audit. */
+/** The operation and its tenant, for the audit. */
 interface OperatorSubject {
   readonly operation: string
   readonly tenant: string
@@ -54,18 +54,13 @@ export function refuseAction(
   return null
 }
 
-/** What the last call has left as evidence. */
-function evidenceOf(attempts: readonly Attempt[]): Evidence {
-  const { originStatus = null, fault = null, endedAt = null } = attempts.at(-1) ?? {}
-  return { originStatus, fault, ...(endedAt !== null && { endedAt }) }
-}
-
-/** How an operator's word ends a claim. What the last call left as evidence stays. */
+/** How an operator's decision ends a claim. The evidence of the last call stays. */
 export function toOperatorSettlement(
   action: Extract<OperatorAction, { kind: 'resolve' }>,
   { attempts }: OperationRecord,
 ): Settlement {
-  const evidence = evidenceOf(attempts)
+  const { originStatus = null, fault = null, endedAt = null } = attempts.at(-1) ?? {}
+  const evidence = { originStatus, fault, ...(endedAt !== null && { endedAt }) }
   if (action.outcome === 'not_executed') {
     return { outcome: 'not_executed', coversAll: true, evidence }
   }

@@ -1,20 +1,16 @@
+import { compareText } from './compare-text.ts'
+import type { OperationView } from './operation-view.ts'
 import type { Attempt, OperationRecord } from './record.ts'
+import type { Recovery } from './recovery.ts'
+import { isSealed, type SnapshotHead } from './snapshot.ts'
 import { toTime } from './time.ts'
 
 /** What an operator sees of an operation. Times are RFC 3339; no fingerprint, no body. */
-export interface OperatorView {
-  readonly id: string
-  readonly operation: string
+export interface OperatorView extends Omit<OperationView, 'attempts' | 'result'> {
   readonly tenant: string
-  readonly state: OperationRecord['state']
-  readonly correlationId: string
   readonly traceparent: string
   readonly fence: number
-  readonly createdAt: string
   readonly claimedAt: string
-  readonly settledAt?: string
-  readonly expiresAt?: string
-  readonly reason?: string
   /** How an expired operation ended, where that is still known. */
   readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   /** Who drives it while it is in progress, and until when without renewal. */
@@ -22,15 +18,11 @@ export interface OperatorView {
   /** Whether this very object is calling the origin for it right now. */
   readonly isRunning: boolean
   /** What is done about an unknown outcome. */
-  readonly recovery: 'hold' | 'probe' | 'resend'
+  readonly recovery: Recovery['kind']
   readonly isDurable: boolean
   readonly isAccepted: boolean
-  /** When the alarm sees to it next. */
-  readonly nextAttemptAt?: string
-  readonly result?: {
+  readonly result?: Pick<SnapshotHead, 'bodyBytes' | 'body'> & {
     readonly status?: number
-    readonly bodyBytes: number
-    readonly body: 'kept' | 'none' | 'omitted'
     readonly isSealed: boolean
   }
   readonly attempts: readonly AttemptView[]
@@ -108,9 +100,9 @@ function timesOf(record: OperationRecord, { isRecovering }: OperatorFacts) {
   }
   const { snapshot } = record
   const { bodyBytes, body } = snapshot
-  const isSealed = 'box' in snapshot
-  const status = !isSealed && { status: snapshot.status }
-  return { settledAt, ...expiry, result: { ...status, bodyBytes, body, isSealed } }
+  const status = !isSealed(snapshot) && { status: snapshot.status }
+  const result = { ...status, bodyBytes, body, isSealed: isSealed(snapshot) }
+  return { settledAt, ...expiry, result }
 }
 
 function toTimeline(record: OperationRecord): TimelineEntry[] {
@@ -123,7 +115,9 @@ function toTimeline(record: OperationRecord): TimelineEntry[] {
     return [begun, { at: toTime(endedAt), what: 'ended', detail: evidence }]
   })
   const created = { at: toTime(createdAt), what: 'created' }
-  return [created, ...calls, ...toEnds(record)].toSorted((one, other) => compare(one.at, other.at))
+  return [created, ...calls, ...toEnds(record)].toSorted((one, other) =>
+    compareText(one.at, other.at),
+  )
 }
 
 function toEnds(record: OperationRecord): TimelineEntry[] {
@@ -133,6 +127,3 @@ function toEnds(record: OperationRecord): TimelineEntry[] {
   const expired = { at: toTime(record.expiresAt), what: record.state }
   return [{ at: settledAt, what: record.outcome ?? 'settled' }, expired]
 }
-
-/** Orders times as `toTime` writes them. */
-const compare = (one: string, other: string) => (one < other ? -1 : Number(one > other))

@@ -1,8 +1,9 @@
+import { concat, LENGTH_BYTES, lengthOf } from './bytes.ts'
 import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from './headers.ts'
 import type { SealKey } from './seal.ts'
 import type { HeaderField } from './snapshot.ts'
 
-/** A request to the origin, as data: nothing of it hangs on the client's connection. */
+/** A request to the origin as data, independent of the client's connection. */
 export interface OriginRequest {
   readonly method: string
   /** Path and query. */
@@ -11,14 +12,12 @@ export interface OriginRequest {
   readonly body: Uint8Array<ArrayBuffer> | null
 }
 
-/** What is stored of a request for a recovery without a client. */
+/** A request as it is stored for a recovery without a client. */
 export interface StoredRequest {
   readonly request: OriginRequest
-  /** Seals the result as the client's own request would have, where the route says so. */
+  /** Seals the result as for the client's own request, if the route says so. */
   readonly sealKey: SealKey | null
 }
-
-const LENGTH_BYTES = 4
 
 interface StoredForm extends Omit<OriginRequest, 'body'> {
   readonly hasBody: boolean
@@ -34,14 +33,10 @@ export function encodeStoredRequest({ request, sealKey }: StoredRequest): Uint8A
     sealKey: sealKey && { id: sealKey.id, bytes: [...sealKey.bytes] },
   }
   const headBytes = new TextEncoder().encode(JSON.stringify(form))
-  const bytes = new Uint8Array(LENGTH_BYTES + headBytes.byteLength + (body?.byteLength ?? 0))
-  new DataView(bytes.buffer).setUint32(0, headBytes.byteLength)
-  bytes.set(headBytes, LENGTH_BYTES)
-  if (body !== null) bytes.set(body, LENGTH_BYTES + headBytes.byteLength)
-  return bytes
+  return concat([lengthOf(headBytes), headBytes, ...(body === null ? [] : [body])])
 }
 
-/** Reads what `encodeStoredRequest` has written. */
+/** Reads a request that `encodeStoredRequest` has written. */
 export function decodeStoredRequest(bytes: Uint8Array<ArrayBuffer>): StoredRequest {
   const headEnd = LENGTH_BYTES + new DataView(bytes.buffer, bytes.byteOffset).getUint32(0)
   const headText = new TextDecoder().decode(bytes.subarray(LENGTH_BYTES, headEnd))
@@ -53,16 +48,14 @@ export function decodeStoredRequest(bytes: Uint8Array<ArrayBuffer>): StoredReque
 }
 
 /**
- * The headers under which the origin is asked about an operation: those that say who asks, and
- * none that describe the request's body, put conditions on an answer or make another request of it.
+ * The headers for a question about an operation: those that identify the caller, but none about the
+ * request's body, conditions on the answer, or another method or path.
  */
 export function toProbeHeaders(headers: readonly HeaderField[]): HeaderField[] {
-  return headers.filter(([name]) => {
-    const folded = foldName(name)
-    return (
-      !NOT_ASKED_WITH.test(folded) && !OVERRIDES_METHOD.has(folded) && !OVERRIDES_PATH.has(folded)
-    )
-  })
+  return headers.filter(([name]) => !isLeftOut(foldName(name)))
 }
+
+const isLeftOut = (name: string) =>
+  NOT_ASKED_WITH.test(name) || OVERRIDES_METHOD.has(name) || OVERRIDES_PATH.has(name)
 
 const NOT_ASKED_WITH = /^(?:content-.*|if-.*|range|idempotency-key|prefer)$/

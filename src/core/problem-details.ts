@@ -5,21 +5,19 @@ import { type Problem, problem, type RetryWord } from './problem.ts'
 import type { UnknownReason } from './record.ts'
 import type { Recovery } from './recovery.ts'
 
-// Every occurrence of a problem, worded from facts. A `retryAfterMs` comes from the caller, which
-// adds the jitter.
+// Every occurrence of a problem, worded from facts. The text says when it occurs. A `retryAfterMs`
+// comes from the caller, which adds the jitter.
 
-/** The URL or the Host of the request is not taken. */
 export function requestInvalid(because: string): Problem {
   return problem('request-invalid', because)
 }
 
-/** A request without a key, where the route asks for one. */
 export function keyMissing(sources: readonly KeySource[]): Problem {
   const where = describeSources(sources)
   return problem('key-missing', `This operation requires an idempotency key: ${where}.`)
 }
 
-/** An item of a batch without a key. @param where Pointer to the key, in words. */
+/** @param where Pointer to the key, in words. */
 export function itemKeyMissing(where: string): Problem {
   return problem('key-missing', `The item has no key ${where}.`)
 }
@@ -42,26 +40,22 @@ export function tenantMissing(
   return problem('tenant-missing', detail)
 }
 
-/** Credentials that nobody can verify for now. */
 export function tenantUnverified(retryAfterMs: number): Problem {
   const detail =
     'The credentials cannot be verified at the moment. Nothing was forwarded: send the same request with the same key.'
   return problem('tenant-missing', detail, { status: 503, retry: 'same-key', retryAfterMs })
 }
 
-/** @param limitBytes The limit of the route. */
 export function payloadTooLarge(limitBytes: number): Problem {
   const detail = `The body is larger than the ${limitBytes} bytes that this route accepts.`
   return problem('payload-too-large', detail)
 }
 
-/** @param itemCount The limit of the route. */
-export function tooManyItems(itemCount: number): Problem {
-  const detail = `The batch has more than the ${itemCount} items that this route accepts.`
+export function tooManyItems(maxItems: number): Problem {
+  const detail = `The batch has more than the ${maxItems} items that this route accepts.`
   return problem('payload-too-large', detail)
 }
 
-/** A batch with so much around its items that the requests made of them would be too large. */
 export function itemsTooLarge(itemCount: number): Problem {
   const detail = `The body is too large around its ${itemCount} items, since each item is sent with it. Send fewer items at once.`
   return problem('payload-too-large', detail)
@@ -72,59 +66,54 @@ export function payloadInvalid(reason: string): Problem {
   return problem('payload-invalid', reason)
 }
 
-/** A message of MCP, or a batch, in a form that not everybody reads as the same JSON. */
 export function notPlainJson(what: 'A message of MCP' | 'A batch'): Problem {
   const detail = `${what} must be JSON in UTF-8. Send it as Content-Type: application/json, with no Content-Encoding but gzip or deflate.`
   return problem('payload-invalid', detail)
 }
 
-/** A call of a tool that is no single request of JSON-RPC with an id. @param method Method of the call. */
 export function callNotProtectable(method: string): Problem {
   const detail = `Send a ${method} as a single JSON-RPC 2.0 request with an id, not in a batch.`
   return problem('payload-invalid', detail)
 }
 
-/** A GET or HEAD with a body: sent again from what is stored it would have to be made anew, and cannot be. */
+/** A GET or HEAD with a body, which could not be sent again from a stored request. */
 export function strayBody(): Problem {
   const detail =
     'A GET or HEAD request with a body cannot be forwarded here: such a body has no meaning (RFC 9110 §9.3.1). Send it without one.'
   return problem('payload-invalid', detail)
 }
 
-/** @param detail What the deployer has to mend, where the client may know it. */
+/** @param detail What the deployer has to fix, if the client may know it. */
 export function misconfigured(
   detail = 'The operator can find the reason in the log of the gateway by the correlation id.',
 ): Problem {
   return problem('gateway-misconfigured', detail)
 }
 
-/** A look-up by the key of an operation, without a key. */
 export function lookUpWithoutKey(): Problem {
   const detail =
     'Name the operation: send its key in the Idempotency-Key header, or as ?key=… if the key may appear in logs.'
   return problem('operation-not-found', detail)
 }
 
-/** A look-up by a key that no operation of the caller has. */
 export function noSuchKey(): Problem {
   const detail =
     'No operation of this caller has this key. If the key is unique within an operation only, name the operation as well: ?operation=POST /hooks/billing, with the method and path of the request, or the name of the operation in the contract.'
   return problem('operation-not-found', detail)
 }
 
-/** A look-up by an id that no operation of the caller has. */
 export function noSuchOperation(): Problem {
   return problem('operation-not-found', 'No operation of this caller has this id.')
 }
 
-/** A key that was used for another request. @param differences `null` where they cannot be told. */
+/** @param differences `null` if they are not known. */
 export function keyReused(status: number, differences: Differences | null): Problem {
   const where = differences === null ? '' : ` ${describeDifferences(differences)}`
   const detail = `This key was used for another request.${where} Send a new key for a new operation.`
   return problem('key-reused', detail, { status, differences })
 }
 
-/** Names that a sentence holds. */
+/** Names in a sentence. */
 const MAX_NAMED = 5
 
 function describeDifferences({ parts, pointers, queryPointers }: Differences): string {
@@ -134,25 +123,22 @@ function describeDifferences({ parts, pointers, queryPointers }: Differences): s
   return `They differ in ${parts.join(', ')}${at}.`
 }
 
-/** A key whose result is no longer kept. */
 export function keyExpired(): Problem {
   return problem('key-expired', 'The result of the operation with this key is no longer stored.')
 }
 
-/** The first request still runs. */
 export function inProgress(runningMs: number, retryAfterMs: number): Problem {
   const detail = `The first request with this key has been running for ${runningMs} ms. Send the same request again later to get its result.`
   return problem('in-progress', detail, { retryAfterMs })
 }
 
-/** The call that this request has joined cannot go on before the first client has answered. */
 export function askedOfAnother(retryAfterMs: number): Problem {
   const detail =
     'The server has asked the client that sent the first request with this key for more input. Send the same request again later to get the result.'
   return problem('in-progress', detail, { retryAfterMs })
 }
 
-/** What a route does about an unknown outcome, and how long a retry should wait for that. */
+/** What the route does about an unknown outcome, and how long a retry should wait for it. */
 export interface Doubt {
   readonly policy: Recovery['kind']
   /** Milliseconds; `null` where a retry is of no use. */
@@ -193,35 +179,32 @@ export function held(reason: UnknownReason, doubt: Doubt, isTooEarly: boolean): 
 const TOO_EARLY =
   'The origin does not know the operation yet, but the request may still arrive there: this does not count until the time in Retry-After has passed.'
 
-/** The call of this very request was silent for too long. */
 export function originSilent(timeoutMs: number, doubt: Doubt): Problem {
   const detail = `The origin sent nothing for ${timeoutMs} ms. ${ADVICE[doubt.policy]}`
   return problem('origin-timeout', detail, toRetry(doubt))
 }
 
-/** The call of this very request brought no answer back that the client could be given. */
+/** The call of this very request returned no response that can be passed on. */
 export function answerLost(
   fault: Exclude<OriginFault, 'timeout'>,
   originStatus: number | null,
   doubt: Doubt,
 ): Problem {
-  const detail = `${lostWords(fault, originStatus)} ${ADVICE[doubt.policy]}`
+  const what =
+    fault === 'bad-status'
+      ? `The origin answered with status ${originStatus}, which cannot be passed on or kept.`
+      : LOST[fault]
+  const detail = `${what} ${ADVICE[doubt.policy]}`
   // The client did nothing wrong: not a conflict of its own making.
   return problem('outcome-unknown', detail, { status: 502, ...toRetry(doubt) })
 }
 
-function lostWords(fault: Exclude<OriginFault, 'timeout'>, originStatus: number | null): string {
-  switch (fault) {
-    case 'bad-status':
-      return `The origin answered with status ${originStatus}, which cannot be passed on or kept.`
-    case 'not-sent':
-      return 'Nothing could be sent this time, but an earlier call may have been executed.'
-    case 'lost':
-      return 'The connection to the origin was lost after the request may have been sent.'
-  }
+const LOST = {
+  'not-sent': 'Nothing could be sent this time, but an earlier call may have been executed.',
+  lost: 'The connection to the origin was lost after the request may have been sent.',
 }
 
-/** The call of this very request brought no answer back, though nothing was executed. */
+/** The call of this very request returned no response, but nothing was executed. */
 export function notExecuted(fault: OriginFault, originStatus: number | null): Problem {
   const what = notExecutedWords(fault, originStatus)
   return problem('origin-unreachable', `${what} Send it again with the same key.`)
@@ -234,18 +217,14 @@ function notExecutedWords(fault: OriginFault, originStatus: number | null): stri
     : 'The origin said that nothing was executed, and the rest of its response was lost.'
 }
 
-/** A call that has waited for another one of its operation, whose answer holds no response to it. */
+/** The call that this request has joined ended without a response to it. */
 export function unanswered(retryAfterMs: number): Problem {
   const detail =
     'The first request with this key ended without a JSON-RPC response. It is not known whether it was executed: send the same request again later to get the outcome.'
   return problem('outcome-unknown', detail, { retry: 'wait', retryAfterMs })
 }
 
-/**
- * A request that was let through without protection, and whose answer was lost.
- *
- * @param because `timeout`, `lost`, or the status of an answer that cannot be passed on.
- */
+/** @param because `timeout`, `lost`, or the status of a response that cannot be passed on. */
 export function unprotectedLost(because: 'timeout' | 'lost' | number): Problem {
   const isTimeout = because === 'timeout'
   const slug = isTimeout ? 'origin-timeout' : 'outcome-unknown'
@@ -257,20 +236,17 @@ export function unprotectedLost(because: 'timeout' | 'lost' | number): Problem {
   return problem(slug, detail, { status: isTimeout ? 504 : 502 })
 }
 
-/** A request whose deadline had passed before anything was sent. */
 export function tooLate(): Problem {
   const detail = 'The deadline of the request had passed when it arrived, so nothing was sent.'
   return problem('origin-timeout', detail, { retry: 'same-key' })
 }
 
-/** The origin could not be asked whether this caller may have the result. */
 export function unasked(): Problem {
   const detail =
     'The origin could not be asked whether you may read the result. Send the request again with the same key.'
   return problem('origin-unreachable', detail)
 }
 
-/** @param what `claim`: nothing could be recorded; `guard`: the object was not reached, or was lost. */
 export function storeUnavailable(what: 'claim' | 'guard', retryAfterMs: number): Problem {
   const happened = {
     claim: 'The operation could not be recorded, so nothing was forwarded.',
@@ -280,34 +256,29 @@ export function storeUnavailable(what: 'claim' | 'guard', retryAfterMs: number):
   return problem('store-unavailable', detail, { retryAfterMs })
 }
 
-/** Too many new operations of one caller. */
 export function rateLimited(retryAfterMs: number): Problem {
   const detail =
     'This caller has started too many new operations. Send the request again later with the same key.'
   return problem('rate-limited', detail, { retryAfterMs })
 }
 
-/** The circuit to the origin is open. */
 export function circuitOpen(retryAfterMs: number): Problem {
   const detail = 'The origin has failed several times in a row, so calls to it are paused.'
   return problem('circuit-open', detail, { retryAfterMs })
 }
 
-/** The stored response is sealed, and the request does not bring what opens it. */
 export function sealed(): Problem {
   const detail =
     'The stored response is encrypted. Send the Idempotency-Key of the operation. If you did, its secret is no longer configured.'
   return problem('result-not-kept', detail)
 }
 
-/** The origin has asked not to keep its response. */
 export function notKept(): Problem {
   const detail =
     'The operation was executed once. The API asked not to keep its response: read the result from the API itself.'
   return problem('result-not-kept', detail)
 }
 
-/** The response was over the limit of the route. */
 export function snapshotTooLarge(): Problem {
   const detail =
     'The operation was executed once. Its response was larger than this route stores: read the result from the API itself.'

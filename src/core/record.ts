@@ -3,7 +3,7 @@ import type { OriginFault, Outcome } from './outcome.ts'
 import type { Recovery } from './recovery.ts'
 import type { StoredHead } from './snapshot.ts'
 
-/** How long a record is remembered. Kept in the record: it must hold without any request. */
+/** How long an operation is remembered. Part of the record, since the alarm has no request. */
 export interface Memory {
   /** Milliseconds from settling. */
   readonly retentionMs: number
@@ -11,15 +11,15 @@ export interface Memory {
   readonly tombstoneMs: number
 }
 
-/** Names a delivered message, wherever it came from: one that is moved to another queue is another. */
+/** Names a delivered message. A message that is moved to another queue is another message. */
 export interface MessageRef {
   readonly queue: string
   readonly id: string
 }
 
-/** The message whose delivery has made a claim. */
+/** The message whose delivery made a claim. */
 export interface Carrier extends MessageRef {
-  /** Whether its policy has one more delivery for it at most: that one may find no more than the lease of a dead one. */
+  /** Whether its policy has at most one more delivery for it, which may find only an old lease. */
   readonly isNearEnd: boolean
 }
 
@@ -28,47 +28,44 @@ export type Owner =
   | { readonly kind: 'object' }
   | { readonly kind: 'worker'; readonly leaseUntil: number }
 
-/** Evidence of one call, as far as it is known. */
+/** The evidence of one call. */
 export interface Attempt {
   readonly fence: number
   /** Epoch milliseconds. */
   readonly startedAt: number
   readonly endedAt: number | null
-  /** Status of the origin's answer, also where its body broke off; `null`: no headers were received. */
+  /** Status of the origin's answer, even if its body broke off; `null`: no headers were received. */
   readonly originStatus: number | null
-  /** Why there was no whole answer; `not-sent` is the only proof that nothing went out. */
+  /** Why there was no complete answer. Only `not-sent` proves that nothing was sent. */
   readonly fault: OriginFault | null
   readonly outcome: Outcome | null
-  /** How long from its end the origin asks to be left alone before another try, in milliseconds. */
+  /** For how many milliseconds from its end the origin asks for no other call. */
   readonly retryAfterMs?: number
 }
 
-/** What a record holds as the claim has brought it: a fact that is added here is stored. */
+/** The facts of a claim that are stored in its record. */
 export interface ClaimedFacts extends Memory {
   /** Name of the operation, as in metrics and contract. */
   readonly operation: string
   readonly tenant: string
   readonly fingerprint: string
-  /** Digests of what the request is made of, sealed with its key: they say in what another differs. */
+  /** Digests of the request's parts, sealed with its key. They tell how another request differs. */
   readonly places: string
-  /** Random name of the last claim: tells it from a claim of the same fence after a release. */
+  /** Random name of the last claim. After a release, another claim can have the same fence. */
   readonly claimId: string
   /** Correlation id of the request that made the last claim. */
   readonly correlationId: string
   /** W3C Trace Context of that request. */
   readonly traceparent: string
-  /** What is done should the outcome be unknown. */
+  /** What is done if the outcome is unknown. */
   readonly recovery: Recovery
-  /** Path at the origin that is asked before the result is given out, or `null`. */
+  /** Path at the origin that is asked before each replay, or `null`. */
   readonly reauthorizePath: string | null
-  /** Whether the client was told that it is driven to an end without it (202). */
+  /** Whether the client was told that the operation continues without it (202). */
   readonly isAccepted: boolean
-  /**
-   * Which events it leaves when its state changes; `null`: it is only observed, and leaves nothing
-   * that anybody would act upon.
-   */
+  /** The events to send when its state changes; `null`: it is only observed and sends none. */
   readonly events: readonly EventRule[] | null
-  /** The message whose delivery made the last claim; absent where a request did. */
+  /** The message whose delivery made the last claim; absent if a request did. */
   readonly carrier?: Carrier
 }
 
@@ -79,14 +76,14 @@ export interface RecordBase extends ClaimedFacts {
   /** Epoch milliseconds of the first claim, and of the last. */
   readonly createdAt: number
   readonly claimedAt: number
-  /** The calls that were made, the last ones. */
+  /** The last calls that were made. */
   readonly attempts: readonly Attempt[]
 }
 
 export interface InProgressRecord extends RecordBase {
   readonly state: 'in_progress'
   readonly owner: Owner
-  /** Set while it is called again after its outcome was unknown: no end of it is known yet. */
+  /** Set while it is called again after its outcome was unknown. */
   readonly doubt?: Doubt
 }
 
@@ -100,54 +97,51 @@ export interface Doubt {
 export interface SettledRecord extends RecordBase {
   readonly state: 'succeeded' | 'failed'
   readonly settledAt: number
-  /** Retention counts from settling, or from when the client whose request it was has all of it. */
+  /** Retention counts from settling, or from when its own client has the whole response. */
   readonly expiresAt: number
   readonly snapshot: StoredHead
-  /** Whether the Worker that held the claim has settled it, and not the object, a probe or an operator. */
+  /** Set if the Worker with the claim settled it, not the object, a probe or an operator. */
   readonly settledBy?: 'worker'
-  /** Which body is the snapshot's, also where no piece of it is kept. Absent where there was none. */
+  /** The body of the snapshot, even if no piece of it is kept. Absent if there was none. */
   readonly generation?: Generation
 }
 
 /**
- * Names one body that was made for an operation, by one attempt of one life of it, by its status
- * resource or by an operator: nothing else is ever stored or read under this name.
+ * Names one body of an operation, made by one attempt, by its status resource or by an operator.
+ * Nothing else is ever stored or read under this name.
  */
 export type Generation = `answer:${string}`
 
-/** Why nobody can say whether the operation was executed. */
+/** Why it is not known whether the operation was executed. */
 export type UnknownReason =
-  | 'origin-answered' // with a status that leaves it open
+  | 'origin-answered' // with a status that does not tell
   | 'origin-timeout'
   | 'connection-lost'
-  | 'owner-lost' // the object or the Worker that drove it went away
+  | 'owner-lost' // the object restarted, or the lease of the Worker ended
   | 'handler-threw'
 
 export interface UnknownRecord extends RecordBase {
   readonly state: 'unknown'
   readonly reason: UnknownReason
-  /** Epoch milliseconds since when it is unknown. */
+  /** Epoch milliseconds at which it became unknown. */
   readonly settledAt: number
-  /**
-   * When it is forgotten, or `null`: an operation that is held or asked about is remembered until
-   * its outcome is known, since a forgotten one would be executed again.
-   */
+  /** When it is forgotten. `null` under `hold` and `probe`: once forgotten, it would be executed again. */
   readonly expiresAt: number | null
   /** Recoveries begun by alarm so far, and when the next one is due, in epoch milliseconds. */
   readonly recoveryCount: number
   readonly recoveryAt: number
 }
 
-/** The tombstone: its snapshot is gone, its key is still refused. */
+/** A tombstone: the snapshot is deleted, the key is still refused. */
 export interface ExpiredRecord extends RecordBase {
   readonly state: 'expired'
-  /** How it ended. Absent in those of an earlier version: nobody knows any more. */
+  /** How it ended. Absent in records of an earlier version. */
   readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   readonly settledAt: number
   readonly expiresAt: number
 }
 
-/** What is stored of an operation. */
+/** The record of an operation. */
 export type OperationRecord = InProgressRecord | SettledRecord | UnknownRecord | ExpiredRecord
 
 /** Names one claim; a settle must present the one that it ends. */
@@ -179,7 +173,7 @@ const BASE: Readonly<Record<keyof RecordBase, true>> = {
   carrier: true,
 }
 
-/** Takes off a record what belongs to its state alone. */
+/** Removes the fields that belong to one state only. */
 export function toBase(record: OperationRecord): RecordBase {
   return Object.fromEntries(
     Object.entries(record).filter(([name]) => name in BASE),
@@ -187,8 +181,8 @@ export function toBase(record: OperationRecord): RecordBase {
 }
 
 /**
- * The doubt that an operation is in, also while it is called again: what was unknown once is so until
- * an end of it is known, or until it is known that no call of it was executed.
+ * The doubt about an operation, even while it is called again. It ends with a final outcome, or when no
+ * call of the operation can have been executed.
  */
 export function doubtOf(record: OperationRecord | null): Doubt | null {
   if (record?.state === 'in_progress') return record.doubt ?? null
@@ -207,7 +201,7 @@ export function toRef(operationId: string, { fence, claimId }: OperationRecord):
   return { operationId, fence, claimId }
 }
 
-/** Who drives a record: while the origin is asked about it, the object. */
+/** Who drives an operation: while the origin is asked about it, the object. */
 export function ownerOf(record: OperationRecord): Owner {
   return record.state === 'in_progress' ? record.owner : { kind: 'object' }
 }

@@ -8,7 +8,7 @@ export interface CallBounds {
   readonly limitBytes: number
 }
 
-/** What is needed to call the origin again without the request that did it first. */
+/** What another call of the origin needs, without the first request. */
 export interface RecoveryRules {
   readonly bounds: CallBounds
   readonly rules: LandingRules
@@ -17,8 +17,8 @@ export interface RecoveryRules {
 }
 
 /**
- * What is done about an unknown outcome: nothing until somebody resolves it, ask the origin's
- * status resource, or send it again to an origin that knows repeats by their key.
+ * What is done about an unknown outcome: hold it until an operator resolves it, ask the origin's status
+ * resource, or send it again to an origin that recognizes the key.
  */
 export type Recovery =
   | { readonly kind: 'hold'; readonly isDurable?: false }
@@ -26,17 +26,17 @@ export type Recovery =
   | ({
       readonly kind: 'probe'
       readonly path: string
-      /** Milliseconds after a call was given up in which a "not executed" is not believed; else 0. */
+      /** For how many milliseconds after a call was given up a "not executed" does not count. Default 0. */
       readonly graceMs?: number
     } & RecoveryRules)
   | ({ readonly kind: 'resend' } & RecoveryRules)
 
-/** The same without a stored request: nothing is sent again but for the next request. */
+/** The same without a stored request: only the next request is sent again. */
 export function toUnstored(recovery: Recovery): Recovery {
   return recovery.kind === 'hold' ? { kind: 'hold' } : { ...recovery, isDurable: false }
 }
 
-/** How long a "not executed" of the status resource is not believed; a route without one has none. */
+/** How long a "not executed" of the status resource does not count, in milliseconds. */
 export function graceMsOf(recovery: Recovery): number {
   return recovery.kind === 'probe' ? (recovery.graceMs ?? 0) : 0
 }
@@ -44,17 +44,14 @@ export function graceMsOf(recovery: Recovery): number {
 const FIRST_RECOVERY_MS = 5_000
 const LAST_RECOVERY_MS = 300_000
 
-/** Milliseconds to the next recovery by alarm: 5 s at first, doubling to 5 minutes. */
+/** Milliseconds until the next recovery by alarm: first 5 s, doubling up to 5 minutes. */
 export function recoveryDelayMs(recoveryCount: number): number {
   return Math.min(LAST_RECOVERY_MS, FIRST_RECOVERY_MS * 2 ** recoveryCount)
 }
 
 const LONGEST_WAIT_MS = 3_600_000
 
-/**
- * How long an operation is left alone because its origin asks for that: an hour at the most, and no
- * longer than its result would be kept.
- */
+/** Bounds a pause that the origin asks for to an hour, and to the time for which results are kept. */
 export function boundWaitMs(
   askedMs: number,
   { retentionMs }: { readonly retentionMs: number },
@@ -62,7 +59,7 @@ export function boundWaitMs(
   return Math.min(askedMs, LONGEST_WAIT_MS, retentionMs)
 }
 
-/** Puts an operation's names into a path at the origin; each is percent-encoded. */
+/** Inserts an operation's names, percent-encoded, into a path at the origin. */
 export function expandPath(
   template: string,
   names: { readonly key: string; readonly tenant: string; readonly id: string },

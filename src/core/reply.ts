@@ -4,67 +4,64 @@ import type { OutcomeRules, Said } from './outcome-rules.ts'
 import type { OriginFault, Outcome, OutcomeDirective } from './outcome.ts'
 import type { HeaderField } from './snapshot.ts'
 
-/** What an answer says before its body. */
+/** An answer without its body. */
 export interface AnswerHead {
   readonly status: number
   /** End-to-end fields, without those that only the gateway writes. */
   readonly headers: readonly HeaderField[]
   readonly directives: OriginDirectives
-  /** What the route says of it, its body read where that is needed; absent until it was asked. */
+  /** What the route's rules say about it; absent until they were asked. */
   readonly said?: Said | null
-  /** How long the origin asks to be left alone before another try, in milliseconds. */
+  /** For how many milliseconds the origin asks for no other call. */
   readonly retryAfterMs?: number | null
 }
 
-/** A body that is read as it comes. */
+/** A body that is read while it arrives. */
 export interface LiveBody {
-  /** @returns The next chunk, or `null` behind the last one. @throws When the body breaks off. */
+  /** @returns The next chunk, or `null` after the last one. @throws If the body breaks off. */
   next(): Promise<Uint8Array | null>
   /** Why it broke off. */
   faultOf(error: unknown): OriginFault
-  /** Gives the rest up, so that whoever makes it need not go on; `next` then comes to an end, one way or the other. */
+  /** Gives the rest up, so that its source can stop. `next` then ends in one way or the other. */
   cancel(): void
 }
 
 /**
- * What one call of the origin or of a handler came back with. It says nothing of the operation yet:
- * that is decided (`decideLanding`, `decideProbe`).
+ * What one call of the origin or of a handler returned. `decideLanding` and `decideProbe` decide what it
+ * means for the operation.
  */
 export type Reply =
-  /** An answer, its body whole or a stream where it is over the limit. */
+  /** An answer. Its body is a stream only if it is over the limit. */
   | (AnswerHead & {
       readonly kind: 'answer'
       readonly body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>
-      /** Whether a proxy on the way to the origin has made it. */
+      /** Whether a proxy before the origin made it. */
       readonly isFromProxy?: boolean
     })
-  /** An answer whose body is still to come. */
+  /** An answer whose body is still arriving. */
   | (AnswerHead & {
       readonly kind: 'live'
       readonly body: LiveBody
-      /** Its length, where it was declared. */
+      /** Its length, if it was declared. */
       readonly declaredBytes: number | null
     })
-  /** No answer that could be passed on as a whole. */
+  /** No complete answer that can be passed on. */
   | {
       readonly kind: 'fault'
       readonly fault: OriginFault
-      /** Status, where headers came before the rest was lost, or it is what cannot be passed on. */
+      /** Status, if headers were received before the rest was lost, or if it cannot be passed on. */
       readonly originStatus: number | null
-      /** What those headers say of the operation. */
+      /** What those headers say about the operation. */
       readonly directive?: OutcomeDirective | null
     }
 
 /** A reply of one of these kinds. */
 export type ReplyOf<kind extends Reply['kind']> = Extract<Reply, { readonly kind: kind }>
 
-/** A reply that has come to its end. */
+/** A reply that is complete. */
 export type EndedReply = ReplyOf<'answer' | 'fault'>
 
-/**
- * What a call leaves to the duplicates that wait for it, in memory and with the body: the record, which
- * outlives the call, gets a `Settlement`.
- */
+/** The end of a call for the duplicates that wait for it, in memory and with the body. */
 export type FlightEnd =
   | {
       readonly kind: 'response'
@@ -73,16 +70,16 @@ export type FlightEnd =
       readonly headers: readonly HeaderField[]
       readonly corsOrigin: string | null
       readonly body: Uint8Array<ArrayBuffer>
-      /** How long the origin wants it remembered, where it says so. */
+      /** How long it is remembered, if the origin says so. */
       readonly retentionMs?: number
     }
-  /** It is not kept: over the limit, unless the origin asked for that. */
+  /** It is not kept, because it is over the limit or because the origin asked for that. */
   | {
       readonly kind: 'too_large'
       readonly omittedFor?: 'no-store'
       readonly retentionMs?: number
     }
-  /** It has asked the first client for more, or refused its session: only that one can act upon it. */
+  /** It asked the first client for more input, or refused its session: only that client can act. */
   | { readonly kind: 'step' }
   | {
       readonly kind: 'fault'
@@ -90,10 +87,10 @@ export type FlightEnd =
       readonly outcome: Outcome
       readonly originStatus: number | null
     }
-  /** An answer that is still coming: whoever waits joins it from its beginning. */
+  /** An answer that is still arriving: waiting requests read it from the start. */
   | {
       readonly kind: 'live'
-      /** `null` where only the end of the answer tells it. */
+      /** `null` if only the end of the answer tells it. */
       readonly outcome: Outcome | null
       readonly status: number
       readonly headers: readonly HeaderField[]
@@ -102,26 +99,26 @@ export type FlightEnd =
       readonly retentionMs?: number
       readonly open: () => ReadableStream<Uint8Array>
     }
-  /** Nothing is known of its outcome: the record says as before that it is unknown. */
+  /** Nothing was learned: the outcome stays unknown. */
   | {
       readonly kind: 'undecided'
       /** Epoch milliseconds before which the origin's word that nothing was executed does not count. */
       readonly until?: number | null
     }
 
-/** Finds a policy again: one of those that the routes of this operation have. */
+/** Names one of the policies that the routes of an operation have. */
 export interface JudgeRef {
   readonly operation: string
   readonly index: number
 }
 
-/** What of the policy decides what a reply means, and what is kept of it. */
+/** The parts of a policy that decide what a reply means, and what is stored of it. */
 export interface LandingRules {
-  /** Without the functions of the policy, which cannot leave the Worker that runs them. */
+  /** Without the functions of the policy, which cannot be sent or stored. */
   readonly outcomes: OutcomeRules | readonly OutcomeRules[]
-  /** Where there are functions: which policy of the deployment has them. */
+  /** If the policy has functions: which policy it is. */
   readonly judgedBy?: JudgeRef
-  /** JSON text of the id of the JSON-RPC call that was sent: its response is what tells the outcome. */
+  /** JSON text of the id of the JSON-RPC call that was sent: its response tells the outcome. */
   readonly rpcId?: string
   readonly snapshot: SnapshotHeaderRules
   /** `Origin` of the request. */

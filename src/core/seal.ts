@@ -1,20 +1,22 @@
+import { concat } from './bytes.ts'
+
 const IV_BYTES = 12
 const KEY_BITS = 256
 
-/** What a key is made for; a key made for one purpose opens nothing of another. */
+/** What a key is for. A key for one purpose opens nothing sealed for another. */
 export type SealPurpose = 'stored request' | 'snapshot' | 'places' | 'event' | 'dead letter'
 
-/** A key for one operation, and which secret it was made of. */
+/** A key for one operation, and the id of its secret. */
 export interface SealKey {
   readonly id: string
   readonly bytes: Uint8Array<ArrayBuffer>
 }
 
 /**
- * Makes a key by HKDF-SHA-256 of the deployment's secret, for one purpose and one operation.
+ * Derives a key from the deployment's secret by HKDF-SHA-256, for one purpose and one operation.
  *
- * @param clientKey The client's idempotency key, which is stored nowhere: without it and the
- *   secret both, what is sealed for it cannot be read.
+ * @param clientKey The client's idempotency key, which is stored nowhere. If it is part of the key,
+ *   only secret and client's key together open the seal.
  */
 export async function deriveSealKey(
   secret: string,
@@ -31,7 +33,7 @@ export async function deriveSealKey(
 /**
  * Seals bytes with AES-GCM.
  *
- * @param context Bound to the sealed bytes, which open only in the same one.
+ * @param context The sealed bytes open only with the same context.
  * @returns The initialisation vector, then the sealed bytes.
  */
 export async function seal(
@@ -42,17 +44,10 @@ export async function seal(
   const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES))
   const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
   const sealed = await crypto.subtle.encrypt(parameters, await toCryptoKey(key), bytes)
-  const whole = new Uint8Array(IV_BYTES + sealed.byteLength)
-  whole.set(iv)
-  whole.set(new Uint8Array(sealed), IV_BYTES)
-  return whole
+  return concat([iv, new Uint8Array(sealed)])
 }
 
-/**
- * Opens what `seal` has sealed.
- *
- * @throws {Error} When key or context is another one, or the bytes were changed.
- */
+/** Opens sealed bytes. @throws {Error} If key or context is another one, or the bytes were changed. */
 export async function unseal(
   key: Uint8Array<ArrayBuffer>,
   context: string,
@@ -60,12 +55,8 @@ export async function unseal(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const iv = sealed.slice(0, IV_BYTES)
   const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
-  const opened = await crypto.subtle.decrypt(
-    parameters,
-    await toCryptoKey(key),
-    sealed.slice(IV_BYTES),
-  )
-  return new Uint8Array(opened)
+  const box = sealed.slice(IV_BYTES)
+  return new Uint8Array(await crypto.subtle.decrypt(parameters, await toCryptoKey(key), box))
 }
 
 function toCryptoKey(key: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {

@@ -1,7 +1,7 @@
-import { isUnexecuted, toUnexecuted, toUnknown } from './claim.ts'
-import { isRefusalOfCaller, isRefusalOfRequest, type OriginFault, type Outcome } from './outcome.ts'
+import { type Evidence, closeAttempt, isUnexecuted, toUnexecuted } from './attempts.ts'
+import { toUnknown } from './claim.ts'
+import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from './outcome.ts'
 import {
-  type Attempt,
   type ClaimRef,
   type InProgressRecord,
   type OperationRecord,
@@ -13,39 +13,29 @@ import {
 import { toUnstored } from './recovery.ts'
 import type { StoredHead } from './snapshot.ts'
 
-/** What is known of a call that has ended. */
-export interface Evidence {
-  readonly originStatus: number | null
-  readonly fault: OriginFault | null
-  /** Epoch milliseconds of the call's end, where its settle comes later than that. */
-  readonly endedAt?: number
-  /** How long from then the origin asks to be left alone before another try, in milliseconds. */
-  readonly retryAfterMs?: number
-}
-
-/** What the end of a claim means for its record: what is stored, and nothing that only a waiting request needs. */
+/** The end of a claim, as it is stored, without what only waiting requests need. */
 export type Settlement = {
   readonly evidence: Evidence
-  /** Whether a Worker says so of its own claim: it may not hear that it was taken, and say it again. */
+  /** Set if a Worker settles its own claim. If it does not hear the result, it settles again. */
   readonly by?: 'worker'
 } & (
   | {
       readonly outcome: 'succeeded' | 'failed'
       readonly snapshot: StoredHead
-      /** Where the origin has set one, in milliseconds; else the route's holds. */
+      /** Milliseconds, if the origin set them; else the route's apply. */
       readonly retentionMs: number | null
     }
   | {
       readonly outcome: 'not_executed'
-      /** Whether that is said of every call of the operation, not only of the last one. */
+      /** Whether this is known of every call of the operation, not only of the last one. */
       readonly coversAll: boolean
-      /** Whether only the client can mend it, so that nothing is gained by sending it again. */
+      /** Whether only the client can fix it, so that sending it again is useless. */
       readonly isRefusal?: true
     }
   | { readonly outcome: 'unknown'; readonly reason: UnknownReason }
 )
 
-/** What a settle does. `isLate`: its owner had been given up, but nobody had taken over. */
+/** What a settle does. `isLate`: its owner had been given up, but nobody had taken over yet. */
 export type SettleDecision =
   | {
       readonly kind: 'store'
@@ -53,13 +43,13 @@ export type SettleDecision =
       readonly isLate: boolean
     }
   | { readonly kind: 'release'; readonly isLate: boolean }
-  /** It was taken before, and its Worker has not heard so: nothing changes. */
+  /** It was taken before, and its Worker did not hear the result: nothing changes. */
   | { readonly kind: 'repeat' }
   | { readonly kind: 'refuse' }
 
 /**
- * Ends a claim. Only the last claim of an operation may be ended, so a late owner never
- * overwrites what a newer one does or did.
+ * Ends a claim. Only the last claim of an operation can be ended, so a late owner never overwrites
+ * the work of a newer one.
  *
  * @param now Epoch milliseconds; retention counts from here.
  */
@@ -86,10 +76,8 @@ export function decideSettle(
 }
 
 /**
- * Notes that a call has ended and another one will follow, so that an owner that is lost in
- * between leaves no doubt where there is none.
- *
- * @returns `null` when the claim is no longer the last one.
+ * Notes that a call has ended and another one follows. An owner that is lost in between then leaves no
+ * needless doubt. @returns `null` if the claim is no longer the last one.
  */
 export function noteAttempt(
   record: OperationRecord | null,
@@ -101,7 +89,7 @@ export function noteAttempt(
   return { ...record, attempts: closeAttempt(record, end, now) }
 }
 
-/** Whether a record still waits for the end of this very claim. */
+/** Whether a record still waits for the end of this claim. */
 export function isOpen(
   record: OperationRecord | null,
   claim: ClaimRef,
@@ -113,7 +101,7 @@ export function isOpen(
 const isSameClaim = (record: OperationRecord, { fence, claimId }: ClaimRef): boolean =>
   record.fence === fence && record.claimId === claimId
 
-/** Whether a Worker says again what the record has from it already. */
+/** Whether a Worker repeats a settle that was taken. */
 function isRepeat(
   record: OperationRecord | null,
   claim: ClaimRef,
@@ -133,7 +121,7 @@ function release(
   { evidence, coversAll, isRefusal }: Extract<Settlement, { outcome: 'not_executed' }>,
   isLate: boolean,
 ): SettleDecision {
-  // What only the client can mend is not sent again, and nothing of it is kept.
+  // If only the client can fix it, it is not sent again, and nothing is stored.
   const isRefused = isRefusalOfRequest(evidence.originStatus) || isRefusal === true
   if (isRefused || !record.isAccepted || record.recovery.isDurable !== true) {
     return { kind: 'release', isLate }
@@ -170,16 +158,6 @@ function leaveUnknown(
 function hasLostLease(record: InProgressRecord | UnknownRecord, now: number): boolean {
   if (record.state !== 'in_progress' || record.owner.kind === 'object') return false
   return now >= record.owner.leaseUntil
-}
-
-function closeAttempt(
-  { attempts, fence }: OperationRecord,
-  { outcome, evidence }: { readonly outcome: Outcome; readonly evidence: Evidence },
-  endedAt: number,
-): Attempt[] {
-  return attempts.map((attempt) =>
-    attempt.fence === fence ? { ...attempt, outcome, endedAt, ...evidence } : attempt,
-  )
 }
 
 function toSettled(

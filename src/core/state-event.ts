@@ -1,12 +1,8 @@
-import { queue } from './destination.ts'
 import { type CloudEvent, type EventRule, type EventState, toEmitted, toEventId } from './event.ts'
 import type { OperationRecord } from './record.ts'
 import { toTime } from './time.ts'
 
-/**
- * The event that tells what an operation has come to. It holds no response: who needs that asks for
- * the operation.
- */
+/** The event about a new state of an operation. It holds no response: that can be read by the id. */
 export function toStateEvent(
   operationId: string,
   record: Extract<OperationRecord, { state: EventState }>,
@@ -22,11 +18,11 @@ export function toStateEvent(
     settledAt: toTime(settledAt),
     ...(record.state === 'unknown' && { reason: record.reason }),
   }
-  const event = { type: `operation.${state}`, subject: operationId, data, to: queue('') }
+  const event = { type: `operation.${state}`, subject: operationId, data }
   return toEmitted(event, toEventId({ operationId, claimId }, state), record, now)
 }
 
-/** Rules by which a record leaves an event of the state that it has come to. */
+/** The rules for events about the present state of a record. */
 export function rulesFor(record: OperationRecord): readonly EventRule[] {
   return (record.events ?? []).filter(({ on }) => on.some((state) => state === record.state))
 }

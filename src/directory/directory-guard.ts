@@ -1,6 +1,6 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { Destination } from '../core/destination.ts'
-import type { Decision } from '../core/disposition.ts'
+import type { Decision } from '../core/message-fate.ts'
 import type { UnknownReason } from '../core/record.ts'
 
 /** An operation whose outcome was unknown when it was put on the list. */

@@ -1,8 +1,8 @@
 import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { IN_DOUBT } from '../core/disposition.ts'
 import { errorName } from '../core/error-name.ts'
+import { IN_DOUBT } from '../core/message-fate.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from '../platform/alarm.ts'
 import { askMany } from '../platform/ask-many.ts'

@@ -2,9 +2,9 @@ import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { traceIdOf } from '../core/correlation.ts'
-import type { VerdictFacts } from '../core/disposition.ts'
 import { toHeaders } from '../core/headers.ts'
 import type { IdempotencyStatus } from '../core/idempotency-status.ts'
+import type { MessageFacts } from '../core/message-fate.ts'
 import type { Problem } from '../core/problem.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 import { readRetryAfter } from '../core/retry-after.ts'
@@ -163,7 +163,7 @@ function toRequestFacts(
 function toFacts(
   { status, outcome, work, fence, isOther = false, carrier }: Judged,
   { headers, problem }: Answered,
-): VerdictFacts {
+): MessageFacts {
   const retryAfterMs = problem === null ? readRetryAfter([...headers], Date.now()) : null
   return {
     status,

@@ -2,7 +2,7 @@ import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
 import { keyOfOnlyItem } from '../core/batch.ts'
-import { toUtf8Text } from '../core/binary-string.ts'
+import { toUtf8Text } from '../core/bytes.ts'
 import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
 import { type JsonRpcCall, readCall } from '../core/json-rpc.ts'

@@ -3,7 +3,7 @@ import type { Context } from 'hono'
 import type { HapaxEnv } from '../config/env.ts'
 import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
-import type { VerdictFacts } from '../core/disposition.ts'
+import type { MessageFacts } from '../core/message-fate.ts'
 import type { MessageRef } from '../core/record.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 
@@ -34,7 +34,7 @@ export interface MessageScope {
   /** Does the message, where the Worker does it. @returns What the handler has returned. */
   readonly runHandler: (c: Context<GatewayEnv>) => unknown
   /** Told of the one verdict, and what is counted of it. */
-  readonly conclude: (verdict: VerdictFacts, facts: RequestFacts) => void
+  readonly conclude: (verdict: MessageFacts, facts: RequestFacts) => void
 }
 
 /** Under this name the scope stands beside the bindings: nothing from outside can be named so. */

@@ -1,8 +1,9 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import type { Policy } from '../config/policy.ts'
-import { remember, tighten } from '../core/claim.ts'
+import { tighten } from '../core/claim.ts'
 import type { OperationRecord } from '../core/record.ts'
 import { graceMsOf } from '../core/recovery.ts'
+import { remember } from '../core/retention.ts'
 
 /**
  * A record under the policy that its route has by now, where that is the stricter one: without a

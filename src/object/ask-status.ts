@@ -1,4 +1,4 @@
-import { graceEndsAt } from '../core/grace.ts'
+import { graceEndsAt } from '../core/due.ts'
 import { decideProbeLanding, type Landing } from '../core/landing.ts'
 import type { Outcome } from '../core/outcome.ts'
 import { decideProbe, type Finding, type Unsettled } from '../core/probe.ts'

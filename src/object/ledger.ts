@@ -1,14 +1,13 @@
 import type { SettleResult } from '../core/answer.ts'
+import { type Evidence, isUnexecuted } from '../core/attempts.ts'
 import {
   asOf,
   claimAgain,
   type ClaimDecision,
-  type ClaimFacts,
   type ClaimRequest,
   claimResolved,
   decideClaim,
   type Granted,
-  isUnexecuted,
   type NextClaim,
   postpone,
   toGranted,
@@ -24,13 +23,8 @@ import type {
   UnknownRecord,
 } from '../core/record.ts'
 import { toUnstored } from '../core/recovery.ts'
-import {
-  decideSettle,
-  type Evidence,
-  isOpen,
-  noteAttempt,
-  type Settlement,
-} from '../core/settle.ts'
+import type { ClaimFacts } from '../core/retention.ts'
+import { decideSettle, isOpen, noteAttempt, type Settlement } from '../core/settle.ts'
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'

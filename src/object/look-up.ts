@@ -1,5 +1,5 @@
 import { type Answer, NO_TIME } from '../core/answer.ts'
-import { isUnexecuted } from '../core/claim.ts'
+import { isUnexecuted } from '../core/attempts.ts'
 import { isRecoverable } from '../core/due.ts'
 import type { Caller, OperationQuestion } from '../core/operation-guard.ts'
 import type { OperationView } from '../core/operation-view.ts'

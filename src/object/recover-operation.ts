@@ -1,5 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { isUnexecuted } from '../core/claim.ts'
+import { isUnexecuted } from '../core/attempts.ts'
 import type { CallPlan } from '../core/operation-guard.ts'
 import {
   decodeStoredRequest,

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
-import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/disposition.ts'
 import type { CloudEvent } from '../core/event.ts'
+import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/message-fate.ts'
 import type { DeadLetter, Decided } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { deliver } from '../outbox/delivery.ts'

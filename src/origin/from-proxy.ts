@@ -1,4 +1,5 @@
-import { type CollectedBody, concat } from '../core/body.ts'
+import type { CollectedBody } from '../core/body.ts'
+import { concat } from '../core/bytes.ts'
 import { parseCodings } from '../core/content-coding.ts'
 import { isProxyReply } from '../core/proxy-reply.ts'
 import type { AnswerHead } from '../core/reply.ts'

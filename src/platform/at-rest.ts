@@ -1,5 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { concat } from '../core/body.ts'
+import { concat } from '../core/bytes.ts'
 import { deriveSealKey, seal, type SealPurpose, unseal } from '../core/seal.ts'
 
 /** First byte of what is stored: what follows is in clear, or sealed. */

@@ -2,7 +2,7 @@ import type { ExecutionContext } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
 import { createDigests } from '../core/digest.ts'
-import { exhaust, type MessageFate } from '../core/disposition.ts'
+import { exhaust, type MessageFate } from '../core/message-fate.ts'
 import type { Disposition, RequestFacts } from '../core/request-facts.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRequest } from '../metrics/record-request.ts'

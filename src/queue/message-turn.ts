@@ -8,8 +8,8 @@ import {
   isCarried,
   isEnded,
   type MessageFate,
-  type VerdictFacts,
-} from '../core/disposition.ts'
+  type MessageFacts,
+} from '../core/message-fate.ts'
 import type { Carrier } from '../core/record.ts'
 import { boundWaitMs } from '../core/recovery.ts'
 import { NO_FACTS } from '../core/request-facts.ts'
@@ -141,7 +141,7 @@ const ofQueue = (facts: RequestFacts) => ({ ...facts, method: 'QUEUE' })
 function toEnd(
   { retry }: Consumer,
   turn: MessageTurn,
-  verdict: VerdictFacts,
+  verdict: MessageFacts,
   facts: RequestFacts,
 ): TurnEnd {
   const { tenant, type, message, isFirst, leftDeliveries, route, before } = turn

@@ -1,4 +1,4 @@
-import type { ClaimFacts, ClaimRequest } from '../../src/core/claim.ts'
+import type { ClaimRequest } from '../../src/core/claim.ts'
 import type { SnapshotHeaderRules } from '../../src/core/headers.ts'
 import type {
   Attempt,
@@ -12,6 +12,7 @@ import type {
 import type { Recovery, RecoveryRules } from '../../src/core/recovery.ts'
 import type { LandingRules } from '../../src/core/reply.ts'
 import type { RequestFacts } from '../../src/core/request-facts.ts'
+import type { ClaimFacts } from '../../src/core/retention.ts'
 import type { RetryPolicy } from '../../src/core/retry.ts'
 import type { SnapshotHead } from '../../src/core/snapshot.ts'
 

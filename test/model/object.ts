@@ -1,11 +1,10 @@
+import { isUnexecuted } from '../../src/core/attempts.ts'
 import {
   claimAgain,
   type ClaimDecision,
-  type ClaimFacts,
   type ClaimRequest,
   claimResolved,
   decideClaim,
-  isUnexecuted,
   type NextClaim,
   toOwner,
 } from '../../src/core/claim.ts'
@@ -20,6 +19,7 @@ import {
   toRef,
   type UnknownRecord,
 } from '../../src/core/record.ts'
+import type { ClaimFacts } from '../../src/core/retention.ts'
 import {
   decideSettle,
   isOpen,

@@ -1,7 +1,7 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import { concat } from '../../src/core/body.ts'
+import { concat } from '../../src/core/bytes.ts'
 import {
   createGateway,
   credential,

@@ -1,4 +1,4 @@
-import { parseUtf8 } from '../binary-string.ts'
+import { parseUtf8 } from '../bytes.ts'
 import { compareText } from '../compare-text.ts'
 import { toCanonicalNumber } from '../json/number.ts'
 import {

@@ -1,4 +1,4 @@
-import { toBinaryString } from '../binary-string.ts'
+import { toBinaryString } from '../bytes.ts'
 import { compareText } from '../compare-text.ts'
 import type { MediaType } from '../media-type.ts'
 import { ok, type Result } from '../result.ts'

@@ -1,4 +1,4 @@
-import { toBinaryString } from '../binary-string.ts'
+import { toBinaryString } from '../bytes.ts'
 import { compareText } from '../compare-text.ts'
 import { EVERY } from '../json/pointer.ts'
 import { toInstant } from './date-time.ts'

@@ -1,24 +1,21 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
+import { isUnexecuted } from '../../../src/core/attempts.ts'
 import {
   asOf,
   claimAgain,
   claimResolved,
   decideClaim,
   isAlive,
-  isExpired,
-  isForgotten,
   isNew,
-  isUnexecuted,
   postpone,
-  remember,
   tighten,
   toGranted,
-  toTombstone,
   toUnknown,
 } from '../../../src/core/claim.ts'
 import type { Attempt, InProgressRecord } from '../../../src/core/record.ts'
+import { isExpired, isForgotten, remember, toTombstone } from '../../../src/core/retention.ts'
 import {
   attemptOf,
   attemptsOf,

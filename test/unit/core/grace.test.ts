@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { toUnknown } from '../../../src/core/claim.ts'
-import { graceEndsAt } from '../../../src/core/grace.ts'
+import { graceEndsAt } from '../../../src/core/due.ts'
 import { attemptOf, HOLD, probeOf, resendOf, runningOf, unknownOf } from '../../fakes/build.ts'
 
 const GRACE = probeOf({ graceMs: 2_000 })

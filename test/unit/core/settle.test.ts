@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import { claimAgain, isUnexecuted } from '../../../src/core/claim.ts'
+import { isUnexecuted } from '../../../src/core/attempts.ts'
+import { claimAgain } from '../../../src/core/claim.ts'
 import { decideSettle, isOpen, noteAttempt, type Settlement } from '../../../src/core/settle.ts'
 import {
   attemptOf,

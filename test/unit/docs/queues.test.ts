@@ -3,7 +3,11 @@ import path from 'node:path'
 
 import { describe, expect, it } from 'vitest'
 
-import { decideFate, type DeliveryFacts, type VerdictFacts } from '../../../src/core/disposition.ts'
+import {
+  decideFate,
+  type DeliveryFacts,
+  type MessageFacts,
+} from '../../../src/core/message-fate.ts'
 import { problem } from '../../../src/core/problem.ts'
 
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/queues.md'), 'utf8')
@@ -21,7 +25,7 @@ const WORDS: Readonly<Record<string, string>> = {
   'dead-letter': 'dead letter',
 }
 
-type Facts = Partial<VerdictFacts> & Partial<Pick<DeliveryFacts, 'isHeld' | 'isLast'>>
+type Facts = Partial<MessageFacts> & Partial<Pick<DeliveryFacts, 'isHeld' | 'isLast'>>
 
 const OWN = { queue: 'orders', id: 'own' }
 const settled = { originCalls: 1, settle: 'taken' } as const

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 
-import { concat } from '../../../src/core/body.ts'
+import { concat } from '../../../src/core/bytes.ts'
 import { type PartStore, PIECE_BYTES } from '../../../src/object/pieces.ts'
 import { Recording, type Surroundings } from '../../../src/object/recording.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { countFrom, estimateReceipt } from '../../../src/core/receipt.ts'
+import { countFrom, estimateReceipt } from '../../../src/core/retention.ts'
 import { settledOf, snapshotOf } from '../../fakes/build.ts'
 
 const DAY_MS = 86_400_000

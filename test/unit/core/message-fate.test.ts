@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 
 import type { Work } from '../../../src/core/answer.ts'
-import { decideFate, type VerdictFacts } from '../../../src/core/disposition.ts'
+import { decideFate, type MessageFacts } from '../../../src/core/message-fate.ts'
 import { problem } from '../../../src/core/problem.ts'
 
 const work = (settle: Work['settle']): Work => ({ originCalls: 1, settle })
 
-const factsOf = (over: Partial<VerdictFacts>): VerdictFacts => ({
+const factsOf = (over: Partial<MessageFacts>): MessageFacts => ({
   status: 'executed',
   outcome: null,
   work: null,
@@ -31,12 +31,12 @@ const decided = (decision: string, reason = decision) => ({ ...dead(reason), dec
 
 interface Case {
   readonly when: string
-  readonly facts: Partial<VerdictFacts>
+  readonly facts: Partial<MessageFacts>
   readonly given?: Partial<typeof FIRST_HELD>
   readonly expected: object
 }
 
-const rejectedFor = (...args: Parameters<typeof problem>): Partial<VerdictFacts> => ({
+const rejectedFor = (...args: Parameters<typeof problem>): Partial<MessageFacts> => ({
   status: 'rejected',
   problem: problem(...args),
 })
@@ -290,7 +290,7 @@ describe('decideFate', () => {
   })
 
   it('never acknowledges what may not be done', () => {
-    const open: VerdictFacts['status'][] = [
+    const open: MessageFacts['status'][] = [
       'unknown',
       'not-executed',
       'in-progress',

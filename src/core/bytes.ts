@@ -15,18 +15,40 @@ export function toBinaryString(bytes: Uint8Array): string {
   return text
 }
 
-/** Turns such a string back into bytes, and reads these as UTF-8. */
+/** Reads the bytes of such a string as UTF-8. */
 export function toUtf8Text(binary: string): string {
   return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** Reads UTF-8 and keeps a byte order mark; `null` where the bytes are malformed. */
+/** Reads UTF-8 and keeps a byte order mark; `null` if the bytes are malformed. */
 export function parseUtf8(bytes: Uint8Array): string | null {
   try {
     return utf8.decode(bytes)
   } catch {
     return null
   }
+}
+
+/** Puts pieces together. */
+export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const size = chunks.reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const bytes = new Uint8Array(size)
+  let offset = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset)
+    offset += chunk.byteLength
+  }
+  return bytes
+}
+
+/** Length of what `lengthOf` writes. */
+export const LENGTH_BYTES = 4
+
+/** Writes a length as bytes, to stand before the piece that it measures. */
+export function lengthOf({ byteLength }: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(LENGTH_BYTES)
+  new DataView(bytes.buffer).setUint32(0, byteLength)
+  return bytes
 }

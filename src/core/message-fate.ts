@@ -4,19 +4,19 @@ import type { Outcome } from './outcome.ts'
 import type { Problem } from './problem.ts'
 import type { Carrier, MessageRef } from './record.ts'
 
-/** What the pipeline says of a message. */
-export interface VerdictFacts {
+/** What the pipeline says about a message. */
+export interface MessageFacts {
   readonly status: IdempotencyStatus
   readonly outcome: Outcome | null
   readonly work: Work | null
   readonly problem: Problem | null
-  /** How long the answer asks to be left alone before another try, in milliseconds. */
+  /** For how many milliseconds the answer asks for no other try. */
   readonly retryAfterMs?: number
-  /** Of the last claim; 0 where nothing is known of one. */
+  /** Of the last claim; 0 if no claim is known. */
   readonly fence: number
-  /** Of a key that has expired: whether it named something else. */
+  /** Of an expired key: whether it was used for another request. */
   readonly isOther?: boolean
-  /** Of an operation that is under way: the message whose delivery has claimed it. */
+  /** Of an operation in progress: the message whose delivery claimed it. */
   readonly carrier?: Carrier
 }
 
@@ -26,13 +26,13 @@ export interface VerdictFacts {
  */
 export type Decision = 'mismatch' | 'failed' | 'outcome-unknown'
 
-/** Reasons to retry a message that may have been executed: once its operation is forgotten, an operator decides. */
+/** Reasons to retry a message that may have been executed. Once its operation is forgotten, an operator decides. */
 export const IN_DOUBT: ReadonlySet<string> = new Set(['outcome-unknown', 'unsettled', 'joined'])
 
-/** What becomes of a message, and why. `again`: it is asked about once more, at once. */
+/** What happens to a message, and why. `again`: the pipeline is asked once more, at once. */
 export type MessageFate =
   | { readonly kind: 'ack' }
-  /** `isOwn`: the result to come is that of this very delivery. */
+  /** `isOwn`: the expected result is that of this delivery. */
   | { readonly kind: 'again'; readonly isOwn: boolean }
   | { readonly kind: 'retry'; readonly reason: string }
   | { readonly kind: 'dead-letter'; readonly reason: string; readonly decision?: Decision }
@@ -41,31 +41,30 @@ type DeadLetterFate = Extract<MessageFate, { kind: 'dead-letter' }>
 
 const ACK: MessageFate = { kind: 'ack' }
 
-/** What the delivery itself says. */
+/** The facts of the delivery. */
 export interface DeliveryFacts {
   readonly message: MessageRef
-  /** Whether no delivery of the message can have come to this result. */
+  /** Whether no earlier delivery of the message can have produced the result. */
   readonly isFirst: boolean
-  /** Whether its policy has no further delivery for it, so that its queue may make none. */
+  /** Whether its policy allows no further delivery. */
   readonly isLast: boolean
   /** Whether an unknown outcome is held. */
   readonly isHeld: boolean
 }
 
 /**
- * Decides what becomes of a message. It is acknowledged only when its result is stored. It is tried
- * again if it may still succeed; it is a dead letter if it never can, or if an operator must decide.
- * A message that was seen before has no effect.
+ * Decides what happens to a message. It is acknowledged only when its result is stored, retried if it
+ * can still succeed, and a dead letter if it cannot, or if an operator must decide.
  */
 export function decideFate(
-  facts: VerdictFacts,
+  facts: MessageFacts,
   { message, isFirst, isLast, isHeld }: DeliveryFacts,
 ): MessageFate {
   const { status, outcome, work, problem } = facts
   // oxlint-disable-next-line typescript/switch-exhaustiveness-check -- what remains is a repeat, or can be tried again
   switch (status) {
     case 'executed':
-      // What streams is stored at its end only; or somebody else has taken over.
+      // A stream is stored at its end only; or another claim has taken over.
       return isSettled(work) ? ofResult(outcome) : again({ isOwn: true })
     case 'joined':
       return outcome === 'succeeded' || outcome === 'failed'
@@ -74,7 +73,7 @@ export function decideFate(
     case 'unknown':
       return isHeld ? decided('outcome-unknown') : retry('outcome-unknown')
     case 'in-progress':
-      // Else its queue would take it away as lost.
+      // Else its queue would move it to the dead letters.
       return isLast && isCarried(facts.carrier, message) ? ACK : retry(status)
     case 'mismatch':
       return decided('mismatch', problem?.detail ?? 'key-reused')
@@ -103,9 +102,9 @@ export function exhaust<fate extends MessageFate>(
 }
 
 /**
- * Whether an operation is driven to its end without this message, by another one of its queue: one
- * that comes back until it is done, or is a dead letter itself. A client may give its request up, and
- * a message that comes back from the platform's dead letters bears another id than the one that it was.
+ * Whether another message of the queue drives the operation to its end, by its retries or as a dead
+ * letter. A client's request does not: it may be given up. A message that returns from the platform's
+ * dead letters has a new id.
  */
 export function isCarried(carrier: Carrier | undefined, { queue, id }: MessageRef): boolean {
   return carrier !== undefined && carrier.queue === queue && carrier.id !== id && !carrier.isNearEnd
@@ -113,13 +112,13 @@ export function isCarried(carrier: Carrier | undefined, { queue, id }: MessageRe
 
 const isSettled = (work: Work | null) => work?.settle === 'taken' || work?.settle === 'late'
 
-function ofRepeat(facts: VerdictFacts, isFirst: boolean): MessageFate {
+function ofRepeat(facts: MessageFacts, isFirst: boolean): MessageFate {
   const { status, outcome } = facts
   if (status === 'expired') return ofTombstone(facts)
   if (!isEnded(status)) return retry(status)
-  // Its call has not come to its end yet.
+  // Its call has not ended yet.
   if (outcome === null) return again({ isOwn: false })
-  // It may be an earlier delivery of this very message, whose dead letter could not be kept.
+  // It may be an earlier delivery of this message, whose dead letter could not be stored.
   return isFirst ? ACK : ofResult(outcome)
 }
 
@@ -130,8 +129,8 @@ export function isEnded(status: string): boolean {
 
 const ENDED: ReadonlySet<string> = new Set(['replayed', 'too-large', 'not-kept', 'sealed'])
 
-/** Whoever had the result of an operation that is over has had its time: only what was done is done. */
-function ofTombstone({ outcome, fence, isOther = false }: VerdictFacts): MessageFate {
+/** After retention, a message counts as done only if its operation succeeded. */
+function ofTombstone({ outcome, fence, isOther = false }: MessageFacts): MessageFate {
   if (isOther) return decided('mismatch', 'key-reused')
   if (outcome === 'succeeded') return ACK
   if (outcome === 'failed') return decided('failed')
