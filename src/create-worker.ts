@@ -11,15 +11,15 @@ import { attachConsumers, type QueueHandler } from './queue/consumer-registry.ts
 
 /** Options of a Worker. */
 export interface WorkerOptions {
-  /** `consume(…)`, or any `queue()` handler. Consumes the queues of `wrangler.toml`: one consumer for all, or one for each by the queue's name. */
+  /** `consume(…)`, or any `queue()` handler: one for all queues of `wrangler.toml`, or one for each by the name of the queue. */
   readonly queue?: QueueHandler | Readonly<Record<string, QueueHandler>>
 }
 
 /**
- * Makes the Worker of a gateway. Malformed secrets and variables are logged; everything that does not
- * need them goes on.
+ * Creates the Worker of a gateway. Malformed secrets and variables are logged, and everything that
+ * does not need them works.
  *
- * @throws {Error} At start, naming every route whose policy is not valid and every wrong field.
+ * @throws {Error} At start, if a policy is invalid. The message names all routes and fields.
  * @example export default createWorker(app)
  */
 export function createWorker(
@@ -31,7 +31,7 @@ export function createWorker(
   deployRoutes((method, path) => findGuarded(app, method, path))
   const consumerOf = attachConsumers(app, queue)
   sayMalformed(deployed)
-  // The platform keeps no log of a start, only of events: the first event logs it again.
+  // The platform keeps logs of events only, not of the start, so the first event logs it again.
   let isSaid = false
   const sayOnce = (env: HapaxEnv) => {
     if (!isSaid) sayMalformed(env)

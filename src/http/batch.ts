@@ -16,6 +16,7 @@ import type { SourceIn } from '../core/key-source.ts'
 import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { logFault } from '../metrics/log.ts'
+import { fewAtOnce } from '../platform/few-at-once.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import { conclude, respond } from './conclude.ts'
 import { isOnlyObserved } from './enforcement.ts'
@@ -28,12 +29,12 @@ import { shouldRetry } from './problem-response.ts'
 import { isGuarded } from './route-policy.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
-/** Bodies of items that one answer holds, in characters: it is put together in memory. */
+/** Characters of all bodies in one answer, which is assembled in memory. */
 const MAX_BODIES = 8 * 1_048_576
 
 /**
- * Makes a handler for batches of one for single requests: each item is a request of its own, with the
- * same method, URL and headers and a body that holds this item alone. The answer tells of all of them.
+ * Turns a handler of single requests into one of batches. Each item becomes a request with the same
+ * method, URL and headers, and with this item as its body. One answer lists the answers of all items.
  */
 export function perItem(
   policy: Policy,
@@ -49,13 +50,13 @@ export function perItem(
     const send = createSender(c, handleOne, admitted.value.identity)
     const { concurrency } = source
     const work = sendAll(c, policy, admitted.value.items, { send, concurrency })
-    // The client's leaving does not keep the other items from being begun.
+    // The other items are started even if the client disconnects.
     keepAlive(c, work)
     return work
   }
 }
 
-/** Whether requests are taken to pieces here: what passes, or is only observed, goes on as it came. */
+/** Whether the request is split into its items: one that is not guarded, or only observed, goes on whole. */
 async function isSplit(c: Context<GatewayEnv>, policy: Policy): Promise<boolean> {
   return isGuarded(c, policy) && !(await isOnlyObserved(c, policy))
 }
@@ -94,7 +95,7 @@ function toFault(error: unknown): Result<never, Verdict> {
 /** Sends one request through the route. */
 type Send = (request: Request) => Promise<Response>
 
-/** The route alone, in an app of its own: each item has its context, and whose it is is known. */
+/** Creates an app with this route only. Each item has its own context, and the tenant of the batch. */
 function createSender(
   c: Context<GatewayEnv>,
   handleOne: Handler<GatewayEnv>,
@@ -114,7 +115,7 @@ function createSender(
   }
 }
 
-/** Sends the items, a few at once; one that fails takes no other along. */
+/** Sends the items, a few at once. One that fails does not affect the others. */
 async function sendAll(
   c: Context<GatewayEnv>,
   policy: Policy,
@@ -130,30 +131,25 @@ async function sendAll(
       return toAnswered(item, lost(c, policy, error), policy, room)
     }
   }
-  const waiting = batch.items.entries()
-  const work = async () => {
-    for (const [index, item] of waiting) {
-      // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
-      answered[index] = await answerOf(item)
-    }
-  }
-  await Promise.all(Array.from({ length: concurrency }, work))
+  await fewAtOnce(batch.items.entries(), concurrency, async ([index, item]) => {
+    answered[index] = await answerOf(item)
+  })
   return respondToAll(c, answered)
 }
 
 /** The request that a client would send for this item alone. */
 function requestOf({ req: { raw } }: Context<GatewayEnv>, batch: Batch, item: BatchItem): Request {
   const headers = new Headers(raw.headers)
-  // Of the bytes of the whole batch, as they came.
+  // These headers describe the bytes of the whole batch.
   for (const name of raw.headers.keys()) if (isDigest(name)) headers.delete(name)
   headers.delete('Content-Encoding')
   headers.delete('Content-Length')
-  // Its answer becomes a part of another.
+  // Its answer becomes part of the batch's answer.
   headers.set('Accept-Encoding', IDENTITY)
   return new Request(raw.url, { method: raw.method, headers, body: cutItem(batch, item) })
 }
 
-/** How many characters the answer may still get. */
+/** How many characters still fit into the answer. */
 interface Room {
   left: number
 }
@@ -182,7 +178,7 @@ async function toAnswered(
   return item
 }
 
-/** @returns `null` where there is no room for it. */
+/** @returns `null` if it does not fit. */
 async function collect(
   body: ReadableStream<Uint8Array> | null,
   limitBytes: number,
@@ -193,7 +189,7 @@ async function collect(
   return null
 }
 
-/** The answer of an item of which nobody knows here what became of it: its own object knows. */
+/** The answer of an item whose outcome only its own object knows. */
 function lost(c: Context<GatewayEnv>, policy: Policy, error: unknown): Response {
   logFault('the answer of an item was lost', error)
   const verdict = guardLost()

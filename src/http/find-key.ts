@@ -13,32 +13,26 @@ import * as details from '../core/problem-details.ts'
 import type { Problem } from '../core/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import { readValueAt, type ValueAt } from '../core/value-at.ts'
-import type { Exchange } from './exchange.ts'
+import { type Exchange, learn } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
 import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
 
-/** What a request says of its key. */
+/** The key of a request, or why it has none. */
 export type FoundKey =
   | {
       readonly kind: 'key'
       readonly key: string
       readonly source: KeySource['in']
-      /** Within what it counts. */
+      /** Where the key must be unique. */
       readonly scope: KeyScope
-      /** The JSON-RPC call that it names, where the route is an MCP server. */
+      /** The JSON-RPC call that it names, if the route is an MCP server. */
       readonly call: JsonRpcCall | null
     }
-  | { readonly kind: 'none'; readonly call: JsonRpcCall | null }
-  | {
-      readonly kind: 'refused'
-      readonly problem: Problem
-      /** As with a key. */
-      readonly call: JsonRpcCall | null
-      readonly source: KeySource['in'] | null
-    }
-  /** Nothing that could be executed twice: it goes on untouched. */
+  | { readonly kind: 'none' }
+  | { readonly kind: 'refused'; readonly problem: Problem }
+  /** The request contains nothing that could be executed twice: it is forwarded untouched. */
   | { readonly kind: 'no-operation' }
 
 /** A key, what is wrong with it, or `null` where the source has none. */
@@ -46,27 +40,32 @@ type Sourced = Result<string, string | Problem> | null
 
 const MCP_METHOD = 'tools/call'
 
-/** Looks for the key of a request in the sources of its route. */
+/** Looks for the key of a request in the sources of its route, and learns where it was. */
 export async function findKey(exchange: Exchange): Promise<FoundKey> {
   if (!hasMcp(exchange.policy.key)) return findIn(exchange, null)
   const message = await readMcpCall(exchange.payload)
-  return message.kind === 'call' ? findIn(exchange, message.call) : message
+  if (message.kind === 'call') return findIn(exchange, message.call)
+  if (message.kind === 'refused') learn(exchange, { source: 'mcp' })
+  return message
 }
 
 async function findIn(exchange: Exchange, call: JsonRpcCall | null): Promise<FoundKey> {
   const { policy } = exchange
+  const callId = call?.id ?? null
   for (const source of policy.key) {
     // oxlint-disable-next-line no-await-in-loop -- the first one that has a key
     const found = await readSource(exchange, source)
     if (found === null) continue
+    learn(exchange, { source: source.in, callId })
     const checked = found.ok ? check(found.value, source, policy) : found
-    if (!checked.ok)
-      return { kind: 'refused', problem: toProblem(checked.error), source: source.in, call }
-    const { in: place, scope } = source
-    return { kind: 'key', key: checked.value, source: place, scope, call }
+    if (!checked.ok) return refused(toProblem(checked.error))
+    return { kind: 'key', key: checked.value, source: source.in, scope: source.scope, call }
   }
-  return { kind: 'none', call }
+  learn(exchange, { source: 'none', callId })
+  return { kind: 'none' }
 }
+
+const refused = (problem: Problem) => ({ kind: 'refused', problem }) as const
 
 function check(key: string, source: KeySource, { keyFormat }: Policy): Result<string, string> {
   // What is made of business values is no key that the client chose.
@@ -205,17 +204,10 @@ async function readMcpCall(payload: Payload): Promise<McpMessage> {
   if (bytes?.byteLength === 0) return { kind: 'no-operation' }
   // A lenient server could find a call in a message that is not plain JSON.
   const read = await payload.readPlainJson('A message of MCP')
-  if (!read.ok) return refuse(read.error)
+  if (!read.ok) return refused(read.error)
   const call = readCall(read.value)
   if (call?.method === MCP_METHOD) return { kind: 'call', call }
   const messages = [JSON.parse(read.value)].flat() as readonly ({ method?: unknown } | null)[]
   if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
-  return refuse(details.callNotProtectable(MCP_METHOD))
+  return refused(details.callNotProtectable(MCP_METHOD))
 }
-
-const refuse = (fault: Problem): McpMessage => ({
-  kind: 'refused',
-  problem: fault,
-  source: 'mcp',
-  call: null,
-})

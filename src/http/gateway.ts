@@ -7,7 +7,7 @@ import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
 import { createApp } from './normalized-url.ts'
-import { operations } from './operations.ts'
+import { operationLookup } from './operation-lookup.ts'
 import { passThrough } from './pass-through.ts'
 import { keepBody } from './payload.ts'
 import { problemPages } from './problem-pages.ts'
@@ -67,7 +67,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   app.use('/_hapax/problems/*', cors)
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
-  app.route('/_hapax/operations', operations)
+  app.route('/_hapax/operations', operationLookup)
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))
   app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
   app.use((c, next) => (isReserved(c.req.path) ? next() : cors(c, next)))

@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler, Next } from 'hono'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
-import { NO_TIME, type SettleResult } from '../core/answer.ts'
+import { type Answer, NO_TIME, type SettleResult } from '../core/answer.ts'
 import { errorName } from '../core/error-name.ts'
 import { isGatewayField } from '../core/headers.ts'
 import { decideLanding, type Landing } from '../core/landing.ts'
@@ -28,20 +28,13 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
 import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
-import { beginObserving, endObserving } from './observe.ts'
+import { observe } from './observe.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
 import { isGuarded, withPolicy } from './route-policy.ts'
-import {
-  rejected,
-  toStatus,
-  toVerdict,
-  UNPROTECTED,
-  unprotectedLost,
-  type Verdict,
-} from './verdict.ts'
+import { rejected, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from './verdict.ts'
 
 /**
  * Protects handlers that run in the Worker: they run for the first request with a key, and every
@@ -74,10 +67,7 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
 const handled = new WeakSet<object>()
 
 async function respond(c: Context<GatewayEnv>, next: Next, policy: Policy): Promise<Response> {
-  if (await isOnlyObserved(c, policy)) {
-    const observation = await beginObserving(c, policy)
-    return endObserving(observation, await handleUntouched(c, next))
-  }
+  if (await isOnlyObserved(c, policy)) return observe(c, policy, () => handleUntouched(c, next))
   const exchange = openExchange(c, policy)
   try {
     return await handleOnce(exchange, next)
@@ -90,20 +80,18 @@ async function respond(c: Context<GatewayEnv>, next: Next, policy: Policy): Prom
 async function handleOnce(exchange: Exchange, next: Next): Promise<Response> {
   // Key, tenant, payload, fingerprint.
   const reading = await readOperation(exchange)
-  switch (reading.kind) {
-    case 'no-operation':
-      await exchange.payload.restore()
-      return handleUntouched(exchange.c, next)
-    case 'refused':
-      return conclude(exchange, rejected(reading.problem))
-    case 'keyless': {
-      const response = await handleUnprotected(exchange, next, await exchange.payload.soFar())
-      return announce(exchange, response, 'key-missing')
-    }
-    case 'admitted':
+  if (reading.kind === 'no-operation') {
+    await exchange.payload.restore()
+    return handleUntouched(exchange.c, next)
+  }
+  if (reading.kind === 'refused') return conclude(exchange, rejected(reading.problem))
+  if (reading.kind === 'keyless') {
+    const response = await handleUnprotected(exchange, next, await exchange.payload.soFar())
+    return announce(exchange, response, 'key-missing')
   }
   const { admitted } = reading
   const askedAt = Date.now()
+  // Claim, handlers, settle.
   const work = execute(exchange, next, admitted)
   keepAlive(exchange.c, work)
   const verdict = await work.catch(toGuardLost)
@@ -167,8 +155,9 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   restoreBody(c, admitted.body)
   const { doubtMs = null } = answer
   const held = { ask, claim: answer.claim, leaseMs: policy.lease, keeping, doubtMs }
-  // Until the object has what came of it: a settle may be late as well.
-  return underLease(held, () => handleAndSettle(exchange, next, admitted, held))
+  // The lease also covers the settle, which may be late.
+  const ended = await underLease(held, () => handleAndSettle(exchange, next, admitted, held))
+  return toVerdict(ended, policy)
 }
 
 /** A claim for which the handlers are run. */
@@ -183,7 +172,7 @@ async function handleAndSettle(
   next: Next,
   admitted: Admitted,
   held: Claimed,
-): Promise<Verdict> {
+): Promise<Answer> {
   const { c, policy } = exchange
   const startedAt = Date.now()
   const { claim, keeping, doubtMs } = held
@@ -193,18 +182,17 @@ async function handleAndSettle(
   const judging = { rules, limitBytes: policy.limits.response, isInDoubt: doubtMs !== null }
   const reply = await callHandler(c, next, judging)
   const events = takeEmitted(c, claim, admitted.claim.tenant)
+  const { fence } = claim
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
-  const known = { fence: claim.fence, ageMs: 0 }
   if (reply.kind === 'streams') {
     const { head, body } = reply
     const call = { ...head, claim, rules, limitBytes: judging.limitBytes, body, keeping, events }
-    const streamed = await held.ask((object) => object.stream(call)).catch(toAnswerLost)
-    // What a call has come to is not known before its response.
+    const response = await held.ask((object) => object.stream(call)).catch(toAnswerLost)
+    // The outcome of a JSON-RPC call is not known before its response.
     const isKnown = rules.rpcId === undefined
     const memory = isKnown && { rememberedMs: head.directives.retentionMs ?? policy.retention }
     const work = { originCalls: 0, settle: null }
-    const executed = { ...known, status: 'executed', reply: streamed, outcome: null } as const
-    return { ...executed, timing: took(), work, ...memory }
+    return { kind: 'executed', response, outcome: null, fence, timing: took(), work, ...memory }
   }
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, rules, judging.isInDoubt)
@@ -212,13 +200,11 @@ async function handleAndSettle(
   const work = { originCalls: 0, settle: await settle(c, held, ending) }
   const { outcome } = landing
   const timing = took()
-  const isSinceLong = outcome === 'unknown' && doubtMs !== null
-  const ageMs = isSinceLong ? doubtMs + timing.originMs : 0
-  const ended = { ...known, outcome, timing, work, ageMs }
-  if (reply.kind === 'fault') return toVerdict({ ...reply, ...ended, kind: 'lost' }, policy)
-  const memory = memoryOf(landing, work.settle, policy)
+  const ageMs = outcome === 'unknown' && doubtMs !== null ? doubtMs + timing.originMs : 0
+  const ended = { outcome, fence, timing, work, ageMs }
+  if (reply.kind === 'fault') return { ...reply, ...ended, kind: 'lost' }
   const response = reply.kind === 'threw' ? reply.response : toResponse(reply)
-  return { ...ended, status: toStatus(outcome), reply: response, ...memory }
+  return { kind: 'executed', response, ...ended, ...memoryOf(landing, work.settle, policy) }
 }
 
 /** The handler has run: whatever the object says, this is not a request that nothing came of. */

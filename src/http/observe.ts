@@ -41,13 +41,6 @@ const ANSWER_MS = 1_000
 const OBJECT_MS = 5_000
 const RECORDED_MS = 10_000
 
-/** A request that is let through as if the route were not guarded, while it is read. */
-interface Observation {
-  readonly exchange: Exchange
-  /** What it would have come to; `null` for what is no operation, or could not be read. */
-  readonly foreseen: Promise<Foreseen | null>
-}
-
 interface Foreseen {
   readonly verdict: Pick<Verdict, 'status'> & Partial<Pick<Verdict, 'reply'>>
   /** Where it would have been executed: what its answer is to end. */
@@ -60,33 +53,31 @@ interface ObservedClaim {
   readonly isInDoubt: boolean
 }
 
-/** Begins to read a request, beside whoever answers it. */
-export async function beginObserving(c: Context<GatewayEnv>, policy: Policy): Promise<Observation> {
+/**
+ * Lets a request through as if the route were not guarded, and records what would have happened: in
+ * records of their own, which no enforced request meets.
+ *
+ * @param answer Answers the request, which is read at the same time.
+ */
+export async function observe(
+  c: Context<GatewayEnv>,
+  policy: Policy,
+  answer: () => Promise<Response>,
+): Promise<Response> {
   const payload = await readBeside(c, policy)
   // No event is sent, and only data can judge: the body is on its way to the client, and the object
   // cannot send the request again.
   const observed = { ...policy, events: [], outcomes: dataRulesOf(policy), durable: false }
   const exchange = openExchange(c, observed, { payload, identify })
-  return { exchange, foreseen: foresee(exchange).catch(toNothing) }
-}
-
-/**
- * Answers an observed request with what came, and records what would have happened: in records of
- * their own, which no enforced request meets.
- */
-export async function endObserving(
-  { exchange, foreseen }: Observation,
-  answered: Response,
-): Promise<Response> {
-  const { c, policy, payload } = exchange
-  // What is announced is a header, so it has to be known before the answer; and no request is read
-  // any more behind it.
-  const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseen
+  const foreseeing = foresee(exchange).catch(toNothing)
+  const answered = await answer()
+  // An announcement is a header, so it must be known before the answer. A body is not read after it.
+  const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseeing
   const waitMs = Math.max(0, c.var.hapax.startedAt + ANSWER_MS - Date.now())
   const early = await inTime(needed, waitMs).catch(() => null)
   const { status } = answered
   const headers = toClientHeaders(answered.headers)
-  const recorded = foreseen.then((known) => record(exchange, { status, headers }, known))
+  const recorded = foreseeing.then((foreseen) => record(exchange, { status, headers }, foreseen))
   keepAlive(c, inTime(recorded, RECORDED_MS).catch(toNothing))
   return toObserved(exchange, answered, early)
 }

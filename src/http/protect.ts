@@ -26,7 +26,7 @@ import { explain } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
-import { beginObserving, endObserving } from './observe.ts'
+import { observe } from './observe.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
@@ -55,10 +55,7 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
         await next()
         return c.res
       }
-      if (await isOnlyObserved(c, policy)) {
-        const observation = await beginObserving(c, policy)
-        return endObserving(observation, await passThrough(c))
-      }
+      if (await isOnlyObserved(c, policy)) return observe(c, policy, () => passThrough(c))
       const exchange = openExchange(c, policy)
       try {
         return await forwardOnce(exchange)
@@ -73,21 +70,18 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
 async function forwardOnce(exchange: Exchange): Promise<Response> {
   // Key, tenant, payload, fingerprint.
   const reading = await readOperation(exchange)
-  switch (reading.kind) {
-    case 'no-operation':
-      await exchange.payload.restore()
-      return passThrough(exchange.c)
-    case 'refused':
-      return conclude(exchange, rejected(reading.problem))
-    case 'keyless': {
-      const response = await forwardUnprotected(exchange, await exchange.payload.soFar())
-      return announce(exchange, response, 'key-missing')
-    }
-    case 'admitted':
+  if (reading.kind === 'no-operation') {
+    await exchange.payload.restore()
+    return passThrough(exchange.c)
+  }
+  if (reading.kind === 'refused') return conclude(exchange, rejected(reading.problem))
+  if (reading.kind === 'keyless') {
+    const response = await forwardUnprotected(exchange, await exchange.payload.soFar())
+    return announce(exchange, response, 'key-missing')
   }
   const { admitted } = reading
   const askedAt = Date.now()
-  // Claim, origin, settle: the object does all three, and a client that leaves does not stop it.
+  // Claim, origin, settle: the object does all three, and goes on if the client disconnects.
   const verdict = await execute(exchange, admitted).catch(toGuardLost)
   if (isLetThrough(exchange, verdict)) return forwardUnprotected(exchange, admitted.body)
   learn(exchange, { guardMs: Date.now() - askedAt })
@@ -95,7 +89,7 @@ async function forwardOnce(exchange: Exchange): Promise<Response> {
   return concludeOperation(exchange, admitted, verdict)
 }
 
-/** Has the object execute the operation, or tell what is known of it. */
+/** Asks the object to execute the operation, or to answer from its record. */
 async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict> {
   const { c } = exchange
   requireOrigin(c.env)

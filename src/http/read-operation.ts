@@ -13,12 +13,12 @@ import { type Identity, MESSAGE } from './gateway-env.ts'
 import { withinOf } from './key-scope.ts'
 import { tenantMissing } from './verdict.ts'
 
-/** What a request turns out to be when it has been read. Nothing is stored and nothing is sent before that. */
+/** The result of reading a request. Until then, nothing is stored or sent. */
 export type Reading =
-  /** It is nothing that could be executed twice. */
+  /** It contains nothing that could be executed twice. */
   | { readonly kind: 'no-operation' }
   | { readonly kind: 'refused'; readonly problem: Problem }
-  /** It has no key, and the route lets it through without protection. */
+  /** It has no key, and the route allows that without protection. */
   | { readonly kind: 'keyless' }
   | { readonly kind: 'admitted'; readonly admitted: Admitted }
 
@@ -30,20 +30,11 @@ export type Reading =
 export async function readOperation(exchange: Exchange): Promise<Reading> {
   const { c, policy } = exchange
   const found = await findKey(exchange)
-  if (found.kind === 'no-operation') return found
-  const source = found.kind === 'none' ? 'none' : found.source
-  learn(exchange, { source, callId: found.call?.id ?? null })
-  switch (found.kind) {
-    case 'refused':
-      return found
-    case 'none': {
-      // A message without a key would be done again with every delivery.
-      const isRequired = policy.required || c.env[MESSAGE] !== undefined
-      return isRequired ? refused(details.keyMissing(policy.key)) : { kind: 'keyless' }
-    }
-    case 'key':
-      return readKeyed(exchange, found)
-  }
+  if (found.kind === 'key') return readKeyed(exchange, found)
+  if (found.kind !== 'none') return found
+  // A message without a key would be executed again with every delivery.
+  const isRequired = policy.required || c.env[MESSAGE] !== undefined
+  return isRequired ? refused(details.keyMissing(policy.key)) : { kind: 'keyless' }
 }
 
 async function readKeyed(exchange: Exchange, found: Keyed): Promise<Reading> {

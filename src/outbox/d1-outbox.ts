@@ -12,6 +12,7 @@ import {
   toSendable,
 } from '../core/event.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
+import { fewAtOnce } from '../platform/few-at-once.ts'
 import { inTime } from '../platform/in-time.ts'
 import { type OutboxStatements, outboxStatements } from './d1-outbox-sql.ts'
 import { deliver } from './delivery.ts'
@@ -343,13 +344,10 @@ interface Turn {
 
 /** Works on as many streams at once as there are connections. One that throws stops no other. */
 async function eachOf(heads: Row[], work: (head: Row) => Promise<void>): Promise<void> {
-  const waiting = heads.values()
   const faults: unknown[] = []
-  const worker = async () => {
-    // oxlint-disable-next-line no-await-in-loop -- one after the other, beside the others
-    for (const head of waiting) await work(head).catch((fault: unknown) => faults.push(fault))
-  }
-  await Promise.all(Array.from({ length: CONNECTIONS }, worker))
+  await fewAtOnce(heads.values(), CONNECTIONS, (head) =>
+    work(head).catch((fault: unknown) => void faults.push(fault)),
+  )
   if (faults.length > 0) {
     throw new Error('A relay could not note how deliveries ended; they may be made again.', {
       cause: faults[0],

@@ -1,5 +1,6 @@
 import { errorName } from '../core/error-name.ts'
 import { logFault } from '../metrics/log.ts'
+import { fewAtOnce } from './few-at-once.ts'
 import { inTime } from './in-time.ts'
 
 /** Most that are asked at once: the platform allows six connections. */
@@ -35,15 +36,9 @@ export async function askMany<item, answer>(
 ): Promise<Asked<answer>[]> {
   const until = performance.now() + inAllMs
   const results = items.map((): Asked<answer> => ({ kind: 'lost', isAsked: false }))
-  const waiting = items.entries()
-  const takeTurns = async () => {
-    for (const [index, item] of waiting) {
-      if (performance.now() >= until) return
-      // oxlint-disable-next-line no-await-in-loop -- each of those at once takes one after the other
-      results[index] = await askOne(() => work(item), limitMs)
-    }
-  }
-  await Promise.all(Array.from({ length: atOnce }, takeTurns))
+  await fewAtOnce(items.entries(), atOnce, async ([index, item]) => {
+    if (performance.now() < until) results[index] = await askOne(() => work(item), limitMs)
+  })
   return results
 }
 

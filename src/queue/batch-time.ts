@@ -8,11 +8,11 @@ export const LONGEST_MS = 900_000
 export const BATCH_MS = 780_000
 
 /**
- * How long one message of a batch may take, in milliseconds, so that every message behind it begins
- * as well. Time that a message does not use goes to the others.
+ * How long one message of a batch may take, in milliseconds, so that every later message is started
+ * too. Time that a message does not use is shared by the later ones.
  *
- * @param leftMs What is left of the batch's time.
- * @param waitingCount Messages that are not begun yet, this one included.
+ * @param leftMs Time left for the batch.
+ * @param waitingCount Messages that are not started yet, including this one.
  */
 export function shareMs(leftMs: number, waitingCount: number, concurrency: number): number {
   return Math.max(0, leftMs / Math.ceil(waitingCount / concurrency))

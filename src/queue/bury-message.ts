@@ -8,7 +8,7 @@ import type { DeliveredFate } from './message-turn.ts'
 import type { ReceivedMessage } from './message.ts'
 import { NO_CLONE, writeClone } from './structured-clone.ts'
 
-/** Stores a message that is not done, and the reason, in the operators' list of dead letters. */
+/** Stores a message that could not be executed, and the reason, in the operators' list of dead letters. */
 export async function buryMessage(
   env: HapaxEnv,
   message: ReceivedMessage,
@@ -33,7 +33,7 @@ export async function buryMessage(
   })
 }
 
-/** The message as text; a letter without it is the last resort, since without a letter it would be lost. */
+/** The message as text. If it cannot be written, the letter is stored without it, so that it is not lost silently. */
 async function textOf(message: ReceivedMessage): Promise<string> {
   try {
     return await writeClone(message)

@@ -24,13 +24,13 @@ import {
   type TenantSource,
 } from './message-source.ts'
 
-/** How messages are consumed. */
+/** Options of `consume`. */
 export interface ConsumeOptions extends MessagePolicy {
-  /** Whose a message is. There is no default: a shared tenant would mix up the keys of two parties. */
+  /** The tenant of a message. There is no default, because a shared tenant would mix up the keys of two parties. */
   readonly tenant: TenantSource
   /** The type of a message. Default: the attribute `type`. */
   readonly type?: MessageSource
-  /** When a message is delivered again, and after how many deliveries it is a dead letter. */
+  /** When a message is delivered again, and after how many deliveries it becomes a dead letter. */
   readonly retry?: {
     readonly attempts?: number
     readonly base?: Duration
@@ -39,19 +39,19 @@ export interface ConsumeOptions extends MessagePolicy {
   /** How many messages of a batch run at once. Default: 10. */
   readonly concurrency?: number
   /**
-   * Name of the consumer: each consumer does an event once for itself. Default: the first queue that
-   * `createWorker` gives it; a consumer of every queue has no name.
+   * Name of the consumer: each consumer executes an event once. Default: the first queue that
+   * `createWorker` gives it. A consumer of every queue has no name.
    */
   readonly name?: string
 }
 
-/** Handlers by type of message; `'*'` takes every other. */
+/** Handlers by type of message; `'*'` handles all other types. */
 export type Handlers =
   | MessageHandler
   | Forwarding
   | Readonly<Record<string, MessageHandler | Forwarding | MessageEntry>>
 
-/** A consumer as its options describe it. */
+/** A consumer, with its options read. */
 export interface Consumer {
   readonly name?: string | undefined
   readonly tenant: TenantSource
@@ -63,7 +63,7 @@ export interface Consumer {
 
 const EVERY_OTHER = '*'
 
-/** The options that `consume` itself reads. By default as many deliveries as a queue makes (`max_retries = 3`), within minutes. */
+/** The options that `consume` itself reads. The default allows as many deliveries as a queue makes (`max_retries = 3`). */
 const OptionsSchema = z.object({
   tenant: z.custom<TenantSource>(isTenantSource, "must be attribute('tenant') or a function"),
   type: z._default(
@@ -82,7 +82,7 @@ const OptionsSchema = z.object({
   name: z.optional(z.string().check(z.minLength(1, 'must not be empty'))),
 })
 
-/** @throws {Error} When an option is not valid, naming it. */
+/** @throws {Error} If an option is invalid. The message names it. */
 export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consumer {
   const parsed = OptionsSchema.safeParse(options ?? {})
   const shared = Object.fromEntries(
@@ -99,7 +99,7 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   if (!parsed.success || faults.length > 0) {
     throw new Error(['The options of consume() are not valid:', ...faults].join('\n  '))
   }
-  // Types that share a handler are one operation: a key that is done for one is done for all.
+  // Types that share a handler are one operation, so they share their keys.
   const firstOf = (handle: unknown) => entries.find(([, entry]) => entry.handle === handle)?.[0]
   const routes = new Map(
     entries.map(([name, entry]) => [name, toMessageRoute(firstOf(entry.handle) ?? name, entry)]),

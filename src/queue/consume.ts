@@ -3,6 +3,7 @@ import type { ExecutionContext } from 'hono'
 import type { HapaxEnv } from '../config/env.ts'
 import { backoffMs } from '../core/retry.ts'
 import { logFault } from '../metrics/log.ts'
+import { fewAtOnce } from '../platform/few-at-once.ts'
 import { inTime } from '../platform/in-time.ts'
 import { BATCH_MS, shareMs } from './batch-time.ts'
 import { buryMessage } from './bury-message.ts'
@@ -18,13 +19,14 @@ import type { DeliveredFate } from './message-turn.ts'
 import type { ReceivedMessage } from './message.ts'
 
 /**
- * Makes a consumer of Cloudflare Queues: every message is an operation in the same ledger as those
- * of HTTP requests, done once, however often it is delivered. Each is acknowledged or tried again on
- * its own; a message that can never be done becomes a dead letter that says why.
+ * Creates a consumer for Cloudflare Queues. Each message is an operation like an HTTP request, and is
+ * executed once, however often it is delivered. Messages are acknowledged or retried one by one. A
+ * message that can never be executed becomes a dead letter with the reason.
  *
- * @param handlers By type of message; `'*'` takes every other. A function handles all of them.
+ * @param handlers Handlers by type of message; `'*'` handles all other types. A single function
+ *   handles all messages.
  * @param options `docs/queues.md` lists the fields.
- * @throws {Error} When an option is not valid, naming it.
+ * @throws {Error} If an option is invalid. The message names it.
  * @example
  * export default createWorker(app, {
  *   queue: consume({ 'report.requested': render }, { tenant: attribute('tenant') }),
@@ -48,30 +50,23 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
   return consumer
 }
 
-/** Takes the messages of a batch, several at once, in the time that a batch has. */
+/** Handles the messages of a batch, several at once, in the time that the platform allows. */
 async function takeBatch(
   consumer: Consumer,
   { messages, queue }: MessageBatch,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
-  const waiting = [...messages]
   const endsAt = Date.now() + BATCH_MS
   const until = endingAt(ctx, endsAt)
-  const work = async () => {
-    for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
-      const patienceMs = shareMs(endsAt - Date.now(), waiting.length + 1, consumer.concurrency)
-      // oxlint-disable-next-line no-await-in-loop -- each of the workers takes one after the other
-      await take(consumer, { message, queue, patienceMs }, env, until)
-    }
-  }
-  await Promise.all(Array.from({ length: consumer.concurrency }, work))
+  const { concurrency } = consumer
+  await fewAtOnce(messages.entries(), concurrency, async ([index, message]) => {
+    const patienceMs = shareMs(endsAt - Date.now(), messages.length - index, concurrency)
+    await take(consumer, { message, queue, patienceMs }, env, until)
+  })
 }
 
-/**
- * The platform learns the end of a batch only after all work given to `waitUntil`: that must not
- * last longer than the batch.
- */
+/** A context whose `waitUntil` work ends with the batch, because the platform waits for that work. */
 function endingAt(ctx: ExecutionContext, endsAt: number): ExecutionContext {
   return {
     props: ctx.props,
@@ -80,14 +75,14 @@ function endingAt(ctx: ExecutionContext, endsAt: number): ExecutionContext {
   }
 }
 
-/** Delivers one message and tells the platform what becomes of it. A failure concerns this message alone. */
+/** Delivers one message, and acknowledges or retries it. A failure does not affect other messages. */
 async function take(
   consumer: Consumer,
   { message, queue, patienceMs }: { message: Message; queue: string; patienceMs: number },
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
-  // No time is left to begin it: the platform delivers it again.
+  // No time is left to start it, so the platform delivers it again.
   if (patienceMs === 0) return message.retry()
   const { id, body, attempts, timestamp } = message
   const received = { id, queue, body, attempts, timestamp }

@@ -6,13 +6,13 @@ import type { ReceivedMessage } from './message.ts'
 
 type AnyQueueHandler = ExportedHandlerQueueHandler<HapaxEnv>
 
-/** A `queue()` handler whose messages are done once. */
+/** A `queue()` handler that executes each message once. */
 export type QueueConsumer = AnyQueueHandler & {
   /**
-   * Delivers the message of a dead letter again. If its operation has ended since, that result counts.
+   * Delivers the message of a dead letter again. If its operation has ended meanwhile, that result counts.
    *
-   * @param how `mayExecute`: whether it may be executed if nothing is known of its operation any more.
-   * @returns Whether it is done; else why not.
+   * @param how `mayExecute`: whether it may be executed if its operation is forgotten.
+   * @returns Whether it is acknowledged, or why not.
    */
   readonly redo: (
     message: ReceivedMessage,
@@ -31,11 +31,10 @@ const attached = new WeakMap<object, ConsumerOf>()
 const names = new WeakMap<QueueHandler, string>()
 
 /**
- * Makes the consumers of a Worker known to the operators of its app, and names each by the first of
- * its queues: under all of them it has done what it has done under one. A consumer of every queue
- * has an empty name.
+ * Registers the consumers of a Worker for the operators of its app. Each is named after its first
+ * queue, so that the same keys count for all of its queues. A consumer of every queue has an empty name.
  *
- * @returns Finds the consumer of a queue.
+ * @returns A function that finds the consumer of a queue.
  */
 export function attachConsumers(
   app: object,
@@ -50,7 +49,7 @@ export function attachConsumers(
   return lookUp
 }
 
-/** The name of a consumer whose options give it none. @param queue Its name if no Worker has it. */
+/** The name of a consumer without the option `name`. @param queue Its name if no Worker has registered it. */
 export function consumerNameOf(consumer: QueueHandler, queue: string): string {
   return names.get(consumer) ?? queue
 }

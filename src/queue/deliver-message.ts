@@ -13,7 +13,7 @@ import { attributeOf, type ReceivedMessage } from './message.ts'
 
 const digestOf = createDigests()
 
-/** Delivers a message: reads what it asks for, and sends that through the pipeline. Does not throw. */
+/** Reads a message and sends it through the pipeline as a request. Does not throw. */
 export async function deliverMessage(
   consumer: Consumer,
   delivery: MessageDelivery,
@@ -38,7 +38,7 @@ export async function deliverMessage(
   }
 }
 
-/** What a message says of itself, if no route has looked at it. */
+/** The names in a message that no route has read. */
 function ownNames(message: ReceivedMessage) {
   const textOf = (attribute: string) => {
     const value = attributeOf(message, attribute)
@@ -48,7 +48,7 @@ function ownNames(message: ReceivedMessage) {
   return { tenant: null, operationId: null, waitMs: 0, type, correlationId }
 }
 
-/** Most turns of one delivery. */
+/** Maximum number of turns of one delivery. */
 const MAX_TURNS = 3
 const UNSETTLED = { kind: 'retry', reason: 'unsettled' } as const
 

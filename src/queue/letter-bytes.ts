@@ -1,4 +1,4 @@
-/** Letters of this size or more are compressed: a row holds 2 MB, and lists of boxed values or errors take twenty times their size in the message. */
+/** Letters of this size or more are compressed, because a row holds 2 MB and some values take twenty times their size in the message. */
 const PLAIN_BYTES = 1_000_000
 
 /** How gzip begins (RFC 1952 §2.3.1), which no text written by `writeClone` does. */
@@ -10,11 +10,7 @@ export async function toLetterBytes(text: string): Promise<Uint8Array<ArrayBuffe
   return bytes.byteLength < PLAIN_BYTES ? bytes : through(bytes, new CompressionStream('gzip'))
 }
 
-/**
- * Decodes what `toLetterBytes` has encoded.
- *
- * @throws {Error} When compressed bytes are damaged.
- */
+/** Decodes the bytes of `toLetterBytes`. @throws {Error} If compressed bytes are damaged. */
 export async function readLetterBytes(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const isPlain = GZIP.some((byte, at) => bytes[at] !== byte)
   const plain = isPlain ? bytes : await through(bytes, new DecompressionStream('gzip'))

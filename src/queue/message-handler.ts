@@ -21,9 +21,9 @@ export interface HandledMessage extends ReceivedMessage {
 }
 
 /**
- * Handles a message, once. It returns the result to store: a `Response`, a JSON value, or nothing.
- * A Hono `HTTPException` ends it with its status, so that 503 says that nothing was done; any other
- * error leaves the outcome unknown.
+ * Handles a message. It returns the result to store: a `Response`, a JSON value, or nothing. If it
+ * throws a Hono `HTTPException`, the status counts, so 503 means that nothing was executed. After any
+ * other error, the outcome is unknown.
  */
 export type MessageHandler = (message: HandledMessage, ctx: MessageContext) => unknown
 
@@ -34,10 +34,10 @@ export interface Forwarding {
 }
 
 /**
- * The payload of a message is sent to the origin, as if a client had sent it to this path of the
- * gateway: an HTTP request with the same key is the same operation.
+ * Sends the payload of a message to the origin, as if a client had sent it to this path of the
+ * gateway. An HTTP request with the same key is the same operation.
  *
- * @param path In it, `{/pointer}` is a value of the payload, percent-encoded.
+ * @param path May contain `{/pointer}`, which is replaced by a value of the payload, percent-encoded.
  * @example consume({ 'payment.requested': forward('/payments') }, { tenant: attribute('tenant') })
  */
 export function forward(path: string, { method = 'POST' } = {}): Forwarding {

@@ -7,14 +7,14 @@ import { findValue } from '../core/json/spans.ts'
 import { logFault } from '../metrics/log.ts'
 import { contentOf, isCloudEvent, memberOf, readBody } from './message.ts'
 
-/** The payload of a message, as a body to compute a fingerprint of and to forward. */
+/** The payload of a message, as the body of its request. */
 export interface MessagePayload {
   readonly value: unknown
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly type: string
 }
 
-/** A JSON pointer to the payload in a message, or a function that makes it. */
+/** A JSON pointer to the payload in a message, or a function that returns it. */
 // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
 export type PayloadSource = string | ((content: any) => unknown)
 
@@ -54,7 +54,7 @@ function tokensOf(content: unknown, source: string | undefined): readonly string
   return tokens.value
 }
 
-/** Cuts a value out of a text as it was written: its numbers may have more digits than a double. */
+/** Cuts a value out of a text, so that numbers keep digits that a double would lose. */
 function cut(text: string, tokens: readonly string[]): MessagePayload | null {
   const span = findValue(text, tokens)
   if (span === null) return null
@@ -77,7 +77,7 @@ function encode(value: unknown): MessagePayload | null {
   return ofJson(value, JSON.stringify(toTree(value)))
 }
 
-/** Text stays as it was written: its numbers may have more digits than a double. */
+/** Keeps the text of JSON, so that numbers keep digits that a double would lose. */
 function ofText(text: string): MessagePayload {
   try {
     const value = JSON.parse(text) as unknown
@@ -101,7 +101,7 @@ function ofBytes(value: unknown, bytes: Uint8Array<ArrayBuffer>): MessagePayload
 const toBytes = (text: string) => new Uint8Array(new TextEncoder().encode(text))
 
 /**
- * Makes JSON of a value. A value that only a structured clone can hold, such as a date or a map, is
+ * Converts a value to JSON. A value that only a structured clone can hold, such as a date or a map, is
  * replaced by its devalue text, so that JSON pointers work for everything around it.
  */
 function toTree(value: unknown): unknown {

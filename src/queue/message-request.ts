@@ -9,7 +9,7 @@ import type { MessageRoute } from './message-route.ts'
 import { readSource, readTenant } from './message-source.ts'
 import { attributeOf, memberOf, type ReceivedMessage } from './message.ts'
 
-/** What a message asks for. */
+/** A message that was read for its route. */
 export interface MessageRequest {
   readonly message: ReceivedMessage
   readonly type: string
@@ -19,7 +19,7 @@ export interface MessageRequest {
   readonly path: string
 }
 
-/** Reads what a message asks for. @returns Otherwise why it can never be done. */
+/** Reads a message. @returns An error if it can never be executed. */
 export async function readMessage(
   consumer: Consumer,
   message: ReceivedMessage,
@@ -45,7 +45,7 @@ export async function readMessage(
 /** Values of the payload in a path. */
 const PLACEHOLDER = /\{(\/[^{}]*)\}/g
 
-/** Puts values of a payload into a path. @returns `null` where one is missing. */
+/** Puts values of a payload into a path. @returns `null` if one is missing. */
 function expand(path: string, payload: unknown): string | null {
   let isWhole = true
   const expanded = path.replaceAll(PLACEHOLDER, (_, pointer: string) => {
@@ -58,7 +58,7 @@ function expand(path: string, payload: unknown): string | null {
   return isWhole ? expanded : null
 }
 
-/** An empty value, `.` and `..` lead to another path; a number that is not safe may have lost digits. */
+/** An empty value, `.` and `..` would lead to another path, and an unsafe number may have lost digits. */
 function isPathValue(value: unknown): value is string | number {
   if (typeof value === 'number') return !Number.isInteger(value) || Number.isSafeInteger(value)
   return typeof value === 'string' && value.isWellFormed() && !/^\.{0,2}$/.test(value)
@@ -66,7 +66,7 @@ function isPathValue(value: unknown): value is string | number {
 
 const INSIDE = 'https://queue.hapax.internal'
 
-/** Makes the HTTP request of a message, for its route. */
+/** Creates the HTTP request of a message, for its route. */
 export async function toRequest(read: MessageRequest): Promise<Request> {
   const { message, route, payload, path } = read
   const headers = correlationHeaders(message)
@@ -79,7 +79,7 @@ export async function toRequest(read: MessageRequest): Promise<Request> {
   return new Request(INSIDE + path, { method: route.method, headers, body: payload.bytes })
 }
 
-/** Header fields that tie a message to the request that it comes from. */
+/** Header fields that link a message to the request that it comes from. */
 export function correlationHeaders(message: ReceivedMessage): Headers {
   const headers = new Headers()
   const ties = { 'X-Correlation-Id': 'correlationid', Traceparent: 'traceparent' }
@@ -90,7 +90,7 @@ export function correlationHeaders(message: ReceivedMessage): Headers {
   return headers
 }
 
-/** A key of a message may be any text: a String of RFC 9651, or its digest if none can hold it. */
+/** Writes a key as a String of RFC 9651, or as its digest if a String cannot contain it. */
 async function toField(key: string): Promise<string> {
   if (!parsePlainKey(key).ok) return digestKey('message key', key)
   return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`

@@ -40,11 +40,11 @@ type SharedPolicy = Pick<PolicyOptions, (typeof SHARED)[number]>
 
 /** Policy of all messages of a consumer, or of one type. */
 export interface MessagePolicy extends SharedPolicy {
-  /** What names the operation; of a list, the first that a message has. Default: the event, else the message. */
+  /** The key of the operation: the first source that a message has. Default: the event, else the message. */
   readonly key?: MessageKeySource | readonly MessageKeySource[]
-  /** What the message is about: fingerprint and key are read there, and it is forwarded. Default: `data` of a CloudEvent, else all of it. */
+  /** The part of the message that is fingerprinted and forwarded, and contains the key. Default: `data` of a CloudEvent, else the whole body. */
   readonly payload?: PayloadSource
-  /** Method and path of the HTTP route whose operations these are as well, such as `POST /reports`. */
+  /** Method and path of the HTTP route that shares these operations, such as `POST /reports`. */
   readonly request?: string
 }
 
@@ -56,36 +56,36 @@ export function isShared(name: string): boolean {
 /** The policy and the handler of one type of message. */
 export type MessageEntry = MessagePolicy & { readonly handle: MessageHandler | Forwarding }
 
-/** One type of message as a route of a gateway that no request from outside reaches. */
+/** The route of one type of message, in a gateway that is not reachable from outside. */
 export interface MessageRoute {
   readonly app: Hono<GatewayEnv>
   /** Its name in metrics. */
   readonly operation: string
   readonly isHeld: boolean
   readonly leaseMs: number
-  /** How long a delivery takes at the most, in milliseconds. */
+  /** How long a delivery may take, in milliseconds. */
   readonly timeoutMs: number
-  /** `null`: the object forwards the payload to the origin, and goes on when the delivery is over. */
+  /** `null`: the object forwards the payload to the origin, and does not need the delivery for that. */
   readonly handler: MessageHandler | null
   readonly routeBy: MessageScope['routeBy']
   readonly method: string
   /** With `{/pointer}` for values of the payload. */
   readonly path: string
   readonly payload: PayloadSource | undefined
-  /** Header fields that bring the keys which the route does not read from the payload. */
+  /** Header fields with the keys that the route does not read from the payload. */
   readonly keys: readonly { readonly header: string; readonly source: MessageSource }[]
 }
 
-/** Short, since a message whose Worker has died comes back after its lease. */
+/** Short, because a message whose Worker died is delivered again after its lease. */
 const LEASE = '30s'
 
 /** How long a delivery waits for a handler in the Worker. */
 const PATIENCE_MS = 120_000
 
-/** As long as a queue keeps messages by default: a message that came later would be done again. */
+/** As long as a queue keeps messages by default. A later delivery would be executed again. */
 const RETENTION = '4d'
 
-/** Makes the route of a type of message. @param name Of the type, for an operation that no HTTP route has. */
+/** Creates the route of a type of message. @param name Name of the type, which names an operation without an HTTP route. */
 export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute {
   const { handle, key, payload, request, ...policy } = entry
   const handler = isForwarding(handle) ? null : handle
@@ -98,7 +98,7 @@ export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute 
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))
   const { unknown, lease, timeout } = read.value
-  // The origin may be asked what became of an earlier call, and be called again.
+  // The object may ask the origin about an earlier call, and then call it again.
   const handlerMs = policy.timeout === undefined ? PATIENCE_MS : timeout
   return {
     app: createRouteApp(method, options, handler),
@@ -125,7 +125,7 @@ function createRouteApp(method: string, options: PolicyOptions, handler: Message
   return app
 }
 
-/** Not `*`: Hono finds that twice for the path `/*`, and a middleware would wait for itself. */
+/** Not `*`: for the path `/*`, Hono matches it twice, and a middleware would wait for itself. */
 const EVERY_PATH = ['/', '/:path{.+}']
 
 /** Method and path of the route of a type of message. */
@@ -136,9 +136,9 @@ export function toTarget(name: string, { handle, request }: MessageEntry) {
 }
 
 /**
- * Separates the keys that the route reads from the payload from those that a header field brings to
- * it. Ids of events and messages, and every key of a handler, count within the operation; other keys
- * name HTTP requests as well and count as on their route.
+ * Separates the keys that the route reads from the payload from those that it gets in a header field.
+ * Ids of events and messages, and all keys of a handler, are unique within the operation. Other keys
+ * are shared with HTTP requests, and are unique within the same scope as on their route.
  */
 export function splitKeys(key: MessagePolicy['key'] = [event(), messageId()], isOfRoute = false) {
   const keys: { readonly header: string; readonly source: MessageSource }[] = []

@@ -3,7 +3,7 @@ import { errorName } from '../core/error-name.ts'
 import type { KeySource } from '../core/key-source.ts'
 import { attributeOf, contentOf, isCloudEvent, memberOf, type ReceivedMessage } from './message.ts'
 
-/** Reads a name from a message; `null` or `undefined` if it has none. A `body` that is JSON comes parsed. */
+/** Reads a name from a message, or returns `null` or `undefined`. A JSON `body` is parsed. */
 type MessageReader = (message: ReceivedMessage) => string | null | undefined
 
 /** Where a name is in a message. */
@@ -14,8 +14,8 @@ export type MessageSource =
   | MessageReader
 
 /**
- * Where the key of a message is. `body()` and `business()` read its payload as they read the
- * body of a request, so that both name one operation.
+ * Where the key of a message is. `body()` and `business()` read the payload like the body of a
+ * request, so that a message and a request can name the same operation.
  */
 export type MessageKeySource = MessageSource | Extract<KeySource, { in: 'body' | 'business' }>
 
@@ -126,7 +126,7 @@ function callReader(read: MessageReader, message: ReceivedMessage): unknown {
   }
 }
 
-/** A number is a name only if it is a safe integer: others may have lost digits. */
+/** Accepts a number only if it is a safe integer, because others may have lost digits. */
 function toName(value: unknown): string | null {
   if (Number.isSafeInteger(value)) return String(value)
   return typeof value === 'string' && value !== '' ? value : null

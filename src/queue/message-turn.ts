@@ -12,8 +12,7 @@ import {
 } from '../core/message-fate.ts'
 import type { Carrier } from '../core/record.ts'
 import { boundWaitMs } from '../core/recovery.ts'
-import { NO_FACTS } from '../core/request-facts.ts'
-import type { RequestFacts } from '../core/request-facts.ts'
+import { NO_FACTS, type RequestFacts } from '../core/request-facts.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { recordRequest } from '../metrics/record-request.ts'
@@ -24,43 +23,43 @@ import type { MessageContext } from './message-handler.ts'
 import { correlationHeaders, type MessageRequest, toRequest } from './message-request.ts'
 import type { ReceivedMessage } from './message.ts'
 
-/** What became of a message, with what is known of its operation. */
+/** The fate of a message, with the known facts of its operation. */
 export type DeliveredFate = MessageFate & {
   readonly tenant: string | null
   readonly operationId: string | null
   /** CloudEvents `type`, where the message has one. */
   readonly type: string | null
   readonly correlationId: string | null
-  /** For how long somebody else may still have the operation, or asks to be left alone, in milliseconds. */
+  /** How long to wait before the next delivery, in milliseconds: another owner runs it, or the origin asks for it. */
   readonly waitMs: number
 }
 
 /** One delivery of a message. */
 export interface MessageDelivery {
   readonly message: ReceivedMessage
-  /** Whether none came before it. */
+  /** Whether it is the first delivery. */
   readonly isFirst: boolean
-  /** Deliveries that may follow, as the policy says. */
+  /** Deliveries that the policy still allows after it. */
   readonly leftDeliveries: number
-  /** Whether it may be executed if nothing is known of its operation. */
+  /** Whether it may be executed if its operation is forgotten. */
   readonly mayExecute: boolean
-  /** How long it may take, in milliseconds, if its route says no less. */
+  /** How long it may take, in milliseconds. Its route may allow less. */
   readonly patienceMs: number
 }
 
-/** One look at what is known of a message's operation. */
+/** One pass of a message through the pipeline. */
 export interface MessageTurn extends MessageRequest, Omit<MessageDelivery, 'patienceMs'> {
   readonly startedAt: number
   /** Epoch milliseconds after which nobody waits for it. */
   readonly endsAt: number
-  /** What the turns before it have left to be counted. */
+  /** Facts of the earlier turns, to be counted. */
   readonly before: RequestFacts | null
 }
 
-/** What a turn has come to. `again`: another one may know more. */
+/** The result of a turn. `again`: another turn may know more. */
 interface TurnEnd {
   readonly fate: DeliveredFate
-  /** What is counted of the message; `null`: its handler goes on, and is counted at its end. */
+  /** Facts to count; `null`: the handler goes on, and is counted at its end. */
   readonly facts: RequestFacts | null
 }
 
@@ -96,7 +95,7 @@ export async function takeTurn(
   })()
   // A message that hangs must not delay the messages behind it.
   const isOver = await within(work, Math.max(1, endsAt - Date.now()))
-  // The object goes on without this delivery; a handler needs it.
+  // The object does not need this delivery to go on, but a handler does.
   if (route.handler !== null) ctx.waitUntil(work.catch(() => {}))
   if (isOver === null && (known.end === null || isOpen(known.end))) {
     known.isGivenUp = true
@@ -132,7 +131,7 @@ async function readToEnd({ body }: Response, signal: AbortSignal | null): Promis
 /** Whether the result of a turn is still to come. */
 const isOpen = (end: TurnEnd | null) => end?.fate.kind === 'again'
 
-/** Whether one more delivery may come at most. */
+/** Whether at most one more delivery may follow. */
 const isNearEnd = ({ leftDeliveries }: MessageTurn) => leftDeliveries <= 1
 
 const RETRY = { disposition: 'retry' } as const
@@ -152,7 +151,7 @@ function toEnd(
   const known = { tenant, operationId, correlationId, waitMs, type: type || null }
   const ends = { isFirst, isLast: leftDeliveries <= 0, isHeld: route.isHeld }
   const fate = exhaust(decideFate(verdict, { message, ...ends }), message.attempts, retry.attempts)
-  // The first turn has done the work; a later one may know that its result is stored.
+  // The first turn did the work. A later one may learn that its result is stored.
   const isStored = isEnded(status) && outcome !== null
   const counted = before === null ? ofQueue(facts) : { ...before, ...(isStored && TAKEN) }
   return { fate: { ...fate, ...known }, facts: counted }
@@ -160,10 +159,7 @@ function toEnd(
 
 const TAKEN = { settle: 'taken' } as const
 
-/**
- * Ends a turn when its time is over: the message comes back to see what became of it. A handler
- * goes on under its lease.
- */
+/** Ends a turn when its time is over: a later delivery learns the result. A handler goes on under its lease. */
 function giveUp(turn: MessageTurn, end: TurnEnd | null): TurnEnd {
   const { message, startedAt, tenant, type, route, before } = turn
   const { operation } = route
@@ -177,8 +173,8 @@ function giveUp(turn: MessageTurn, end: TurnEnd | null): TurnEnd {
 }
 
 /**
- * How long a message stays away while somebody has its operation, in milliseconds. Its last delivery
- * comes when that must be over: what still ran by then would leave it to the platform's dead letters.
+ * The delay of the next delivery while another owner runs the operation, in milliseconds. The last
+ * delivery must come after that owner's end: otherwise the platform would drop the message.
  */
 function awayMs(turn: MessageTurn, carrier?: Carrier): number {
   const { message, route } = turn
@@ -186,7 +182,7 @@ function awayMs(turn: MessageTurn, carrier?: Carrier): number {
   return route.leaseMs + (mustBeOver ? Math.max(LONGEST_MS, route.timeoutMs) : 0)
 }
 
-/** What is counted of a message that has come to no verdict. @param startedAt Epoch milliseconds. */
+/** The facts of a message without a verdict. @param startedAt Epoch milliseconds. */
 export function toUnclaimed(
   message: ReceivedMessage,
   startedAt: number,

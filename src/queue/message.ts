@@ -1,23 +1,23 @@
 /** A message as a queue delivers it. */
 export interface ReceivedMessage {
-  /** The platform's id: the same in every delivery of one message. */
+  /** The platform's id, which is the same in every delivery of the message. */
   readonly id: string
   readonly queue: string
   // oxlint-disable-next-line typescript/no-explicit-any -- what a queue carries is for the deployer to say
   readonly body: any
-  /** Deliveries so far, this one counted. */
+  /** Deliveries so far, including this one. */
   readonly attempts: number
   readonly timestamp: Date
 }
 
-/** What a message says. */
+/** The content of a message. */
 interface BodyContent {
   readonly content: unknown
-  /** Of a JSON object or list that was sent as text or as bytes in UTF-8; else `null`. */
+  /** The text, if the message is a JSON object or list sent as text or UTF-8 bytes; else `null`. */
   readonly text: string | null
 }
 
-/** Reads the body of a message: text or bytes that are JSON come parsed. */
+/** Reads the body of a message, and parses text or bytes that are JSON. */
 export function readBody(body: unknown): BodyContent {
   const unread = { content: body, text: null }
   const isBytes = body instanceof ArrayBuffer || ArrayBuffer.isView(body)
@@ -37,7 +37,7 @@ export function contentOf(body: unknown): unknown {
   return readBody(body).content
 }
 
-/** An attribute of a message that is JSON, also if it was sent as text. */
+/** An attribute of a JSON message, even if it was sent as text. */
 export function attributeOf({ body }: ReceivedMessage, name: string): unknown {
   return memberOf(contentOf(body), name)
 }
@@ -47,7 +47,7 @@ export function isCloudEvent(body: unknown): boolean {
   return typeof memberOf(body, 'specversion') === 'string'
 }
 
-/** An own member of a JSON value; `undefined` if it has none of that name. */
+/** An own member of a JSON value, or `undefined`. */
 export function memberOf(body: unknown, name: string): unknown {
   const isObject = typeof body === 'object' && body !== null && Object.hasOwn(body, name)
   return isObject ? (body as Record<string, unknown>)[name] : undefined

@@ -15,13 +15,12 @@ const SPARSE = -7
 /** Text of a message that could not be written. */
 export const NO_CLONE = String(UNDEFINED)
 
-/** Refers to another value by its number. */
+/** Returns the number that refers to a value. */
 type Refer = (value: unknown) => number
 
 /**
- * Writes a value that a message can hold, so anything that a structured clone can: a flat list of
- * values that refer to each other by number. Nothing here is recursive, since a message can be nested
- * deeper than any stack; devalue is.
+ * Writes any value that a structured clone can hold, as a flat list of values that refer to each other
+ * by number. Unlike devalue, it is not recursive, because a message can be nested deeper than the stack.
  */
 export async function writeClone(root: unknown): Promise<string> {
   const values: unknown[] = []
@@ -111,15 +110,11 @@ function membersOf(of: object, names: readonly string[], refer: Refer): (string 
 
 type Node = string | number | boolean | null | readonly unknown[] | Readonly<Record<string, number>>
 
-/**
- * Reads what `writeClone` has written.
- *
- * @throws {Error} When it is something else.
- */
+/** Reads a text of `writeClone`. @throws {Error} If it is another text. */
 export function readClone(text: string): unknown {
   const nodes = JSON.parse(text) as readonly Node[] | number
   if (typeof nodes === 'number') return CONSTANTS.get(nodes)
-  // First values that refer to nothing, then those made of them, then those that may refer to anything.
+  // First the values without references, then those made of another one, then all references.
   const values = nodes.map(toLeaf)
   const read = (number: unknown) =>
     (number as number) < 0 ? CONSTANTS.get(number) : values[number as number]
@@ -143,51 +138,33 @@ const CONSTANTS: ReadonlyMap<unknown, number | undefined> = new Map([
 /** @returns `undefined` if it is made of another value. */
 function toLeaf(node: Node): unknown {
   if (!Array.isArray(node)) return typeof node === 'object' && node !== null ? {} : node
-  const [tag, one, two] = node as [unknown, never, never]
+  const [tag] = node as unknown[]
   if (typeof tag !== 'string') return []
-  switch (tag) {
-    case 'null':
-      return Object.create(null)
-    case 'Array':
-      return []
-    case 'Map':
-      return new Map()
-    case 'Set':
-      return new Set()
-    case 'BigInt':
-      return BigInt(one)
-    case 'Date':
-      return new Date(one)
-    case 'RegExp':
-      return new RegExp(one, two)
-    case 'ArrayBuffer':
-      return fromBase64(one).buffer
-    case 'Unknown':
-      return `[object ${String(one)}]`
-    default:
-      return toPlatformObject(tag, node)
-  }
+  return LEAVES.get(tag)?.(node as unknown as TaggedNode)
 }
 
-function toPlatformObject(tag: string, node: readonly unknown[]): unknown {
-  const [, one, two] = node as [unknown, never, never]
-  switch (tag) {
-    case 'Error':
-      return toError(one)
-    case 'DOMException':
-      return new DOMException(one, two)
-    case 'Blob':
-      return new Blob([fromBase64(two)], { type: one })
-    case 'Headers':
-      return new Headers(node.slice(1) as string[][])
-    case 'Request':
-      return new Request(one, { method: two, headers: node.slice(3) as string[][] })
-    case 'Response':
-      return new Response(null, { status: one, headers: node.slice(2) as string[][] })
-    default:
-      return undefined
-  }
-}
+type TaggedNode = readonly [string, never, never, ...never[]]
+
+/** By its tag: makes a value without the values that it refers to. */
+const LEAVES: ReadonlyMap<string, (node: TaggedNode) => unknown> = new Map(
+  Object.entries<(node: TaggedNode) => unknown>({
+    null: () => Object.create(null),
+    Array: () => [],
+    Map: () => new Map(),
+    Set: () => new Set(),
+    BigInt: ([, digits]) => BigInt(digits),
+    Date: ([, time]) => new Date(time),
+    RegExp: ([, source, flags]) => new RegExp(source, flags),
+    ArrayBuffer: ([, base64]) => fromBase64(base64).buffer,
+    Unknown: ([, tag]) => `[object ${String(tag)}]`,
+    Error: ([, name]) => toError(name),
+    DOMException: ([, message, name]) => new DOMException(message, name),
+    Blob: ([, type, base64]) => new Blob([fromBase64(base64)], { type }),
+    Headers: ([, ...fields]) => new Headers(fields),
+    Request: ([, url, method, ...headers]) => new Request(url, { method, headers }),
+    Response: ([, status, ...headers]) => new Response(null, { status, headers }),
+  }),
+)
 
 const ERRORS = { EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError }
 
@@ -211,11 +188,12 @@ function toPart(node: Node, read: Read): unknown {
 
 /** Adds the members of a value to it. */
 function fill(value: unknown, node: Node, read: Read): void {
+  if (typeof node !== 'object' || node === null) return
   if (Array.isArray(value)) return fillList(value, node as readonly unknown[], read)
   const [tag, ...rest] = Array.isArray(node) ? (node as unknown[]) : []
   switch (tag) {
     case undefined:
-      if (typeof node === 'object' && node !== null) fillObject(value, node, read)
+      for (const [name, of] of Object.entries(node)) set(value, name, read(of))
       return
     case 'Set':
       for (const number of rest) (value as Set<unknown>).add(read(number))
@@ -231,10 +209,6 @@ function fill(value: unknown, node: Node, read: Read): void {
     case 'Error':
       for (const [name, of] of pairsOf(rest.slice(1))) set(value, name, read(of), !OWN.has(name))
   }
-}
-
-function fillObject(value: unknown, node: object, read: Read): void {
-  for (const [name, number] of Object.entries(node)) set(value, name, read(number))
 }
 
 /** Members of an error that are not enumerable. */

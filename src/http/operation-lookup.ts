@@ -20,7 +20,7 @@ import { askObject } from '../platform/ask-object.ts'
 import { NO_CALLER, reauthorizePathOf, sealKeysOf } from './call-plan.ts'
 import { respond } from './conclude.ts'
 import { expose } from './expose.ts'
-import type { GatewayEnv, Identity } from './gateway-env.ts'
+import type { GatewayEnv } from './gateway-env.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { problemResponse } from './problem-response.ts'
 import { reauthorize } from './reauthorize.ts'
@@ -33,11 +33,10 @@ const EVENT_WAIT_MS = 20_000
 const ASK_AGAIN_SECONDS = 1
 
 /**
- * Where a client asks what became of its operation, by the id that a 202 has given it: the state
- * as JSON, its changes as server-sent events, or the stored response itself. Only its own tenant
- * sees an operation.
+ * Tells a client the state of its operation, by the id from a 202 or by its key: as JSON, as
+ * server-sent events, or the stored response itself. An operation is visible only to its own tenant.
  */
-export const operations = new Hono<GatewayEnv>()
+export const operationLookup = new Hono<GatewayEnv>()
   .use(async (c, next) => {
     await next()
     c.header('X-Correlation-Id', c.var.hapax.correlation.correlationId)
@@ -47,39 +46,38 @@ export const operations = new Hono<GatewayEnv>()
     const named = readNames(c)
     if (!named.ok) return problemResponse(c, named.error)
     const asked = await toQuestion(c)
-    if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
-    const view = await inspectByKey(c, asked, named.value)
+    if (!asked.ok) return problemResponse(c, asked.error)
+    const view = await inspectByKey(c, asked.value, named.value)
     if (view === null) return problemResponse(c, details.noSuchKey())
     c.header('Content-Location', operationPath(view.id))
-    return sendView(c, { ...asked, operationId: view.id }, view)
+    return sendView(c, { ...asked.value, operationId: view.id }, view)
   })
   .get('/:id', async (c) => {
     const asked = await toQuestion(c)
-    if ('kind' in asked) return problemResponse(c, tenantMissing(asked))
-    const view = await inspect(c, asked)
-    return view === null ? notFound(c) : sendView(c, asked, view)
+    if (!asked.ok) return problemResponse(c, asked.error)
+    const view = await inspect(c, asked.value)
+    return view === null ? notFound(c) : sendView(c, asked.value, view)
   })
   .get('/:id/result', async (c) => {
     const asked = await toQuestion(c)
-    return 'kind' in asked ? problemResponse(c, tenantMissing(asked)) : sendResult(c, asked)
+    return asked.ok ? sendResult(c, asked.value) : problemResponse(c, asked.error)
   })
 
-operations.onError((error, c) => {
+operationLookup.onError((error, c) => {
   logFault('an operation could not be looked up', error)
   return respond(c, misconfigured(error))
 })
 
-/** What a client knows of an operation whose id it does not have. */
+/** How a client names an operation whose id it does not have. */
 interface Named {
   readonly key: string
-  /** Name of the operation, which tells it apart where its key counts within it. */
+  /** Name of the operation, needed if its key is unique only within it. */
   readonly operation: string
 }
 
 function readNames(c: Context<GatewayEnv>): Result<Named, Problem> {
   const keys = [c.req.header('Idempotency-Key') ?? [], c.req.queries('key') ?? []].flat()
   const [key, ...others] = keys
-  // As for whoever tries paths of the gateway out.
   if (key === undefined) return err(details.lookUpWithoutKey())
   const parsed = others.length > 0 ? err('There is more than one key.') : parseKey(key)
   if (!parsed.ok) return err(details.keyInvalid(parsed.error))
@@ -100,18 +98,12 @@ async function inspectByKey(
   return null
 }
 
-async function toQuestion(
-  c: Context<GatewayEnv>,
-): Promise<OperationQuestion | Exclude<Identity, { kind: 'known' }>> {
+async function toQuestion(c: Context<GatewayEnv>): Promise<Result<OperationQuestion, Problem>> {
   const identity = await c.var.hapax.identify(c)
-  if (identity.kind !== 'known') return identity
-  const { waitMs } = readPreference(c.req.raw.headers)
-  return {
-    operationId: c.req.param('id') ?? '',
-    tenant: identity.tenant,
-    waitMs: waitMs ?? 0,
-    knownState: null,
-  }
+  if (identity.kind !== 'known') return err(tenantMissing(identity))
+  const waitMs = readPreference(c.req.raw.headers).waitMs ?? 0
+  const operationId = c.req.param('id') ?? ''
+  return ok({ operationId, tenant: identity.tenant, waitMs, knownState: null })
 }
 
 async function inspect(
@@ -123,7 +115,7 @@ async function inspect(
   return view === null ? null : toShown(view)
 }
 
-/** Hides of a result what its route does not show by now, also where the record is older. */
+/** Hides the parts of a result that its route no longer shows, even if the record is older. */
 function toShown(view: OperationView): OperationView {
   const { result, operation } = view
   if (result?.headers === undefined) return view
@@ -170,7 +162,7 @@ function toDocument(view: OperationView) {
   return { ...view, result: { ...view.result, url: `${operationPath(view.id)}/result` } }
 }
 
-/** Whether something may still become of it without another request. */
+/** Whether its state may still change without another request. */
 function isUnderWay({ state, nextAttemptAt }: OperationView): boolean {
   return state === 'in_progress' || nextAttemptAt !== undefined
 }
@@ -197,20 +189,20 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
   return respond(c, toVerdict(allowed, policy))
 }
 
-/** The policy that the operation has by now, where it is still there; problems are told in its words. */
+/** The current policy of the operation, if the deployment still has it. It decides how problems are worded. */
 function policyOf(answer: Answer): Policy {
   const known = answer.kind === 'replayed' ? deployedPolicies(answer.operation) : []
   const asking = known.find(({ reauthorize: path }) => path !== undefined)
   return asking ?? known[0] ?? defaultPolicy()
 }
 
-/** The client's key, where it brings it: it opens a sealed response. */
+/** The client's key, if it sends one: it opens a sealed response. */
 function clientKeyOf(c: Context<GatewayEnv>): string {
   const key = parseKey(c.req.header('Idempotency-Key') ?? c.req.query('key') ?? '')
   return key.ok ? key.value : ''
 }
 
-/** Sends every change of state as an event, until there will be none without another request. */
+/** Sends each change of state as an event, until the state can change only by another request. */
 function sendEvents(
   c: Context<GatewayEnv>,
   asked: OperationQuestion,
@@ -237,14 +229,14 @@ function prefersEvents(c: Context<GatewayEnv>): boolean {
   return acceptedTypes(c).includes('text/event-stream')
 }
 
-/** Whether the client names the kind of the result and would not take JSON about it. */
+/** Whether the client accepts the media type of the result, and not JSON. */
 function prefersResult(c: Context<GatewayEnv>, { result }: OperationView): boolean {
   const types = acceptedTypes(c)
   const [kind = ''] = (result?.headers?.['content-type'] ?? '').split(';')
   const takesState = types.some((type) =>
     ['application/json', 'application/*', '*/*'].includes(type),
   )
-  // Where the state does not tell the kind, whoever takes no JSON is after the result.
+  // If the media type is hidden, a client that does not accept JSON wants the result.
   const isHidden = result !== undefined && result.headers === undefined
   return !takesState && (isHidden || (kind !== '' && types.includes(kind.trim().toLowerCase())))
 }
