@@ -1,4 +1,5 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
 import { sayConfigured, sayFault } from './faults.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
@@ -12,16 +13,16 @@ import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
 import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
-import { type Letter, onReadOn, showLetters, showUnknown, type Stuck, withAges } from './waiting.ts'
+import { type Letter, onReadOn, showLetters, showUnknown, withAges } from './waiting.ts'
 import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
-const stuckList = new WholeList<Stuck>('/stuck', withAges)
+const stuckList = new WholeList<StuckView>('/stuck', withAges)
 const letterList = new WholeList<Letter>('/dead-letters')
 
 /** What the page is made of; each part is loaded, fails and comes back by itself. */
 interface Loaded {
-  readonly stuck: Listed<Stuck>
+  readonly stuck: Listed<StuckView>
   readonly letters: Listed<Letter>
   readonly summary: Found<Summary>
   readonly traffic: Found<Traffic>

@@ -1,3 +1,4 @@
+import type { OperatorView, TimelinePage } from '../src/core/operator-view.ts'
 import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'
@@ -5,29 +6,7 @@ import { element, fillTerms } from './page.ts'
 import { say } from './table.ts'
 import { named } from './text.ts'
 
-interface Operation {
-  readonly id: string
-  readonly operation: string
-  readonly tenant: string
-  readonly state: string
-  readonly correlationId: string
-  readonly fence: number
-  readonly createdAt: string
-  readonly settledAt?: string
-  readonly expiresAt?: string
-  readonly reason?: string
-  readonly recovery: string
-  readonly nextAttemptAt?: string
-  readonly pendingEvents: number
-  /** Whether there are more points than the timeline shows. */
-  readonly isCut?: boolean
-  readonly analytics?: 'read' | 'unavailable'
-  readonly timeline: readonly {
-    readonly at: string
-    readonly what: string
-    readonly detail?: Readonly<Record<string, string | number>>
-  }[]
-}
+type Operation = OperatorView & Partial<TimelinePage>
 
 const dialog = element('operation', HTMLDialogElement)
 dialog.addEventListener('close', () => {

@@ -1,8 +1,9 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { formatAge, formatCount, formatShare } from './format.ts'
 import { morph } from './morph.ts'
 import { element } from './page.ts'
-import type { Letter, Stuck } from './waiting.ts'
+import type { Letter } from './waiting.ts'
 import type { Listed } from './whole-list.ts'
 
 /** The row of the query `summary`; `null`: the engine does not tell. */
@@ -11,7 +12,7 @@ export type Summary = { readonly [name in keyof RowOf<'summary'>]: number | null
 /** What waits for an operator now, whatever the filters. */
 export interface Waiting {
   /** `null`: it could not be read, or not yet. */
-  readonly stuck: Listed<Stuck> | null
+  readonly stuck: Listed<StuckView> | null
   readonly letters: Listed<Letter> | null
   readonly isNarrowed: boolean
 }
@@ -86,7 +87,7 @@ function tilesOfNow({ stuck, letters, isNarrowed }: Waiting): readonly Tile[] {
   ]
 }
 
-function oldestOf(stuck: Listed<Stuck> | null): string {
+function oldestOf(stuck: Listed<StuckView> | null): string {
   const oldest = Math.max(0, ...(stuck?.entries ?? []).map(({ ageSeconds }) => ageSeconds))
   return oldest > 0 && stuck?.isWhole === true ? `oldest: ${formatAge(oldest)}` : ''
 }

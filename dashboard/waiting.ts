@@ -1,4 +1,5 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
@@ -8,28 +9,15 @@ import type { Listed } from './whole-list.ts'
 /** Rows of a table at first, and how many more a press of its button shows. */
 const STEP = 100
 
-/** An operation of the operator's list. */
-export interface Stuck {
-  readonly id: string
-  readonly operation: string
-  readonly tenant: string
-  readonly reason: string
-  readonly since: string
-  readonly ageSeconds: number
-  readonly nextAttemptAt: string | null
-  readonly isInProgress?: boolean
-  readonly isLost?: boolean
-}
-
 /**
  * The ages that stuck operations have now. A page that was read a while ago says how old they were
  * then; what the gateway's clock says now is known from the page that was read just now.
  */
-export function withAges(list: Listed<Stuck>): Listed<Stuck> {
+export function withAges(list: Listed<StuckView>): Listed<StuckView> {
   const now = Math.max(
     ...list.entries.map(({ since, ageSeconds }) => Date.parse(since) + ageSeconds * 1_000),
   )
-  const ageOf = ({ since }: Stuck) => Math.floor((now - Date.parse(since)) / 1_000)
+  const ageOf = ({ since }: StuckView) => Math.floor((now - Date.parse(since)) / 1_000)
   const entries = list.entries.map((entry) => ({ ...entry, ageSeconds: ageOf(entry) }))
   return { ...list, entries: entries.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since)) }
 }
@@ -62,7 +50,7 @@ const DOUBTFUL: readonly Column<Doubtful>[] = [
  */
 export function showUnknown(
   points: Found<Unknown> | null,
-  list: Listed<Stuck> | null,
+  list: Listed<StuckView> | null,
   filters: Filters & { readonly isAll: boolean },
 ): void {
   const { route, tenant } = filters
@@ -89,7 +77,7 @@ export function showUnknown(
 function hintOf(
   count: number,
   points: Found<Unknown> | null,
-  list: Listed<Stuck> | null,
+  list: Listed<StuckView> | null,
   filters: Filters,
 ): string {
   const words = [
@@ -99,13 +87,13 @@ function hintOf(
   return words.filter(Boolean).join(' ')
 }
 
-function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters): string {
+function narrowedWord(count: number, { total }: Listed<StuckView>, filters: Filters): string {
   if (!isNarrowed(filters)) return ''
   const all = total === null ? 'those' : formatCount(total)
   return `${formatCount(count)} of ${all} on the list match the filters.`
 }
 
-function toListed(entry: Stuck): Doubtful {
+function toListed(entry: StuckView): Doubtful {
   return {
     id: entry.id,
     route: entry.operation,
@@ -116,7 +104,7 @@ function toListed(entry: Stuck): Doubtful {
   }
 }
 
-function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: Stuck): string {
+function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: StuckView): string {
   if (isLost) return 'did not respond'
   if (isInProgress) return 'being sent again'
   return nextAttemptAt === null ? 'needs an operator' : `automatic, ${formatClock(nextAttemptAt)}`

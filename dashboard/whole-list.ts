@@ -1,3 +1,4 @@
+import type { ListPage } from '../src/core/operator-view.ts'
 import { ask, SignInNeeded } from './api.ts'
 import { Partly } from './parts.ts'
 
@@ -7,12 +8,6 @@ const MOST_PAGES = 20
 /** When no further page is begun: objects that do not answer make each of them slow. */
 const WALK_LIMIT_MS = 20_000
 const WALK_AGAIN_MS = 60_000
-
-interface Page<entry> {
-  readonly entries: readonly entry[]
-  readonly next: number | null
-  readonly total: number | null
-}
 
 /** A list as far as it was read. */
 export interface Listed<entry> {
@@ -84,7 +79,7 @@ export class WholeList<entry extends { readonly id: string }> {
     try {
       while (next !== null && pageCount < this.#mostPages && performance.now() < until) {
         // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
-        const more: Page<entry> = await this.#page(next)
+        const more: ListPage<entry> = await this.#page(next)
         entries.push(...more.entries)
         next = more.next
         pageCount += 1
@@ -96,7 +91,7 @@ export class WholeList<entry extends { readonly id: string }> {
     return walked()
   }
 
-  #page(after: number | null): Promise<Page<entry>> {
+  #page(after: number | null): Promise<ListPage<entry>> {
     return ask(`${this.#path}?limit=${PAGE}${after === null ? '' : `&after=${after}`}`)
   }
 }
