@@ -12,10 +12,8 @@ import {
 import { type Scope, toBucketMs } from '../src/analytics/sql.ts'
 import { parseDuration } from '../src/core/duration.ts'
 import { connect, toFailure } from './analytics/connect.ts'
-import { toCsv } from './analytics/csv.ts'
-import { toJson } from './analytics/json.ts'
-import { toTable } from './analytics/table.ts'
-import { type Span, VIEWS } from './analytics/views.ts'
+import { toCsv, toJson } from './analytics/machine-readable.ts'
+import { type Span, toTable, VIEWS } from './analytics/views.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { print, printError } from './print.ts'
 
