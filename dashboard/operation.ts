@@ -2,9 +2,7 @@ import type { OperatorView, TimelinePage } from '../src/core/operator-view.ts'
 import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'
-import { element, fillTerms } from './page.ts'
-import { say } from './table.ts'
-import { named } from './text.ts'
+import { element, fillTerms, make, named, say } from './page.ts'
 
 type Operation = OperatorView & Partial<TimelinePage>
 
@@ -33,10 +31,9 @@ export async function showOperation(id: string): Promise<void> {
   morph(
     element('operation-timeline', HTMLOListElement),
     operation.timeline.map(({ at, what, detail = {} }) => {
-      const item = document.createElement('li')
       const facts = Object.entries(detail).map(([name, value]) => named(`${name} ${value}`))
-      item.append(`${time(at)}  `, named(what), ...facts.flatMap((fact) => [' · ', fact]))
-      return item
+      const items = facts.flatMap((fact) => [' · ', fact])
+      return make('li', {}, `${time(at)}  `, named(what), ...items)
     }),
   )
   say('operation-hint', toHint(operation))
