@@ -15,9 +15,9 @@ interface Page extends Partial<TimelinePage> {
 }
 
 /**
- * Prints the operations that bear a correlation id, and what happened under it, to their end.
+ * Prints all operations of a correlation id and their whole timeline.
  *
- * @throws Failure Also where a page behind the first cannot be read; what could be is printed before.
+ * @throws Failure Also if a later page cannot be read, after printing the pages before it.
  */
 export async function printCorrelation(ask: Ask, id: string, isJson: boolean): Promise<void> {
   const get = async (path: string, query: Record<string, string>) => {

@@ -9,7 +9,7 @@ export interface ListAsked {
   readonly list: string
   /** Entries of a page; `null`: as many as the admin API likes. */
   readonly limit: string | null
-  /** Where it begins: what the page before has ended with. */
+  /** The `next` of the page before; `null`: from the start. */
   readonly after: string | null
   /** Whether it is read to its end, however many pages that are. */
   readonly isWhole: boolean
@@ -32,7 +32,7 @@ async function printWhole(ask: Ask, asked: ListAsked): Promise<void> {
   })
 }
 
-/** One document: where a page cannot be read it has those before, and where to go on. */
+/** Prints one document. If a page cannot be read, it has the pages before and where to continue. */
 async function printWholeJson(ask: Ask, asked: ListAsked): Promise<void> {
   const entries: unknown[] = []
   let last: Reply['body'] = null

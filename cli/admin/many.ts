@@ -15,9 +15,9 @@ export interface ManyAsked {
 const BATCH = 100
 
 /**
- * Changes them in batches, and prints what came of each.
+ * Changes things in batches, and prints the result of each.
  *
- * @throws Failure where one was not done; where a batch has no answer, it says from which id on.
+ * @throws Failure if a change was not done. If a batch has no response, it names its first id.
  */
 export async function changeMany(
   ask: Ask,

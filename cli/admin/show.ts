@@ -49,7 +49,7 @@ const toDetail = (detail: object) =>
     .map(([name, value]) => `${name}=${String(value)}`)
     .join(' ')
 
-/** The list of what is stuck. @param isFirst Whether it is the first page that is printed. */
+/** The list of stuck operations. @param isFirst Whether this is the first printed page. */
 export function toStuck({ body }: Reply, isFirst: boolean): string {
   const { entries, next } = body as unknown as ListPage<StuckView>
   const rows = entries.map((entry) => {
