@@ -1,12 +1,13 @@
 import * as z from 'zod/mini'
 
+import { DEFAULT_RESPONSE_BYTES } from '../config/policy.ts'
 import { toClientHeaders, toSnapshotHeaders } from '../core/headers.ts'
 import type { OperatorAction } from '../core/operator-action.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type HeaderField, hasNoBody } from '../core/snapshot.ts'
 
 /** The largest request, and so the largest response that an operator can set: the default limit of a route. */
-export const MAX_BODY_BYTES = 8_388_608
+export const MAX_BODY_BYTES = DEFAULT_RESPONSE_BYTES
 
 /** Limit of names and values together. They share a row with the record, and the platform sends at most 128 KB. */
 const MAX_HEADER_BYTES = 32_768
