@@ -2,9 +2,9 @@ import { parseArgs } from 'node:util'
 
 import { connect, type Reply } from './admin/connect.ts'
 import { printCorrelation } from './admin/correlation.ts'
-import { readKey } from './admin/key.ts'
+import { readIds, readKey } from './admin/input.ts'
 import { type ListAsked, printList } from './admin/list.ts'
-import { changeMany, type ManyAsked, readIds } from './admin/many.ts'
+import { changeMany, type ManyAsked } from './admin/many.ts'
 import { toJson, toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { print } from './print.ts'
@@ -144,10 +144,7 @@ const COMMANDS: Readonly<Record<string, (id: string, options: Options) => Work |
 
 /** Commands that take many ids at once. */
 const MANY: Readonly<Record<string, (options: Options) => Promise<Omit<ManyAsked, 'ids'>>>> = {
-  resolve: async (options) => ({
-    path: '/operations/resolve',
-    body: await toResolution(options),
-  }),
+  resolve: async (options) => ({ path: '/operations/resolve', body: await toResolution(options) }),
   replay: async (options) => ({ path: '/dead-letters/replay', ...toReplay(options) }),
   drop: async (options) => {
     requireYes(options, 'Dropped letters cannot be replayed.')
@@ -186,15 +183,14 @@ function toOne(
   return command(ids[0] ?? '', options)
 }
 
-const operation = <method extends Asked['method']>(method: method, id: string, action = '') => ({
-  method,
-  path: `/operations/${encodeURIComponent(id)}${action}`,
-})
-
-const letter = <method extends Asked['method']>(method: method, id: string, action = '') => ({
-  method,
-  path: `/dead-letters/${encodeURIComponent(id)}${action}`,
-})
+const toPath =
+  (list: string) =>
+  (method: Asked['method'], id: string, action = '') => ({
+    method,
+    path: `${list}/${encodeURIComponent(id)}${action}`,
+  })
+const operation = toPath('/operations')
+const letter = toPath('/dead-letters')
 
 async function toLookUp(_: string, options: Options): Promise<Asked> {
   const { tenant, consumer, operation: name } = options
@@ -203,12 +199,8 @@ async function toLookUp(_: string, options: Options): Promise<Asked> {
   }
   if (tenant === undefined) throw usage('--tenant is required.')
   const key = await readKey(process.env, options['key-file'])
-  const body = {
-    tenant,
-    key,
-    ...(consumer !== undefined && { consumer }),
-    ...(name !== undefined && { operation: name }),
-  }
+  // JSON leaves out what is undefined.
+  const body = { tenant, key, consumer, operation: name }
   return { method: 'POST', path: '/operations/lookup', body, show: toOperation }
 }
 
@@ -217,10 +209,8 @@ async function toResolve(id: string, options: Options): Promise<Asked> {
   return { ...operation('POST', id, '/resolve'), body, show: toResolved }
 }
 
-function toResolved(reply: Reply): string {
-  const isFreed = reply.status === 204
-  return isFreed ? 'Resolved as not executed. Its key is free.' : toOperation(reply)
-}
+const toResolved = (reply: Reply) =>
+  reply.status === 204 ? 'Resolved as not executed. Its key is free.' : toOperation(reply)
 
 async function toResolution(options: Options): Promise<object> {
   const { outcome, status, header } = options

@@ -12,10 +12,8 @@ import {
 import { type Scope, toBucketMs } from '../src/analytics/sql.ts'
 import { parseDuration } from '../src/core/duration.ts'
 import { connect, toFailure } from './analytics/connect.ts'
-import { toCsv } from './analytics/csv.ts'
-import { toJson } from './analytics/json.ts'
-import { toTable } from './analytics/table.ts'
-import { type Span, VIEWS } from './analytics/views.ts'
+import { toCsv, toJson } from './analytics/machine-readable.ts'
+import { type Span, toTable, VIEWS } from './analytics/views.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { print, printError } from './print.ts'
 
@@ -99,11 +97,10 @@ const NEEDS = { correlation: 'an id', operation: 'an id', sql: 'a query' } as co
 
 function toAsk([name = '', ...more]: readonly string[], options: Options): Ask {
   if (options.json && options.csv) throw usage('--json and --csv cannot be combined.')
-  const span = toSpan(options)
-  const scope = toScope(options, span)
+  const scope = toScope(options)
   if (isNameIn(QUERIES, name)) {
     if (more[0] !== undefined) throw usage(`Unexpected argument: ${more[0]}.`)
-    return toNamed(name, scope, { options, span })
+    return toNamed(name, scope, options)
   }
   if (!isNameIn(NEEDS, name))
     throw usage(name === '' ? 'Specify a query.' : `Unknown query: ${name}.`)
@@ -122,14 +119,10 @@ function isNameIn<T extends object>(record: T, name: string): name is string & k
   return Object.hasOwn(record, name)
 }
 
-function toNamed(
-  name: QueryName,
-  scope: Scope,
-  { options, span }: { readonly options: Options; readonly span: Span },
-): Ask {
+function toNamed(name: QueryName, scope: Scope & Span, options: Options): Ask {
   return async (client) => {
     const { rows, isCut } = cut(name, await client.query(toSql(name, scope)))
-    const text = toText(rows, options) ?? VIEWS[name].print(rows, span)
+    const text = toText(rows, options) ?? VIEWS[name].print(rows, scope)
     return { text, ...(isCut && { shown: rows.length }) }
   }
 }
@@ -166,18 +159,15 @@ function toText(rows: readonly Row[], { json, csv }: Options): string | null {
   return csv ? toCsv(rows) : null
 }
 
-function toSpan({ since }: Options): Span {
+function toScope({ since, route, tenant, dataset }: Options): Scope & Span {
   const rangeMs = parseDuration(since)
   if (!rangeMs) throw usage(`--since must be a duration such as 1h, 24h or 7d, not ${since}.`)
-  const until = Date.now()
-  return { since: until - rangeMs, until, bucketMs: toBucketMs(rangeMs), name: since }
-}
-
-function toScope({ route, tenant, dataset }: Options, { since, bucketMs }: Span): Scope {
   if (dataset !== undefined && !/^[\w-]+$/.test(dataset)) {
     throw usage(`--dataset must be the name of a dataset, not ${dataset}.`)
   }
-  return { since, bucketMs, route, tenant, dataset }
+  const until = Date.now()
+  const bucketMs = toBucketMs(rangeMs)
+  return { since: until - rangeMs, until, bucketMs, name: since, route, tenant, dataset }
 }
 
 const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)

@@ -1,4 +1,4 @@
-import { cut } from './text.ts'
+import { cut } from './page.ts'
 
 const TOKEN = 'hapax-admin-token'
 
@@ -28,11 +28,11 @@ export function isSignedIn(): boolean {
 }
 
 /**
- * Asks the admin API. Without a token too: behind Cloudflare Access there is none.
+ * Asks the admin API, without a token behind Cloudflare Access.
  *
- * @throws {SignInNeeded} When it lets nobody in without one.
- * @throws {NotConfigured} When it needs analytics for it, and has none.
- * @throws {Error} With what it says, for people, when it cannot answer.
+ * @throws {SignInNeeded} When it rejects the token, or needs one.
+ * @throws {NotConfigured} When the deployment has no analytics.
+ * @throws {Error} With a message for people, when it cannot answer.
  */
 export async function ask<answer>(path: string): Promise<answer> {
   const token = sessionStorage.getItem(TOKEN)
@@ -68,7 +68,7 @@ export interface Filters {
   readonly tenant: string
 }
 
-/** Whether a route or a tenant was chosen: what the page shows is then not of all of them. */
+/** Whether a route or a tenant was chosen, so that the page does not show all of them. */
 export function isNarrowed({ route, tenant }: Filters): boolean {
   return route !== '' || tenant !== ''
 }

@@ -1,4 +1,5 @@
 import { formatCount, formatShare } from './format.ts'
+import { make } from './page.ts'
 
 /** A share as a bar with its percentage. */
 export function shareBar(part: number): HTMLElement {
@@ -11,20 +12,13 @@ export function countBar(count: number, largest: number, colour: string): HTMLEl
 }
 
 function labelled(picture: Element, text: string): HTMLElement {
-  const figure = document.createElement('span')
-  figure.className = 'figure'
-  const label = document.createElement('span')
-  label.textContent = text
-  figure.append(picture, label)
-  return figure
+  return make('span', { class: 'figure' }, picture, make('span', {}, text))
 }
 
 function bar(part: number, colour: string): HTMLElement {
-  const place = document.createElement('span')
-  place.className = 'bar'
+  const place = make('span', { class: 'bar', 'aria-hidden': 'true' })
   place.style.setProperty('--part', String(Math.min(1, part)))
   place.style.setProperty('--tone', `var(${colour})`)
-  place.setAttribute('aria-hidden', 'true')
   return place
 }
 

@@ -39,7 +39,7 @@ export class TimeChart {
     else this.#plot?.setData(this.#figures())
   }
 
-  /** Draws anew, as when the colours have changed. */
+  /** Draws again, as when the colours have changed. */
   redraw(): void {
     const size = this.#size()
     this.#plot?.destroy()

@@ -1,12 +1,11 @@
 import { parseDuration } from '../src/core/duration.ts'
 import type { Filters } from './api.ts'
 import { formatDuration } from './format.ts'
-import { element } from './page.ts'
-import { cut } from './text.ts'
+import { cut, element } from './page.ts'
 
 const form = element('filters', HTMLFormElement)
 
-/** The reader's own choices, which are no part of a view. */
+/** The reader's preferences, which are not part of a shared view. */
 const OWN = ['refresh', 'theme']
 
 /** What the page is narrowed to. */
@@ -19,7 +18,7 @@ export function readChoice(name: 'refresh' | 'theme'): string {
   return field(name).value
 }
 
-/** Calls back when something else is chosen, or asked for again. */
+/** Calls back when a choice changes, or the reader submits it again. */
 export function onChoice(chosen: () => void): void {
   form.addEventListener('change', () => {
     keep()
@@ -32,7 +31,7 @@ export function onChoice(chosen: () => void): void {
   })
 }
 
-/** Takes from the address what is to be shown, and from the browser what its reader likes. */
+/** Restores the filters from the address, and the reader's preferences from the browser. */
 export function restoreFilters(): void {
   const asked = new URL(location.href).searchParams
   offerSince(asked.get('since') ?? '')
@@ -58,7 +57,7 @@ export function offerRoutes(routes: readonly string[]): void {
   for (const route of routes) if (!offered.has(route)) list.add(new Option(cut(route), route))
 }
 
-/** Any duration may stand in the address, also one that the list does not have. */
+/** The address may have any duration, also one that the list does not have. */
 function offerSince(since: string): void {
   if ((parseDuration(since) ?? 0) === 0) return
   const list = select('since')
@@ -67,7 +66,7 @@ function offerSince(since: string): void {
   list.value = since
 }
 
-/** What was chosen is in the address, so that a view can be shared; colours and refresh are the reader's own. */
+/** Keeps the filters in the address, so that a view can be shared, and preferences in the browser. */
 function keep(): void {
   const url = new URL(location.href)
   for (const [name, value] of Object.entries(readFilters())) {

@@ -12,7 +12,7 @@ export const formatTime = (at: string | number): string =>
 export const formatClock = (at: string | number): string =>
   withoutMarks(new Date(at).toLocaleTimeString())
 
-/** Some languages have marks of direction in their dates, which are none of a name's. */
+/** Some languages have marks of direction in their dates. */
 const withoutMarks = (text: string) => text.replaceAll(/\p{Cf}/gu, '')
 
 /** Milliseconds for people. */

@@ -1,12 +1,12 @@
 import type { RowOf } from '../src/analytics/queries.ts'
 import { countBar, rangeBar, shareBar } from './bars.ts'
 import { formatCount, formatMs } from './format.ts'
-import { element } from './page.ts'
-import { type Column, fillTable, say, tenantName } from './table.ts'
+import { element, say } from './page.ts'
+import { type Column, fillTable, tenantName } from './table.ts'
 
 type Conflict = RowOf<'conflicts'>
 
-/** Keys that named another request: refused, or only observed where a route asks for that. */
+/** Keys that named another request: refused, or only observed on routes in that mode. */
 export function showConflicts(rows: readonly Conflict[]): void {
   const largest = Math.max(...rows.flatMap(({ mismatches, observed }) => [mismatches, observed]))
   const bar = (title: string, name: 'mismatches' | 'observed', tone: string): Column<Conflict> => {

@@ -1,27 +1,26 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
-import { sayConfigured, sayFault } from './faults.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
 import { showConflicts, showKeyless, showLatency } from './lists.ts'
 import { morph } from './morph.ts'
 import { showOperation } from './operation.ts'
-import { element } from './page.ts'
-import { loadPart, type Part } from './parts.ts'
+import { element, say } from './page.ts'
+import { loadPart, type Part, sayConfigured, sayFault } from './parts.ts'
 import { askToSignIn, isAsking, showSignedIn, startSession } from './session.ts'
 import { type Asker, sayFailed, sayUpdated } from './status.ts'
 import { showSummary, type Summary } from './summary.ts'
-import { say } from './table.ts'
 import { redrawTraffic, showTraffic, type Traffic } from './traffic.ts'
-import { type Letter, onReadOn, showLetters, showUnknown, type Stuck, withAges } from './waiting.ts'
+import { type Letter, onReadOn, showLetters, showUnknown, withAges } from './waiting.ts'
 import { type Listed, WholeList } from './whole-list.ts'
 
 const main = element('main', HTMLElement)
-const stuckList = new WholeList<Stuck>('/stuck', withAges)
+const stuckList = new WholeList<StuckView>('/stuck', withAges)
 const letterList = new WholeList<Letter>('/dead-letters')
 
 /** What the page is made of; each part is loaded, fails and comes back by itself. */
 interface Loaded {
-  readonly stuck: Listed<Stuck>
+  readonly stuck: Listed<StuckView>
   readonly letters: Listed<Letter>
   readonly summary: Found<Summary>
   readonly traffic: Found<Traffic>
@@ -52,13 +51,13 @@ let ofChoice = ''
 let timer = 0
 let turn = 0
 
-/** Loads everything anew. What a newer turn has begun, an older one does not show. */
+/** Loads everything again. If a newer turn has begun, an older one shows nothing more. */
 async function refresh(asker: Asker): Promise<void> {
   clearTimeout(timer)
   const own = (turn += 1)
   const shown = readFilters()
   if (asker === 'reader') main.setAttribute('aria-busy', 'true')
-  // What was of another choice is not shown again where the new one cannot be loaded.
+  // The figures of another choice must not stay if the new ones cannot be loaded.
   const chosen = JSON.stringify(shown)
   if (chosen !== ofChoice) parts = { stuck: parts.stuck, letters: parts.letters }
   ofChoice = chosen
@@ -202,14 +201,12 @@ applyTheme()
 startSession(() => void refresh('reader'))
 void refresh('reader')
 
-onReadOn('unknown', () => {
-  stuckList.readOn()
-  void refresh('reader')
-})
-onReadOn('letters', () => {
-  letterList.readOn()
-  void refresh('reader')
-})
+for (const [id, list] of [['unknown', stuckList] as const, ['letters', letterList] as const]) {
+  onReadOn(id, () => {
+    list.readOn()
+    void refresh('reader')
+  })
+}
 onChoice(() => {
   applyTheme()
   void refresh('reader')

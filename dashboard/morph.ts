@@ -1,6 +1,6 @@
 /**
- * Makes a place hold what is wanted, and touches only what differs: focus, selection, scrolling and
- * the place of who reads or hears the page stay over a refresh, also where rows come and go.
+ * Makes a place hold the wanted nodes, and touches only the differences: focus, selection, scrolling
+ * and the position of a screen reader survive a refresh, also when rows come and go.
  *
  * Children with a `data-key` are known by it, others by their position.
  */
@@ -11,7 +11,7 @@ export function morph(place: Element, wanted: readonly Node[]): void {
     keepFocus(place, focused)
 }
 
-/** What is moved loses the focus; where it is gone, the table that it was in has it. */
+/** A moved element loses the focus. If the element is gone, its table gets it. */
 function keepFocus(place: Element, focused: HTMLElement): void {
   const heir = focused.isConnected ? focused : place.closest<HTMLElement>('[tabindex]')
   heir?.focus({ preventScroll: true })

@@ -1,33 +1,10 @@
+import type { OperatorView, TimelinePage } from '../src/core/operator-view.ts'
 import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'
-import { element, fillTerms } from './page.ts'
-import { say } from './table.ts'
-import { named } from './text.ts'
+import { element, fillTerms, make, named, say } from './page.ts'
 
-interface Operation {
-  readonly id: string
-  readonly operation: string
-  readonly tenant: string
-  readonly state: string
-  readonly correlationId: string
-  readonly fence: number
-  readonly createdAt: string
-  readonly settledAt?: string
-  readonly expiresAt?: string
-  readonly reason?: string
-  readonly recovery: string
-  readonly nextAttemptAt?: string
-  readonly pendingEvents: number
-  /** Whether there are more points than the timeline shows. */
-  readonly isCut?: boolean
-  readonly analytics?: 'read' | 'unavailable'
-  readonly timeline: readonly {
-    readonly at: string
-    readonly what: string
-    readonly detail?: Readonly<Record<string, string | number>>
-  }[]
-}
+type Operation = OperatorView & Partial<TimelinePage>
 
 const dialog = element('operation', HTMLDialogElement)
 dialog.addEventListener('close', () => {
@@ -54,10 +31,9 @@ export async function showOperation(id: string): Promise<void> {
   morph(
     element('operation-timeline', HTMLOListElement),
     operation.timeline.map(({ at, what, detail = {} }) => {
-      const item = document.createElement('li')
       const facts = Object.entries(detail).map(([name, value]) => named(`${name} ${value}`))
-      item.append(`${time(at)}  `, named(what), ...facts.flatMap((fact) => [' · ', fact]))
-      return item
+      const items = facts.flatMap((fact) => [' · ', fact])
+      return make('li', {}, `${time(at)}  `, named(what), ...items)
     }),
   )
   say('operation-hint', toHint(operation))

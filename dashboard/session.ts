@@ -13,7 +13,7 @@ export function startSession(signedIn: () => void): void {
   button.addEventListener('click', () => {
     if (!isSignedIn()) return open()
     signOut()
-    // Nothing of what was shown stays in the page.
+    // Removes all figures from the page.
     location.reload()
   })
   dialog.addEventListener('close', () => {

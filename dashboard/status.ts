@@ -3,7 +3,7 @@ import { element } from './page.ts'
 const status = element('status', HTMLParagraphElement)
 const announcer = element('announcer', HTMLParagraphElement)
 
-/** Who wanted the figures: the reader, who hears of them, or the clock, who is silent about what is as it was. */
+/** Who asked for the figures. An update by the clock is announced only if it is news. */
 export type Asker = 'reader' | 'clock'
 
 /** How many wait for an operator. */
@@ -14,7 +14,7 @@ interface Waiting {
 
 let last: Waiting = { stuck: 0, letters: 0 }
 
-/** Says that the figures are those of now, aloud where they need somebody or somebody asked. */
+/** Says that the figures are up to date; aloud if more operations wait, or if the reader asked. */
 export function sayUpdated(asker: Asker, now: Waiting): void {
   const isWorse = isMore(now.stuck, last.stuck) || isMore(now.letters, last.letters)
   const isBack = status.dataset['state'] === 'failed'
@@ -25,11 +25,11 @@ export function sayUpdated(asker: Asker, now: Waiting): void {
   announce(`Updated. Unknown now: ${stuck}. Dead letters: ${letters}.`)
 }
 
-/** What could not be counted may be more. */
+/** An unknown count may be more. */
 const isMore = (now: number | null, before: number | null) =>
   now === null ? before !== null : now > (before ?? 0)
 
-/** Says why there are no figures of now; aloud, but once. */
+/** Says why the figures are not up to date; aloud, but once. */
 export function sayFailed(text: string): void {
   const isNews = status.textContent !== text
   show(text, 'failed')

@@ -1,17 +1,18 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { formatAge, formatCount, formatShare } from './format.ts'
 import { morph } from './morph.ts'
-import { element } from './page.ts'
-import type { Letter, Stuck } from './waiting.ts'
+import { element, make } from './page.ts'
+import type { Letter } from './waiting.ts'
 import type { Listed } from './whole-list.ts'
 
 /** The row of the query `summary`; `null`: the engine does not tell. */
 export type Summary = { readonly [name in keyof RowOf<'summary'>]: number | null }
 
-/** What waits for an operator now, whatever the filters. */
+/** The lists of the operators now. Filters do not apply to them. */
 export interface Waiting {
   /** `null`: it could not be read, or not yet. */
-  readonly stuck: Listed<Stuck> | null
+  readonly stuck: Listed<StuckView> | null
   readonly letters: Listed<Letter> | null
   readonly isNarrowed: boolean
 }
@@ -19,7 +20,7 @@ export interface Waiting {
 interface Tile {
   readonly name: string
   readonly label: string
-  /** `null`: nobody knows. */
+  /** `null`: not known. */
   readonly value: number | null
   readonly note?: string
   readonly tone?: string
@@ -37,7 +38,7 @@ export function showSummary(row: Summary | null | undefined, waiting: Waiting): 
 }
 
 function tilesOf(row: Summary | undefined): readonly Tile[] {
-  // Without a row there were no requests; a figure that a row lacks is none, and not zero.
+  // Without a row there were no requests. A figure that a row lacks is unknown, and not zero.
   const of = (name: keyof Summary) => (row === undefined ? 0 : (row[name] ?? null))
   const isSome = (name: keyof Summary) => (of(name) ?? 0) > 0
   const shareOf = (name: 'mismatch_share' | 'keyless_share') => {
@@ -86,26 +87,20 @@ function tilesOfNow({ stuck, letters, isNarrowed }: Waiting): readonly Tile[] {
   ]
 }
 
-function oldestOf(stuck: Listed<Stuck> | null): string {
+function oldestOf(stuck: Listed<StuckView> | null): string {
   const oldest = Math.max(0, ...(stuck?.entries ?? []).map(({ ageSeconds }) => ageSeconds))
   return oldest > 0 && stuck?.isWhole === true ? `oldest: ${formatAge(oldest)}` : ''
 }
 
 function toTile({ name, label, value, note, tone, isAlarm }: Tile): HTMLElement {
-  const tile = document.createElement('div')
-  tile.dataset['figure'] = name
-  tile.dataset['key'] = name
-  if (isAlarm === true) tile.dataset['alarm'] = ''
-  if (tone !== undefined) tile.style.setProperty('--tone', `var(${tone})`)
-  const term = document.createElement('dt')
-  term.textContent = label
-  const figure = document.createElement('dd')
-  figure.textContent = value === null ? '—' : formatCount(value)
-  if (note !== undefined && note !== '') {
-    const small = document.createElement('small')
-    small.textContent = note
-    figure.append(small)
+  const attributes = {
+    'data-figure': name,
+    'data-key': name,
+    'data-alarm': isAlarm === true ? '' : undefined,
   }
-  tile.append(term, figure)
+  const figure = make('dd', {}, value === null ? '—' : formatCount(value))
+  if (note) figure.append(make('small', {}, note))
+  const tile = make('div', attributes, make('dt', {}, label), figure)
+  if (tone !== undefined) tile.style.setProperty('--tone', `var(${tone})`)
   return tile
 }

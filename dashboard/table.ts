@@ -1,27 +1,26 @@
 import { toVisible } from '../src/core/visible.ts'
 import { morph } from './morph.ts'
-import { element } from './page.ts'
-import { cut, named } from './text.ts'
+import { cut, make, named } from './page.ts'
 
-/** One column of a table: its heading, and what a cell of it holds. */
+/** One column of a table: its heading and its cells. */
 export interface Column<row> {
   readonly title: string
   readonly cell: (row: row) => string | Node
-  /** A `name` may be long and breaks anywhere, a `number` never; a `picture` takes what room there is. */
+  /** A `name` may be long and breaks anywhere, a `number` never; a `picture` takes the rest of the room. */
   readonly kind?: 'name' | 'number' | 'picture'
 }
 
-/** What a table says besides its rows. */
-export interface TableWords<row> {
-  /** Where there are no rows. */
+/** What a table needs besides its rows. */
+interface TableWords<row> {
+  /** The text of a table without rows. */
   readonly none: string
-  /** What is the same for a row now and after a refresh. */
+  /** Identifies a row across refreshes. */
   readonly keyOf: (row: row) => string
 }
 
 /**
- * Fills a table with rows, or with a word about there being none. Roles are said, since a narrow
- * place shows rows as cards, which makes a browser forget that it is a table.
+ * Fills a table with rows, or with a text if there are none. Roles are explicit, since a narrow place
+ * shows rows as cards, which makes a browser forget that it is a table.
  */
 export function fillTable<row>(
   table: HTMLTableElement,
@@ -29,79 +28,47 @@ export function fillTable<row>(
   rows: readonly row[],
   { none, keyOf }: TableWords<row>,
 ): void {
-  const lines = rows.map((row) => {
-    const line = toRow(columns.map((column) => toCell(column, row)))
-    line.dataset['key'] = keyOf(row)
-    return line
-  })
-  if (lines.length === 0) lines.push(toRow([toWord(none, columns.length)]))
+  const lines = rows.map((row) =>
+    toRow(
+      columns.map((column) => toCell(column, row)),
+      keyOf(row),
+    ),
+  )
+  if (lines.length === 0) {
+    const span = String(columns.length)
+    lines.push(toRow([make('td', { role: 'cell', colspan: span, class: 'none' }, none)]))
+  }
   table.setAttribute('role', 'table')
   morph(table, [toGroup('thead', [toRow(columns.map(toHeading))]), toGroup('tbody', lines)])
 }
 
-/** Says something below a heading, or nothing. */
-export function say(id: string, text: string): void {
-  const hint = element(id, HTMLParagraphElement)
-  const shown = toVisible(text)
-  if (hint.textContent !== shown) hint.textContent = shown
-  hint.hidden = text === ''
-}
-
 function toGroup(name: 'thead' | 'tbody', rows: readonly HTMLElement[]): HTMLElement {
-  const group = document.createElement(name)
-  group.setAttribute('role', 'rowgroup')
-  group.append(...rows)
-  return group
+  return make(name, { role: 'rowgroup' }, ...rows)
 }
 
-function toRow(cells: readonly HTMLElement[]): HTMLElement {
-  const row = document.createElement('tr')
-  row.setAttribute('role', 'row')
-  row.append(...cells)
-  return row
+function toRow(cells: readonly HTMLElement[], key?: string): HTMLElement {
+  return make('tr', { role: 'row', 'data-key': key }, ...cells)
 }
 
 function toHeading<row>({ title, kind }: Column<row>): HTMLElement {
-  const heading = document.createElement('th')
-  heading.scope = 'col'
-  heading.setAttribute('role', 'columnheader')
-  if (kind !== undefined) heading.className = kind
-  heading.textContent = title
-  return heading
+  return make('th', { scope: 'col', role: 'columnheader', class: kind }, title)
 }
 
 function toCell<row>({ title, kind, cell }: Column<row>, row: row): HTMLElement {
-  const field = document.createElement('td')
-  field.setAttribute('role', 'cell')
-  field.dataset['label'] = title
-  if (kind !== undefined) field.className = kind
   const content = cell(row)
-  field.append(typeof content === 'string' ? named(content) : content)
-  return field
-}
-
-function toWord(word: string, span: number): HTMLElement {
-  const field = document.createElement('td')
-  field.setAttribute('role', 'cell')
-  field.colSpan = span
-  field.className = 'none'
-  field.textContent = word
-  return field
+  const shown = typeof content === 'string' ? named(content) : content
+  return make('td', { role: 'cell', 'data-label': title, class: kind }, shown)
 }
 
 /** An identifier, shortened for the eye only. */
 export function short(name: string): HTMLElement {
-  const code = document.createElement('code')
   const shown = toVisible(name)
-  code.textContent = shown.length > 14 ? `${shown.slice(0, 12)}…` : shown || '—'
-  code.title = shown
-  if (shown.length > 14) code.setAttribute('aria-label', cut(name))
-  return code
+  const isLong = shown.length > 14
+  const attributes = { title: shown, 'aria-label': isLong ? cut(name) : undefined }
+  return make('code', attributes, isLong ? `${shown.slice(0, 12)}…` : shown || '—')
 }
 
 /** The name of a tenant, whole: two may differ in their last letter. */
 export function tenantName(tenant: string): HTMLElement {
-  const code = document.createElement('code')
-  code.append(named(tenant || '—'))
-  return code
+  return make('code', {}, named(tenant || '—'))
 }

@@ -1,6 +1,6 @@
 import type { RowOf } from '../src/analytics/queries.ts'
 import type { Found } from './api.ts'
-import { TimeChart } from './chart.ts'
+import { type Series, TimeChart } from './chart.ts'
 import { formatCount, formatTime } from './format.ts'
 import { element } from './page.ts'
 import { type Column, fillTable } from './table.ts'
@@ -10,11 +10,8 @@ type Counts = RowOf<'traffic'>
 /** A row of the query `traffic`. */
 export type Traffic = Counts & { readonly bucket: string }
 
-interface Line {
+interface Line extends Omit<Series, 'values'> {
   readonly name: keyof Counts
-  readonly label: string
-  readonly colour: string
-  readonly dash?: readonly number[]
 }
 
 const MISMATCHES: Line = {
@@ -25,31 +22,24 @@ const MISMATCHES: Line = {
 }
 
 const charts = [
-  {
-    ...chartIn('traffic'),
-    what: 'requests',
-    lines: [
-      { name: 'executed', label: 'Executed', colour: '--executed' },
-      { name: 'replayed', label: 'Replayed', colour: '--replayed', dash: [8, 3] },
-      { name: 'joined', label: 'Joined', colour: '--joined', dash: [2, 3] },
-      { name: 'blocked', label: 'Blocked', colour: '--blocked', dash: [12, 3, 2, 3] },
-      MISMATCHES,
-    ] satisfies Line[] as readonly Line[],
-  },
-  {
-    ...chartIn('trouble'),
-    what: 'conflicts, unknown outcomes and store errors',
-    lines: [
-      MISMATCHES,
-      { name: 'unknown', label: 'Outcome unknown', colour: '--unknown' },
-      { name: 'store_errors', label: 'Store errors', colour: '--store', dash: [2, 3] },
-    ] satisfies Line[] as readonly Line[],
-  },
+  chartIn('traffic', 'requests', [
+    { name: 'executed', label: 'Executed', colour: '--executed' },
+    { name: 'replayed', label: 'Replayed', colour: '--replayed', dash: [8, 3] },
+    { name: 'joined', label: 'Joined', colour: '--joined', dash: [2, 3] },
+    { name: 'blocked', label: 'Blocked', colour: '--blocked', dash: [12, 3, 2, 3] },
+    MISMATCHES,
+  ]),
+  chartIn('trouble', 'conflicts, unknown outcomes and store errors', [
+    MISMATCHES,
+    { name: 'unknown', label: 'Outcome unknown', colour: '--unknown' },
+    { name: 'store_errors', label: 'Store errors', colour: '--store', dash: [2, 3] },
+  ]),
 ]
 
-function chartIn(id: string) {
+function chartIn(id: string, what: string, lines: readonly Line[]) {
   const place = element(id, HTMLDivElement)
-  return { place, chart: new TimeChart(place), table: element(`${id}-table`, HTMLTableElement) }
+  const table = element(`${id}-table`, HTMLTableElement)
+  return { place, chart: new TimeChart(place), table, what, lines }
 }
 
 /** Shows what became of requests over time, as charts and as tables. */

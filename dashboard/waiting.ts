@@ -1,47 +1,31 @@
 import type { RowOf } from '../src/analytics/queries.ts'
+import type { StuckView } from '../src/core/operator-view.ts'
 import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
-import { element } from './page.ts'
-import { type Column, fillTable, say, short, tenantName } from './table.ts'
+import { element, make, say } from './page.ts'
+import { type Column, fillTable, short, tenantName } from './table.ts'
 import type { Listed } from './whole-list.ts'
 
 /** Rows of a table at first, and how many more a press of its button shows. */
 const STEP = 100
 
-/** An operation of the operator's list. */
-export interface Stuck {
-  readonly id: string
-  readonly operation: string
-  readonly tenant: string
-  readonly reason: string
-  readonly since: string
-  readonly ageSeconds: number
-  readonly nextAttemptAt: string | null
-  readonly isInProgress?: boolean
-  readonly isLost?: boolean
-}
-
 /**
- * The ages that stuck operations have now. A page that was read a while ago says how old they were
- * then; what the gateway's clock says now is known from the page that was read just now.
+ * The ages of stuck operations now. A page that was read a while ago has their ages of then. The
+ * page that was read just now tells the time on the gateway's clock.
  */
-export function withAges(list: Listed<Stuck>): Listed<Stuck> {
+export function withAges(list: Listed<StuckView>): Listed<StuckView> {
   const now = Math.max(
     ...list.entries.map(({ since, ageSeconds }) => Date.parse(since) + ageSeconds * 1_000),
   )
-  const ageOf = ({ since }: Stuck) => Math.floor((now - Date.parse(since)) / 1_000)
+  const ageOf = ({ since }: StuckView) => Math.floor((now - Date.parse(since)) / 1_000)
   const entries = list.entries.map((entry) => ({ ...entry, ageSeconds: ageOf(entry) }))
   return { ...list, entries: entries.toSorted((a, b) => Date.parse(a.since) - Date.parse(b.since)) }
 }
 
 type Unknown = RowOf<'unknown'>
 
-interface Doubtful {
-  readonly id: string
+interface Doubtful extends Pick<StuckView, 'id' | 'tenant' | 'reason' | 'ageSeconds'> {
   readonly route: string
-  readonly tenant: string
-  readonly reason: string
-  readonly ageSeconds: number
   readonly next: string
 }
 
@@ -55,14 +39,14 @@ const DOUBTFUL: readonly Column<Doubtful>[] = [
 ]
 
 /**
- * Operations of which nobody knows whether they were executed, the oldest first: from the operator's
- * list, which is of now, and from the points, which are of the time range.
+ * Shows operations whose outcome is unknown, the oldest first: from the operator's list, which is of
+ * now, and from the points of the time range.
  *
- * @param points `null`: they could not be read, or not yet; so may the list be.
+ * @param points `null`: not read yet, or not readable. The same goes for the list.
  */
 export function showUnknown(
   points: Found<Unknown> | null,
-  list: Listed<Stuck> | null,
+  list: Listed<StuckView> | null,
   filters: Filters & { readonly isAll: boolean },
 ): void {
   const { route, tenant } = filters
@@ -89,7 +73,7 @@ export function showUnknown(
 function hintOf(
   count: number,
   points: Found<Unknown> | null,
-  list: Listed<Stuck> | null,
+  list: Listed<StuckView> | null,
   filters: Filters,
 ): string {
   const words = [
@@ -99,24 +83,17 @@ function hintOf(
   return words.filter(Boolean).join(' ')
 }
 
-function narrowedWord(count: number, { total }: Listed<Stuck>, filters: Filters): string {
+function narrowedWord(count: number, { total }: Listed<StuckView>, filters: Filters): string {
   if (!isNarrowed(filters)) return ''
   const all = total === null ? 'those' : formatCount(total)
   return `${formatCount(count)} of ${all} on the list match the filters.`
 }
 
-function toListed(entry: Stuck): Doubtful {
-  return {
-    id: entry.id,
-    route: entry.operation,
-    tenant: entry.tenant,
-    reason: entry.reason,
-    ageSeconds: entry.ageSeconds,
-    next: toNext(entry),
-  }
+function toListed(entry: StuckView): Doubtful {
+  return { ...entry, route: entry.operation, next: toNext(entry) }
 }
 
-function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: Stuck): string {
+function toNext({ nextAttemptAt, isInProgress = false, isLost = false }: StuckView): string {
   if (isLost) return 'did not respond'
   if (isInProgress) return 'being sent again'
   return nextAttemptAt === null ? 'needs an operator' : `automatic, ${formatClock(nextAttemptAt)}`
@@ -133,7 +110,7 @@ function toSeen(row: Unknown): Doubtful {
   }
 }
 
-/** An event or a message that nobody took. */
+/** An event or a message that could not be delivered. */
 export interface Letter {
   readonly id: string
   readonly from: string
@@ -144,7 +121,7 @@ export interface Letter {
   readonly decision?: keyof typeof DECISIONS
 }
 
-/** What was decided about a message, and so what a replay of it needs. */
+/** Decisions about a message, as reasons why a replay does not execute it. */
 const DECISIONS = {
   mismatch: 'its key names something else',
   failed: 'its failure is its result',
@@ -166,7 +143,7 @@ const LETTER: readonly Column<Letter>[] = [
   },
 ]
 
-/** What could not be delivered, or not be done: all of it, whatever the page is narrowed to. */
+/** Shows the dead letters. Filters do not apply to them. */
 export function showLetters(list: Listed<Letter>, filters: Filters): void {
   const { isWhole } = list
   showStepwise('letters', LETTER, list.entries, { none: 'No dead letters.', isWhole })
@@ -183,10 +160,8 @@ function wordOf({ entries, total, isWhole }: Listed<unknown>): string {
 }
 
 function operationLink(id: string): HTMLAnchorElement {
-  const link = document.createElement('a')
-  link.href = `#operation=${encodeURIComponent(id.toWellFormed())}`
-  link.append(short(id))
-  return link
+  const href = `#operation=${encodeURIComponent(id.toWellFormed())}`
+  return make('a', { href }, short(id))
 }
 
 type ListId = 'unknown' | 'letters'
@@ -202,12 +177,12 @@ for (const id of ['unknown', 'letters']) {
   })
 }
 
-/** What is done where somebody wants more of a list than was read of it. */
+/** Sets the work that reads more of a list, for a reader at the end of it. */
 export function onReadOn(id: ListId, work: () => void): void {
   readOn.set(id, work)
 }
 
-/** Shows the first rows, and a button for more of them, which reads on behind the last. */
+/** Shows the first rows, and a button that shows more or reads on after the last one. */
 function showStepwise<row extends { readonly id: string }>(
   id: ListId,
   columns: readonly Column<row>[],

@@ -1,18 +1,13 @@
+import type { ListPage } from '../src/core/operator-view.ts'
 import { ask, SignInNeeded } from './api.ts'
 import { Partly } from './parts.ts'
 
 const PAGE = 100
-/** Looked through at once: the admin API asks each operation of a page. */
+/** Read at once: the admin API asks each operation of a page. */
 const MOST_PAGES = 20
-/** When no further page is begun: objects that do not answer make each of them slow. */
+/** The time after which no further page is begun: objects that do not answer make it slow. */
 const WALK_LIMIT_MS = 20_000
 const WALK_AGAIN_MS = 60_000
-
-interface Page<entry> {
-  readonly entries: readonly entry[]
-  readonly next: number | null
-  readonly total: number | null
-}
 
 /** A list as far as it was read. */
 export interface Listed<entry> {
@@ -29,14 +24,14 @@ interface Walk<entry> {
   readonly entries: readonly entry[]
   readonly pageCount: number
   readonly next: number | null
-  /** Why it was broken off, for people. */
+  /** Why it was interrupted, for people. */
   readonly because?: string
 }
 
 /**
- * A list of the admin API, page by page, to its end or as far as is wanted. It comes with the newest
- * first, and those at its end have waited longest. The first page is asked for each time, the others
- * once a minute: what has been resolved meanwhile stays for as long.
+ * A list of the admin API, page by page, to its end or as far as is wanted. Its newest entries come
+ * first; those at its end have waited longest. The first page is read each time, the others once a
+ * minute, so a resolved entry stays for up to a minute.
  */
 export class WholeList<entry extends { readonly id: string }> {
   readonly #path: string
@@ -44,13 +39,13 @@ export class WholeList<entry extends { readonly id: string }> {
   #walked: Walk<entry> | null = null
   #mostPages = MOST_PAGES
 
-  /** @param toShown What is made of it, also where only a part of it could be read. */
+  /** @param toShown Converts the list, also one that could be read only in part. */
   constructor(path: string, toShown = (list: Listed<entry>) => list) {
     this.#path = path
     this.#toShown = toShown
   }
 
-  /** @throws {Partly} With what was read, where a page behind the first cannot be. */
+  /** @throws {Partly} With the pages so far, if a page after the first cannot be read. */
   async load(): Promise<Listed<entry>> {
     const { entries, next, total } = await this.#page(null)
     if (next === null) {
@@ -71,7 +66,7 @@ export class WholeList<entry extends { readonly id: string }> {
     return list
   }
 
-  /** Lets the next load read on where the last one has stopped. */
+  /** Lets the next load continue where the last one has stopped. */
   readOn(): void {
     this.#mostPages = (this.#walked?.pageCount ?? 0) + MOST_PAGES
   }
@@ -84,7 +79,7 @@ export class WholeList<entry extends { readonly id: string }> {
     try {
       while (next !== null && pageCount < this.#mostPages && performance.now() < until) {
         // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
-        const more: Page<entry> = await this.#page(next)
+        const more: ListPage<entry> = await this.#page(next)
         entries.push(...more.entries)
         next = more.next
         pageCount += 1
@@ -96,7 +91,7 @@ export class WholeList<entry extends { readonly id: string }> {
     return walked()
   }
 
-  #page(after: number | null): Promise<Page<entry>> {
+  #page(after: number | null): Promise<ListPage<entry>> {
     return ask(`${this.#path}?limit=${PAGE}${after === null ? '' : `&after=${after}`}`)
   }
 }

@@ -13,14 +13,14 @@ import { PointsSchema } from './analytics-engine/point.ts'
 import { openStore, Refusal, type Store } from './analytics-engine/store.ts'
 import { close, listen } from './local-server.ts'
 
-/** Where the engine listens, and what it knows. */
+/** Options of the local engine. */
 export interface AnalyticsEngineOptions {
-  /** 0, or absent: any that is free. */
+  /** Default: any free port. */
   readonly port?: number
-  /** Where points are kept; without one, they end with the engine. */
+  /** Where points are kept. By default they end with the engine. */
   readonly directory?: string
   readonly accountId?: string
-  /** The only token that is let in. */
+  /** The only accepted token. */
   readonly token?: string
 }
 
@@ -113,7 +113,7 @@ export class AnalyticsEngine {
   }
 
   async #takePoints(request: IncomingMessage, dataset: string): Promise<Answer> {
-    // No page in a browser can send this type without being allowed to first.
+    // A page in a browser cannot send this type without a preflight request.
     if (!request.headers['content-type']?.startsWith('application/json')) {
       return plain(415, 'Points are a JSON array, sent as application/json.')
     }

@@ -1,5 +1,5 @@
 /**
- * Writes the dashboard and the alert rules anew, after a query has changed.
+ * Writes the dashboard and the alert rules. Run it after a query has changed.
  *
  *     node ops/build.ts
  */

@@ -1,7 +1,7 @@
 import { toVisible } from '../../src/core/visible.ts'
 import { Failure, reasonOf } from '../failure.ts'
 
-/** An answer of the admin API; without a body where there is nothing to say. */
+/** A response of the admin API; `null` if it has no body. */
 export interface Reply {
   readonly status: number
   readonly body: Readonly<Record<string, unknown>> | null
@@ -24,7 +24,7 @@ const PROBLEM_TYPE = 'application/problem+json'
  * Connects to the admin API of a deployment.
  *
  * @param url Wins over `HAPAX_URL`.
- * @throws Failure without a URL or credentials; what is returned throws it where the answer is no.
+ * @throws Failure without a URL or credentials. The returned function throws it for an error response.
  */
 export function connect(env: NodeJS.ProcessEnv, url: string | undefined): Ask {
   const base = toBase(url ?? env['HAPAX_URL'])
@@ -54,7 +54,7 @@ function toBase(url: string | undefined): URL {
   return base
 }
 
-/** What a header can bear; anything else would be told with the secret in the message. */
+/** Characters of a header. `fetch` would report any other with the secret in its message. */
 const VISIBLE = /^[!-~]+$/
 
 function toCredentials(env: NodeJS.ProcessEnv): Record<string, string> {
@@ -76,7 +76,7 @@ function toCredentials(env: NodeJS.ProcessEnv): Record<string, string> {
 async function send(url: URL, init: RequestInit): Promise<Response> {
   try {
     const signal = AbortSignal.timeout(PATIENCE_MS)
-    // A token goes where it was sent, and nowhere else.
+    // A redirect must not take the token elsewhere.
     return await fetch(url, { ...init, redirect: 'manual', signal })
   } catch (error) {
     throw new Failure(`${url.origin} could not be reached: ${toVisible(reasonOf(error))}`)

@@ -1,4 +1,4 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
+import type { OperatorView, TimelineEntry, TimelinePage } from '../../src/core/operator-view.ts'
 import { Failure } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'
@@ -9,21 +9,15 @@ type Found =
   | Pick<OperatorView, 'id' | 'operation' | 'tenant' | 'state' | 'fence'>
   | { readonly id: string; readonly state: 'lost' }
 
-interface Points {
-  readonly timeline: readonly TimelineEntry[]
-  readonly timelineNext: number | null
-  readonly analytics: 'read' | 'unavailable'
-}
-
-interface Page extends Partial<Points> {
+interface Page extends Partial<TimelinePage> {
   readonly operations: readonly Found[]
   readonly next: string | null
 }
 
 /**
- * Prints the operations that bear a correlation id, and what happened under it, to their end.
+ * Prints all operations of a correlation id and their whole timeline.
  *
- * @throws Failure Also where a page behind the first cannot be read; what could be is printed before.
+ * @throws Failure Also if a later page cannot be read, after printing the pages before it.
  */
 export async function printCorrelation(ask: Ask, id: string, isJson: boolean): Promise<void> {
   const get = async (path: string, query: Record<string, string>) => {
@@ -45,7 +39,7 @@ export async function printCorrelation(ask: Ask, id: string, isJson: boolean): P
     readOn(async () => {
       for (let next = first.timelineNext ?? null; next !== null;) {
         // oxlint-disable-next-line no-await-in-loop -- likewise
-        const page = (await get('/timeline', { after: String(next) })) as Points
+        const page = (await get('/timeline', { after: String(next) })) as TimelinePage
         timeline.push(...page.timeline)
         next = page.timelineNext
       }
@@ -82,7 +76,10 @@ function toOperations(operations: readonly Found[]): string {
   return toColumns([['ID', 'STATE', 'OPERATION', 'FENCE', 'TENANT'], ...rows])
 }
 
-function toTimeline(timeline: readonly TimelineEntry[], analytics: Points['analytics']): string {
+function toTimeline(
+  timeline: readonly TimelineEntry[],
+  analytics: TimelinePage['analytics'],
+): string {
   if (analytics === 'unavailable') return 'The timeline could not be read.'
   return timeline.length === 0 ? 'The timeline is empty.' : toEvents(timeline)
 }

@@ -1,14 +1,15 @@
+import type { ListPage } from '../../src/core/operator-view.ts'
 import { Failure, reasonOf } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask, Reply } from './connect.ts'
-import { type Page, toJson } from './show.ts'
+import { toJson } from './show.ts'
 
 /** A list, or a part of it. */
 export interface ListAsked {
   readonly list: string
   /** Entries of a page; `null`: as many as the admin API likes. */
   readonly limit: string | null
-  /** Where it begins: what the page before has ended with. */
+  /** The `next` of the page before; `null`: from the start. */
   readonly after: string | null
   /** Whether it is read to its end, however many pages that are. */
   readonly isWhole: boolean
@@ -31,7 +32,7 @@ async function printWhole(ask: Ask, asked: ListAsked): Promise<void> {
   })
 }
 
-/** One document: where a page cannot be read it has those before, and where to go on. */
+/** Prints one document. If a page cannot be read, it has the pages before and where to continue. */
 async function printWholeJson(ask: Ask, asked: ListAsked): Promise<void> {
   const entries: unknown[] = []
   let last: Reply['body'] = null
@@ -49,14 +50,14 @@ async function printWholeJson(ask: Ask, asked: ListAsked): Promise<void> {
 async function readPages(
   ask: Ask,
   asked: ListAsked,
-  take: (reply: Reply, page: Page<unknown>) => void,
+  take: (reply: Reply, page: ListPage<unknown>) => void,
 ): Promise<void> {
   let { after } = asked
   try {
     do {
       // oxlint-disable-next-line no-await-in-loop -- a page says where the next one begins
       const reply = await ask({ method: 'GET', path: toPath(asked, after) })
-      const page = reply.body as unknown as Page<unknown>
+      const page = reply.body as unknown as ListPage<unknown>
       take(reply, page)
       after = page.next === null ? null : String(page.next)
     } while (after !== null)

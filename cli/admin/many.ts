@@ -1,5 +1,3 @@
-import { text } from 'node:stream/consumers'
-
 import { toVisible } from '../../src/core/visible.ts'
 import { Failure, reasonOf } from '../failure.ts'
 import { print } from '../print.ts'
@@ -16,19 +14,10 @@ export interface ManyAsked {
 /** As many as the admin API takes at once. */
 const BATCH = 100
 
-/** Reads ids from the arguments, or one a line from standard input where they say `-`. @throws Failure without any. */
-export async function readIds(args: readonly string[]): Promise<string[]> {
-  const lines = args.includes('-') ? (await text(process.stdin)).split('\n') : []
-  const ids = [...args.filter((one) => one !== '-'), ...lines].map((id) => id.trim())
-  const once = [...new Set(ids)].filter((id) => id !== '')
-  if (once.length === 0) throw new Failure('Specify at least one id.', 2)
-  return once
-}
-
 /**
- * Changes them in batches, and prints what came of each.
+ * Changes things in batches, and prints the result of each.
  *
- * @throws Failure where one was not done; where a batch has no answer, it says from which id on.
+ * @throws Failure if a change was not done. If a batch has no response, it names its first id.
  */
 export async function changeMany(
   ask: Ask,

@@ -1,23 +1,12 @@
-import type { OperatorView, TimelineEntry } from '../../src/core/operator-view.ts'
+import type {
+  ListPage,
+  OperatorView,
+  StuckView,
+  TimelineEntry,
+  TimelinePage,
+} from '../../src/core/operator-view.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
-
-/** A part of a list. */
-export interface Page<entry> {
-  readonly entries: readonly entry[]
-  readonly next: number | null
-}
-
-interface Stuck {
-  readonly id: string
-  readonly operation: string
-  readonly tenant: string
-  readonly reason: string
-  readonly ageSeconds: number
-  readonly nextAttemptAt: string | null
-  readonly isInProgress?: boolean
-  readonly isLost?: boolean
-}
 
 interface Letter {
   readonly id: string
@@ -30,7 +19,8 @@ interface Letter {
 
 /** An operation, a line for each thing that is known of it, then its timeline. */
 export function toOperation({ body }: Reply): string {
-  const { timeline, attempts, owner, result, ...rest } = body as unknown as Shown
+  const { timeline, attempts, owner, result, ...rest } = body as unknown as OperatorView &
+    Partial<TimelinePage>
   const { isCut = false, timelineNext: _, analytics, ...view } = rest
   const facts = Object.entries({
     ...view,
@@ -49,13 +39,6 @@ export function toOperation({ body }: Reply): string {
   return [toColumns(facts), toEvents(timeline), ...notes].join('\n\n')
 }
 
-/** An operation with what is said of its timeline. */
-interface Shown extends OperatorView {
-  readonly isCut?: boolean
-  readonly timelineNext?: number | null
-  readonly analytics?: 'read' | 'unavailable'
-}
-
 /** A timeline, a line for each thing that has happened. */
 export function toEvents(timeline: readonly TimelineEntry[]): string {
   return toColumns(timeline.map(({ at, what, detail = {} }) => [at, what, toDetail(detail)]))
@@ -66,28 +49,25 @@ const toDetail = (detail: object) =>
     .map(([name, value]) => `${name}=${String(value)}`)
     .join(' ')
 
-/** The list of what is stuck. @param isFirst Whether it is the first page that is printed. */
+/** The list of stuck operations. @param isFirst Whether this is the first printed page. */
 export function toStuck({ body }: Reply, isFirst: boolean): string {
-  const { entries, next } = body as unknown as Page<Stuck>
-  const rows = entries.map(({ id, operation, reason, tenant, ageSeconds, ...rest }) => {
-    return [id, operation, reason, `${ageSeconds} s`, toNextAttempt(rest), tenant]
+  const { entries, next } = body as unknown as ListPage<StuckView>
+  const rows = entries.map((entry) => {
+    const { id, operation, reason, tenant, ageSeconds } = entry
+    return [id, operation, reason, `${ageSeconds} s`, toNextAttempt(entry), tenant]
   })
   const head = ['ID', 'OPERATION', 'REASON', 'AGE', 'NEXT ATTEMPT', 'TENANT']
   return toList(rows, { head: isFirst ? head : null, empty: 'No stuck operations.', next })
 }
 
-function toNextAttempt({
-  nextAttemptAt,
-  isInProgress = false,
-  isLost = false,
-}: Pick<Stuck, 'nextAttemptAt' | 'isInProgress' | 'isLost'>): string {
-  if (isLost) return 'did not answer'
-  return isInProgress ? 'in progress' : (nextAttemptAt ?? 'never')
+function toNextAttempt({ nextAttemptAt, isInProgress, isLost }: StuckView): string {
+  if (isLost === true) return 'did not answer'
+  return isInProgress === true ? 'in progress' : (nextAttemptAt ?? 'never')
 }
 
 /** The list of dead letters. @param isFirst As for `toStuck`. */
 export function toLetters({ body }: Reply, isFirst: boolean): string {
-  const { entries, next } = body as unknown as Page<Letter>
+  const { entries, next } = body as unknown as ListPage<Letter>
   const rows = entries.map(({ id, type, attempts, at, reason }) => [id, type, attempts, at, reason])
   const head = ['ID', 'TYPE', 'ATTEMPTS', 'AT', 'REASON']
   return toList(rows, { head: isFirst ? head : null, empty: 'No dead letters.', next })

@@ -13,7 +13,7 @@ type Environment = Readonly<Partial<Record<string, string>>>
 const PERMISSION = 'Account · Account Analytics · Read'
 const TOKENS = 'https://dash.cloudflare.com/profile/api-tokens'
 
-/** The engine that the environment names. @throws Failure where it names none. */
+/** Connects to the engine of the environment. @throws Failure if there is none. */
 export function connect(environment: Environment): AnalyticsClient {
   const local = localUrlOf(environment)
   if (local !== null) {
@@ -44,7 +44,7 @@ function need(environment: Environment, name: string, what: string): string {
   )
 }
 
-/** What an error of the engine means to whoever asked, and what to do about it. */
+/** Explains an error of the engine, and what to do about it. */
 export function toFailure(error: AnalyticsError, environment: Environment): Failure {
   const local = localUrlOf(environment)
   const where = local ?? "Cloudflare's API"

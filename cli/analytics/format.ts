@@ -9,7 +9,7 @@ const UNITS = [
   { name: 's', ms: SECOND },
 ] as const
 
-/** A value as people read it, by what the name of its column says that it is. */
+/** Writes a value for people. The name of its column tells its unit. */
 export function format(column: string, value: Value): string {
   if (value === null) return '–'
   if (typeof value !== 'number') return toLine(column, String(value))
@@ -27,8 +27,29 @@ export function toDuration(ms: number): string {
   return `${amount >= 10 ? Math.round(amount) : amount.toFixed(1)} ${unit.name}`
 }
 
-/** What came from outside is one line of text. */
+/** A text from outside stays one line. */
 function toLine(column: string, text: string): string {
   const isTime = column === 'bucket' || column.endsWith('_at')
   return toVisible(isTime ? text.replace('T', ' ').replace('Z', '') : text)
+}
+
+const STEPS = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] as const
+const EIGHTHS = ['', '▏', '▎', '▍', '▌', '▋', '▊', '▉'] as const
+
+/** A bar for a part of the whole, between 0 and 1. Only 0 has no bar. */
+export function toBar(part: number, width: number): string {
+  const eighths = Math.round(Math.min(1, Math.max(0, part)) * width * EIGHTHS.length)
+  const drawn = part > 0 ? Math.max(1, eighths) : 0
+  return '█'.repeat(Math.floor(drawn / EIGHTHS.length)) + EIGHTHS[drawn % EIGHTHS.length]
+}
+
+/** A line of columns, the highest as high as a letter. Only 0 has no column. */
+export function toSparkline(values: readonly number[]): string {
+  const highest = Math.max(...values, 0)
+  return values
+    .map((value) => {
+      if (value <= 0) return ' '
+      return STEPS[Math.max(0, Math.ceil((value / highest) * STEPS.length) - 1)]
+    })
+    .join('')
 }

@@ -21,13 +21,13 @@ const PointSchema = z.object({
       error: `the blobs of a point have at most ${MAX_BLOB_BYTES} bytes together`,
     }),
   doubles: z.array(z.number()).max(MAX_COLUMNS),
-  /** Epoch milliseconds; now where it is absent. */
+  /** Epoch milliseconds. Default: now. */
   timestamp: z.number().int().nonnegative().optional(),
-  /** How many points this one stands for; 1 where it is absent. */
+  /** How many points this one stands for. Default: 1. */
   sampleInterval: z.number().int().positive().optional(),
 })
 
-/** A data point as `writeDataPoint` takes it, with what the platform adds. */
+/** A data point as `writeDataPoint` takes it, with the fields that the platform adds. */
 export type Point = z.infer<typeof PointSchema>
 
 export const PointsSchema = z.array(PointSchema)

@@ -3,7 +3,7 @@ import type { Session } from 'chdb'
 import { type Statement } from './dialect.ts'
 import { COLUMNS, type Point, toRow } from './point.ts'
 
-/** A statement that ClickHouse does not take, in the words of the cloud. */
+/** ClickHouse rejected a statement. The message has the words of the cloud. */
 export class Refusal extends Error {
   override readonly name = 'Refusal'
 }
@@ -14,7 +14,7 @@ interface Batch {
   readonly written: Promise<void>
 }
 
-/** The tables, in a ClickHouse inside of this process: of which there can be one at a time. */
+/** The tables, in a ClickHouse inside this process. There can be only one at a time. */
 export class Store {
   readonly #session: Session
   readonly #datasets = new Set<string>()
@@ -25,7 +25,7 @@ export class Store {
     this.#session = session
   }
 
-  /** Adds points. @param dataset Name of a table, made where there is none. */
+  /** Adds points. @param dataset Name of a table, which is created if it is missing. */
   write(dataset: string, points: readonly Point[]): Promise<void> {
     const now = Date.now()
     const rows = points.map((point) => JSON.stringify(toRow(dataset, point, now)))
@@ -55,7 +55,7 @@ export class Store {
     return this.#inTurn(() => Promise.resolve(this.#session.close()))
   }
 
-  /** What comes until it is its turn is written along: a table takes few large parts better. */
+  /** Also writes the points that arrive before its turn: a table takes few large parts better. */
   async #insert(dataset: string, rows: readonly string[]): Promise<void> {
     this.#batches.delete(dataset)
     await this.#open(dataset)

@@ -18,6 +18,10 @@ import type { RetryPolicy } from '../core/retry.ts'
 z.config(en())
 
 const MIB = 1_048_576
+
+/** Default of the largest response body that is kept, in bytes. */
+export const DEFAULT_RESPONSE_BYTES = 8 * MIB
+
 const DAY_MS = 86_400_000
 
 /** A duration within bounds, read into whole milliseconds. */
@@ -223,7 +227,7 @@ const LimitsSchema = z.strictObject({
   /** Largest request body in bytes; above it 413. */
   request: z._default(wholeNumber(0, 25 * MIB), MIB),
   /** Largest response body that is kept, in bytes; of a larger one only status and headers are. */
-  response: z._default(wholeNumber(0, 100 * MIB), 8 * MIB),
+  response: z._default(wholeNumber(0, 100 * MIB), DEFAULT_RESPONSE_BYTES),
   /**
    * Whether new operations are counted per tenant, and per address of who is not verified: by the
    * binding of this name, or by `RATE_LIMITER`.

@@ -44,6 +44,42 @@ export interface TimelineEntry {
   readonly detail?: Readonly<Record<string, string | number>>
 }
 
+/** A page of the points of a timeline. */
+export interface TimelinePage {
+  readonly timeline: readonly TimelineEntry[]
+  /** Whether there are more points. */
+  readonly isCut: boolean
+  /** `after` of the next page; `null` on the last. */
+  readonly timelineNext: number | null
+  readonly analytics: 'read' | 'unavailable'
+}
+
+/** A page of a list of the admin API. */
+export interface ListPage<entry> {
+  readonly entries: readonly entry[]
+  /** `after` of the next page; `null` on the last. */
+  readonly next: number | null
+  /** The length of the whole list; `null` if it could not be counted. */
+  readonly total: number | null
+}
+
+/** An operation on the list of unknown outcomes. */
+export interface StuckView {
+  readonly id: string
+  readonly tenant: string
+  readonly operation: string
+  readonly reason: string
+  readonly correlationId: string
+  readonly since: string
+  readonly ageSeconds: number
+  /** When the alarm tries next; `null`: never. */
+  readonly nextAttemptAt: string | null
+  /** It is being sent again: its next end is not known yet. */
+  readonly isInProgress?: boolean
+  /** Its object did not answer. */
+  readonly isLost?: boolean
+}
+
 /** What the record alone does not say. */
 export interface OperatorFacts {
   readonly isRunning: boolean

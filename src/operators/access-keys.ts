@@ -4,12 +4,12 @@ import * as z from 'zod/mini'
 import { logFault } from '../metrics/log.ts'
 import { inTime } from '../platform/in-time.ts'
 
-/** How the team's keys are fetched: a forged assertion must not cost a request to Access each. */
+/** How to fetch the team's keys. The cache keeps forged assertions from causing requests to Access. */
 const CACHED: RequestInit = { cf: { cacheTtlByStatus: { '200-299': 300 } } }
 const FRESH: RequestInit = { cache: 'no-store' }
 const FETCH_TIMEOUT_MS = 5_000
 
-/** How long what was fetched past the cache answers for key ids that nobody knows. */
+/** How long keys that were fetched past the cache answer for unknown key ids. */
 const FRESH_MS = 2_000
 
 const KeySchema = z.looseObject({ kid: z.string(), kty: z.literal('RSA') })
@@ -25,14 +25,14 @@ interface KeySet {
 
 let fresh: KeySet | null = null
 
-/** The key that an assertion may be signed by; `lost`: nobody knows, since the keys could not be read. */
+/** The key of an assertion; `lost` if the keys could not be read. */
 export type FoundKey = CryptoKey | 'lost' | null
 
 /**
  * Finds the key of a team that an assertion names. A key id that is not in the cached set may be
- * newer than that, so the set is read once more past the cache.
+ * newer, so the set is read again past the cache.
  *
- * @returns `null` where it names none of the team's.
+ * @returns `null` if it names none of the team's keys.
  */
 export async function findKey(issuer: string, assertion: string): Promise<FoundKey> {
   const kid = readKeyId(assertion)
@@ -65,7 +65,7 @@ async function freshKeys(issuer: string): Promise<readonly Key[]> {
   return keys
 }
 
-/** In time or not at all, the end of their text as well. */
+/** Fetches the keys within a limit, which includes the end of their text. */
 function fetchKeys(issuer: string, how: RequestInit): Promise<readonly Key[]> {
   return inTime(readKeys(issuer, how), FETCH_TIMEOUT_MS)
 }

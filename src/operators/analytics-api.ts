@@ -22,7 +22,7 @@ import {
 import { type Scope, toBucketMs } from '../analytics/sql.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import { parseDuration } from '../core/duration.ts'
-import type { OperatorView, TimelineEntry } from '../core/operator-view.ts'
+import type { OperatorView, TimelineEntry, TimelinePage } from '../core/operator-view.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { askMany } from '../platform/ask-many.ts'
@@ -141,7 +141,8 @@ async function readPoints(c: AdminContext, toPage: (scope: Scope) => string, off
   const { rows, isCut } = cut('timeline', read.kind === 'rows' ? read.rows : [])
   const timelineNext = isCut ? offset + rows.length : null
   const analytics = read.kind === 'rows' ? 'read' : 'unavailable'
-  return { read, page: { timeline: rows.map(toEntry), isCut, timelineNext, analytics } }
+  const page: TimelinePage = { timeline: rows.map(toEntry), isCut, timelineNext, analytics }
+  return { read, page }
 }
 
 /** Reads how many points of a timeline to skip; `null` if that is no number. */

@@ -5,7 +5,7 @@ import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logAudit } from '../metrics/log.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 
-/** What was changed. */
+/** The subject of a change. */
 interface Changed {
   readonly operation: string
   readonly tenant: string | null
@@ -13,11 +13,11 @@ interface Changed {
   readonly correlationId: string | null
   readonly fence: number
   readonly letterId?: string
-  /** For how many milliseconds its outcome has been unknown, where it is left so. */
+  /** How long its outcome has been unknown, in milliseconds, if it still is. */
   readonly ageMs?: number
 }
 
-/** Writes down who has changed what: a line of its own, and a point with the method `ADMIN`. */
+/** Records a change and its actor: a log line, and a point with the method `ADMIN`. */
 export function audit(
   c: Context<GatewayEnv>,
   action: AdminAction,
@@ -40,7 +40,7 @@ export function audit(
   })
 }
 
-/** Writes down what somebody wanted to change, where the answer was lost. There is no point: nothing is known of it. */
+/** Logs a change whose answer was lost. It writes no point, since the subject is not known. */
 export function auditUnconfirmed(
   c: Context<GatewayEnv>,
   action: AdminAction,

@@ -64,7 +64,7 @@ export function bearerOf(c: Context): string | null {
   return token ?? null
 }
 
-/** Which of the secrets a token is, compared in constant time; `null`: none. Every one is compared. */
+/** Finds the secret that a token equals, in constant time. @returns Its index, or `null`. */
 export async function matchSecret(
   token: string,
   secrets: readonly (string | undefined)[],
@@ -76,7 +76,7 @@ export async function matchSecret(
   return index === -1 ? null : index
 }
 
-/** Digests have one length, whatever was sent. */
+/** Compares digests, which have one length for any input. */
 async function isSame(secret: string, token: string): Promise<boolean> {
   const [one, other] = await Promise.all([digest(secret), digest(token)])
   return crypto.subtle.timingSafeEqual(one, other)

@@ -6,11 +6,11 @@ import { requestUrlOf } from '../http/normalized-url.ts'
 import { bearerOf } from './authenticate.ts'
 
 /**
- * Whether a page of another site has made a browser send this. Cloudflare Access lets in whatever
- * comes with the browser's cookie, so who the operator is says nothing about that.
+ * Whether a page of another site has made a browser send this. Cloudflare Access lets in every
+ * request with the browser's cookie, so a known operator proves nothing.
  *
- * Browsers say it in `Sec-Fetch-Site`; those that are too old for it name in `Origin` who changes
- * something, and `null` where they would rather not. A client that is no browser says neither.
+ * Browsers say it in `Sec-Fetch-Site`. Older ones send the page's site, or `null`, in `Origin` with a
+ * change. Other clients send neither.
  */
 export function isFromOtherSite(c: Context<GatewayEnv>): boolean {
   const site = c.req.header('Sec-Fetch-Site')
@@ -20,8 +20,8 @@ export function isFromOtherSite(c: Context<GatewayEnv>): boolean {
 }
 
 /**
- * Whether a page of another site could have made a browser send this without being asked first
- * whether it may: forms and simple requests bear no JSON, and no bearer token.
+ * Whether a page of another site could have made a browser send this without a preflight request:
+ * forms and simple requests have no JSON and no bearer token.
  */
 export function isLikeForm(c: Context<GatewayEnv>): boolean {
   if (bearerOf(c) !== null) return false

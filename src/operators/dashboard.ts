@@ -8,7 +8,7 @@ import { hasOperators } from './authenticate.ts'
 
 const PAGE = '/_hapax/dashboard'
 
-/** Nothing from elsewhere, nothing inline but the styles that a chart sets on its own elements. */
+/** Only own files. The only inline code is the styles that a chart sets on its own elements. */
 const POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -19,14 +19,14 @@ const POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
   "base-uri 'none'",
-  // What the page shows is text: nothing of it can become markup or code.
+  // The page shows only text, so no content can become markup or code.
   "require-trusted-types-for 'script'",
   "trusted-types 'none'",
 ].join('; ')
 
 /**
- * Serves the page of the operators. It holds no figures: those it asks from the admin API, with the
- * operator's own token. Where there is no admin API there is no page.
+ * Serves the page of the operators. The page reads its figures from the admin API with the operator's
+ * own token. Without an admin API there is no page.
  */
 export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> {
   const { ASSETS: assets } = c.env
@@ -44,19 +44,19 @@ export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> 
   headers.set('Content-Security-Policy', POLICY)
   headers.set('X-Content-Type-Options', 'nosniff')
   headers.set('Referrer-Policy', 'no-referrer')
-  // A page that has opened this one, of the same origin even, gets no hold of its window.
+  // A page that has opened this one gets no hold of its window.
   headers.set('Cross-Origin-Opener-Policy', 'same-origin')
   headers.set('Cross-Origin-Resource-Policy', 'same-origin')
   const isPage = path.endsWith('/')
-  // The name of every other file says which version it is.
+  // The names of all other files contain their version.
   headers.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
   return response
 }
 
-/** How long a file of the page is waited for, in milliseconds. */
+/** The time limit for a file of the page, in milliseconds. */
 const ASSET_MS = 10_000
 
-/** @returns `null` where it does not come, which says nothing of whether it is there. */
+/** @returns `null` if the assets do not answer, which does not mean that the file is missing. */
 async function fetchAsset(assets: Fetcher, url: string): Promise<Response | null> {
   try {
     const found = await inTime(assets.fetch(new Request(url)), ASSET_MS)

@@ -5,11 +5,11 @@ import type { DirectoryCount, PageQuestion } from '../directory/directory-guard.
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { askDirectory } from './ask-objects.ts'
 
-/** How many entries of a list are shown at once, and how many at the most. */
+/** The default and the largest number of entries of a page. */
 const PAGE = 50
 const MAX_PAGE = 100
 
-/** How many entries are asked for. */
+/** The number of entries to show. */
 export const LimitSchema = z._default(
   z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)),
   PAGE,
@@ -20,16 +20,16 @@ const PageSchema = z.object({
   after: z._default(z.nullable(z.coerce.number().check(z.int(), z.minimum(1))), null),
 })
 
-/** What is said to who asks for a page that there cannot be. */
+/** The detail of a refusal without a valid page. */
 export const PAGE_ADVICE = `limit is a number from 1 to ${MAX_PAGE}, and after is what next of the page before was.`
 
-/** Reads which part of a list is asked for, or `null` where that cannot be read. */
+/** Reads which page of a list to show; `null` if the query is invalid. */
 export function readPage(c: Context): PageQuestion | null {
   const { limit, after } = c.req.query()
   return PageSchema.safeParse({ limit, after }).data ?? null
 }
 
-/** How much there is on the lists, or `null` where that is not known: a page is shown without it. */
+/** Counts the lists; `null` if the directory does not answer, as a page is shown without counts. */
 export function countOf(c: Context<GatewayEnv>): Promise<DirectoryCount | null> {
   return askDirectory(c, (directory) => directory.count()).catch(() => null)
 }

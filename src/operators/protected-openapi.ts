@@ -10,7 +10,7 @@ export interface OpenApiFragment {
   readonly paths: Readonly<Record<string, Readonly<Record<string, OpenApiOperation>>>>
   /** By section, then by name. Each has the mark `GENERATED`. */
   readonly components: Readonly<Record<string, Readonly<Record<string, object>>>>
-  /** Routes that no path template describes; absent where there are none. */
+  /** Routes that no path template describes, if there are any. */
   readonly 'x-idempotency-unmapped'?: readonly OpenApiIdempotency[]
 }
 
@@ -18,7 +18,7 @@ export interface OpenApiFragment {
 export interface OpenApiOperation {
   readonly description?: string
   readonly parameters: readonly (OpenApiReference | OpenApiPathParameter)[]
-  /** By status; absent where there are none. */
+  /** By status, if there are any. */
   readonly responses?: Readonly<Record<string, OpenApiReference>>
   readonly 'x-idempotency': OpenApiIdempotency
 }

@@ -15,9 +15,9 @@ const TITLES: Readonly<Record<number, string>> = {
 }
 
 /**
- * A problem of the admin API (RFC 9457), which has no page of its own.
+ * Answers with a problem (RFC 9457) of the admin API. Its type has no page of its own.
  *
- * @param code For programs, where the status alone does not tell what to do.
+ * @param code For programs, if the status alone does not tell what to do.
  */
 export function refusal(
   c: Context,
@@ -30,7 +30,7 @@ export function refusal(
   return c.body(JSON.stringify(problem), status, { 'Content-Type': 'application/problem+json' })
 }
 
-/** There is no such thing, for an operator. */
+/** Answers that there is no such thing. */
 export function notFound(c: Context): Response {
   return refusal(c, 404, 'There is nothing of this name.')
 }

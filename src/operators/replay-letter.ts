@@ -14,7 +14,7 @@ import { LOST, openText } from './letter-content.ts'
 
 /** How a dead letter is replayed. */
 export interface Replay {
-  /** Whether an operator overrides what was decided about it. */
+  /** Whether an operator overrides an earlier decision about it. */
   readonly override: boolean
 }
 

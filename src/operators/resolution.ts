@@ -1,14 +1,15 @@
 import * as z from 'zod/mini'
 
+import { DEFAULT_RESPONSE_BYTES } from '../config/policy.ts'
 import { toClientHeaders, toSnapshotHeaders } from '../core/headers.ts'
 import type { OperatorAction } from '../core/operator-action.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import { type HeaderField, hasNoBody } from '../core/snapshot.ts'
 
-/** The largest request, and so the largest response that can be given by hand: what a route keeps by default. */
-export const MAX_BODY_BYTES = 8_388_608
+/** The largest request, and so the largest response that an operator can set: the default limit of a route. */
+export const MAX_BODY_BYTES = DEFAULT_RESPONSE_BYTES
 
-/** Names and values together. They stand in one row with the record, and the platform sends 128 KB at the most. */
+/** Limit of names and values together. They share a row with the record, and the platform sends at most 128 KB. */
 const MAX_HEADER_BYTES = 32_768
 
 const ResolutionSchema = z.union([
@@ -29,10 +30,10 @@ const ADVICE =
 type Resolution = Extract<OperatorAction, { kind: 'resolve' }>
 
 /**
- * Reads what an operator says of an unknown outcome. Of the response's headers only those are kept
+ * Parses an operator's decision about an unknown outcome. Of the response's headers it keeps those
  * that would be kept of the origin's.
  *
- * @returns Or what is wrong with it, for people.
+ * @returns Or what is wrong, for people.
  */
 export function parseResolution(body: unknown): Result<Resolution, string> {
   const said = ResolutionSchema.safeParse(body)
@@ -59,7 +60,7 @@ function readHeaders(named: Readonly<Record<string, string>>): Result<HeaderFiel
   if (bytes > MAX_HEADER_BYTES) {
     return err(`The headers of a response have at most ${MAX_HEADER_BYTES} bytes.`)
   }
-  // The body is text as it stands here, whatever the origin had made of it.
+  // The body is plain text, even if the origin's had a coding.
   const omit = ['content-encoding']
   const kept = toSnapshotHeaders(toClientHeaders(headers), { setCookie: false, omit, seal: false })
   return ok(kept)

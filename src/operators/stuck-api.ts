@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import type { OperatorView } from '../core/operator-view.ts'
+import type { OperatorView, StuckView } from '../core/operator-view.ts'
 import type { ListedEntry } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { type Asked, askMany } from '../platform/ask-many.ts'
@@ -8,10 +8,10 @@ import { askDirectory, examine } from './ask-objects.ts'
 import { countOf, PAGE_ADVICE, readPage } from './list-page.ts'
 import { refusal } from './refusal.ts'
 
-/** How long the objects of a page may take together, in milliseconds: a client waits for it. */
+/** The time that the objects of a page have together, in milliseconds: a client waits for it. */
 const PAGE_LIMIT_MS = 10_000
 
-/** The list, as far as it still holds: what was resolved meanwhile is struck off. */
+/** Lists operations whose outcome is unknown. Those that were resolved meanwhile are struck off. */
 export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
   const asked = readPage(c)
   if (asked === null) return refusal(c, 400, PAGE_ADVICE)
@@ -28,27 +28,27 @@ export async function listStuck(c: Context<GatewayEnv>): Promise<Response> {
 
 interface Looked {
   readonly entry: ListedEntry
-  /** Lost: its object did not answer, so it stays on the list. */
+  /** Lost if its object did not answer; then it stays on the list. */
   readonly view: Asked<OperatorView | null>
 }
 
 const LOST = { kind: 'lost', isAsked: false } as const
 
-/** What is in progress is being sent again: no end of it is known yet. */
+/** An operation in progress is being sent again: it stays on the list. */
 function isOver({ view }: Looked): boolean {
   if (view.kind === 'lost') return false
   const { state } = view.answer ?? {}
   return state !== 'unknown' && state !== 'in_progress'
 }
 
-/** Who reads the list gets it also where that fails: the next one strikes them off. */
+/** If that fails, the next reader of the list strikes them off. */
 async function strike(c: Context<GatewayEnv>, over: readonly Looked[]): Promise<void> {
   if (over.length === 0) return
   const entries = over.map(({ entry }) => entry)
   await askDirectory(c, (directory) => directory.strike(entries)).catch(() => {})
 }
 
-function toStuck({ entry, view }: Looked) {
+function toStuck({ entry, view }: Looked): StuckView {
   const { operationId: id, tenant, operation, reason, correlationId } = entry
   const ageSeconds = Math.floor((Date.now() - entry.since) / 1_000)
   const since = new Date(entry.since).toISOString()

@@ -1,12 +1,8 @@
 import { describe, expect, it } from 'vitest'
 
-import { toCsv } from '../../../../cli/analytics/csv.ts'
-import { format } from '../../../../cli/analytics/format.ts'
-import { toJson } from '../../../../cli/analytics/json.ts'
-import { toBar, toSparkline } from '../../../../cli/analytics/plot.ts'
-import { toSeries } from '../../../../cli/analytics/series.ts'
-import { toTable } from '../../../../cli/analytics/table.ts'
-import { VIEWS } from '../../../../cli/analytics/views.ts'
+import { format, toBar, toSparkline } from '../../../../cli/analytics/format.ts'
+import { toCsv, toJson } from '../../../../cli/analytics/machine-readable.ts'
+import { toSeries, toTable, VIEWS } from '../../../../cli/analytics/views.ts'
 import { HOSTILE, RAW, UNSEEN } from '../../../fakes/unseen.ts'
 
 const MINUTE = 60_000
