@@ -18,7 +18,7 @@ type Probe = Extract<Recovery, { readonly kind: 'probe' }>
 
 /** How the origin's status resource is asked. */
 interface Question {
-  readonly recovery: Recovery
+  readonly recovery: Probe
   readonly headers: readonly HeaderField[]
   /** What seals the result, where the route says so. */
   readonly sealKey: SealKey | null
@@ -48,7 +48,6 @@ async function ask(
   record: UnknownRecord,
   { recovery, headers, sealKey }: Question,
 ): Promise<Landing | Unsettled> {
-  if (recovery.kind !== 'probe') throw new Error('Only a route with a status resource is asked.')
   const { env, flights } = context
   const { path, bounds, rules } = recovery
   const origin = requireOrigin(env)

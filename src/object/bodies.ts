@@ -2,6 +2,7 @@ import { concat } from '../core/body.ts'
 import { countFrom, estimateReceipt } from '../core/receipt.ts'
 import type { OperationRecord, SettledRecord } from '../core/record.ts'
 import { logFault } from '../metrics/log.ts'
+import { requireSpill } from '../platform/spill.ts'
 import { Holds } from './holds.ts'
 import {
   type AnswerBody,
@@ -229,21 +230,23 @@ export class Bodies {
     }
   }
 
-  /** Keys in the bucket that belong to nothing any more. */
-  listGarbage(): string[] {
-    if (!this.#tables.areThere()) return []
-    const sql = 'SELECT spill_key AS spillKey FROM garbage LIMIT ?'
-    const rows = this.#tables.sql.exec<{ spillKey: string }>(sql, SWEEP_BATCH)
-    return Array.from(rows, ({ spillKey }) => spillKey)
-  }
-
-  /** Forgets keys that are deleted in the bucket. */
-  dropGarbage(spillKeys: readonly string[]): void {
-    this.#transactions.run(() => {
-      for (const spillKey of spillKeys) {
-        this.#tables.sql.exec('DELETE FROM garbage WHERE spill_key = ?', spillKey)
-      }
-    })
+  /** Deletes in the bucket the pieces that belong to nothing any more. A failure is tried again by the alarm. */
+  async sweep(bucket: R2Bucket | undefined): Promise<void> {
+    try {
+      if (!this.#tables.areThere()) return
+      const sql = 'SELECT spill_key AS spillKey FROM garbage LIMIT ?'
+      const rows = this.#tables.sql.exec<{ spillKey: string }>(sql, SWEEP_BATCH)
+      const spillKeys = Array.from(rows, ({ spillKey }) => spillKey)
+      if (spillKeys.length === 0) return
+      await requireSpill(bucket).delete(spillKeys)
+      this.#transactions.run(() => {
+        for (const spillKey of spillKeys) {
+          this.#tables.sql.exec('DELETE FROM garbage WHERE spill_key = ?', spillKey)
+        }
+      })
+    } catch (error) {
+      logFault('pieces of a body could not be deleted in the bucket; it will be tried again', error)
+    }
   }
 }
 

@@ -17,10 +17,8 @@ import type { OperatorAction, OperatorResult } from '../core/operator-action.ts'
 import type { OperatorView } from '../core/operator-view.ts'
 import { type ClaimRef, doubtOf } from '../core/record.ts'
 import type { WireResponse } from '../core/snapshot.ts'
-import { logFault } from '../metrics/log.ts'
-import { Alarm, allOf } from '../platform/alarm.ts'
+import { Alarm } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
-import { requireSpill } from '../platform/spill.ts'
 import { untilAnswered } from './answer-repeat.ts'
 import { EventDeliveries } from './event-deliveries.ts'
 import { executeCall } from './execute-call.ts'
@@ -57,7 +55,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   constructor(ctx: DurableObjectState, env: HapaxEnv) {
     super(ctx, env)
-    this.#ledger.transactions.onGarbage = () => ctx.waitUntil(this.#sweep())
+    this.#ledger.transactions.onGarbage = () =>
+      ctx.waitUntil(this.#ledger.bodies.sweep(env.SNAPSHOTS))
   }
 
   execute(call: ExecuteCall): Promise<Answer> {
@@ -109,21 +108,10 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     const work = this.#alarm.ring(async () => {
       const { recoverable, events } = this.#ledger.tidy()
       const recoveries = recoverable.map((due) => recoverOperation(this.#context, due))
-      await allOf([...recoveries, this.#events.deliver(events)])
+      const works = [...recoveries, this.#events.deliver(events)]
+      await Promise.allSettled(works)
+      await Promise.all(works)
     })
     await within(keepAlive(this.#context, work), ALARM_PATIENCE_MS)
-  }
-
-  /** Deletes in the bucket what belongs to nothing any more. */
-  async #sweep(): Promise<void> {
-    const { bodies } = this.#ledger
-    try {
-      const spillKeys = bodies.listGarbage()
-      if (spillKeys.length === 0) return
-      await requireSpill(this.env.SNAPSHOTS).delete(spillKeys)
-      bodies.dropGarbage(spillKeys)
-    } catch (error) {
-      logFault('pieces of a body could not be deleted in the bucket; it will be tried again', error)
-    }
   }
 }

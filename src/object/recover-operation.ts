@@ -51,35 +51,26 @@ async function recover(
   known: ClaimRef,
   record: UnknownRecord,
 ): Promise<void> {
-  const isProbed = record.recovery.kind === 'probe'
+  const { recovery } = record
   const stored = await readStored(context, known.operationId).catch((error: unknown) => {
     // The origin can be asked all the same.
-    if (!isProbed) throw error
+    if (recovery.kind !== 'probe') throw error
     return null
   })
-  if (isProbed && !(await isFoundUnexecuted(context, known, record, stored))) return
-  // Without the request nobody says who asks, and an origin that hides what a stranger asks for
-  // answers 404 as well; the next request asks with its own credentials.
+  if (recovery.kind === 'probe') {
+    const asked = { recovery, ...askingAs(record, stored) }
+    const found = await askStatus(context, known, record, asked)
+    if (!('kind' in found)) return
+    if (found.kind === 'undecided') {
+      // If the same credentials were refused again and again, their owner would be locked out.
+      if (found.isRefused === true && stored !== null) context.ledger.dropRequest(known)
+      return
+    }
+  }
+  // Without the stored request the question had no credentials, and an origin that hides operations
+  // from strangers answers 404 as well. The next request asks with its own credentials.
   if (stored === null) giveUp(context, known)
   else await sendAgain(context, known, record, stored)
-}
-
-/** Asks the origin of the alarm's own accord whether nothing was executed; what it knows else is settled. */
-async function isFoundUnexecuted(
-  context: ObjectContext,
-  known: ClaimRef,
-  record: UnknownRecord,
-  stored: StoredRequest | null,
-): Promise<boolean> {
-  const { recovery } = record
-  const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
-  const sealKey = stored?.sealKey ?? null
-  const found = await askStatus(context, known, record, { recovery, headers, sealKey })
-  if (!('kind' in found)) return false
-  // Asked again and again with these credentials it would lock their owner out.
-  const isRefused = found.kind === 'undecided' && found.isRefused === true
-  if (isRefused && stored !== null) context.ledger.dropRequest(known)
-  return found.kind === 'not_executed'
 }
 
 async function sendAgain(
@@ -113,7 +104,7 @@ async function readStored(
   operationId: string,
 ): Promise<StoredRequest | null> {
   const stored = ledger.bodies.readRequest(operationId)
-  return stored === null ? null : openStoredRequest(env, operationId, stored)
+  return stored && openStoredRequest(env, operationId, stored)
 }
 
 /** Encodes a request for storage with its claim: sealed if the deployment has a secret. */
@@ -138,10 +129,12 @@ export async function openStoredRequest(
   return decodeStoredRequest(await openStoredBytes(env, 'stored request', operationId, stored))
 }
 
-/** What ties a question of the alarm's own to the request that it is about. */
-function tiesOf({ correlationId, traceparent }: UnknownRecord): HeaderField[] {
-  return [
+/** With what the alarm asks: the headers of the stored request, or those that tie it to its operation. */
+function askingAs({ correlationId, traceparent }: UnknownRecord, stored: StoredRequest | null) {
+  const ties: HeaderField[] = [
     ['x-correlation-id', correlationId],
     ['traceparent', traceparent],
   ]
+  const headers = toProbeHeaders(stored?.request.headers ?? ties)
+  return { headers, sealKey: stored?.sealKey ?? null }
 }

@@ -84,7 +84,7 @@ export function streamAnswer(
 }
 
 /** What an answer means that is still coming. */
-interface LiveLanding extends Pick<PumpPlan, 'onChunk' | 'toSettlement' | 'toCut' | 'toFault'> {
+interface LiveLanding extends Pick<PumpPlan, 'onChunk' | 'toSettlement' | 'toFault'> {
   /** `null` where only the end of the body can tell. */
   readonly outcome: 'succeeded' | 'failed' | null
 }
@@ -100,18 +100,18 @@ function landLive(reply: ReplyOf<'live'>, rules: LandingRules, isInDoubt: boolea
     return {
       outcome,
       onChunk: null,
-      toSettlement: async (bodyBytes) => toSettlement(reply, outcome, bodyBytes, rules),
-      toCut: async (fault) => toFault(fault),
+      toSettlement: async (bodyBytes, cut) =>
+        cut === null ? toSettlement(reply, outcome, bodyBytes, rules) : toFault(cut),
       toFault,
     }
   }
-  const toEnd = async (bodyBytes: number | null) =>
-    landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, isInDoubt)
   return {
     outcome: null,
     onChunk: call.read,
-    toSettlement: toEnd,
-    toCut: async (fault, bodyBytes) => (call.hasResponse() ? toEnd(bodyBytes) : toFault(fault)),
+    async toSettlement(bodyBytes, cut) {
+      if (cut !== null && !call.hasResponse()) return toFault(cut)
+      return landStreamed({ ...reply, said: await call.end() }, bodyBytes, rules, isInDoubt)
+    },
     toFault,
   }
 }
@@ -124,10 +124,11 @@ interface PumpPlan {
   readonly isSpilled: boolean
   /** Called with each chunk that is recorded, where the body tells what became of the operation. */
   readonly onChunk: ((chunk: Uint8Array) => Promise<void>) | null
-  /** @param bodyBytes Length of what is kept, or `null` where it is over the limit. */
-  readonly toSettlement: (bodyBytes: number | null) => Promise<Settlement>
-  /** For a body that has broken off behind so many bytes. */
-  readonly toCut: (fault: OriginFault, bodyBytes: number | null) => Promise<Settlement>
+  /**
+   * @param bodyBytes Length of the recorded body, or `null` if it is over the limit.
+   * @param cut Why the body broke off, if it did.
+   */
+  readonly toSettlement: (bodyBytes: number | null, cut: OriginFault | null) => Promise<Settlement>
   /** For a body that could not be recorded. */
   readonly toFault: (fault: OriginFault) => Settlement
   /** Settles. Resolves when that is on disk. */
@@ -146,10 +147,7 @@ export async function pumpBody(
 ): Promise<void> {
   try {
     const { cut, bodyBytes } = await recordChunks(body, recording, plan)
-    const settlement = await (cut === null
-      ? plan.toSettlement(bodyBytes)
-      : plan.toCut(cut, bodyBytes))
-    await settleKept(recording, plan, settlement, bodyBytes)
+    await settleKept(recording, plan, await plan.toSettlement(bodyBytes, cut), bodyBytes)
     if (cut === null) recording.end()
     else recording.break()
   } catch (error) {

@@ -28,9 +28,3 @@ export class Alarm {
     }
   }
 }
-
-/** Waits for the end of each, and fails as the first did that has failed. */
-export async function allOf(works: readonly Promise<unknown>[]): Promise<void> {
-  await Promise.allSettled(works)
-  await Promise.all(works)
-}

@@ -25,28 +25,20 @@ export function askObject<answer>(
   operationId: string,
   question: (object: OperationGuard) => Promise<answer>,
 ): Promise<answer> {
-  return traced('hapax object', { 'hapax.operation_id': operationId }, () =>
-    askUntilAnswered(c, operationId, question),
-  )
-}
-
-async function askUntilAnswered<answer>(
-  c: HasOperations,
-  operationId: string,
-  question: (object: OperationGuard) => Promise<answer>,
-): Promise<answer> {
-  for (let tries = 1; ; tries++) {
-    try {
-      // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
-      const object = c.env.OPERATIONS.getByName(operationId) as unknown as OperationGuard
-      // oxlint-disable-next-line no-await-in-loop -- one try after the other
-      return await question(object)
-    } catch (error) {
-      if (tries === MAX_TRIES || !isLost(error)) throw error
-      // oxlint-disable-next-line no-await-in-loop -- one try after the other
-      await scheduler.wait(RETRY_MS * tries * Math.random())
+  return traced('hapax object', { 'hapax.operation_id': operationId }, async () => {
+    for (let tries = 1; ; tries++) {
+      try {
+        // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
+        const object = c.env.OPERATIONS.getByName(operationId) as unknown as OperationGuard
+        // oxlint-disable-next-line no-await-in-loop -- one try after the other
+        return await question(object)
+      } catch (error) {
+        if (tries === MAX_TRIES || !isLost(error)) throw error
+        // oxlint-disable-next-line no-await-in-loop -- one try after the other
+        await scheduler.wait(RETRY_MS * tries * Math.random())
+      }
     }
-  }
+  })
 }
 
 function isLost(error: unknown): boolean {

@@ -49,13 +49,15 @@ function record(body: LiveBody, limitBytes: number, onDisk: Promise<void> = Prom
     sealer: new Sealer({ operationId: 'id', fence: 1 }, null),
     isSpilled: false,
     onChunk: null,
-    toSettlement: async () => ({
-      outcome: 'succeeded',
-      snapshot: snapshotOf(),
-      retentionMs: null,
-      evidence: { originStatus: 200, fault: null },
-    }),
-    toCut: async (fault) => unknownOf(fault),
+    toSettlement: async (_, cut) =>
+      cut === null
+        ? {
+            outcome: 'succeeded',
+            snapshot: snapshotOf(),
+            retentionMs: null,
+            evidence: { originStatus: 200, fault: null },
+          }
+        : unknownOf(cut),
     toFault: unknownOf,
     close: async ({ outcome, evidence }) => {
       settled.push(evidence.fault ?? outcome)
