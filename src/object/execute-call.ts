@@ -53,7 +53,6 @@ function refuseAhead(context: ObjectContext, { claim, caller, plan }: ExecuteCal
 }
 
 /** A client that comes back for the result waits only for `waitMs`; the work goes on. */
-// Nobody receives this answer: the client comes back for the stored one.
 async function orAccept(
   context: ObjectContext,
   running: Promise<Answer | Orphaned>,

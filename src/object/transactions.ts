@@ -6,16 +6,6 @@ import type { Tables } from './tables.ts'
 /** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
 
-/** What an object is to do next, and whether it holds anything. */
-interface Ahead {
-  /** When the alarm has something to do, in epoch milliseconds; `Infinity`: never. */
-  readonly alarmAt: number
-  /** Whether there is a storage that holds nothing, to be given back with its alarm. */
-  readonly isEmpty: boolean
-  /** Whether pieces are to be deleted in the bucket. */
-  readonly hasGarbage: boolean
-}
-
 /** Changes what an object stores, together with its alarm: one transaction sets both. */
 export class Transactions {
   readonly #storage: DurableObjectStorage
@@ -46,13 +36,12 @@ export class Transactions {
    */
   run<result>(change: (now: number) => result): result {
     const now = Date.now()
-    const { result, ahead } = this.#transact(() => {
-      const changed = { result: change(now), ahead: this.#lookAhead(now) }
-      this.#setAlarmFor(changed.ahead, now)
-      return changed
-    })
-    if (ahead.hasGarbage) this.onGarbage()
-    else if (ahead.isEmpty) this.#deleteAll()
+    const { result, left } = this.#transact(() => ({
+      result: change(now),
+      left: this.#setAlarmForNext(now),
+    }))
+    if (left.hasGarbage) this.onGarbage()
+    else if (left.isEmpty) this.#deleteAll()
     return result
   }
 
@@ -75,7 +64,8 @@ export class Transactions {
     }
   }
 
-  #lookAhead(now: number): Ahead {
+  /** Sets the alarm for the next due time. @returns What is left to do after the transaction. */
+  #setAlarmForNext(now: number): { readonly isEmpty: boolean; readonly hasGarbage: boolean } {
     const { operationCount, garbageCount, leftCount, dueAt } = this.#tables.summary()
     const heads = this.#events.listHeads()
     const hasGarbage = garbageCount > 0
@@ -84,13 +74,11 @@ export class Transactions {
     const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
     const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, ...eventsAt)
     const count = operationCount + heads.length + garbageCount + leftCount
-    return { alarmAt, hasGarbage, isEmpty: count === 0 && this.#tables.areThere() }
-  }
-
-  #setAlarmFor({ alarmAt, isEmpty }: Ahead, now: number): void {
+    const isEmpty = count === 0 && this.#tables.areThere()
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1))
     else if (!isEmpty) this.#deleteAlarm()
+    return { isEmpty, hasGarbage }
   }
 
   /** Sets the alarm for the next due time, even if this instance believes that it is set. */
