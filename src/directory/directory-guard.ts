@@ -16,11 +16,11 @@ export interface StuckEntry {
 
 /** An operation as it stands on the list. */
 export interface ListedEntry extends StuckEntry {
-  /** Names this very listing: listed anew it has another one, higher than all before. */
+  /** Names this listing. An operation that is listed again gets a new, higher one. */
   readonly sequence: number
 }
 
-/** What could not be delivered, or not be done: an event of the outbox, or a message of a queue. */
+/** An event of the outbox that could not be delivered, or a message of a queue that could not be processed. */
 export interface DeadLetter {
   readonly id: string
   readonly from: 'outbox' | 'inbox'
@@ -32,7 +32,7 @@ export interface DeadLetter {
   readonly operationId: string | null
   readonly correlationId: string | null
   readonly reason: string
-  /** What was decided about a message: it is done again only when an operator overrides that. */
+  /** The decision about a message: it is processed again only if an operator overrides it. */
   readonly decision?: Decision
   readonly attempts: number
   /** Epoch milliseconds. */
@@ -46,7 +46,7 @@ export interface DeadLetter {
   readonly isUnopened?: boolean
 }
 
-/** What was decided about a message of a letter when it was replayed. */
+/** The decision about the message of a letter when it was replayed. */
 export type Decided = Required<Pick<DeadLetter, 'decision' | 'reason' | 'operationId'>>
 
 /** Part of a list, the newest entries first. */
@@ -62,7 +62,7 @@ export interface PageQuestion {
   readonly limit: number
 }
 
-/** How much there is for an operator to look at. */
+/** How many entries the operators' lists have. */
 export interface DirectoryCount {
   readonly stuck: number
   readonly letters: number
@@ -72,7 +72,7 @@ export interface DirectoryCount {
   readonly oldestAt: number | null
 }
 
-/** What may be asked of the one object that knows what an operator should look at. */
+/** The RPC methods of the directory: the one object with the operators' lists. */
 export interface Directory {
   /**
    * Puts an operation on the list of those whose outcome is unknown.
@@ -83,15 +83,15 @@ export interface Directory {
   list(entry: StuckEntry, saidAt?: number): Promise<void>
   /** Takes an operation off the list, as its object says. @param saidAt As for `list`. */
   unlist(operationId: string, saidAt: number): Promise<void>
-  /** The list; what has been resolved since is on it until it is struck off. */
+  /** Lists stuck operations. One that was resolved meanwhile stays listed until it is struck off. */
   listStuck(question: PageQuestion): Promise<Page<ListedEntry>>
-  /** Strikes off what somebody else has found resolved: only the very listings that it has read. */
+  /** Strikes off operations that a reader of the list has found resolved: only the listings that it has read. */
   strike(entries: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void>
-  /** @throws {Error} Where there is no room: whoever buries it keeps it until there is. */
+  /** @throws {Error} When there is no room: the caller keeps the letter until there is. */
   bury(letter: DeadLetter): Promise<void>
   /** Notes that an unknown outcome was found not to have been executed: its letters are undecided. */
   undecide(operationId: string): Promise<void>
-  /** Notes what was decided about the message of a letter, should the letter still be there. */
+  /** Notes the decision about the message of a letter, if the letter still exists. */
   decide(id: string, decided: Decided): Promise<void>
   listLetters(question: PageQuestion): Promise<Page<Omit<DeadLetter, 'bytes'>>>
   letter(id: string): Promise<DeadLetter | null>
@@ -100,10 +100,10 @@ export interface Directory {
   dropLetter(id: string): Promise<boolean>
 }
 
-/** The longest name in a list, in UTF-16 code units: a message may say of itself what it likes. */
+/** The longest name in a list, in UTF-16 code units. Messages may contain longer ones. */
 const MAX_NAME = 512
 
-/** A dead letter as lists hold it: its names are cut where they would make a page too large. */
+/** A dead letter as it is listed: long names are cut, so that a page does not become too large. */
 export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'bytes'> {
   const { type, tenant, correlationId, reason } = head
   return {
@@ -115,14 +115,14 @@ export function toListed(head: Omit<DeadLetter, 'bytes'>): Omit<DeadLetter, 'byt
   }
 }
 
-/** A name as lists hold it. */
+/** A name as it is listed. */
 export function cut(name: string): string {
   return name.length > MAX_NAME ? `${name.slice(0, MAX_NAME - 1).toWellFormed()}…` : name
 }
 
 const NAME = 'directory'
 
-/** The object of a deployment that knows what an operator should look at. */
+/** The directory of a deployment. */
 export function directoryOf(env: HapaxEnv): Directory {
   return env.DIRECTORY.getByName(NAME)
 }

@@ -20,7 +20,7 @@ import {
 } from './directory-guard.ts'
 import { createDirectoryTables } from './directory-tables.ts'
 
-/** How often every object of the list is asked to see to its alarm, in milliseconds. */
+/** How often every object of the list is asked to set its alarm again, in milliseconds. */
 const ROUND_MS = 3_600_000
 /** Most objects that are asked in one alarm, and the pause before the next ones are. */
 const ROUND_BATCH = 60
@@ -28,18 +28,18 @@ const ROUND_PAUSE_MS = 1_000
 /** How long the objects of one alarm may take together, in milliseconds. */
 const ROUND_LIMIT_MS = 30_000
 
-/** How long a message of an object may be on its way, in milliseconds: for so long it may come too late. */
+/** How late a message of an object may arrive, in milliseconds. */
 const HEARD_MS = 900_000
 
 /**
- * How much the letters may hold of the 10 GB that an object has: the list of what is stuck always has
- * room. Whoever cannot bury a letter keeps its event or message.
+ * How much of the 10 GB of an object the letters may use, so that the list of stuck operations always
+ * has room. If a letter cannot be buried, its sender keeps the event or message.
  */
 export const MAX_LETTER_BYTES = 8_000_000_000
-/** What a letter holds beside its head and bytes: its id twice, two indexes, pages that are not full. */
+/** What a letter uses besides its head and bytes: its id twice, two indexes, pages that are not full. */
 export const LETTER_ROW_BYTES = 320
 
-/** Key under which stands where a round has come to. */
+/** Storage key of the position of a round. */
 const CURSOR = 'round'
 
 type List = 'stuck' | 'letter'
@@ -56,9 +56,8 @@ interface Tally extends Record<string, SqlStorageValue> {
 }
 
 /**
- * What an operator should look at, of a whole deployment: operations whose outcome is unknown, and
- * dead letters. Both are rare, so one object holds them all; the operations themselves know nothing
- * of each other.
+ * The operators' lists of a deployment: operations whose outcome is unknown, and dead letters. Both are
+ * rare, so one object holds them all.
  */
 export class DirectoryObject extends DurableObject<HapaxEnv> implements Directory {
   readonly #alarm = new Alarm((at) => this.ctx.storage.setAlarm(at))
@@ -86,8 +85,8 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   }
 
   /**
-   * Whether nothing was heard of an operation that was said later. A message whose sender has given
-   * it up may still come, after the one that was sent in its place.
+   * Whether no later message about an operation has arrived. A message that its sender has given up
+   * may still arrive after the one that replaced it.
    */
   #isLatest(operationId: string, saidAt: number): boolean {
     const sql = `INSERT INTO heard (id, said_at) VALUES (?, ?) ON CONFLICT (id)
@@ -110,7 +109,7 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     })
   }
 
-  /** The same letter twice is one: whoever buries it may not have heard that it was done. */
+  /** Burying the same letter twice makes one entry: the sender may not have received the first answer. */
   async bury({ bytes, ...head }: DeadLetter): Promise<void> {
     this.ctx.storage.transactionSync(() => {
       const sql = 'INSERT INTO letter (id, head, bytes) VALUES (?, ?, ?)'
@@ -182,9 +181,9 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   }
 
   /**
-   * Asks the objects of the list to see to their alarms, some of them each time: an object whose
-   * alarm the platform has given up recovers nothing until somebody comes, and it may be that nobody
-   * does. What has come to an end meanwhile is struck off, should its object's word have been lost.
+   * Asks the objects of the list, a batch each time, to set their alarms again: an object whose alarm
+   * the platform has given up recovers nothing until a request arrives. Operations that have ended
+   * are struck off, in case the message of their object was lost.
    */
   override alarm(): Promise<void> {
     return this.#alarm.ring(async () => {
@@ -201,7 +200,7 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     })
   }
 
-  /** One that does not answer is no concern of the others: it is asked again in the next round. */
+  /** An object that does not answer is asked again in the next round. */
   async #rearm(batch: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void> {
     const asked = await askMany(
       batch,
@@ -220,7 +219,7 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     this.#sql.exec(sql, Date.now() - HEARD_MS)
   }
 
-  /** Where something is to be looked after there is a next round, also when the platform has given an alarm up. */
+  /** Plans the next round while there are entries, even if the platform has given up the alarm. */
   async #keepRounds(): Promise<void> {
     const [first] = this.#sql.exec('SELECT 1 FROM stuck UNION ALL SELECT 1 FROM heard LIMIT 1')
     if (first === undefined) return
@@ -230,7 +229,7 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
     else if (alarmAt < now - ROUND_PAUSE_MS) await this.ctx.storage.setAlarm(now + ROUND_PAUSE_MS)
   }
 
-  /** Whoever reads the list gets it also where the alarm cannot be set. */
+  /** A reader of the list gets it even if the alarm cannot be set. */
   #keepRoundsLater(): void {
     const rounds = this.#keepRounds().catch((error: unknown) => {
       logFault('the alarm of the directory could not be set', new Error(errorName(error)))

@@ -8,8 +8,8 @@ export function createDirectoryTables(storage: DurableObjectStorage): void {
 }
 
 /**
- * `heard` has what the object of an operation has said last, and when: of a message that comes later
- * and was said before nothing is done. What is not listed stays there for a while.
+ * `heard` holds the time of the last message about each operation, so that a late, older message is
+ * ignored. Entries of operations that are not listed stay for a while.
  */
 const LISTS = `
   CREATE TABLE IF NOT EXISTS stuck (

@@ -26,7 +26,7 @@ type Repeat =
 
 type Expired = Extract<ClaimDecision, { readonly kind: 'expired' }>
 
-/** The call that a request has waited for lost its owner: what becomes of the request is open again. */
+/** The call that a request waited for has lost its owner: the request must be decided on again. */
 export interface Orphaned {
   readonly kind: 'orphaned'
   /** How long the request may still wait, in milliseconds. */
@@ -71,7 +71,7 @@ export async function replay(
     const why = { ...(omittedFor && { omittedFor }), ...originStatus }
     return { kind: 'too_large', ...known, timing: NO_TIME, ...why }
   }
-  // Before anything is awaited: the record may be another one then, but this body stays.
+  // Before anything is awaited: the record may change meanwhile, but this body stays.
   const ref = { operationId, body: bodyOf(settled) }
   const letGo = ledger.bodies.hold(ref)
   const sealer = new Sealer({ operationId, fence }, keyOf(stored, caller.sealKeys))
@@ -96,12 +96,12 @@ function keyOf(stored: StoredHead, keys: readonly SealKey[]): SealKey | null {
   return (isSealed(stored) && keys.find(({ id }) => id === stored.keyId)) || null
 }
 
-/** Answers a request for a result that is kept no longer. */
+/** Answers a request for a result that is no longer kept. */
 export function toExpired({ known, isOther }: Omit<Expired, 'kind'>): Answer {
   return { kind: 'expired', fence: known?.fence ?? 0, outcome: known?.outcome ?? null, isOther }
 }
 
-/** What is told of an operation whose outcome is unknown. */
+/** Picks the facts of an unknown outcome that an answer contains. */
 export function pickHeld(record: UnknownRecord) {
   const { fence, reason } = record
   return { fence, reason, ageMs: doubtMs(record, Date.now()) ?? 0 }
@@ -137,7 +137,7 @@ async function joinCall(
   return accepted ?? { kind: 'in_flight', fence, runningMs, timing, ...(carrier && { carrier }) }
 }
 
-/** Answers a request that has waited for the call of another. */
+/** Answers a request that has waited for the call of another request. */
 export function answerJoined(
   end: FlightEnd,
   record: OperationRecord,
@@ -146,7 +146,7 @@ export function answerJoined(
 ): Answer {
   const { fence, reauthorizePath, recovery } = record
   const ageMs = doubtMs(record, Date.now()) ?? 0
-  // What is held can be asked about all the same, by a request whose route can.
+  // The request's route may be able to ask about an operation that is held.
   const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
   switch (end.kind) {
     case 'too_large': {
@@ -175,7 +175,7 @@ export function answerJoined(
   }
 }
 
-/** Promises a result to a client that comes back for it. @returns `null` where nothing is known of the operation. */
+/** Promises a result to a client that comes back for it. @returns `null` when the operation is unknown. */
 export function accept({ ledger }: ObjectContext, operationId: string): Answer | null {
   const record = ledger.accept(operationId)
   if (record === null) return null
@@ -188,7 +188,7 @@ export function viewOperation(operationId: string, record: OperationRecord): Ope
   return toOperationView(operationId, record, { toTime, isRecovering })
 }
 
-/** Decides on a request, and anew where it waited for a call that has lost its owner. */
+/** Decides on a request, and decides again if the call that it waited for has lost its owner. */
 export async function untilAnswered<answer extends Grant | Answer>(
   caller: Caller,
   decide: (caller: Caller) => Promise<answer | Orphaned>,
@@ -201,7 +201,7 @@ export async function untilAnswered<answer extends Grant | Answer>(
   }
 }
 
-/** Adds what a request has waited before it was decided on anew. */
+/** Adds the time that a request waited before it was decided on again. */
 function withWait<answer extends Grant | Answer>(answer: answer, waitedMs: number): answer {
   if (waitedMs === 0 || !('timing' in answer)) return answer
   const { timing } = answer

@@ -6,12 +6,12 @@ import { graceMsOf } from '../core/recovery.ts'
 import { remember } from '../core/retention.ts'
 
 /**
- * A record under the policy that its route has by now, where that is the stricter one: without a
- * request nothing is sent again, or forgotten, that the route would hold.
+ * Applies the current policy of a record's route if it is stricter than the record's own. Without a
+ * request, the alarm must not resend or forget an operation that the route would now hold.
  */
 export function asDeployed(record: OperationRecord): OperationRecord {
   const policies = deployedPolicies(record.operation)
-  // What was only observed is never sent to anybody.
+  // An operation that was only observed is never sent again.
   if (policies.length === 0 || record.events === null) return record
   // Of an operation with several routes the loosest counts here: the record may be of that one.
   const retentionMs = Math.min(...policies.map(({ retention }) => retention))
@@ -21,7 +21,7 @@ export function asDeployed(record: OperationRecord): OperationRecord {
   return words.includes('resend') ? remembered : asHeld(remembered, words)
 }
 
-/** @param words What its routes do about an unknown outcome: none sends it again. */
+/** @param words How its routes treat an unknown outcome. None of them resends. */
 function asHeld(record: OperationRecord, words: readonly Policy['unknown'][]): OperationRecord {
   const graces = words.flatMap((word) => (typeof word === 'object' ? [word.grace] : []))
   const { recovery } = record

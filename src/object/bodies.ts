@@ -17,10 +17,10 @@ import type { RecordTable, Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 import type { ReadEnd } from './wire-body.ts'
 
-/** Most keys that are deleted in the bucket at once; R2 takes 1,000. */
+/** Most keys that are deleted in the bucket at once: the limit of R2. */
 const SWEEP_BATCH = 1_000
 
-/** How soon it is looked again whether a body is still read that is to go, in milliseconds. */
+/** How soon a body that is to be deleted is checked again while it is still read, in milliseconds. */
 const LEFT_LOOK_MS = 60_000
 
 interface PartRow extends Record<string, SqlStorageValue> {
@@ -132,19 +132,19 @@ export class Bodies {
   }
 
   /**
-   * Keeps an answer for who reads or records it, whatever becomes of its operation.
+   * Keeps an answer while somebody reads or records it, even if its operation is forgotten.
    *
-   * @returns Lets it go: the last one to do so deletes it, unless it is the operation's result.
+   * @returns Releases it. The last release deletes the answer, unless it is the operation's result.
    */
   hold(ref: BodyRef): () => void {
     return this.#holds.take(ref)
   }
 
   /**
-   * Notes that the client whose request made an answer reads it: until it does so no more that does
-   * not expire, and retention counts from then.
+   * Notes that the client whose request made an answer is reading it. The answer does not expire
+   * until that ends, and retention counts from the end.
    *
-   * @returns Notes that it was handed all of it, or has left.
+   * @returns Notes that the client has received all of it, or has left.
    */
   awaitReceipt(ref: BodyRef): (how: ReadEnd) => void {
     this.#holds.noteFirst(ref)
@@ -154,7 +154,7 @@ export class Bodies {
     }
   }
 
-  /** The client whose request made a result was handed all of it, or has left. */
+  /** The client whose request made a result has received all of it, or has left. */
   #noteReceipt({ operationId, body }: BodyRef, how: ReadEnd): void {
     const endedAt = Date.now()
     try {
@@ -168,7 +168,7 @@ export class Bodies {
     }
   }
 
-  /** Deletes every answer of an operation but the result in its record; one that is being read goes later. */
+  /** Deletes all answers of an operation except the result in its record. One that is being read is deleted later. */
   dropAnswers(operationId: string, record: OperationRecord | null, now: number): void {
     if (!this.#tables.areThere()) return
     const sql = `SELECT DISTINCT belongs_to AS body FROM body
@@ -220,7 +220,7 @@ export class Bodies {
     if (body !== 'request') this.#keep(operationId, body)
   }
 
-  /** The last one has let an answer go. Where it cannot be deleted now, the alarm or the next claim does it. */
+  /** Nobody holds an answer any more. If it cannot be deleted now, the alarm or the next claim deletes it. */
   #letGo(ref: BodyRef): void {
     try {
       if (isResult(ref, this.#records.read(ref.operationId))) return
@@ -263,7 +263,7 @@ function isSettled(record: OperationRecord | null): record is SettledRecord {
   return record?.state === 'succeeded' || record?.state === 'failed'
 }
 
-/** Whether a result is so large that a client gets it bit by bit: smaller ones are on their way at once. */
+/** Whether a result is so large that a client reads it piece by piece. Smaller ones are sent at once. */
 function isReadInPieces(record: SettledRecord): boolean {
   return record.snapshot.bodyBytes > PIECE_BYTES || isOmitted(record)
 }

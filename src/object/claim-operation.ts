@@ -12,7 +12,7 @@ import { giveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 
-/** Claims an operation for a request, where the store takes it. */
+/** Claims an operation for a request. */
 export function claimOperation(
   { ledger, flights }: ObjectContext,
   request: ClaimRequest,
@@ -21,14 +21,14 @@ export function claimOperation(
   try {
     return ledger.claim(request, stored)
   } catch (error) {
-    // It may be running: whoever went around the store would execute it a second time.
+    // It may be running: forwarding it without the store would execute it a second time.
     if (flights.ofOperation(request.operationId) !== null) throw error
     logFault('a claim could not be stored; nothing was forwarded', error)
     return { kind: 'store_fault' }
   }
 }
 
-/** Tells what a claim would come to. @returns `null` where the store does not answer: the claim will say so. */
+/** Predicts the decision of a claim. @returns `null` when the store fails: the claim will say so. */
 export function lookAhead({ ledger }: ObjectContext, request: ClaimRequest): ClaimDecision | null {
   try {
     return ledger.look(request)
@@ -38,8 +38,8 @@ export function lookAhead({ ledger }: ObjectContext, request: ClaimRequest): Cla
 }
 
 /**
- * Counts a new operation of its tenant, where the route says so, and of where it comes from: who
- * is not verified could be another tenant with every request. Nothing is stored for one too many.
+ * Counts a new operation against the rate limit of its tenant and of its address, if the route has
+ * one: an unverified client could name another tenant in every request. Stores nothing when over it.
  */
 export async function refuseNew(
   context: ObjectContext,
@@ -51,7 +51,7 @@ export async function refuseNew(
   if (ahead === null || !isNew(ahead)) return null
   const binding = Reflect.get(context.env, rateLimiter) as RateLimit | undefined
   if (binding === undefined) throw new Error(`There is no rate-limiting binding ${rateLimiter}.`)
-  // The address first: whoever is over there must not use up what belongs to the tenant it names.
+  // The address first: a client over its limit must not use up the limit of the tenant that it names.
   for (const key of address === null ? [request.tenant] : [address, request.tenant]) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other
     if (!(await binding.limit({ key })).success) return { kind: 'rate_limited' }
@@ -59,7 +59,7 @@ export async function refuseNew(
   return null
 }
 
-/** Asks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */
+/** Checks deadline and circuit before a claim, so that nothing is stored for a call that is not made. */
 export function refuseCall(
   { env }: ObjectContext,
   caller: Caller,
@@ -72,12 +72,12 @@ export function refuseCall(
   return retryAfterMs === null ? null : { kind: 'circuit_open', retryAfterMs }
 }
 
-/** Begins nothing for a caller that has given up already. */
+/** Refuses a caller whose deadline has passed. */
 export function refuseLate({ deadlineAt }: Caller): Answer | null {
   return deadlineAt !== null && deadlineAt <= Date.now() ? { kind: 'too_late' } : null
 }
 
-/** A claim that is made again where nothing was executed, unless something speaks against the call. */
+/** A claim to make again if nothing was executed, unless `refuse` gives a reason against the call. */
 interface Reclaim {
   readonly request: ClaimRequest
   /** The request as the route keeps it for a recovery without a client, or `null`. */
@@ -110,7 +110,7 @@ export async function reclaim(
   return claim ?? answerUndecided(context, { request, caller }, record)
 }
 
-/** While the origin was asked, a late owner may have told what it has come to, or tell it right now. */
+/** A late owner may have settled the operation while the origin was asked, or be settling it now. */
 async function answerUndecided(
   context: ObjectContext,
   { request, caller }: Pick<Reclaim, 'request' | 'caller'>,
@@ -124,7 +124,7 @@ async function answerUndecided(
   return { kind: 'held', policy: 'probe', until, ...pickHeld(record) }
 }
 
-/** Answers with the result that the status resource holds, which is the operation's by now. */
+/** Answers with the result from the status resource, which is now the operation's result. */
 function answerLanding(landing: Landing, record: UnknownRecord, caller: Caller): Answer {
   const { operation, fence, reauthorizePath } = record
   const joined = answerJoined(landing.end, record, NO_TIME, caller)

@@ -1,8 +1,8 @@
 import type { EventHead } from './event-table.ts'
 
 /**
- * Most deliveries that are under way at once. The platform lets an object wait for six answers at a
- * time; what is left is for recoveries and requests.
+ * Most deliveries that are under way at once. The platform lets an object wait for six responses at a
+ * time; the other two are for recoveries and requests.
  */
 const MOST_UNDER_WAY = 4
 
@@ -40,17 +40,17 @@ export class EventLanes {
     })
   }
 
-  /** A delivery has ended: it needs no room any more. What became of it is still to be stored. */
+  /** A delivery has ended and needs no room any more. Its end is still to be stored. */
   land(lane: string): void {
     if (this.#underWay.has(lane)) this.#underWay.set(lane, null)
   }
 
-  /** What became of the event is stored: the next of its lane may go. */
+  /** The end of a delivery is stored: the next event of its lane may go. */
   leave(lane: string): void {
     this.#underWay.delete(lane)
   }
 
-  /** @returns Undoes what is taken or left from now on. */
+  /** @returns Restores this state. */
   save(): () => void {
     const before = new Map(this.#underWay)
     return () => {
@@ -58,7 +58,7 @@ export class EventLanes {
     }
   }
 
-  /** When the alarm has something to do for a lane. What waits for the end of a delivery goes on with that. */
+  /** When the alarm has something to do for a lane. The end of a delivery starts the next one without it. */
   dueAt(head: EventHead, now: number): number {
     const isUnderWay = this.#underWay.has(head.lane)
     if (!isUnderWay && (head.dueAt > now || this.#hasRoomFor(head))) return head.dueAt
@@ -76,7 +76,7 @@ export class EventLanes {
   }
 }
 
-/** What hangs as one: a queue, the server of a URL, or the directory, where what is dead goes as well. */
+/** Receivers that hang together: a queue, the server of a URL, or the directory, which also gets dead events. */
 function receiverOf({ recipient, death }: EventHead): string {
   if (recipient.to === 'directory' || death !== undefined) return DIRECTORY
   if (recipient.to === 'queue') return `queue ${recipient.binding}`

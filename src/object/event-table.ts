@@ -7,7 +7,7 @@ import { rulesFor, toStateEvent } from '../core/state-event.ts'
 import { inClear } from '../platform/at-rest.ts'
 import { LANE, type Tables } from './tables.ts'
 
-/** Where an event goes: out, or to the list of what an operator should look at. */
+/** Where an event goes: to a receiver outside, or to the operator's list. */
 type Recipient = Destination | { readonly to: 'directory' }
 
 /** The first event of those with one operation and one recipient: only it may be delivered. */
@@ -61,8 +61,8 @@ interface EventRow extends HeadRow {
 }
 
 /**
- * How long the operator's list waits for an operation whose outcome is unknown and that something
- * may still be done about.
+ * How long an operation whose outcome is unknown can still recover before it is put on the
+ * operator's list.
  */
 const STUCK_AFTER_MS = 60_000
 
@@ -77,10 +77,10 @@ const HEADS = `
   FROM lanes JOIN event ON sequence =
     (SELECT sequence FROM event WHERE ${LANE} = lane ORDER BY sequence LIMIT 1)`
 
-/** What tells the operator's list of an operation. */
+/** The notices of an operation for the operator's list. */
 const NOTICES = `FROM event WHERE ${LANE} = ? || '{"to":"directory"}'`
 
-/** A sequence may begin anew when everything was erased, so an event is named by what it is as well. */
+/** Sequences start again after everything was erased, so an event is also identified by its content. */
 const IS_THIS_EVENT = 'WHERE sequence = ? AND operation_id = ? AND bytes = ?'
 
 const namesOf = ({ sequence, operationId, bytes }: PendingEvent) =>
@@ -124,9 +124,9 @@ export class EventTable {
   }
 
   /**
-   * The operator's list is to hold an operation from when it comes into doubt until an end of it is
-   * known: a call that is made again in between changes nothing there. What could not have been
-   * listed yet is not struck off either.
+   * An operation is on the operator's list from the moment it is in doubt until its end is known.
+   * Another call in between does not change that. If it cannot have been listed yet, it is not
+   * taken off either.
    */
   #noteDoubt({ id, before, after, now }: Change): void {
     const wasListed = isListed(before)
@@ -140,9 +140,9 @@ export class EventTable {
   }
 
   /**
-   * Notes that the operator's list is to be brought up to date about an operation. There is one such
-   * notice at the most, and a newer one does not wait behind an older: it is another row, of another
-   * name, so that the end of a delivery that is under way takes off only its own.
+   * Notes that the operator's list must be updated about an operation. There is at most one such
+   * notice, and a newer one does not wait for an older one. It is a row with another name, so that
+   * the end of a running delivery deletes only its own notice.
    */
   #replaceNotice(operationId: string, dueAt: number): void {
     this.#tables.create()
@@ -159,9 +159,9 @@ export class EventTable {
   }
 
   /**
-   * Takes back a notice that nobody has tried to deliver yet, where it is the first of its operation.
+   * Takes back the first notice of an operation if nobody has tried to deliver it yet.
    *
-   * @returns `false` where the list may hold the operation already.
+   * @returns `false` when the list may already contain the operation.
    */
   #dropEarlyNotice(operationId: string, now: number): boolean {
     const sql = `DELETE ${NOTICES} AND failures = 0 AND due_at > ?
@@ -169,7 +169,7 @@ export class EventTable {
     return this.#tables.sql.exec(sql, operationId, now).rowsWritten > 0
   }
 
-  /** Of the events with one operation and one recipient the first. */
+  /** The first event of each lane. */
   listHeads(): EventHead[] {
     if (!this.#tables.areThere()) return []
     return Array.from(this.#tables.sql.exec<HeadRow>(HEADS), toHead)
@@ -182,7 +182,7 @@ export class EventTable {
     return { ...toHead(row), operationId, bytes: new Uint8Array(row.bytes), failures }
   }
 
-  /** @returns `false` where it is there no more: its operation was erased while it was on its way. */
+  /** @returns `false` when it is gone: its operation was erased during the delivery. */
   postpone(event: PendingEvent): boolean {
     const { recipient, retry, death, failures, dueAt } = event
     const head = JSON.stringify({ recipient, retry, death })
@@ -199,7 +199,7 @@ export class EventTable {
     )
   }
 
-  /** Deletes what was to go out. A notice stays: it tells the operator's list that nothing is left. */
+  /** Deletes the events that leave the deployment. A notice stays: it updates the operator's list. */
   deleteAllOf(operationId: string): void {
     const sql = `DELETE FROM event WHERE operation_id = ?
       AND json_extract(head, '$.recipient.to') <> 'directory'`
@@ -221,7 +221,7 @@ function toHead(row: HeadRow): EventHead & Pick<PendingEvent, 'retry'> {
   return { ...head, lane, sequence, dueAt }
 }
 
-/** Whether an operation is for the operator's list. What is only observed is on none. */
+/** Whether an operation belongs on the operator's list. Observed operations do not. */
 function isListed(record: OperationRecord | null): boolean {
   return doubtOf(record) !== null && record?.events !== null
 }

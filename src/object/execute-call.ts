@@ -20,7 +20,7 @@ export async function executeCall(
   if (refusal !== null) return refusal
   const kept = { request: plan.request, sealKey: plan.keeping.sealKey }
   const stored = call.isStored ? await sealRequest(context.env, request.operationId, kept) : null
-  // From here to the claim nothing is awaited: what is said of the call holds when it is made.
+  // Nothing is awaited from here to the claim, so the checks of the call still hold when it is made.
   const refusedCall = refuseAhead(context, call)
   if (refusedCall !== null) return refusedCall
   const decision = claimOperation(context, request, stored)
@@ -52,7 +52,7 @@ function refuseAhead(context: ObjectContext, { claim, caller, plan }: ExecuteCal
   return ahead === 'execute' ? refuseCall(context, caller, plan) : null
 }
 
-/** A client that comes back for the result waits only as long as it likes; the work goes on. */
+/** A client that comes back for the result waits only for `waitMs`; the work goes on. */
 async function orAccept(
   context: ObjectContext,
   running: Promise<Answer | Orphaned>,
@@ -69,7 +69,7 @@ async function orAccept(
   if (answer !== undefined && !isDriven) return answer
   const accepted = accept(context, operationId)
   if (accepted === null) return work
-  // Nobody gets what the call brings: the client comes back for it.
+  // Nobody receives this answer: the client comes back for the stored one.
   context.waitUntil(
     work.then(
       (late) => late.kind !== 'orphaned' && dropBody(late),

@@ -20,18 +20,18 @@ export class Flight {
     this.isOwn = kind === 'object'
   }
 
-  /** Lets everybody go who waits, and who comes later while the flight is there. Only the first end counts. */
+  /** Gives the end to all requests that wait, or that come later. Only the first end counts. */
   land(end: FlightEnd): void {
     this.#end.resolve(end)
   }
 
-  /** Lets everybody go who waits when another flight lands: the work goes on there. */
+  /** Lands together with another flight, which continues the work. */
   follow(next: Flight): void {
     void next.#end.promise.then((end) => this.land(end))
     void next.#closed.promise.then(() => this.close())
   }
 
-  /** Ends the flight: the record says what became of it. */
+  /** Ends the flight: the record now contains its result. */
   close(): void {
     this.#closed.resolve()
   }
@@ -41,13 +41,13 @@ export class Flight {
     return this.#waiterCount >= MAX_WAITERS
   }
 
-  /** Waits until the record says what became of the call, for so long at most. */
+  /** Waits until the record contains the result of the call, for at most `waitMs`. */
   async done(waitMs: number): Promise<void> {
     await within(this.#closed.promise, waitMs)
   }
 
   /**
-   * Waits for the end of the call, for so long at most.
+   * Waits for the end of the call, for at most `waitMs`.
    *
    * @returns `null` when the time ran out, or when too many wait already.
    */
@@ -79,19 +79,19 @@ export class Flights {
     return this.#byOperation.get(operationId) ?? null
   }
 
-  /** The same where a call is known to run: after a restart a Worker's claim lives on under its lease, and its settle will land this flight. */
+  /** The same for a call that is known to run. After a restart a Worker's claim is still valid under its lease, and its settle lands this flight. */
   ofRunning(operationId: string, running: OperationRecord): Flight {
     const claim = toRef(operationId, running)
     return this.ofOperation(operationId) ?? this.takeOff(claim, ownerOf(running))
   }
 
-  /** The flight of this very claim; a late owner finds none, so it ends nobody else's waiting. */
+  /** The flight of exactly this claim. A late owner finds none, so it cannot end the wait for another call. */
   of({ operationId, claimId }: ClaimRef): Flight | null {
     const flight = this.ofOperation(operationId)
     return flight?.claimId === claimId ? flight : null
   }
 
-  /** Begins a flight. Who waits for the operation already waits for this one from now on. */
+  /** Begins a flight. Requests that already wait for the operation now wait for this flight. */
   takeOff({ operationId, claimId }: ClaimRef, owner: Owner): Flight {
     const flight = new Flight(claimId, owner)
     this.ofOperation(operationId)?.follow(flight)

@@ -1,8 +1,8 @@
 import type { BodyRef } from './pieces.ts'
 
 /**
- * Stored answers that somebody reads or records right now, in this object's memory: they stay where
- * they are, whatever becomes of their operation. After a restart nobody holds anything.
+ * Stored answers that are being read or recorded, in this object's memory. They are not deleted, even
+ * if their operation is forgotten. After a restart nothing is held.
  */
 export class Holds {
   readonly #counts = new Map<string, number>()
@@ -10,7 +10,7 @@ export class Holds {
   readonly #left = new Set<string>()
   readonly #onLast: (ref: BodyRef) => void
 
-  /** @param onLast Called when the last one has let a body go that is to go. */
+  /** @param onLast Called when the last reader has released a body that is to be deleted. */
   constructor(onLast: (ref: BodyRef) => void) {
     this.#onLast = onLast
   }
@@ -24,12 +24,12 @@ export class Holds {
     return this.#firsts.has(nameOf(ref))
   }
 
-  /** Notes that a body is to go when nobody holds it any more. */
+  /** Notes that a body is to be deleted when nobody holds it any more. */
   leave(ref: BodyRef): void {
     this.#left.add(nameOf(ref))
   }
 
-  /** @returns Lets it go; only the first call counts. */
+  /** @returns Releases it; only the first call counts. */
   take(ref: BodyRef): () => void {
     const name = nameOf(ref)
     this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1)

@@ -31,15 +31,15 @@ import { recoverOperation } from './recover-operation.ts'
 import { claimForWorker, settleForWorker, streamForWorker } from './worker-claim.ts'
 
 /**
- * How long an alarm waits for what it has begun, in milliseconds. What is done at once is done when
- * it ends; what hangs goes on without it.
+ * How long an alarm waits for the work that it has begun, in milliseconds. Quick work is done when it
+ * ends; work that hangs goes on without it.
  */
 const ALARM_PATIENCE_MS = 2_000
 
 /**
- * The guard of an operation: claims it durably before the origin is called, calls the origin
- * itself, keeps what it answered and tells every repeat. It is the only writer of the record, and
- * what it does for a request does not end with the client's connection.
+ * The guard of an operation: claims it durably before the origin is called, calls the origin itself,
+ * stores the response and replays it to every repeat. It is the only writer of the record, and its
+ * work for a request does not end with the client's connection.
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
   readonly #flights = new Flights()
@@ -101,8 +101,8 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   /**
-   * Tidies up, recovers what no client comes back for, and delivers events. While it runs the
-   * platform lets no other alarm come, so it does not wait for the end of what may hang.
+   * Tidies up, recovers operations without a client, and delivers events. The platform starts no
+   * other alarm while it runs, so it does not wait for work that may hang.
    */
   override async alarm(): Promise<void> {
     const work = this.#alarm.ring(async () => {

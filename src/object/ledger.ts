@@ -76,7 +76,7 @@ export class Ledger {
     this.#isRunning = isRunning
   }
 
-  /** What is stored of an operation, judged as a claim would judge it now. */
+  /** The record of an operation, as a claim would see it now. */
   find(operationId: string): OperationRecord | null {
     return this.#asNow(operationId, this.#records.read(operationId), Date.now())
   }
@@ -94,7 +94,7 @@ export class Ledger {
     return Math.max(0, record.owner.leaseUntil - Date.now())
   }
 
-  /** Tells the fate of a request, as it is now, and stores nothing. */
+  /** Decides the fate of a request as of now, and stores nothing. */
   look(request: ClaimRequest): ClaimDecision {
     const record = this.#records.read(request.operationId)
     return this.#decideClaim(record, request, Date.now())
@@ -113,7 +113,7 @@ export class Ledger {
       const { kind } = decision
       const record = kind === 'hold' ? this.#dropHeldRequest(id, decision.record) : decision.record
       this.#write(id, known, record, now)
-      // Of an earlier life of the key, or of a call that was lost in the middle of its body.
+      // Answers of an earlier operation of the key, or of a call that was lost in the middle of its body.
       this.bodies.dropAnswers(id, record, now)
       if (kind === 'execute') this.bodies.writeRequest(id, stored)
       return decision
@@ -150,7 +150,7 @@ export class Ledger {
     const record = this.#replace(claim, (known, now) => {
       if (!isOpen(known, claim)) return null
       const next = toNext(known, now)
-      // What the call before has left of a body that was lost in the middle.
+      // Pieces of the call before, if it was lost in the middle of its body.
       this.bodies.dropAnswers(claim.operationId, next, now)
       return next
     })
@@ -202,7 +202,7 @@ export class Ledger {
     })
   }
 
-  /** Notes that a client comes back for the result. @returns What is known of the operation. */
+  /** Notes that a client comes back for the result. @returns The record of the operation. */
   accept(operationId: string): OperationRecord | null {
     return this.#change(operationId, (known, now) => {
       const isPending = known?.state === 'in_progress' || known?.state === 'unknown'
@@ -214,11 +214,11 @@ export class Ledger {
   }
 
   /**
-   * Ends a claim. Refused also where pieces of its body that were stored before are there no more:
-   * half an answer must never be replayed.
+   * Ends a claim. Also refused if earlier pieces of its body are gone: half an answer must never be
+   * replayed.
    *
-   * @param body What is still to be stored of the body, where the outcome is one that is replayed.
-   * @param emitted Events of its handler: they are stored with what it has come to, or not at all.
+   * @param body The rest of the body, for an outcome that is replayed.
+   * @param emitted Events of its handler: they are stored together with the outcome, or not at all.
    */
   settle(
     claim: ClaimRef,
@@ -231,7 +231,7 @@ export class Ledger {
       const decision = decideSettle(known, claim, settlement, now)
       if (decision.kind === 'repeat') return 'taken'
       if (decision.kind === 'refuse' || !this.bodies.isWhole(id, body)) {
-        // Of a body that was recorded for nothing.
+        // The pieces of a body that was recorded for nothing.
         this.bodies.dropAnswers(id, known, now)
         return 'refused'
       }
@@ -243,7 +243,7 @@ export class Ledger {
     })
   }
 
-  /** Stores the bodies that a settled record is to have, and drops those that it needs no more. */
+  /** Stores the bodies of a settled record, and drops those that it no longer needs. */
   #withBodies(
     id: string,
     record: SettledRecord | OpenRecord,
@@ -267,14 +267,14 @@ export class Ledger {
   }
 
   /**
-   * Resolves when everything that was written is on disk. What an object returns waits for that by
-   * itself; the rest of a stream that was returned before does not.
+   * Resolves when everything that was written is on disk. The platform holds what an object returns
+   * until then, but not the rest of a stream that was returned before.
    */
   async onDisk(): Promise<void> {
     await this.#storage.sync()
   }
 
-  /** Does what is due: what has expired goes, what has lost its owner is marked. @returns What is left to be done. */
+  /** Deletes expired records and marks those that have lost their owner. @returns The work that is left. */
   tidy(): DueWork {
     return this.transactions.runInAlarm((now) => {
       this.bodies.dropLeft(now, ALARM_BATCH)
@@ -367,7 +367,7 @@ export class Ledger {
     })
   }
 
-  /** Stores what has become of a record, and what that leaves: where it is forgotten, events stay. */
+  /** Stores a changed record and the events that it causes. Events stay when the record is forgotten. */
   #write(
     id: string,
     before: OperationRecord | null,
@@ -382,9 +382,9 @@ export class Ledger {
   }
 
   /**
-   * What is held, or whose caller was refused, is not sent again, so its request, credentials
-   * included, is of no use any more; and nobody must count on it later, should the operation turn
-   * out not to have been executed. A tombstone needs none either.
+   * Deletes a stored request, credentials included, that is never sent again: its operation is held,
+   * its caller was refused, or only a tombstone is left. The record notes that it is gone, in case
+   * the operation turns out not to have been executed.
    */
   #dropHeldRequest<record extends OperationRecord>(id: string, record: record): record {
     const { recovery } = record

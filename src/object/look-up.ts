@@ -7,7 +7,7 @@ import type { OperationRecord } from '../core/record.ts'
 import { pickHeld, replay, toExpired, viewOperation } from './answer-repeat.ts'
 import type { ObjectContext } from './object-context.ts'
 
-/** How often an operation is looked at that does not run in this object, in milliseconds. */
+/** How often an operation that does not run in this object is checked, in milliseconds. */
 const LOOK_MS = 500
 
 /** Shows an operation to its tenant. */
@@ -19,7 +19,7 @@ export async function inspect(
   return record === null ? null : viewOperation(question.operationId, record)
 }
 
-/** Answers its tenant with the result of an operation, or with why there is none. */
+/** Answers a tenant with the result of its operation, or with the reason why there is none. */
 export async function answerResult(
   context: ObjectContext,
   question: OperationQuestion,
@@ -52,7 +52,7 @@ async function find(
 ): Promise<OperationRecord | null> {
   const { ledger } = context
   const until = Date.now() + waitMs
-  // Whoever was told to come back may be the only one who ever comes.
+  // The client that was told to come back may be the only one that ever comes.
   ledger.transactions.keepAlarm()
   for (;;) {
     const record = ledger.find(operationId)
@@ -65,7 +65,7 @@ async function find(
   }
 }
 
-/** Waits until the record may say something else, for so long at most. */
+/** Waits until the record may have changed, for at most `waitMs`. */
 async function untilChanged(
   context: ObjectContext,
   operationId: string,
@@ -82,7 +82,7 @@ async function untilChanged(
   await (flights.ofOperation(operationId)?.done(lookMs) ?? scheduler.wait(lookMs))
 }
 
-/** Whether something may still become of it without another request. */
+/** Whether its state may still change without another request. */
 function isUnderWay(record: OperationRecord): boolean {
   if (record.state === 'in_progress') return true
   return record.state === 'unknown' && isRecoverable(record, Date.now())

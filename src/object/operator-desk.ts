@@ -12,7 +12,7 @@ import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 import { createGeneration, toPieces } from './pieces.ts'
 
-/** Shows an operator what is known of an operation. */
+/** Shows an operation to an operator. */
 export function examine(
   { ledger, flights }: ObjectContext,
   operationId: string,
@@ -26,7 +26,7 @@ export function examine(
   })
 }
 
-/** Does to an operation what an operator says. */
+/** Carries out the action of an operator on an operation. */
 export function operate(
   context: ObjectContext,
   operationId: string,
@@ -38,7 +38,7 @@ export function operate(
   const because = refuseAction(action, record, flights.isRunning(operationId))
   if (because !== null) return { kind: 'refused', because }
   act(ledger, operationId, record, action)
-  // Who waits for it is told that it has to ask again.
+  // Requests that wait for it are told to ask again.
   giveUp(context, toRef(operationId, record))
   const { operation, tenant, correlationId, fence } = record
   const subject = { operation, tenant, correlationId, fence }

@@ -3,30 +3,30 @@ import { type PartStore, PIECE_BYTES } from './pieces.ts'
 import { type ReadEnd, toByteStream } from './wire-body.ts'
 
 /**
- * Handing a chunk over costs far more than what is in a small one. So when a reader was given so
- * many that were smaller than this on average, what comes is gathered for so long, in milliseconds.
+ * Passing on a small chunk costs far more than its content. After `MANY_CHUNKS` chunks of less than
+ * `SMALL_BYTES` on average, a reader gets new bytes only every `GATHER_MS` milliseconds.
  */
 const GATHER_MS = 2
 const MANY_CHUNKS = 32
 const SMALL_BYTES = 1_024
 
-/** How much is made room for at first, of a piece that is still coming. */
+/** Initial size of the buffer for a piece that is still arriving. */
 const FIRST_ROOM_BYTES = 4_096
 
-/** What a recording asks of who makes it. */
+/** Callbacks of a recording. */
 export interface Surroundings {
-  /** Called before the first piece is stored: from then on it is read from there. @returns Called when nobody does any more. */
+  /** Called before the first piece is stored. @returns Called when nobody reads the stored pieces any more. */
   readonly hold?: () => () => void
-  /** Called when nobody has read it for so long that its rest is not waited for. */
+  /** Called when nobody has read it for `aloneMs`: the rest is not waited for. */
   readonly giveUp?: () => void
-  /** How long that is, in milliseconds. */
+  /** Milliseconds without a reader. */
   readonly aloneMs?: number
 }
 
 /**
- * A body that is recorded while it comes. Every client reads it from the recording, the first one
- * too, each at its own pace: what is not in memory any more is in rows, so a slow reader holds
- * neither memory nor the other readers nor the origin.
+ * A body that is recorded while it arrives. All clients, also the first one, read it from the
+ * recording at their own pace. Older pieces are in rows, so a slow reader holds up neither memory nor
+ * other readers nor the origin.
  */
 export class Recording {
   readonly #store: PartStore
@@ -65,7 +65,7 @@ export class Recording {
     return this.#storedBytes + this.#tailBytes
   }
 
-  /** Whether its rest is not waited for: nobody has read it for too long. */
+  /** Whether nobody has read it for too long, so that the rest is not waited for. */
   get isGivenUp(): boolean {
     return this.#isGivenUp
   }
@@ -95,7 +95,7 @@ export class Recording {
     this.#tailBytes = bytes
   }
 
-  /** Passes a chunk over the limit on. Resolves when the first client has taken it, or is gone. */
+  /** Passes on a chunk that is over the limit. Resolves when the first client has taken it, or is gone. */
   async pass(chunk: Uint8Array): Promise<void> {
     if (this.#state === 'running') this.#turn('over')
     this.#isCut = true
@@ -106,12 +106,12 @@ export class Recording {
     await passing.taken.promise
   }
 
-  /** What is not stored yet, and the number of its first piece: for the transaction that settles. */
+  /** The bytes that are not stored yet, and the number of their first piece, for the transaction that settles. */
   unstored(): { readonly firstPart: number; readonly bytes: Uint8Array } {
     return { firstPart: this.#partCount, bytes: this.#tail.slice(0, this.#tailBytes) }
   }
 
-  /** Stores what is not stored yet, before the settle. */
+  /** Stores the rest before the settle. */
   async flush(): Promise<void> {
     if (this.#tailBytes === 0) return
     this.#letGo ??= this.#hold()
@@ -146,7 +146,7 @@ export class Recording {
   /**
    * Opens the body for the client whose request made it.
    *
-   * @param onEnd Called when that was handed all of it, or has left.
+   * @param onEnd Called when the client has received all of it, or has left.
    */
   openFirst(onEnd: (how: ReadEnd) => void = () => {}): ReadableStream<Uint8Array> {
     return this.#open(
@@ -167,7 +167,7 @@ export class Recording {
     )
   }
 
-  /** Opens the body from its beginning: what is there, then what comes. */
+  /** Opens the body from its beginning. */
   #open(
     takeOver: () => Uint8Array | null,
     onEnd: (how: ReadEnd) => void,
@@ -214,10 +214,10 @@ export class Recording {
     }, this.#aloneMs)
   }
 
-  /** @returns A copy of all that is there from the cursor on, up to a piece, as soon as there is something. */
+  /** @returns A copy of the bytes after the cursor, up to one piece, as soon as there are any. */
   async #next(cursor: number, takeOver: () => Uint8Array | null): Promise<Uint8Array | null> {
     for (;;) {
-      // Taken before the look: what is written while the look waits must not be missed.
+      // Read before the check, so that no write during an await is missed.
       const changed = this.#changed.promise
       // oxlint-disable-next-line no-await-in-loop -- one piece after the other
       if (cursor < this.#storedBytes) return await this.#readStored(cursor)

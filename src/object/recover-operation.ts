@@ -58,9 +58,8 @@ async function recover(
     return null
   })
   if (recovery.kind === 'probe') {
-    const headers = toProbeHeaders(stored?.request.headers ?? tiesOf(record))
-    const sealKey = stored?.sealKey ?? null
-    const found = await askStatus(context, known, record, { recovery, headers, sealKey })
+    const asked = { recovery, ...askingAs(record, stored) }
+    const found = await askStatus(context, known, record, asked)
     if (!('kind' in found)) return
     if (found.kind === 'undecided') {
       // If the same credentials were refused again and again, their owner would be locked out.
@@ -130,10 +129,12 @@ export async function openStoredRequest(
   return decodeStoredRequest(await openStoredBytes(env, 'stored request', operationId, stored))
 }
 
-/** What ties a question of the alarm's own to the request that it is about. */
-function tiesOf({ correlationId, traceparent }: UnknownRecord): HeaderField[] {
-  return [
+/** With what the alarm asks: the headers of the stored request, or those that tie it to its operation. */
+function askingAs({ correlationId, traceparent }: UnknownRecord, stored: StoredRequest | null) {
+  const ties: HeaderField[] = [
     ['x-correlation-id', correlationId],
     ['traceparent', traceparent],
   ]
+  const headers = toProbeHeaders(stored?.request.headers ?? ties)
+  return { headers, sealKey: stored?.sealKey ?? null }
 }

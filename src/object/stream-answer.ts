@@ -21,15 +21,15 @@ import { createGeneration, type Pieces, toPieces } from './pieces.ts'
 import { Recording } from './recording.ts'
 import { partsOf, Sealer } from './sealer.ts'
 
-/** How an answer that is still coming is judged, bounded and kept. */
+/** How an answer that is still arriving is judged, bounded and kept. */
 interface StreamPlan extends Pick<CallPlan, 'rules' | 'bounds' | 'keeping'> {
   /** Events of the handler that gives it. */
   readonly emitted?: readonly NewEvent[]
 }
 
 /**
- * Answers with a body that is still coming, and records it. Who waits joins it; the claim is
- * settled at its end, whatever becomes of the clients.
+ * Answers with a body that is still arriving, and records it. Waiting requests join it. The claim is
+ * settled at its end, even if all clients have left.
  */
 export function streamAnswer(
   context: ObjectContext,
@@ -50,7 +50,7 @@ export function streamAnswer(
     giveUp: () => reply.body.cancel(),
   })
   const { isStorable } = directives
-  // What the origin wants kept from everybody else, or cannot be kept, nobody joins.
+  // Nobody joins an answer that the origin does not let us store, or that is too large.
   const isJoined = isStorable && (bodyBytes ?? 0) <= bounds.limitBytes
   const end: FlightEnd = isJoined
     ? {
@@ -83,7 +83,7 @@ export function streamAnswer(
   return { response: { status, headers, body, bodyBytes }, outcome }
 }
 
-/** What an answer means that is still coming. */
+/** The meaning of an answer that is still arriving. */
 interface LiveLanding extends Pick<PumpPlan, 'onChunk' | 'toSettlement' | 'toFault'> {
   /** `null` where only the end of the body can tell. */
   readonly outcome: 'succeeded' | 'failed' | null
@@ -122,7 +122,7 @@ interface PumpPlan {
   readonly limitBytes: number
   readonly sealer: Sealer
   readonly isSpilled: boolean
-  /** Called with each chunk that is recorded, where the body tells what became of the operation. */
+  /** Called with each chunk, if the body contains the outcome of the operation. */
   readonly onChunk: ((chunk: Uint8Array) => Promise<void>) | null
   /**
    * @param bodyBytes Length of the recorded body, or `null` if it is over the limit.
@@ -136,9 +136,9 @@ interface PumpPlan {
 }
 
 /**
- * Records a body to its end, whatever becomes of the clients that read it, and settles. The readers
- * come to the end only behind the settle. Where nobody has read it for too long the rest is given
- * up: what became of the operation is not known then.
+ * Records a body to its end, even if all clients have left, and settles. The readers see the end only
+ * after the settle. If nobody has read it for too long, the rest is given up and the outcome is
+ * unknown.
  */
 export async function pumpBody(
   body: LiveBody,
@@ -156,7 +156,7 @@ export async function pumpBody(
   }
 }
 
-/** @returns How long what is kept is, or `null` where it is over the limit; why it broke off, where it did. */
+/** @returns Length of the recorded body, or `null` over the limit, and why it broke off, if it did. */
 async function recordChunks(
   body: LiveBody,
   recording: Recording,
@@ -179,7 +179,7 @@ async function recordChunks(
   }
 }
 
-/** Of an answer over the limit no piece is kept, but its client still reads it. */
+/** No piece of an answer over the limit is kept, but its client still reads it. */
 const NOTHING: Pieces = { firstPart: 0, pieces: [] }
 
 async function settleKept(

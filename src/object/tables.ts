@@ -10,15 +10,15 @@ interface Summary extends Record<string, SqlStorageValue> {
   garbageCount: number
   /** Bodies that belong to nothing any more, and that somebody still read when they were to go. */
   leftCount: number
-  /** When something is due to what is no event, in epoch milliseconds. */
+  /** When a record or a left body is due, in epoch milliseconds. */
   dueAt: number | null
 }
 
 /**
  * The SQLite tables of one object. Synchronous, so that work on them composes in a transaction.
  *
- * They are made at the first write, not in the constructor: an object that was only asked about
- * should not begin to occupy storage, and `deleteAll` leaves the instance alive without them.
+ * They are created at the first write, not in the constructor: an object that is only asked about
+ * should not occupy storage, and after `deleteAll` the instance lives on without them.
  */
 export class Tables {
   readonly #storage: DurableObjectStorage
@@ -37,7 +37,7 @@ export class Tables {
     try {
       return this.#storage.transactionSync(work)
     } catch (error) {
-      // What was rolled back may have been the tables.
+      // The creation of the tables may have been rolled back.
       this.#areKnown = false
       throw error
     }
@@ -88,7 +88,7 @@ export class Tables {
     this.#areKnown = true
   }
 
-  /** How much is stored but events, and when something is due to it. */
+  /** Counts what is stored, except events, and says when it is due. */
   summary(): Summary {
     if (!this.areThere()) return { operationCount: 0, garbageCount: 0, leftCount: 0, dueAt: null }
     return this.sql

@@ -3,18 +3,8 @@ import type { EventLanes } from './event-lanes.ts'
 import type { EventTable } from './event-table.ts'
 import type { Tables } from './tables.ts'
 
-/** How soon it is tried again where pieces could not be deleted in the bucket, in milliseconds. */
+/** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
-
-/** What an object is to do next, and whether it holds anything. */
-interface Ahead {
-  /** When the alarm has something to do, in epoch milliseconds; `Infinity`: never. */
-  readonly alarmAt: number
-  /** Whether there is a storage that holds nothing, to be given back with its alarm. */
-  readonly isEmpty: boolean
-  /** Whether pieces are to be deleted in the bucket. */
-  readonly hasGarbage: boolean
-}
 
 /** Changes what an object stores, together with its alarm: one transaction sets both. */
 export class Transactions {
@@ -40,23 +30,22 @@ export class Transactions {
   }
 
   /**
-   * One transaction: the change, and the alarm for whatever is due next. Where anything of it fails
-   * all of it is rolled back, so that what the caller is told is what is stored. Storage is given
-   * back behind it, which changes nothing that was told.
+   * Runs a change and sets the alarm for the next due time, in one transaction. If any of it fails,
+   * all of it is rolled back, so the returned decision is always stored. Empty storage is given back
+   * after the transaction.
    */
   run<result>(change: (now: number) => result): result {
     const now = Date.now()
-    const { result, ahead } = this.#transact(() => {
-      const changed = { result: change(now), ahead: this.#lookAhead(now) }
-      this.#setAlarmFor(changed.ahead, now)
-      return changed
-    })
-    if (ahead.hasGarbage) this.onGarbage()
-    else if (ahead.isEmpty) this.#deleteAll()
+    const { result, left } = this.#transact(() => ({
+      result: change(now),
+      left: this.#setAlarmForNext(now),
+    }))
+    if (left.hasGarbage) this.onGarbage()
+    else if (left.isEmpty) this.#deleteAll()
     return result
   }
 
-  /** The same inside an alarm: the one that has come is not set any more. */
+  /** The same inside an alarm, which is not set any more once it has come. */
   runInAlarm<result>(change: (now: number) => result): result {
     this.#alarmAt = null
     return this.run(change)
@@ -75,30 +64,29 @@ export class Transactions {
     }
   }
 
-  #lookAhead(now: number): Ahead {
+  /** Sets the alarm for the next due time. @returns What is left to do after the transaction. */
+  #setAlarmForNext(now: number): { readonly isEmpty: boolean; readonly hasGarbage: boolean } {
     const { operationCount, garbageCount, leftCount, dueAt } = this.#tables.summary()
     const heads = this.#events.listHeads()
     const hasGarbage = garbageCount > 0
-    // What is in the bucket is deleted now, and by the alarm where that fails.
+    // Garbage in the bucket is deleted now, and by the alarm if that fails.
     const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : Infinity
     const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
     const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, ...eventsAt)
     const count = operationCount + heads.length + garbageCount + leftCount
-    return { alarmAt, hasGarbage, isEmpty: count === 0 && this.#tables.areThere() }
-  }
-
-  #setAlarmFor({ alarmAt, isEmpty }: Ahead, now: number): void {
+    const isEmpty = count === 0 && this.#tables.areThere()
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1))
     else if (!isEmpty) this.#deleteAlarm()
+    return { isEmpty, hasGarbage }
   }
 
-  /** Sets the alarm for whatever is due, also where this instance believes that it is set. */
+  /** Sets the alarm for the next due time, even if this instance believes that it is set. */
   setAlarmAgain(): void {
     this.runInAlarm(() => {})
   }
 
-  /** Sets the alarm for whatever is due, where the platform has given it up; where that fails, the next one does. */
+  /** Sets the alarm for the next due time if the platform has given it up. If that fails, the next change sets it. */
   keepAlarm(): void {
     try {
       this.run(() => {})
@@ -107,7 +95,7 @@ export class Transactions {
     }
   }
 
-  /** Lets the alarm come at this time at the latest, whatever is due. @param at Epoch milliseconds. */
+  /** Lets the alarm come at this time at the latest. @param at Epoch milliseconds. */
   async postponeAlarm(at: number): Promise<void> {
     // It may be set for something else before.
     const isSooner = this.#alarmAt !== null && this.#alarmAt > Date.now() && this.#alarmAt <= at
@@ -123,14 +111,14 @@ export class Transactions {
     void this.#followAlarm(this.#storage.setAlarm(at))
   }
 
-  /** Whatever is stored waits for a request, not for a time. */
+  /** Everything that is stored waits for a request, not for a time. */
   #deleteAlarm(): void {
     if (this.#alarmAt === null) return
     this.#alarmAt = null
     void this.#followAlarm(this.#storage.deleteAlarm())
   }
 
-  /** The platform tells its own faults later, when the transaction is over: the next change sets it again. */
+  /** The platform reports its own faults after the transaction. The next change sets the alarm again. */
   async #followAlarm(set: Promise<void>): Promise<void> {
     try {
       await set
@@ -140,7 +128,7 @@ export class Transactions {
     }
   }
 
-  /** Where that fails the storage is given back later, or stays as it is: empty. */
+  /** If that fails, the storage stays empty, or is given back later. */
   #deleteAll(): void {
     this.#alarmAt = null
     this.#tables.deleteAll().catch((error: unknown) => {

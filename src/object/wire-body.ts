@@ -5,14 +5,14 @@ import type { PartStore } from './pieces.ts'
 const BY_VALUE_BYTES = 1_048_576
 
 /**
- * How long a reader may take nothing before it counts as gone, in milliseconds; up to twice as long
- * until that is seen. The platform itself keeps an object for what it waits for no longer than that,
- * and a reader takes a piece of 1 MiB at a time: slower than 10 kbit/s is nobody.
+ * How long a reader may read nothing before it counts as gone, in milliseconds. It takes up to twice
+ * as long until that is noticed. The platform does not keep a waiting object for longer, and a reader
+ * takes 1 MiB at a time: only one slower than 10 kbit/s is cut off.
  */
 const IDLE_MS = 900_000
 
 /**
- * Makes a body of stored pieces: by value where it is one piece, else a stream that reads as it is read.
+ * Makes a body of stored pieces: a value if it is one piece, otherwise a stream.
  *
  * @param letGo Called when the pieces are not needed any more.
  */
@@ -32,14 +32,14 @@ export async function toWireBody(
   }
 }
 
-/** Splits a body that is in memory where it is too large to be sent as one value. */
+/** Splits a body in memory that is too large to be sent as one value. */
 export function splitBody(
   body: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> {
   if (body.byteLength <= BY_VALUE_BYTES) return body
   return streamParts(
     body.byteLength,
-    // A copy: a byte stream takes the buffer of what is enqueued away from its owner.
+    // A copy: a byte stream detaches the buffer of an enqueued chunk.
     async (part) => body.slice(part * BY_VALUE_BYTES, (part + 1) * BY_VALUE_BYTES),
     () => {},
   )
@@ -66,7 +66,7 @@ function streamParts(
   })
 }
 
-/** Drops the body of an answer that nobody gets; it is recorded, or read to its end, all the same. */
+/** Drops the body of an answer that nobody receives. It is still recorded, or read to its end. */
 export function dropBody(answer: Answer): void {
   if (!('response' in answer) || !(answer.response.body instanceof ReadableStream)) return
   answer.response.body.cancel().catch(() => {})
@@ -83,7 +83,7 @@ export interface ByteSource {
   readonly end: (how: ReadEnd) => void
 }
 
-/** Makes a stream that reads as it is read, and always tells when that is over. */
+/** Makes a stream that reads its source only as fast as it is read itself, and always calls `end`. */
 export function toByteStream({ next, end }: ByteSource): ReadableStream<Uint8Array> {
   let isTaking = false
   let hasTaken = true

@@ -13,7 +13,7 @@ import { giveUp, landClaim } from './land-claim.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { streamAnswer } from './stream-answer.ts'
 
-/** How often a stream is tried to be taken over, and after how long, growing with each. */
+/** Tries to take over a stream, and the pause between them in milliseconds, which grows with each try. */
 const ADOPT_TRIES = 4
 const ADOPT_RETRY_MS = 50
 
@@ -56,12 +56,12 @@ export async function settleForWorker(
   const emitted = await toNewEvents(context.env, claim.operationId, events)
   const landing = { settlement: { ...settlement, by: 'worker' }, end, emitted } as const
   const result = await landClaim(context, claim, landing, sealKey)
-  // Taken is what is stored. Until then both sides try it, and the one that comes second is told so.
+  // Only a stored settle is taken. Until then both sides try to store it, and the second one is told so.
   if (result === null) throw new Error('A settle could not be stored yet.')
   return result
 }
 
-/** Takes a Worker's claim over while its answer is still coming, and records that to its end. */
+/** Takes over a Worker's claim while its answer is still arriving, and records the answer to its end. */
 export async function streamForWorker(
   context: ObjectContext,
   call: StreamCall,
@@ -83,9 +83,9 @@ export async function streamForWorker(
 }
 
 /**
- * Takes a Worker's claim over, and those who wait for it along: while it records, the object drives
- * the claim, and nobody needs to renew a lease. The answer must not be lost for a fault of the
- * store that is over in a moment.
+ * Takes over a Worker's claim and the requests that wait for it. While it records, the object owns the
+ * claim, and no lease needs to be renewed. Tries again so that a short fault of the store does not
+ * lose the answer.
  */
 async function adopt({ ledger, flights }: ObjectContext, claim: ClaimRef): Promise<Granted | null> {
   for (let tries = 1; tries <= ADOPT_TRIES; tries++) {
@@ -103,7 +103,7 @@ async function adopt({ ledger, flights }: ObjectContext, claim: ClaimRef): Promi
   return null
 }
 
-/** Makes a live body of a stream that a Worker sends; one that breaks off was lost with its Worker. */
+/** Makes a live body of a stream from a Worker. A stream that breaks off was lost with its Worker. */
 function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
   const reader = stream.getReader()
   return {
@@ -112,7 +112,7 @@ function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
       return value ?? null
     },
     faultOf: () => 'lost',
-    // Who sends it may have gone already.
+    // The sender may already be gone.
     cancel: () => void reader.cancel().catch(() => {}),
   }
 }

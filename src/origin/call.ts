@@ -44,7 +44,7 @@ export async function callOrigin(
   }
   let heard: Pick<ReplyOf<'fault'>, 'originStatus' | 'directive'> = { originStatus: null }
   try {
-    // A request does not hold how its answer's body is read, so that is said here.
+    // The option belongs to `fetch`: a Request does not carry it.
     const response = await target.fetch(outgoing, { encodeResponseBody: 'manual' })
     watch.restart()
     const head = toHead(response, request.method)
@@ -59,7 +59,7 @@ export async function callOrigin(
       const body = new WatchedBody(stream.getReader(), watch)
       return { kind: 'live', ...head, body, declaredBytes }
     }
-    // Nobody gets anything of it meanwhile, and a stream may have no end.
+    // Nobody receives anything of it meanwhile, and a stream may have no end.
     const takeBack = watch.breakIn(ALONE_MS)
     const collected = await collectBody(stream, bounds.limitBytes, watch).finally(takeBack)
     watch.stop()
@@ -71,7 +71,7 @@ export async function callOrigin(
   }
 }
 
-/** @returns `null` where there can be no such request: that alone proves that nothing was sent. */
+/** @returns `null` when there can be no such request. Only that proves that nothing was sent. */
 function toOutgoing(
   target: OriginTarget,
   { path, method, headers, body }: OriginRequest,
@@ -90,7 +90,7 @@ function toOutgoing(
   }
 }
 
-/** Nothing of an answer whose status nobody could be given can be passed on; its status is kept. */
+/** An answer with a status that cannot be passed on becomes a fault, which keeps the status. */
 export function dropAnswer(
   response: Response,
   { status, directives }: AnswerHead,
@@ -117,7 +117,7 @@ function declaredBytesOf(headers: Headers): number | null {
   return declared === null ? null : Number(declared)
 }
 
-/** A body of the origin that is read as it comes; only the time spent waiting for it counts as silence. */
+/** A body of the origin that is read as it arrives. Only the time spent waiting for it counts as silence. */
 class WatchedBody implements LiveBody {
   readonly #reader: ReadableStreamDefaultReader<Uint8Array>
   readonly #watch: SilenceWatch
@@ -175,7 +175,7 @@ class SilenceWatch {
     if (this.#timer === null) this.#look(this.#timeoutMs)
   }
 
-  /** Stops for a moment: the silence that follows is not the origin's. */
+  /** Pauses the watch: the silence that follows is not the origin's. */
   pause(): void {
     this.#since = null
   }
@@ -202,7 +202,7 @@ class SilenceWatch {
     this.#controller.abort()
   }
 
-  /** Ends the call in so long, however much of it comes until then. @returns Takes that back. */
+  /** Ends the call after this time, even if it is not silent. @returns Cancels that. */
   breakIn(ms: number): () => void {
     const timer = setTimeout(() => this.abort(), ms)
     return () => clearTimeout(timer)

@@ -9,9 +9,8 @@ import { decodeBytes } from '../platform/decode-body.ts'
 const EXCERPT_BYTES = 16_384
 
 /**
- * Whether a proxy on the way may have made an answer and not the origin. Asked only of the one
- * status that a proxy's error shares with an origin that is away. What cannot be read may be any
- * proxy's.
+ * Whether a proxy may have made an answer instead of the origin. Only 503 is checked: proxies and
+ * origins both use it. A body that cannot be read may be a proxy's.
  */
 export async function isFromProxy(
   { status, headers }: Pick<AnswerHead, 'status' | 'headers'>,

@@ -59,8 +59,8 @@ export async function judgeReply<reply extends Reply>(
 }
 
 /**
- * The same of an answer of the status resource. Its status is not the operation's, so that only what
- * reads the body is asked.
+ * The same for an answer of the status resource. Its HTTP status is not the operation's, so only rules
+ * that read the body count.
  */
 export async function judgeStatus(
   reply: EndedReply,
@@ -71,7 +71,7 @@ export async function judgeStatus(
     return judged
   }
   const { status, headers: fields, body } = judged
-  // What it does not hold it says as HTTP does.
+  // A status resource without the operation says so by its HTTP status.
   if (status >= 300) return judged
   const headers = toHeaders(fields)
   const read = body instanceof Uint8Array ? await readMessages(body, headers, limitBytes) : []
@@ -111,25 +111,25 @@ async function judgeBy<reply extends Reply>(
   return { ...reply, said, retryAfterMs: readRetryAfter(fields, Date.now()) }
 }
 
-/** The same by what comes before the body. */
+/** The same by the head alone. */
 export function judgeHead<head extends AnswerHead>(head: head, rules: LandingRules): head {
   const { status, headers } = head
-  // What a call has come to is in the body.
+  // The outcome of a call is in the body.
   if (rules.rpcId !== undefined) return { ...head, said: null }
   return { ...head, said: judgeAnswer(judgesOf(rules), { status, headers: toHeaders(headers) }) }
 }
 
-/** A body that tells at its end, while it is passed on, what became of a call. */
+/** A body that is passed on, and contains the outcome of a call at its end. */
 export interface CallStream {
   /** Takes the next chunk. */
   readonly read: (chunk: Uint8Array) => Promise<void>
-  /** Whether the response has come already, in clear. */
+  /** Whether the response has already arrived, in clear. */
   readonly hasResponse: () => boolean
-  /** Says what the answer means, now that no more of it comes. */
+  /** Says what the complete answer means. */
   readonly end: () => Promise<Said | null>
 }
 
-/** @returns `null` for an answer that does not hold events for a call. */
+/** @returns `null` for an answer that is not a stream of events for a call. */
 export function openCallStream(head: AnswerHead, rules: LandingRules): CallStream | null {
   const { rpcId } = rules
   if (rpcId === undefined || !isCallStream(head)) return null
@@ -155,10 +155,10 @@ export function openCallStream(head: AnswerHead, rules: LandingRules): CallStrea
   return { read: decoding.write, hasResponse: isNotClear, end: () => decoding.end().then(end) }
 }
 
-/** What is cut off while it is encoded nobody can read to its end. */
+/** An encoded body that is cut off cannot be read to its end. */
 const isNotClear = () => false
 
-/** Undoes codings chunk by chunk; what is wrong with them ends it, and nobody is told. */
+/** Undoes codings chunk by chunk. A fault ends it silently. */
 function openDecoding(codings: readonly Coding[], onChunk: (chunk: Uint8Array) => void) {
   const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
   const writer = writable.getWriter()
@@ -201,7 +201,7 @@ async function judgeCallReply(
   return judgeCallAnswer(reply, rules, response ?? 'none', { text, json })
 }
 
-/** @param read What judges of the route read where there is no response; else they read that. */
+/** @param read What the rules of the route read if there is no response. */
 function judgeCallAnswer(
   head: AnswerHead & AnswerFacts,
   rules: LandingRules,
@@ -225,7 +225,7 @@ function judgesOf({ outcomes, judgedBy }: LandingRules): readonly OutcomeJudge[]
     .map((judge) => (typeof judge === 'function' ? carefully(judge) : judge))
 }
 
-/** The record was made by another version of the deployment, whose function is not there any more. */
+/** The record is from another version of the deployment, whose function does not exist any more. */
 const isLost: OutcomeFunction = () => {
   logFault('what an answer means is unknown', new Error('No route has its operation any more.'))
   return 'unknown'
@@ -249,7 +249,7 @@ function carefully(judge: OutcomeFunction): OutcomeFunction {
   }
 }
 
-/** Nobody waits for what an asynchronous function brings; the platform would log how it fails. */
+/** Nobody awaits the promise of an asynchronous function; without this the platform would log its failure. */
 function dropFailure(word: unknown): void {
   if (word instanceof Promise) word.catch(() => {})
 }
@@ -266,7 +266,7 @@ async function readBody(
   return { text, json: isOfJson ? parseJson(text) : undefined }
 }
 
-/** @returns `null` where the body is encoded in a way that is not known here, or wrongly, or becomes too large. */
+/** @returns `null` when the coding is unknown, the body is not encoded correctly, or becomes too large. */
 async function decode(
   bytes: Uint8Array<ArrayBuffer>,
   headers: Headers,

@@ -53,7 +53,7 @@ function readBase(originUrl: string): string {
 
 const withoutSlash = (path: string) => path.replace(/\/+$/, '')
 
-/** What a deployer is told who protects a route without saying where its origin is. */
+/** Message for a protected route without an origin. */
 const NO_ORIGIN =
   'There is no origin: set the variable ORIGIN_URL or a service binding named ORIGIN in wrangler.toml.'
 

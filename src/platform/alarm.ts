@@ -3,20 +3,19 @@ import { recoveryDelayMs } from '../core/recovery.ts'
 import { logFault } from '../metrics/log.ts'
 
 /**
- * An alarm that does not fail. The platform abandons one that has thrown six times in a row, and
- * with it everything that was to be done in time; so what fails is logged, and the alarm comes again
- * after a pause: 5 s at first, doubling to 5 minutes.
+ * An alarm that does not fail. The platform gives up an alarm that has thrown six times in a row. So
+ * failures are logged, and the alarm comes again after a pause: 5 s at first, doubling to 5 minutes.
  */
 export class Alarm {
   readonly #setAlarm: (at: number) => Promise<void>
   #failureCount = 0
 
-  /** @param setAlarm Lets the alarm come at these epoch milliseconds, whatever is due. */
+  /** @param setAlarm Lets the alarm come at these epoch milliseconds. */
   constructor(setAlarm: (at: number) => Promise<void>) {
     this.#setAlarm = setAlarm
   }
 
-  /** @throws {Error} Where the alarm cannot be set again: the platform's own retries are what is left. */
+  /** @throws {Error} When the alarm cannot be set again: then only the platform's own retries are left. */
   async ring(work: () => Promise<unknown>): Promise<void> {
     try {
       await work()

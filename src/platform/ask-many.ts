@@ -17,14 +17,14 @@ export interface AskBounds {
   readonly inAllMs?: number
 }
 
-/** What came of a question; `isAsked`: the work was begun, and may still be done. */
+/** The result of a question; `isAsked`: the work was begun, and may still be done. */
 export type Asked<answer> =
   | { readonly kind: 'answered'; readonly answer: answer }
   | { readonly kind: 'lost'; readonly isAsked: boolean }
 
 /**
- * Asks many objects the same, a few at once: one that fails, or never answers, is lost by itself and
- * takes no other along.
+ * Asks many objects the same, a few at once. One that fails, or never answers, does not affect the
+ * others.
  *
  * @param work Asks for one item. It is not cancelled where it takes too long.
  * @returns In the order of the items.

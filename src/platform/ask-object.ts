@@ -13,12 +13,11 @@ const RETRY_MS = 100
 /**
  * Asks the object that guards an operation: one for each.
  *
- * A question that the platform lost is asked again, of a new stub. That is safe whatever became of
- * the first: the record says what was claimed, and an object that was reset knows its orphan. An
- * overloaded object is left alone.
+ * A question that the platform lost is asked again with a new stub. That is safe even if the first one
+ * arrived: the record says what was claimed, and an object that was reset recognizes its orphan. An
+ * overloaded object is not asked again.
  *
- * @throws {Error} When the object cannot be reached, or fails for a reason of its own: something may
- *   have come of the question.
+ * @throws {Error} When the object cannot be reached, or fails. The question may still have had effects.
  */
 export function askObject<answer>(
   c: HasOperations,

@@ -2,12 +2,12 @@ import type { HapaxEnv } from '../config/env.ts'
 import { concat } from '../core/bytes.ts'
 import { deriveSealKey, seal, type SealPurpose, unseal } from '../core/seal.ts'
 
-/** First byte of what is stored: what follows is in clear, or sealed. */
+/** First byte of stored bytes: the rest is in clear, or sealed. */
 const CLEAR = 0
 const SEALED = 1
 
 /**
- * Writes bytes as they are stored: sealed where the deployment has a secret.
+ * Writes bytes as they are stored: sealed if the deployment has a secret.
  *
  * @param context Name of what they belong to; they open only for the same one.
  */
@@ -22,7 +22,7 @@ export async function toStoredBytes(
   return concat([new Uint8Array([SEALED]), await seal(key, context, bytes)])
 }
 
-/** Writes bytes that hold nothing to be hidden. */
+/** Writes bytes that contain nothing secret. */
 export function inClear(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return concat([new Uint8Array([CLEAR]), bytes])
 }

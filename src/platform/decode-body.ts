@@ -9,10 +9,10 @@ import {
 import { collectBody, type CollectedBody } from '../core/body.ts'
 import { type Coding, decideUndoing } from '../core/content-coding.ts'
 
-/** Input for one write: workerd (2026-10) makes all of it that it becomes before anything is read. */
+/** Input for one write: workerd (2026-10) decodes all of it before anything is read. */
 const SLICE_BYTES = 1_024
 
-/** What a slice may become. Deflate makes a megabyte of it at most; Brotli knows no such bound. */
+/** Most bytes that a slice may decode to. Deflate makes a megabyte at most; Brotli has no such limit. */
 const MAX_SLICE_OUTPUT_BYTES = 33_554_432
 
 /** Fewer and larger pieces: workerd calls itself once for each piece of a slice. */
@@ -48,7 +48,7 @@ export function decodeBody(
 /**
  * Undoes all content codings of bytes that are at hand, up to a limit.
  *
- * @returns `null` where a coding is not known here, or the bytes are not what it says.
+ * @returns `null` when a coding is unknown, or the bytes do not match it.
  */
 export async function decodeBytes(
   bytes: Uint8Array<ArrayBuffer>,
@@ -78,7 +78,7 @@ async function* readAll(reader: ReadableStreamDefaultReader<Uint8Array>): Chunks
       yield value
     }
   } finally {
-    // Whoever makes the body is told that nobody reads on.
+    // The source learns that nobody reads on.
     reader.cancel().catch(() => {})
   }
 }
@@ -139,7 +139,7 @@ class Decoder {
     return this.#until(() => this.#stream.end())
   }
 
-  /** A fault may come before what it spoils is waited for, and a write is done all the same. */
+  /** A fault may come before its write is awaited, and the write still ends. */
   async #until(begin: (done: () => void) => void): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#stopWaiting = resolve
@@ -155,7 +155,7 @@ class Decoder {
     this.#stopWaiting()
   }
 
-  /** What was decoded since. */
+  /** The bytes that were decoded since the last call. */
   take(): readonly Uint8Array[] {
     const output = this.#output
     this.#output = []

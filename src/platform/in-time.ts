@@ -1,8 +1,7 @@
 /**
- * Waits for another part of the platform only so long: what never answers must not hold up what
- * stands behind it.
+ * Waits for another part of the platform, but not longer than `limitMs`.
  *
- * @throws {DOMException} `TimeoutError` when the time is over; what was asked for may still be done.
+ * @throws {DOMException} `TimeoutError` when the time is over. The work may still be done.
  */
 export async function inTime<result>(work: Promise<result>, limitMs: number): Promise<result> {
   const late = Promise.withResolvers<never>()
@@ -16,7 +15,7 @@ export async function inTime<result>(work: Promise<result>, limitMs: number): Pr
 
 const tooLate = () => new DOMException('There was no answer in time.', 'TimeoutError')
 
-/** Waits for a promise only so long. @returns `null` when the time ran out first. */
+/** Waits for a promise, but not longer than `waitMs`. @returns `null` when the time ran out first. */
 export async function within<value>(
   promise: Promise<value>,
   waitMs: number,
