@@ -22,20 +22,16 @@ const PATTERNS = {
 } as const satisfies Record<Separator, RegExp>
 
 /**
- * Reads parameters as RFC 9110 §11.2 has them, and as schemes write them that separate by `;` or
- * `&`. A value may hold the separators that its list does not use (`SignedHeaders=host;x-amz-date`).
- *
- * @returns `null` where the text is no such list.
+ * Reads parameters (RFC 9110 §11.2), also separated by `;` or `&`. A value may contain the separators
+ * that its list does not use (`SignedHeaders=host;x-amz-date`). @returns `null` if it is no such list.
  */
 export function parseAuthParameters(text: string): readonly AuthParameter[] | null {
   return parseWith(text, separatorOf(text))
 }
 
 /**
- * Reads the parameters of all members of a `Signature-Input` field (RFC 9421 §4.1). The names of
- * components, which stand in brackets and have parameters of their own, are left out.
- *
- * @returns `null` where it is none.
+ * Reads the parameters of all members of a `Signature-Input` field (RFC 9421 §4.1), without the
+ * components in brackets and their parameters. @returns `null` if it is not valid.
  */
 export function parseSignatureInput(text: string): readonly AuthParameter[] | null {
   const pieces = text.match(/"(?:[^"\\]|\\.)*"?|\((?:[^()"]|"(?:[^"\\]|\\.)*"?)*\)?|[^"(]+/gs) ?? []

@@ -1,17 +1,16 @@
 import { concat } from './bytes.ts'
 
 /**
- * How long a body is read for nobody, in milliseconds: a broken connection could stop the origin
- * in its work, but a stream may have no end. The platform ends what an object does without any
- * client after about as long.
+ * For how many milliseconds a body is read after its client left: a broken connection could stop the
+ * origin, but a stream may have no end. The platform stops an object without clients after about as long.
  */
 export const ALONE_MS = 900_000
 
-/** Something that times the silences of a stream. */
+/** A timer for the silences of a stream. */
 export interface Watch {
   restart(): void
   stop(): void
-  /** Breaks the stream off in so many milliseconds. @returns Takes that back. */
+  /** Breaks the stream off in so many milliseconds. @returns Cancels that. */
   breakIn?(ms: number): () => void
 }
 
@@ -24,7 +23,7 @@ export interface OverLimit {
   readonly rest: ReadableStreamDefaultReader<Uint8Array>
 }
 
-/** What came of reading a body up to a limit. */
+/** A body that was read up to a limit. */
 export type CollectedBody =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array<ArrayBuffer> }
   | OverLimit
@@ -32,7 +31,7 @@ export type CollectedBody =
 /**
  * Reads a body until it ends or has more bytes than the limit.
  *
- * @param watch Set anew at every chunk.
+ * @param watch Restarted at every chunk.
  * @throws Whatever the stream breaks with.
  */
 export async function collectBody(
@@ -56,14 +55,14 @@ export async function collectBody(
 }
 
 /**
- * Streams a body that is too large to be collected, as fast as it is read. When the reader goes
- * away it is read on, to its end or for `ALONE_MS`.
+ * Streams a body that is too large to be collected, as fast as it is read. If its reader leaves, it is
+ * still read, to its end or for `ALONE_MS`.
  */
 export function continueBody(
   { head, rest }: OverLimit,
   watch: Watch = UNWATCHED,
 ): ReadableStream<Uint8Array> {
-  // From its end, since taking the first of many off moves all the others.
+  // Reversed, since removing the first of many moves all the others.
   const chunks = head.toReversed()
   /** The next chunk that has bytes: a byte stream takes no others. */
   const next = async () => {

@@ -31,11 +31,8 @@ export function parseCodings(contentEncoding: string): readonly string[] {
 }
 
 /**
- * Narrows the Accept-Encoding of a client down to what can be undone here for a later client that
- * accepts less. It never asks for more than the client accepts; of one that does not say, nothing is
- * known, and everybody reads what is not encoded.
- *
- * @param accepted The client's own Accept-Encoding, or `null` where it has none.
+ * Narrows the Accept-Encoding of a client to codings that can be undone here for a later client that
+ * accepts less. Without one, it asks for no coding.
  */
 export function toOriginEncodings(accepted: string | null): string {
   const ranges = parseRanges(accepted ?? '')
@@ -43,7 +40,6 @@ export function toOriginEncodings(accepted: string | null): string {
   const asked = ranges.flatMap(({ coding, weight, text }) => {
     if (coding !== '*') return coding === 'identity' || isCoding(coding) ? [text] : []
     if (weight === 0) return [text]
-    // Whatever else there is would be none that is known here.
     const others = CODINGS.filter((known) => !named.has(known))
     return others.map((known) => known + text.slice(text.indexOf('*') + 1))
   })
@@ -68,7 +64,7 @@ export function decideUndoing(contentEncoding: string, accepted: string | null):
   return { codings, left: applied.slice(0, innermost) }
 }
 
-/** Rewrites the header of an answer whose body was decoded, so that nothing in it speaks of other bytes. */
+/** Rewrites the headers of an answer whose body was decoded, so that they describe the new bytes. */
 export function toDecodedHeaders(
   fields: readonly HeaderField[],
   left: readonly string[],
@@ -81,15 +77,15 @@ export function toDecodedHeaders(
   return [...kept, ...encoding, ['vary', toVary(fields)]]
 }
 
-/** Whether a field holds a digest of the body, which says nothing true of any other bytes. */
+/** Whether a field holds a digest of the body, which is wrong for any other bytes. */
 export function isDigest(name: string): boolean {
   return DIGESTS.has(foldName(name))
 }
 
-/** Fields that hold of the encoded bytes; ranges are counted in these. */
+/** Fields that describe the encoded bytes; ranges are counted in these. */
 const OF_ENCODED_BYTES = new Set(['accept-ranges', 'content-encoding', 'content-length'])
 
-/** Other bytes than those that the origin has named (RFC 9110 §8.8.1). */
+/** These are other bytes than those that the origin named (RFC 9110 §8.8.1). */
 function toWeakTag(tag: string): string {
   return tag.startsWith('"') ? `W/${tag}` : tag
 }
@@ -109,7 +105,7 @@ interface Range {
   readonly text: string
 }
 
-/** What is not understood counts as not said. */
+/** Ignores what is not understood. */
 function parseRanges(accepted: string): readonly Range[] {
   return accepted.split(',').flatMap((element) => {
     const text = element.trim()

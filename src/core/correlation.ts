@@ -1,4 +1,4 @@
-/** What ties a request to its log line, its record, the origin's call and the response. */
+/** Links a request with its log line, its record, the origin's call and the response. */
 export interface Correlation {
   readonly correlationId: string
   /** W3C Trace Context, version 00. */
@@ -11,10 +11,8 @@ const TRACEPARENT = /^(?!ff)[\da-f]{2}-([\da-f]{32})-([\da-f]{16})-[\da-f]{2}(?:
 const NO_TRACE = /^0+$/
 
 /**
- * Takes the correlation id from `X-Correlation-Id`, else from the trace id of `traceparent`
- * (W3C Trace Context §3.2), else makes one. A value that is not fit for a log line is replaced.
- *
- * @param newId Makes a random UUID.
+ * Takes the correlation id from `X-Correlation-Id`, else from the trace id of `traceparent` (W3C Trace
+ * Context §3.2), else from `newId`, a random UUID. A value that is not safe for a log line is replaced.
  */
 export function readCorrelation(headers: Headers, newId: () => string): Correlation {
   const own = headers.get('x-correlation-id') ?? ''

@@ -2,17 +2,15 @@ import { type AuthParameter, parseAuthParameters, parseSignatureInput } from './
 import { err, ok, type Result } from './result.ts'
 
 /**
- * Reads what of a credential stays the same with every request of its bearer: the parts that a
- * tenant is made of.
+ * Reads the parts of a credential that are the same in every request of its bearer. They identify the
+ * tenant.
  *
- * A value counts as it is, the name of its scheme in any case and with any blanks behind it. Of a
- * scheme that signs each request, or answers a challenge, the part counts that names the bearer
- * (the user of Digest, the access key of AWS, the key of an HTTP signature). That part is no
- * secret, and nothing is verified here.
+ * The value counts as it is, the name of its scheme in any case. If the scheme signs each request or
+ * answers a challenge, only the part counts that names the bearer (the user of Digest, the access key
+ * of AWS, the key of an HTTP signature). This part is no secret, and nothing is verified here.
  *
  * @param header Name of the field, in any case.
- * @returns The parts, `null` where there is no credential, or what to do where none of it stays. No
- *   part of the value stands in that text.
+ * @returns The parts, `null` if there is no credential, or a remedy that quotes no part of the value.
  */
 export function readCredential(
   header: string,
@@ -26,12 +24,7 @@ export function readCredential(
   return split.rest === '' ? ok(null) : readValue(split)
 }
 
-/**
- * Says why a header can never tell callers apart, and what does.
- *
- * @param resolver Function that was to read it.
- * @returns `null` for a header that may.
- */
+/** Says why a header cannot identify a caller, and what can. @returns `null` if it can. */
 export function explainHeader(
   header: string,
   resolver: 'credential' | 'fromHeader' = 'credential',
@@ -49,7 +42,7 @@ export function explainHeader(
 const NEVER_STAYS =
   /^(?:set-cookie|dpop|date|x-amz-date|(?:content-|repr-)?digest|content-md5|traceparent|tracestate|baggage|idempotency-attempt|.*idempotency-key|.*request-id|.*correlation-id|(?:.*-)?(?:signature|sign|sig|hmac|nonce|timestamp)(?:-(?:\d+|sha-?\d+|ed25519))?)$/i
 
-/** Reads one cookie. @returns `null` where there is none, or two that differ. */
+/** Reads one cookie. @returns `null` if there is none, or two that differ. */
 export function readCookie(field: string, name: string): string | null {
   // Two fields come joined by a comma and a blank, which no cookie may hold (RFC 6265 §4.1.1).
   const pairs = field.split(/;|,\s/).map((pair) => pair.trim())
@@ -62,7 +55,7 @@ export function readCookie(field: string, name: string): string | null {
 
 const words = (text: string) => text.trim().split(/\s+/)
 
-/** Names of schemes as they are written here; every other one is written in lower case. */
+/** Spelling of schemes; all others are written in lower case. */
 const SPELLINGS: ReadonlyMap<string, string> = new Map(
   words(`
     Bearer Basic Token ApiKey Api-Key Key DPoP GNAP OAuth Digest AWS MAC Hawk HMAC vapid Concealed
@@ -70,14 +63,14 @@ const SPELLINGS: ReadonlyMap<string, string> = new Map(
   `).map((name) => [name.toLowerCase(), name]),
 )
 
-/** Schemes whose value is another one with every request or connection, and of which nothing stays. */
+/** Schemes whose whole value changes with every request or connection. */
 const CHANGING =
   /^(?:negotiate|ntlm|kerberos|hoba|mutual|privatetoken|payment|pop|nostr|sapisidhash|scram-.*)$/
 
-/** Schemes whose value is the secret, whatever stands in it. */
+/** Schemes whose whole value is the secret. */
 const SECRET = new Set(words('bearer basic dpop gnap'))
 
-/** Schemes that are named after what they sign with: without a part that stays they are refused. */
+/** Schemes that are named after their signature: refused without a part that stays. */
 const SIGNING = /hmac|(?:^|[^a-z])(?:sha-?\d|ecdsa|rsa)|signature|sharedkey/
 
 /** Schemes that are written `id:signature`. */
@@ -103,10 +96,10 @@ const NAMINGS: ReadonlyMap<string, Naming> = new Map<string, Naming>([
   ['concealed', { needs: [['k']], may: ['a'] }],
 ])
 
-/** Of OAuth 1.0, where it signs (RFC 5849 §3.1); a token without a signature is opaque. */
+/** OAuth 1.0 with a signature (RFC 5849 §3.1). A token without one is opaque. */
 const OAUTH: Naming = { needs: [['oauthconsumerkey']], may: ['oauthtoken'] }
 
-/** Parameters that are made anew for each request, by their usual names. */
+/** Usual names of parameters that change with each request. */
 const ANEW: ReadonlySet<string> = new Set(
   words(`
     response nc nonce cnonce snonce noncestr oauthnonce signature oauthsignature qsignature sig sign
@@ -114,7 +107,7 @@ const ANEW: ReadonlySet<string> = new Set(
   `),
 )
 
-/** Parameters that name the bearer, by their usual names: in a scheme that is not known here all count. */
+/** Usual names of parameters that name the bearer. In an unknown scheme all of them count. */
 const NAMES: ReadonlySet<string> = new Set(
   words(`
     username username* user userid uid id keyid kid key apikey appkey clientkey publickey
@@ -130,7 +123,7 @@ interface Split {
   readonly rest: string
 }
 
-/** @param isField Whether whatever stands first is a scheme (RFC 9110 §11.6.2). */
+/** @param isField Whether the field begins with a scheme (RFC 9110 §11.6.2). */
 function splitScheme(text: string, isField: boolean): Split {
   const found = /^([\w!#$%&'*+.^`|~-]+)\s+(.+)$/s.exec(text)
   const [, name = text, rest = ''] = found ?? []
@@ -165,7 +158,7 @@ function readValue({ scheme, rest }: Split): Result<readonly string[], string> {
   return parameters === null ? readPair(scheme, rest) : readNamed(scheme, parameters, naming)
 }
 
-/** @returns `null` where the value counts as it is, `by-name` where the scheme is not known. */
+/** @returns `null` if the value counts as it is, `by-name` if the scheme is unknown. */
 function namingOf(scheme: string, parameters: Parameters): Naming | 'by-name' | null {
   if (SECRET.has(scheme)) return null
   const naming = NAMINGS.get(scheme)

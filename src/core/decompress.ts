@@ -17,21 +17,19 @@ const DECOMPRESSORS: ReadonlyMap<string, Decompressor> = new Map<Coding, Decompr
   ['br', { format: 'brotli', sliceBytes: 32 }],
 ])
 
-/** A body, and the codings that still lie upon it, in the order in which they were applied. */
+/** A body, and the codings that it still has, in the order in which they were applied. */
 export interface DecodedBody {
   readonly bytes: Uint8Array
   readonly codings: readonly string[]
 }
 
 /**
- * Undoes the content codings of a body, the last one first, as far as the runtime can.
- *
- * From the first one that it does not know, the bytes stay as they are. An empty body has nothing
- * to undo, whatever its header says. Answers are decoded in `platform/decode-body.ts`, which takes more
- * than a request may send: what two decoders could read differently is refused here.
+ * Undoes the content codings of a request's body, the last one first, up to one that the runtime does
+ * not know. An empty body has no codings. `platform/decode-body.ts` decodes answers and accepts more:
+ * here, a body that two decoders could read differently is refused.
  *
  * @param header The value of Content-Encoding.
- * @param maxDecodedBytes What a coding may give; decoding stops there, not at the end.
+ * @param maxDecodedBytes Limit after each coding; decoding stops there, not at the end.
  */
 export async function undoContentEncoding(
   body: Uint8Array,
@@ -64,7 +62,7 @@ async function undoFrom(
   return decoded.ok ? undoFrom({ bytes: decoded.value, codings: rest }, maxDecodedBytes) : decoded
 }
 
-/** `undefined` where this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
+/** `undefined` if this runtime lacks the format, as workerd (2026-10) lacks Brotli. */
 function createStream({ format }: Decompressor): Decompression['stream'] | undefined {
   try {
     // The types of the platforms disagree on formats and chunks, hence the casts.
@@ -93,10 +91,8 @@ interface Output {
 }
 
 /**
- * Decompresses a body, and stops as soon as it has become larger than allowed.
- *
- * Corrupt and truncated input is refused, and so is whatever follows the end of the stream, a second
- * gzip member included: the platform's `DecompressionStream` knows none.
+ * Decompresses a body, and stops as soon as it is larger than allowed. Corrupt and truncated input is
+ * refused, and anything after the end of the stream, such as a second gzip member.
  */
 export async function decompress(
   body: Uint8Array,
@@ -130,10 +126,8 @@ async function drain(stream: Decompression['stream'], output: Output): Promise<v
 }
 
 /**
- * Writes slice by slice, and the next one only when what came out of the last one has been read.
- *
- * workerd's stream has no back pressure: a write inflates all that it gets into memory at once, so
- * a bomb written as a whole would be inflated as a whole.
+ * Writes slice by slice, each one after the output of the last was read. workerd's stream has no back
+ * pressure: it would inflate a bomb, written as a whole, into memory as a whole.
  */
 async function feed(
   stream: Decompression['stream'],

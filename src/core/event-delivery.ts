@@ -1,39 +1,35 @@
 import type { DeliveryRetry } from './event.ts'
 import { backoffMs } from './retry.ts'
 
-/** How one delivery of an event has ended. `reason` names no content of the event. */
+/** The end of one delivery of an event. `reason` contains nothing from the event. */
 export type DeliveryEnd =
   | { readonly kind: 'delivered' }
-  /** It may be tried again after `afterMs` milliseconds, not sooner. */
+  /** It can be tried again after `afterMs` milliseconds. */
   | { readonly kind: 'failed'; readonly reason: string; readonly afterMs: number }
   /** Another try is useless. */
   | { readonly kind: 'refused'; readonly reason: string }
 
-/** How the last delivery of an event has ended. */
+/** The end of the last delivery of an event. */
 export interface Death {
   readonly reason: string
   /** Deliveries that were made. */
   readonly attempts: number
 }
 
-/** What becomes of an event after a delivery; `kind` is what the metrics count. */
+/** What happens to an event after a delivery. The metrics count `kind`. */
 type EventFate =
   | { readonly kind: 'delivered' }
   /** `dueAt`: epoch milliseconds of the next delivery. */
   | { readonly kind: 'retried'; readonly reason: string; readonly dueAt: number }
   | { readonly kind: 'dead'; readonly death: Death }
 
-/** How hard the delivery of an event is tried, and how often it has failed before. */
+/** How the delivery of an event is retried, and how often it has failed. */
 interface EventTries {
   readonly retry: DeliveryRetry
   readonly failures: number
 }
 
-/**
- * Decides whether an event is delivered again, and when, or becomes a dead letter.
- *
- * @param random As for `nextTryAt`.
- */
+/** Decides whether and when an event is delivered again, or is a dead letter. */
 export function decideEventFate(
   end: DeliveryEnd,
   tries: EventTries,

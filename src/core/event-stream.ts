@@ -7,30 +7,28 @@ const LINE_FEED = 0x0a
 const CARRIAGE_RETURN = 0x0d
 
 /**
- * A `data` line with the line end before it, its own looked at but left: what is taken out so cannot
- * make one CRLF of a CR and an LF. Not with the flag `m`: for that, U+2028 ends a line too.
+ * A `data` line with the line end before it, but without its own: so removing it cannot join a CR and
+ * an LF. Without the flag `m`, for which U+2028 ends a line too.
  */
 const DATA_LINE = /(^|\r\n?|\n)data(?:: ?([^\r\n]*))?(?=(\r\n?|\n))/g
 
 const NOTHING = new Uint8Array()
 
 /**
- * Rewrites the data of a `text/event-stream` (WHATWG HTML §9.2), each event as soon as it is whole.
+ * Rewrites the data of a `text/event-stream` (WHATWG HTML §9.2), each event as soon as it is complete.
  *
- * An event whose data stays the same is passed on byte for byte, and so is what is not rewritten: an
- * event without data, one of more than 8 MiB, an incomplete one at the end. In a changed event the
- * other lines stay.
+ * Unchanged events are passed on byte for byte, as are events without data, of more than 8 MiB, or
+ * incomplete at the end. In a changed event the other lines stay.
  *
- * @param mapData Takes the data of an event and returns what shall stand in its place, with LF alone
- *   between lines; `null` drops the event, with its `id`.
- * @param atEnd Asked where every event was read and no more come: data of one more, in one line, or
- *   `null`.
+ * @param mapData Returns the new data of an event, with LF between lines; `null` drops the event.
+ * @param atEnd Called at the end, if every event was read. Returns data of one more event, in one
+ *   line, or `null`.
  */
 export function mapEvents(
   mapData: (data: string) => string | null,
   atEnd: () => string | null = () => null,
 ): TransformStream<Uint8Array, Uint8Array> {
-  // One for the whole stream: only at its start is a byte order mark none of the text.
+  // One for the whole stream: a byte order mark is no text only at its start.
   const decoder = new TextDecoder()
   const encoder = new TextEncoder()
   const findEnds = createEndFinder()
@@ -66,15 +64,15 @@ export function mapEvents(
     flush(controller) {
       const { bytes, isWhole } = head.complete(NOTHING)
       const data = isAllRead && isWhole ? atEnd() : null
-      // What is incomplete is no event, and must not become one.
+      // The incomplete rest is no event, and must not become one.
       enqueue(controller, data === null ? bytes : encoder.encode(`data: ${data}\n\n`))
     },
   })
 }
 
 /**
- * Reads the data of a `text/event-stream` that comes in chunks. An event without data tells nothing,
- * and so does one that is not complete (WHATWG HTML §9.2.6).
+ * Reads the data of a `text/event-stream` in chunks. Events without data and incomplete ones are
+ * ignored (WHATWG HTML §9.2.6).
  *
  * @param onData Called with the data of each event; with `null` for one of more than 8 MiB.
  * @returns Takes the next chunk.
@@ -102,10 +100,8 @@ function enqueue(controller: TransformStreamDefaultController<Uint8Array>, bytes
 }
 
 /**
- * Tells, chunk by chunk, behind which bytes an event ends: those that end an empty line.
- *
- * CR ends it at once. A sender that uses CR alone may send nothing more for long, so the LF of a CRLF
- * is an end of its own, of an event that is empty.
+ * Finds, chunk by chunk, the ends of events: the bytes after an empty line. CR ends a line at once,
+ * since a sender that uses CR alone may then pause. So the LF of a CRLF ends an empty event.
  */
 function createEndFinder(): (chunk: Uint8Array) => readonly number[] {
   let before = 0
@@ -128,7 +124,7 @@ function isLineEnd(byte: number): boolean {
   return byte === LINE_FEED || byte === CARRIAGE_RETURN
 }
 
-/** Holds what earlier chunks had of the event that has begun, up to the limit. */
+/** Holds the start of an event from earlier chunks, up to the limit. */
 function createHead() {
   /** Grows by doubling: a chunk can be a single byte. */
   let held = NOTHING

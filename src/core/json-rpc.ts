@@ -10,14 +10,14 @@ export interface JsonRpcCall {
   readonly method: string
   /** The JSON text of a string or number, as the client wrote it. */
   readonly id: string
-  /** The same for `params._meta.progressToken`; `null` where the client wants no progress. */
+  /** The same for `params._meta.progressToken`; `null` if the client wants no progress. */
   readonly progressToken: string | null
 }
 
 /**
  * Reads a call of JSON-RPC 2.0, as MCP narrows it: the id is a string or a number.
  *
- * @returns `null` for a batch, a notification, a response, and whatever else is no such call.
+ * @returns `null` for anything else, such as a batch, a notification or a response.
  */
 export function readCall(text: string): JsonRpcCall | null {
   const call = membersOf(text, rootOf(text))
@@ -28,25 +28,25 @@ export function readCall(text: string): JsonRpcCall | null {
   return { method, id, progressToken: readIdentifier(text, meta.get('progressToken')) }
 }
 
-/** What an answer says that was given to another call first. */
+/** How the answer to an earlier call is changed for this one. */
 export interface Retelling {
   /** A member for `result._meta`, or for an error's `data`: JSON text of its name and value. */
   readonly mark: { readonly name: string; readonly value: string } | null
-  /** Stands in the place of what only the first caller can act upon; `null` leaves it. */
+  /** Replaces a step, which only the first caller can act on; `null` leaves it. */
   readonly insteadOfStep: string | null
-  /** Ends a stream that has brought no response; `null` leaves it. */
+  /** Ends a stream that held no response; `null` leaves it. */
   readonly insteadOfSilence?: string | null
 }
 
 const AS_IT_CAME: Retelling = { mark: null, insteadOfStep: null }
 
 /**
- * Makes the answer that was given to an operation's first call the answer to this one: responses get
- * its id and the mark, progress notifications its token, and every other character stays.
+ * Turns the answer to an operation's first call into the answer to this one: responses get its id and
+ * the mark, progress notifications its token, and every other character stays.
  *
- * An array is a batch, each message of it treated. What the server asks in it is left out, since only
- * the first caller can answer, and progress where this call has no token. Left as they are: other
- * messages, a response whose id is null (its server could not read the call), and what is not JSON.
+ * The same is done to each message of a batch, without requests of the server, which only the first
+ * caller can answer, and without progress if this call has no token. Other messages, a response whose
+ * id is null (its server could not read the call), and text that is not JSON stay as they are.
  */
 export function toAnswerOf(
   call: JsonRpcCall,
@@ -57,8 +57,8 @@ export function toAnswerOf(
 }
 
 /**
- * Does what `toAnswerOf` does to each event of a `text/event-stream`, as it comes. Events of what the
- * server asks are dropped, and where the call has no token, those of progress.
+ * Does the same to each event of a `text/event-stream` while it arrives. Requests of the server are
+ * dropped, and progress if the call has no token.
  */
 export function answerEvents(
   call: JsonRpcCall,
@@ -75,7 +75,7 @@ export function answerEvents(
   )
 }
 
-/** `null` where nothing is left of it. */
+/** `null` if nothing is left of it. */
 function answerText(call: JsonRpcCall, text: string, retelling: Retelling): string | null {
   const root = rootOf(text)
   if (text[root.start] !== '[') {
@@ -118,7 +118,7 @@ function answerMessage(
   return edit(text, span, [replace(text, place, call.id), mark && markIn(text, message, mark)])
 }
 
-/** A text for a place of another. */
+/** A text that replaces a place of another. */
 interface Edit extends Span {
   readonly text: string
 }
@@ -165,7 +165,7 @@ function findResponseId(message: Members): Span | undefined {
   return message.has('method') ? undefined : message.get('id')
 }
 
-/** Where the members of an object stand; none for another value. */
+/** The positions of an object's members; none for another value. */
 function membersOf(text: string, span: Span | undefined): Members {
   // Of members of one name the last counts, as for `JSON.parse`. An array is not listed: it is long.
   if (span === undefined || text[span.start] !== '{') return new Map()

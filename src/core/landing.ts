@@ -9,7 +9,7 @@ import type { AnswerHead, EndedReply, FlightEnd, LandingRules, ReplyOf } from '.
 import type { Settlement } from './settle.ts'
 import type { SnapshotHead } from './snapshot.ts'
 
-/** What follows from a reply for its operation: a part for the record, and one for those who wait. */
+/** What a reply means for its operation: a part for the record, and one for waiting requests. */
 export interface Landing {
   /** Of the operation, which another call may have left in doubt. */
   readonly outcome: Outcome
@@ -17,11 +17,7 @@ export interface Landing {
   readonly end: Exclude<FlightEnd, { readonly kind: 'live' }>
 }
 
-/**
- * Decides what the result means that the origin's status resource holds.
- *
- * @param said What the route says of it, where it does.
- */
+/** Decides what a result from the status resource means. @param said What the route says about it. */
 export function decideProbeLanding(
   reply: ReplyOf<'answer'>,
   status: number,
@@ -47,7 +43,7 @@ export function decideLanding(reply: EndedReply, rules: LandingRules, isInDoubt 
   return { outcome, settlement, end: 'outcome' in end ? { ...end, outcome } : end }
 }
 
-/** What became of the very call that has ended so. */
+/** The outcome of the call itself. */
 export function ownOutcomeOf(
   reply: ReplyOf<'fault'> | (AnswerFacts & { readonly kind: string }),
   rules: LandingRules,
@@ -107,14 +103,14 @@ function landAnswer(
   }
 }
 
-/** What is kept of how a call has ended. */
+/** The evidence that a reply leaves. */
 export function evidenceOf(reply: ReplyOf<'fault'> | AnswerHead): Evidence {
   if ('fault' in reply) return { originStatus: reply.originStatus, fault: reply.fault }
   const { status, retryAfterMs = null } = reply
   return { originStatus: status, fault: null, ...(retryAfterMs !== null && { retryAfterMs }) }
 }
 
-/** Of a call, HTTP refuses the session or the credentials of the one client. */
+/** Whether only the first client can act: HTTP refuses its session or credentials, or asks for input. */
 function isForOne({ status, said }: AnswerHead, { rpcId }: LandingRules): boolean {
   return said?.isStep === true || (rpcId !== undefined && status >= 300)
 }
@@ -122,11 +118,7 @@ function isForOne({ status, said }: AnswerHead, { rpcId }: LandingRules): boolea
 const refusalOf = ({ said }: AnswerHead) =>
   said?.isRefusal === true ? ({ isRefusal: true } as const) : {}
 
-/**
- * Decides what an answer means that went to its client while it came, now that it has ended.
- *
- * @param bodyBytes As for `toSettlement`.
- */
+/** Decides what a streamed answer means, at its end. @param bodyBytes As for `toSettlement`. */
 export function landStreamed(
   head: AnswerHead,
   bodyBytes: number | null,
@@ -143,9 +135,9 @@ export function landStreamed(
 type SettledOutcome = 'succeeded' | 'failed'
 
 /**
- * Decides what is kept of an answer whose operation was executed.
+ * Decides what is stored of the answer to an executed operation.
  *
- * @param bodyBytes Length of the body that is stored, or `null` where it is over the limit.
+ * @param bodyBytes Length of the stored body, or `null` if it is over the limit.
  */
 export function toSettlement(
   { status, headers: fields, directives }: AnswerHead,
@@ -167,13 +159,13 @@ export function toSettlement(
   return { outcome, snapshot, retentionMs, evidence: { originStatus: status, fault: null } }
 }
 
-/** What those who wait get of an answer that is not kept. */
+/** The end of a call, for waiting requests, if its answer is not kept. */
 export function toUnkept(directives: OriginDirectives): Extract<FlightEnd, { kind: 'too_large' }> {
   const reason = directives.isStorable ? {} : ({ omittedFor: 'no-store' } as const)
   return { kind: 'too_large', ...reason, ...memoryOf(directives) }
 }
 
-/** How long an answer is remembered, where the origin says so. */
+/** How long an answer is remembered, if the origin says so. */
 export function memoryOf({ retentionMs }: OriginDirectives): { readonly retentionMs?: number } {
   return retentionMs === null ? {} : { retentionMs }
 }

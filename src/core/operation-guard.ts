@@ -14,41 +14,38 @@ import type { RetryBounds, RetryPolicy } from './retry.ts'
 import type { SealKey } from './seal.ts'
 import type { HeaderField, WireResponse } from './snapshot.ts'
 
-/** The request that makes a claim, as far as it matters for the answer. */
+/** The facts about the request of a claim that matter for its answer. */
 export interface Caller {
-  /** Whether it comes back for the result and does not wait for the call, not even for its own. */
+  /** Whether it asks for the result later and does not wait for the call, not even for its own. */
   readonly isAsync: boolean
   /** How long it waits for the call of another, in milliseconds; an async one also for its own. */
   readonly waitMs: number
   /** `Origin` of the request. */
   readonly corsOrigin: string | null
-  /** Headers under which the origin's status resource is asked on its behalf. */
+  /** Headers with which the status resource is asked on its behalf. */
   readonly probeHeaders: readonly HeaderField[]
-  /** What opens stored responses for it, the present secret's key first. */
+  /** Keys that open stored responses for it, that of the present secret first. */
   readonly sealKeys: readonly SealKey[]
   /** Epoch milliseconds after which nothing is begun for it, or `null`. */
   readonly deadlineAt: number | null
   /** Name of the rate-limiting binding that new operations are counted with, if any. */
   readonly rateLimiter: string | null
-  /**
-   * Digest of where it comes from, which its new operations are counted by as well; `null` where
-   * somebody has verified whose it is.
-   */
+  /** Digest of its address, by which new operations are counted as well; `null` if it is verified. */
   readonly address: string | null
 }
 
-/** How a snapshot is kept. */
+/** How a snapshot is stored. */
 export interface Keeping {
-  /** What it is sealed with; `null` where the route does not say so. */
+  /** The key that seals it; `null` if the route does not seal. */
   readonly sealKey: SealKey | null
-  /** Bytes from which on a body goes to the bucket, or `null`: never. */
+  /** Bytes from which a body is stored in the bucket; `null`: never. */
   readonly spillBytes: number | null
 }
 
 /** How the origin is called. */
 export interface CallPlan {
   readonly request: OriginRequest
-  /** Whose retry budget pays for calls that are made again. */
+  /** Tenant whose retry budget pays for retries. */
   readonly tenant: string
   readonly bounds: CallBounds
   readonly rules: LandingRules
@@ -62,11 +59,11 @@ export interface ExecuteCall {
   readonly claim: ClaimRequest
   readonly caller: Caller
   readonly plan: CallPlan
-  /** Whether the request is kept with its claim, for a recovery without a client. */
+  /** Whether the request is stored for a recovery without a client. */
   readonly isStored: boolean
 }
 
-/** An event on its way into the outbox. */
+/** An event for the outbox. */
 export interface Outgoing {
   readonly event: CloudEvent
   readonly to: Destination
@@ -76,11 +73,11 @@ export interface Outgoing {
 export interface SettleCall extends Pick<Landing, 'settlement' | 'end'> {
   readonly claim: ClaimRef
   readonly sealKey: SealKey | null
-  /** What its handler has emitted: stored with a result, dropped without one. */
+  /** Events of its handler: stored with a result, dropped without one. */
   readonly events: readonly Outgoing[]
 }
 
-/** A handler's answer that is still coming. */
+/** A handler's answer that is still arriving. */
 export interface StreamCall extends AnswerHead {
   readonly claim: ClaimRef
   readonly rules: LandingRules
@@ -96,15 +93,15 @@ export interface OperationQuestion {
   readonly tenant: string
   /** How long to wait for its end, in milliseconds. */
   readonly waitMs: number
-  /** The state that the client knows of: another one ends the wait as well. `null`: only the end does. */
+  /** The state that the client knows: another one ends the wait too. `null`: only the end does. */
   readonly knownState: string | null
 }
 
-/** A claim granted to a Worker, which makes the call itself: so it is no `Answer` yet. */
+/** A claim granted to a Worker, which makes the call itself. So there is no `Answer` yet. */
 export interface Grant {
   readonly kind: 'granted'
   readonly claim: ClaimRef
-  /** For how many milliseconds an earlier call has left the outcome open; `null` or absent where none has. */
+  /** For how many milliseconds an earlier call has left the operation in doubt, if it has. */
   readonly doubtMs?: number | null
 }
 
@@ -119,28 +116,22 @@ export interface OperationGuard {
   claim(claim: ClaimRequest, caller: Caller): Promise<Grant | Answer>
   /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
-  /**
-   * Ends the Worker's claim; refused when a newer claim exists, or none. Asked again, it is told that
-   * it was taken.
-   */
+  /** Ends the Worker's claim; refused if a newer claim exists, or none. A repeat is `taken` again. */
   settle(call: SettleCall): Promise<SettleResult>
-  /** Tells its tenant what is known of an operation, after waiting for its end for so long at most. */
+  /** Shows an operation to its tenant, after a bounded wait for its end. */
   inspect(question: OperationQuestion): Promise<OperationView | null>
-  /** Answers its tenant with the result of an operation, or with why there is none. */
+  /** Answers the tenant with the result of an operation, or with why there is none. */
   result(question: OperationQuestion, caller: Caller): Promise<Answer | null>
-  /**
-   * Takes a Worker's claim over while its answer is still coming, records it and settles at its
-   * end. @returns What the first client gets.
-   */
+  /** Takes over a Worker's claim to record its stream. @returns The response for the first client. */
   stream(call: StreamCall): Promise<WireResponse>
-  /** Shows an operator what is known of an operation; whose it is, the caller has to care about. */
+  /** Shows an operation to an operator. The caller checks who may see it. */
   examine(operationId: string): Promise<OperatorView | null>
-  /** Does to an operation what an operator says. */
+  /** Performs an operator's action. */
   operate(operationId: string, action: OperatorAction): Promise<OperatorResult>
   /**
-   * Sets the object's alarm again, where something is due and the platform has given it up.
+   * Sets the object's alarm again, if something is due and the platform has given the alarm up.
    *
-   * @returns Whether an end of the operation is known, or none of it may have been executed.
+   * @returns `over` if the operation has ended, or cannot have been executed.
    */
   rearm(operationId: string): Promise<'in-doubt' | 'over'>
 }

@@ -1,19 +1,17 @@
 import type { Digest } from './digest.ts'
 
-/** What of a tenant's operations a key is told apart within; of neither: all of the gateway's. */
+/** The scope of a key within its tenant; without either: all operations of the gateway. */
 export interface Within {
-  /** Name of the consumer whose operation it is alone; empty: it is one of the gateway. */
+  /** Name of the consumer that alone has the operation; empty: the gateway has it. */
   readonly consumer?: string
-  /** What the key counts within: name of an operation, or method and path; empty: the tenant. */
+  /** Name of an operation, or method and path, within which the key is unique; empty: the tenant. */
   readonly operation?: string
 }
 
 /**
- * Names an operation: the one thing that must happen once for this tenant and this key.
- *
- * The id goes to the origin as its idempotency key and into records, logs and URLs; the key
- * itself goes nowhere. Every part is length-prefixed in the digest, so that no crafted one names
- * another's operation.
+ * The id of an operation. It is the origin's idempotency key, and is written to records, logs and URLs,
+ * unlike the client's key. In the digest every part follows its length, so that no crafted key names
+ * another operation.
  */
 export function operationId(
   digest: Digest,
@@ -26,14 +24,14 @@ export function operationId(
   return digest('operation', tenant, key)
 }
 
-/** An id that a key may have. */
+/** A possible id for a key. */
 interface PossibleId {
   readonly id: string
-  /** Name that its operation must bear to be the one that is meant; `null`: whatever it bears. */
+  /** Name that its operation must have; `null`: any name. */
   readonly bears: string | null
 }
 
-/** The ids that a key may have where it is not known within what it counts, the narrower first. */
+/** The possible ids of a key whose scope is not known, the narrower first. */
 export async function possibleIds(
   digest: Digest,
   tenant: string,
@@ -50,7 +48,7 @@ export async function possibleIds(
   ]
 }
 
-/** Whether a text can be the id of an operation, which is a digest; no object is asked for any other. */
+/** Whether a text can be the id of an operation. No object is asked for any other. */
 export function isOperationId(text: string): boolean {
   return /^[\w-]{43}$/.test(text)
 }

@@ -19,37 +19,37 @@ export interface JudgedAnswer {
 }
 
 /**
- * Says what an answer means, or `undefined`: then the next rule does, or the table. It may be asked twice.
- * Where it throws, or returns anything else, the outcome is unknown.
+ * Returns the outcome of an answer, or `undefined` to leave it to the next rule or the table. It may be
+ * called twice. If it throws or returns anything else, the outcome is unknown.
  */
 export type OutcomeFunction = (answer: JudgedAnswer) => Outcome | undefined
 
 /** Rules, or a function for what no rule can say. */
 export type OutcomeJudge = OutcomeRules | OutcomeFunction
 
-/** What a route says of an answer. `isExact`: not only of a range of statuses. */
+/** What a route says about an answer. `isExact`: not only about a range of statuses. */
 export interface Said {
   readonly outcome: Outcome
   readonly isExact: boolean
-  /** Whether it only asks the client for more: the operation goes on when that comes. */
+  /** Whether it only asks the client for input, with which the operation continues. */
   readonly isStep?: true
-  /** Whether only the client can mend it, so that nothing is gained by sending it again. */
+  /** Whether only the client can fix it, so that sending it again is useless. */
   readonly isRefusal?: true
   /** Whether it can also mean that an earlier call of the operation still runs. */
   readonly isNotYet?: true
 }
 
-/** What judges read. */
+/** The parts of an answer that judges read. */
 export interface AnswerToJudge {
   readonly status: number
   readonly headers: Headers
-  /** The body where it is JSON that parses; else `undefined`. */
+  /** The body, if it is valid JSON; else `undefined`. */
   readonly json?: unknown
-  /** The body as text, where it could be read. */
+  /** The body as text, if it could be read. */
   readonly text?: string | null
 }
 
-/** Asks a route's judges in their order what an answer means. @returns `null` where none says something. */
+/** Asks a route's judges in order. @returns `null` if none has a rule for the answer. */
 export function judgeAnswer(judges: readonly OutcomeJudge[], answer: AnswerToJudge): Said | null {
   for (const judge of judges) {
     const said = typeof judge === 'function' ? ask(judge, answer) : readRules(judge, answer)
@@ -63,7 +63,7 @@ function ask(judge: OutcomeFunction, { status, headers, json, text = null }: Ans
   return toSaid(judge({ status, headers, body }))
 }
 
-/** Within one object the body says more than the status, and a status more than its range. */
+/** Within one object, values in the body have priority over the status, and this over its range. */
 function readRules(rules: OutcomeRules, { status, json }: AnswerToJudge): Said | null {
   const byBody = json === undefined ? undefined : judgeBody(rules, json)
   return (
@@ -89,7 +89,7 @@ function judgeBody(rules: OutcomeRules, json: unknown): Outcome | undefined {
   return undefined
 }
 
-/** Where several values are meant and say different things, the first of these counts. */
+/** If several values have different outcomes, the first of these counts. */
 const MOST_CAREFUL_FIRST: readonly Outcome[] = ['unknown', 'succeeded', 'failed', 'not_executed']
 
 function judgeValues(outcomes: ValueOutcomes, pointer: string, json: unknown): Outcome | undefined {
@@ -101,14 +101,11 @@ function judgeValues(outcomes: ValueOutcomes, pointer: string, json: unknown): O
     }),
   )
   const counts = MOST_CAREFUL_FIRST.find((outcome) => said.has(outcome))
-  // A key is freed only where all say so.
+  // A key is freed only if all values say so.
   return counts === 'not_executed' && said.has(undefined) ? undefined : counts
 }
 
-/**
- * The values that a pointer means; `*` stands for every item and every member. `undefined` where there is
- * none.
- */
+/** The values at a pointer, in which `*` is every item and member. `undefined` if there is none. */
 function valuesAt(value: unknown, [token, ...rest]: readonly string[]): readonly unknown[] {
   if (token === undefined) return [value]
   if (typeof value !== 'object' || value === null) return [undefined]
@@ -123,19 +120,13 @@ function toText(value: unknown): string | null {
   return typeof value === 'object' && value !== null ? null : JSON.stringify(value)
 }
 
-/**
- * Whether judges must have the body of an answer of this type before they can say what it means.
- *
- * @param essence Its media type, in lower case, without parameters.
- */
+/** Whether judges need the body of an answer. @param essence Its media type, lower-case, without parameters. */
 export function needsBody(
   judges: readonly OutcomeJudge[],
   { essence, isJson }: { readonly essence: string; readonly isJson: boolean },
 ): boolean {
   if (essence === 'text/event-stream') return false
-  return judges.some((judge) =>
-    typeof judge === 'function'
-      ? true
-      : isJson && Object.values(judge).some((said) => typeof said !== 'string'),
-  )
+  const readsBody = (rules: OutcomeRules) =>
+    isJson && Object.values(rules).some((said) => typeof said !== 'string')
+  return judges.some((judge) => typeof judge === 'function' || readsBody(judge))
 }

@@ -6,40 +6,38 @@ import { hasRetryAfter, readShouldRetry } from './retry-after.ts'
 import type { HeaderField } from './snapshot.ts'
 
 /**
- * What a reply of the origin's status resource says of an operation. A reply to the operation's own call
- * always ends its claim; this one may leave it as it is.
+ * What the status resource says about an operation. Unlike a reply to the operation's own call, it can
+ * leave the claim as it is.
  */
 export type Finding =
   | {
       readonly kind: 'executed'
       readonly status: number
       readonly reply: ReplyOf<'answer'>
-      /** What the route says of the result, where its body tells. */
+      /** What the route says about the result. */
       readonly said: Said | null
     }
-  /** `isSaid`: by the origin's own word, which counts at once. */
+  /** `isSaid`: by the origin's own directive, which counts at once. */
   | { readonly kind: 'not_executed'; readonly isSaid?: boolean }
   | {
       readonly kind: 'undecided'
-      /** Whether the origin does not let in who asks. */
+      /** Whether the origin refuses the caller. */
       readonly isRefused?: boolean
       /** When it may be asked again. */
       readonly retryAfterMs?: number
-      /** Epoch milliseconds before which its word that nothing was executed is not believed. */
+      /** Epoch milliseconds before which its "not executed" does not count. */
       readonly until?: number | null
     }
 
-/** What is found of an operation that is not settled by it. */
+/** A finding that does not settle the operation. */
 export type Unsettled = Exclude<Finding, { readonly kind: 'executed' }>
 
 const EXECUTED_STATUS = 200
 
 /**
- * Reads an answer of the origin's status resource: 2xx says that the operation was executed and
- * holds its result, 404 and 410 that it was not. Anything else says nothing, and nothing is said by an
- * answer that tells that the operation has not come to its end. The origin's own word beats all that.
- *
- * `Idempotency-Result-Status` of the answer is the status of the result.
+ * Reads an answer of the status resource. 2xx: the operation was executed, and this is its result. 404
+ * and 410: it was not executed. Anything else, or an answer that it has not ended, is undecided. The
+ * origin's own directive has priority. `Idempotency-Result-Status` is the status of the result.
  */
 export function decideProbe(
   reply: EndedReply,
@@ -55,7 +53,7 @@ export function decideProbe(
   return readStatusAnswer(reply, outcomes) ?? { kind: 'undecided', ...asked }
 }
 
-/** @returns `null` where it says nothing. */
+/** @returns `null` if it decides nothing. */
 function readStatusAnswer(
   reply: ReplyOf<'answer'>,
   outcomes: LandingRules['outcomes'],
@@ -76,10 +74,10 @@ function toExecuted(reply: ReplyOf<'answer'>, said: Said | null): Finding {
 
 const isSuccess = (status: number) => status >= 200 && status <= 299
 
-/** It is still worked on, unless the answer says what the status of the result is. */
+/** Still in progress, unless the answer has the status of the result. */
 const ACCEPTED = 202
 
-/** Whether an answer of the status resource says that the operation has not come to its end. */
+/** Whether the status resource says that the operation has not ended. */
 function isUnfinished(
   { status, headers, directives, said = null }: ReplyOf<'answer'>,
   outcomes: LandingRules['outcomes'],
@@ -91,7 +89,7 @@ function isUnfinished(
   return isUnexecutedResult(resultStatus, outcomes) && !isRefusalOfRequest(resultStatus)
 }
 
-/** Whether the request was refused as it was, which will not change: that is its end. */
+/** Whether the request itself was refused, which is final. */
 function isRefusedResult(
   { directives: { resultStatus } }: ReplyOf<'answer'>,
   outcomes: LandingRules['outcomes'],

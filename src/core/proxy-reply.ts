@@ -64,8 +64,8 @@ const SIGNS: readonly Sign[] = [
 ]
 
 /**
- * Whether a 503 was made by a proxy on the way to the origin, so that it does not prove that
- * nothing was executed. It only ever doubts: no text makes anything certain.
+ * Whether a 503 was made by a proxy before the origin, so that it does not prove that nothing was
+ * executed.
  *
  * @param headers Names are lower-case.
  * @param text The beginning of the body, decoded.

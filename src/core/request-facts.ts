@@ -4,7 +4,7 @@ import type { KeySource } from './key-source.ts'
 import type { Outcome } from './outcome.ts'
 import type { ProblemSlug } from './problem.ts'
 
-/** What became of one delivery of an event. */
+/** The result of one delivery of an event. */
 export type DeliveryStatus = 'delivered' | 'retried' | 'dead'
 
 /** What an operator has done to an operation or a dead letter. */
@@ -13,7 +13,7 @@ export type AdminAction = 'released' | 'resolved' | 'erased' | 'requeued' | 'dro
 /** What becomes of a queue message. */
 export type Disposition = 'ack' | 'retry' | 'dead-letter'
 
-/** What stands in the place of the method where a point is no HTTP request. */
+/** Stands in the place of the method if a data point is not about an HTTP request. */
 export type MessageMethod = 'QUEUE' | 'ALARM' | 'EVENT' | 'ADMIN'
 
 /**
@@ -26,12 +26,12 @@ export interface RequestFacts {
   readonly method: string
   readonly status: IdempotencyStatus | DeliveryStatus | AdminAction
   readonly httpStatus: number
-  /** Of a request that was only observed: what would have become of it. */
+  /** Of a request that was only observed: the status that it would have had. */
   readonly wouldBe: IdempotencyStatus | null
-  /** Where its key was found; `none`: it has none; `null`: that is not known. */
+  /** Where its key was found; `none`: it has none; `null`: unknown. */
   readonly keySource: KeySource['in'] | 'none' | null
   readonly problem: ProblemSlug | null
-  /** Where this request learned of one. */
+  /** The outcome, if this request learned of one. */
   readonly outcome: Outcome | null
   /** As the tenant resolver names it: for a credential, its digest. */
   readonly tenant: string | null
@@ -50,20 +50,20 @@ export interface RequestFacts {
   /** Milliseconds waited for the call of another request. */
   readonly waitedMs: number
   /**
-   * On a replay, milliseconds since the operation settled; of an unknown outcome, and of what a
-   * recovery found out, for how long it had been unknown; of an event, since it was made.
+   * Milliseconds: of a replay, since the operation settled; of an unknown outcome or its recovery, since
+   * it was unknown; of an event, since it was made.
    */
   readonly ageMs: number
   readonly requestBytes: number
   /** Calls of the origin that this request made, retries included. */
   readonly originCalls: number
-  /** What becomes of the queue message that it is; `null` where it is none. */
+  /** What happens to the queue message; `null` if it is none. */
   readonly disposition: Disposition | null
-  /** What became of its settle; `null` where it made none. */
+  /** The result of its settle; `null` if it made none. */
   readonly settle: SettleResult | null
 }
 
-/** The facts of something that is no request. */
+/** The facts of something that is not a request. */
 export const NO_FACTS = {
   httpStatus: 0,
   wouldBe: null,

@@ -1,9 +1,6 @@
 import { err, ok, type Result } from './result.ts'
 
-/**
- * The URL of a request, read once and normalised once: routes match this path, fingerprints hold
- * it and origins get it, so that no two of them take a request for another one.
- */
+/** The URL of a request, read and normalised once, for routes, fingerprints and origins alike. */
 export interface RequestUrl {
   /** Scheme and host that the client called. */
   readonly origin: string
@@ -14,10 +11,7 @@ export interface RequestUrl {
   readonly path: string
   /** As `URL.search`: `''`, or from the question mark on. */
   readonly search: string
-  /**
-   * Path and query. One slash at the end stays where the client wrote it: many an origin redirects
-   * what lacks it, and would never be reached.
-   */
+  /** Path and query. One slash at the end stays: many origins redirect a path without it. */
   readonly forwarded: string
   /** Path and query, with all slashes as the client wrote them. */
   readonly untouched: string
@@ -25,11 +19,11 @@ export interface RequestUrl {
   readonly isAboveRoot: boolean
 }
 
-/** Why a URL is not taken. */
+/** Why a URL is refused. */
 export interface RefusedUrl {
-  /** As of a `RequestUrl`; empty where the Host is none. */
+  /** As of a `RequestUrl`; empty if the Host is not valid. */
   readonly origin: string
-  /** For people; holds nothing of the URL. */
+  /** For people; contains nothing from the URL. */
   readonly because: string
 }
 
@@ -40,14 +34,11 @@ const PARTS = /^https?:\/\/([^/\\?#]*)([/\\][^?#]*)(\?[^#]*)?(?:#|$)/is
 const HOST = /^(?:\[[\da-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+)(?::\d*)?$/i
 
 /**
- * Reads the URL of a request.
+ * Reads the URL of a request. An invalid Host or URL is refused, since others may read it differently,
+ * and so is a path in which an escaped slash or a parameter hides a dot segment from the router.
  *
- * A Host that is none, or a URL that cannot be read, is refused, since nobody knows what another
- * reader makes of it; and so is a path that an origin might turn into another one after it was
- * matched here, because an escaped slash or a parameter hides a dot segment in it.
- *
- * @param url As the platform gives it: made of the Host field, and possibly as it came.
- * @param host The Host field, where there is one.
+ * @param url From the platform, which uses the Host field for it.
+ * @param host The Host field, if there is one.
  */
 export function parseRequestUrl(url: string, host: string | null): Result<RequestUrl, RefusedUrl> {
   const isHost = host === null || HOST.test(host)
@@ -70,7 +61,7 @@ function toRequestUrl(
   const slashed = normaliseEscapes(pathname)
   const path = slashed.replaceAll(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '')
   const slash = path !== '/' && rawPath.endsWith('/') ? '/' : ''
-  // A question mark with nothing behind it says nothing, and is sent as it came.
+  // A question mark alone means nothing, and is sent as it came.
   const query = hasQuery ? search || '?' : ''
   return {
     origin,
@@ -96,8 +87,8 @@ const ESCAPE = /%[\da-f]{2}/gi
 const toChar = (escape: string) => String.fromCharCode(Number.parseInt(escape.slice(1), 16))
 
 /**
- * Whether a path has a dot segment once it is decoded, where an origin takes a backslash for a
- * slash, drops the parameters of a segment, or what cannot be seen.
+ * Whether a decoded path has a dot segment for an origin that takes a backslash for a slash, or drops
+ * the parameters of a segment, or invisible characters.
  */
 function hidesDotSegment(path: string): boolean {
   const segments = path.replaceAll(ESCAPE, toChar).split(/[/\\]/)
@@ -106,7 +97,7 @@ function hidesDotSegment(path: string): boolean {
 
 const UNSEEN = /[\0-\x20\x7f]/g
 
-/** Whether a path, with its slashes collapsed, leads out of its root on the way. */
+/** Whether a path, with its slashes collapsed, climbs above its root on the way. */
 function climbs(rawPath: string): boolean {
   let depth = 0
   for (const segment of rawPath.replaceAll(/[\t\n\r]/g, '').split(/[/\\]+/)) {

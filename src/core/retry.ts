@@ -1,17 +1,14 @@
 import type { Outcome } from './outcome.ts'
 
-/**
- * When and how often a call is made again: one immutable value for gateway, clients and queue
- * workers alike. Times are milliseconds.
- */
+/** When and how often a call is made again. Times are milliseconds. */
 export interface RetryPolicy {
-  /** Calls at the most, the first one counted. */
+  /** Maximum number of calls, the first one included. */
   readonly attempts: number
   /** Upper bound of the first delay; it doubles with every attempt. */
   readonly baseMs: number
   /** Upper bound of every delay. */
   readonly capMs: number
-  /** From the first call on; after it no call begins. */
+  /** Counted from the first call. No call begins after it. */
   readonly deadlineMs: number
   /** Outcomes after which the call is made again. */
   readonly on: readonly Outcome[]
@@ -33,14 +30,14 @@ export interface BreakerPolicy {
   readonly cooldownMs: number
 }
 
-/** What of a policy is left to one request. */
+/** What is left of a policy for one request. */
 export interface RetryBounds {
   readonly attempts: number
   /** Epoch milliseconds after which no call begins. */
   readonly deadlineAt: number
 }
 
-/** What the layer before this one has said of its own retries. */
+/** What the layer before this one says about its own retries. */
 export interface OuterRetry {
   /** `Idempotency-Attempt`: which attempt of the outer layer this is, from 1. */
   readonly attempt: number
@@ -49,8 +46,8 @@ export interface OuterRetry {
 }
 
 /**
- * Bounds a policy by what the layer before has used up already, so that layers add up and do not
- * multiply. One call is always left: a layer that made none would answer nothing.
+ * Bounds a policy by what the layer before has used up, so that the retries of layers do not multiply.
+ * One call is always left.
  */
 export function boundRetry(policy: RetryPolicy, outer: OuterRetry, now: number): RetryBounds {
   const attempts = Math.max(1, policy.attempts - (outer.attempt - 1))
@@ -74,7 +71,7 @@ export function backoffMs(
   return Math.floor(random * (bound + 1))
 }
 
-/** What is known when a call has ended. */
+/** The facts when a call has ended. */
 export interface RetryFacts {
   /** Calls made so far for this request, from 1. */
   readonly attempt: number
@@ -84,11 +81,11 @@ export interface RetryFacts {
   readonly ask?: RetryAsk
 }
 
-/** What an answer says of another try. */
+/** What an answer says about another try. */
 export interface RetryAsk {
-  /** Milliseconds before which there is to be none. */
+  /** For how many milliseconds there must be none. */
   readonly minimumMs?: number
-  /** Whether there is to be none at all. */
+  /** Whether there must be none at all. */
   readonly isForbidden?: boolean
 }
 
@@ -97,7 +94,7 @@ export type RetryDecision =
   | { readonly kind: 'retry'; readonly delayMs: number }
   | { readonly kind: 'stop'; readonly because: 'outcome' | 'origin' | 'attempts' | 'deadline' }
 
-/** Decides whether a call is made again: not before the origin allows it. Budget and circuit are asked by the caller, last. */
+/** Decides whether a call is made again. The caller then asks budget and circuit. */
 export function decideRetry(
   policy: RetryPolicy,
   bounds: RetryBounds,
@@ -117,7 +114,7 @@ export interface RetrySteps<end> {
   /** Makes one call. @param attempt Calls made so far, this one counted. */
   readonly call: (attempt: number) => Promise<end>
   readonly outcomeOf: (end: end) => Outcome
-  /** What the answer says of another try; absent where nobody does. */
+  /** What the answer says about another try. */
   readonly askOf?: (end: end) => RetryAsk
   /** Waits before the next call. @returns `false` when there is to be none after all. */
   readonly pause: (delayMs: number, end: end) => Promise<boolean>
@@ -127,7 +124,7 @@ export interface RetrySteps<end> {
   readonly random: () => number
 }
 
-/** Makes a call until its outcome is not one to be tried again, or the policy is used up. @returns How the last call ended. */
+/** Makes a call until the policy allows no other one. @returns How the last call ended. */
 export async function retryCalls<end>(
   policy: RetryPolicy,
   bounds: RetryBounds,

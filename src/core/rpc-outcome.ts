@@ -3,10 +3,7 @@ import { createEventReader } from './event-stream.ts'
 import type { Said } from './outcome-rules.ts'
 import type { Outcome } from './outcome.ts'
 
-/**
- * What an answer says of a JSON-RPC call: its outcome, or that it is a step of a conversation. A step
- * asks the client for more before the call goes on, and is not its result.
- */
+/** What an answer means for a JSON-RPC call. A `step` asks the client for input and is no result. */
 export type CallOutcome = Outcome | 'step'
 
 /** A response of JSON-RPC 2.0, as `JSON.parse` reads it. */
@@ -20,9 +17,8 @@ export interface RpcResponse {
 const UNREADABLE: readonly unknown[] = [-32_700, -32_600]
 
 /**
- * Codes of a call that no tool was run for: those above, an unknown method or tool, arguments that
- * do not fit, and what MCP itself refuses: headers (-32020), a client that lacks a capability
- * (-32021), a protocol version (-32022).
+ * Codes of calls for which no tool ran: those above, an unknown method or tool, invalid arguments, and
+ * MCP's own refusals of headers (-32020), a missing capability (-32021), a protocol version (-32022).
  */
 const NOT_EXECUTED: ReadonlySet<unknown> = new Set([
   ...UNREADABLE,
@@ -62,11 +58,11 @@ function isResponse(message: unknown): message is RpcResponse {
 }
 
 /**
- * Files the response to a call under an outcome. A tool's own error is a result like any other; the
- * codes that JSON-RPC reserves (-32768 to -32000) say what became of the call, or leave it open.
+ * Determines the outcome from the response to a call. A tool's own error is a result. The codes that
+ * JSON-RPC reserves (-32768 to -32000) tell the outcome of the call, or leave it unknown.
  *
- * @param status HTTP status that it came with.
- * @param classify What a status means at this route; many servers take one for an error's code.
+ * @param status HTTP status of the response.
+ * @param classify What a status means on this route; many servers use one as an error's code.
  */
 export function judgeResponse(
   { result, error = null }: RpcResponse,
@@ -98,7 +94,7 @@ function judgeOtherCode(
 ): Outcome {
   const byStatus = classify(status)
   if (code >= -32_768 && code <= -32_000) {
-    // Who speaks of an internal error has begun, unless HTTP refuses the client.
+    // After an internal error the call has begun, unless HTTP refuses the client.
     const isRefused =
       code === INTERNAL_ERROR
         ? isClientError(status) && byStatus === 'not_executed'
@@ -109,30 +105,26 @@ function judgeOtherCode(
   return isStatus(code) ? classify(code) : 'failed'
 }
 
-/**
- * MCP 2026-07-28: `input_required`. Where a server asks for input it may leave the type out, or call it
- * as a draft did (`incomplete`).
- */
+/** MCP 2026-07-28: `input_required`. Some servers omit the type, or use a draft's (`incomplete`). */
 function isStep(result: object): boolean {
   const type = 'resultType' in result ? result.resultType : null
   if (type === 'input_required') return true
   return type !== 'complete' && 'inputRequests' in result && isObject(result.inputRequests)
 }
 
-/** Whether a message, or one of a batch, is a response, to whatever call. */
+/** Whether a message, or one of a batch, is a response to any call. */
 export function holdsResponse(message: unknown): boolean {
   return [message].flat().some(isResponse)
 }
 
-/** Whether a message is the response to a call, and a step. */
+/** Whether a message is a response that asks the client for input. */
 export function asksForMore(message: unknown): boolean {
   return isResponse(message) && judgeResponse(message, 200) === 'step'
 }
 
 /**
- * Files an answer that holds no response to the call: where HTTP has refused or redirected it, no
- * tool was run; the end of a body is not the end of the call, and a proxy that answers itself does not
- * know of it.
+ * Determines the outcome from an answer without a response to the call. If HTTP refused or redirected
+ * it, no tool ran. The end of a body is not the end of the call, and a proxy knows nothing about it.
  */
 export function judgeSilence({
   status,
@@ -143,10 +135,10 @@ export function judgeSilence({
   return isFromProxy && outcome === 'not_executed' ? 'unknown' : outcome
 }
 
-/** What was found of the response to a call: `unreadable` where something could not be read. */
+/** The response to a call, if it was found; `unreadable` if something could not be read. */
 export type CallAnswer = RpcResponse | 'none' | 'unreadable'
 
-/** Looks for the response to a call in a `text/event-stream`, as it comes. */
+/** Looks for the response to a call in a `text/event-stream` while it arrives. */
 export function createResponseReader(id: string): {
   readonly read: (chunk: Uint8Array) => void
   readonly found: () => CallAnswer
@@ -160,10 +152,8 @@ export function createResponseReader(id: string): {
 }
 
 /**
- * Says what an answer means for a call. The route's word for a body or an exact status counts more
- * than the response, which counts more than the route's word for a range, or than HTTP.
- *
- * @param said What the route says.
+ * Determines what an answer means for a call. A route's rule for a body or an exact status has priority
+ * over the response, and this over a rule for a range, and over HTTP. @param said The route's rule.
  */
 export function judgeCall(answer: CallAnswer, said: Said | null, facts: AnswerFacts): Said | null {
   const { status } = facts
@@ -185,17 +175,15 @@ function judgeFound(response: RpcResponse, said: Said | null, facts: AnswerFacts
   return { ...toSaid(outcome, meant, facts), ...(isNotYet && { isNotYet }) }
 }
 
-/** Where HTTP itself does not say "not now", sending it again changes nothing. */
+/** Unless HTTP itself says "not now", sending it again is useless. */
 function toSaid(outcome: Outcome, status: number, facts: AnswerFacts): Said {
   const isRefusal = outcome === 'not_executed' && classifyAs(status, facts) !== 'not_executed'
   return { outcome, isExact: true, ...(isRefusal && { isRefusal }) }
 }
 
 /**
- * Says what messages mean that the status resource holds in the place of a result. It was asked for
- * another reason than the call, so no id is looked for, and an error proves only what a tool says itself.
- *
- * @returns `null` where they are a result, or no messages of JSON-RPC.
+ * Determines what JSON-RPC messages from the status resource mean. They have another id than the call,
+ * and an error proves only what a tool says itself. @returns `null` if they are a result or no messages.
  */
 export function judgeMessages(messages: readonly unknown[]): Said | null {
   const own: readonly unknown[] = messages.filter(
@@ -208,12 +196,12 @@ export function judgeMessages(messages: readonly unknown[]): Said | null {
   return { outcome: outcome === 'failed' ? outcome : 'unknown', isExact: true }
 }
 
-/** With the same headers: they say whether another try is of use. */
+/** With the same headers, which may ask for another try. */
 function classifyAs(status: number, { headers = [] }: AnswerFacts): Outcome {
   return classifyAnswer({ status, headers, directives: { outcome: null }, said: null }, [])
 }
 
-/** @returns `undefined` for what is not JSON. */
+/** @returns `undefined` if it is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)

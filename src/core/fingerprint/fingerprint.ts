@@ -19,22 +19,22 @@ import { createPointerTree } from './pointer-tree.ts'
 
 export type { FingerprintFault } from './fault.ts'
 
-/** Names the canonical form: changed with it, so that fingerprints of two forms never meet. */
+/** Names the canonical form. Fingerprints of two forms are never equal. */
 export const FINGERPRINT_VERSION = 'v1'
 
-/** What of a request counts, by the policy of its route. */
+/** The parts of a request that count, from the policy of its route. */
 export interface FingerprintRules {
-  /** JSON pointers (RFC 6901) to what does not count: in JSON a value, in a form the fields of a name. */
+  /** JSON pointers (RFC 6901) to values that do not count; in a form, to the fields of a name. */
   readonly ignore: readonly string[]
   /** JSON pointers to date-times (RFC 3339) that are compared as instants. */
   readonly dates: readonly string[]
-  /** Names of headers that count, in any case, beside those that always do. */
+  /** Names, in any case, of additional headers that count. */
   readonly headers: readonly string[]
-  /** What of the query counts. */
+  /** Which part of the query counts. */
   readonly query: QueryRule
 }
 
-/** The request as it came, but for its body. */
+/** A request without its body. */
 export interface RequestHead {
   readonly method: string
   readonly path: string
@@ -43,32 +43,29 @@ export interface RequestHead {
   readonly headers: Headers
 }
 
-/** A body, read as what its type says. */
+/** A body, read according to its type. */
 export interface ReadBody {
-  /** `undefined` where the Content-Type does not follow the grammar. */
+  /** `undefined` if the Content-Type does not follow the grammar. */
   readonly type: MediaType | undefined
   /** Content codings that could not be undone. */
   readonly codings: readonly string[]
-  /** What it is compared as. */
   readonly canonical: CanonicalBody
-  /** As it came, but for the codings that were undone. */
+  /** As received, after undoing the codings. */
   readonly bytes: Uint8Array
 }
 
-/** What a body is compared as. */
+/** The form in which a body is compared. */
 interface CanonicalBody {
   readonly kind: 'json' | 'form' | 'multipart' | 'bytes'
   readonly content: string | Uint8Array
 }
 
 /**
- * Reads a body in the one form that all its spellings share; `docs/fingerprint.md` says which.
+ * Reads a body in the canonical form of `docs/fingerprint.md`. The fault is for the client: the body
+ * does not match its type or encoding, or decompresses beyond the limit.
  *
- * The fault is for the client: a body that is not what its type or encoding says, or that
- * decompresses beyond the limit.
- *
- * @param maxDecodedBytes Limit of the body once its content codings are undone.
- * @throws Error where the rules hold a malformed pointer.
+ * @param maxDecodedBytes Limit of the body after its content codings are undone.
+ * @throws Error if the rules contain a malformed pointer.
  */
 export async function readBody(
   body: Uint8Array,
@@ -80,18 +77,17 @@ export async function readBody(
   if (!decoded.ok) return decoded
   const { bytes, codings } = decoded.value
   const type = parseMediaType(headers.get('Content-Type') ?? '')
-  // What is still compressed cannot be read as what it is.
+  // A body that is still compressed cannot be read by its type.
   const canonical = codings.length === 0 ? toCanonicalBody(bytes, type, rules) : toBytes(bytes)
   if (!canonical.ok) return canonical
   return ok({ type, codings, canonical: canonical.value, bytes })
 }
 
 /**
- * Names what a request asks for: two requests have one fingerprint when they mean the same.
+ * The fingerprint of a request, equal for requests with the same meaning: `v1:` and a digest over method,
+ * path, query, media type, the headers that count and the canonical body.
  *
- * `v1:` and a digest over method, path, query, media type, the headers that count and the canonical body.
- *
- * @throws Error where the rules hold a malformed header name.
+ * @throws Error if the rules contain a malformed header name.
  */
 export async function fingerprint(
   head: RequestHead,
@@ -116,11 +112,7 @@ export async function fingerprint(
   return `${FINGERPRINT_VERSION}:${digested}`
 }
 
-/**
- * Names what a request asks for by a value that the route makes of it; method and path count too.
- *
- * @param canonical The value as `toCanonicalValue` writes it.
- */
+/** The fingerprint of a request by a value of the route, written by `toCanonicalValue`, method and path. */
 export async function fingerprintOfValue(
   { method, path }: RequestHead,
   canonical: string,
@@ -169,7 +161,7 @@ function toKind(
   return content.ok ? ok({ kind, content: content.value }) : content
 }
 
-/** Fields that ask for a part of an answer, or for none where nothing has changed (RFC 9110 §13, §14). */
+/** Fields that ask for a part of an answer, or for none if nothing has changed (RFC 9110 §13, §14). */
 const ASKS_FOR_PART: ReadonlySet<string> = new Set([
   'if-modified-since',
   'if-none-match',
@@ -178,11 +170,9 @@ const ASKS_FOR_PART: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The header fields that count, sorted by name, with their values as they are compared: those that the
- * rules name, and those that make another request of it wherever they are present. Their twins (see
- * `foldName`) count under their own names, since some origins read them and others do not.
- *
- * @param names Of the rules: there an absent field differs from an empty one.
+ * The header fields that count, sorted by name, with their values as compared: those that the rules name
+ * (an absent field differs from an empty one), and those that change the meaning of any request. Twins of
+ * these (see `foldName`) count under their own names, since only some origins read them.
  */
 export function toCountedHeaders(
   headers: Headers,
@@ -200,9 +190,9 @@ export function toCountedHeaders(
   return [...counted].toSorted(([one], [other]) => compareText(one, other))
 }
 
-/** The value of a field that counts wherever it is; `null` for any other. */
+/** The value of a field that always counts; `null` for any other. */
 function toCountedText(foldedName: string, value: string): string | null {
-  // Methods are case-sensitive, but not for those who override them.
+  // Methods are case-sensitive, but frameworks override them in any case.
   if (OVERRIDES_METHOD.has(foldedName)) return value.trim().toLowerCase()
   return OVERRIDES_PATH.has(foldedName) || ASKS_FOR_PART.has(foldedName) ? value : null
 }

@@ -8,7 +8,7 @@ import { toNetstring } from './netstring.ts'
 const CRLF = '\r\n'
 /** RFC 2046 §5.1.1. */
 const MAX_BOUNDARY_LENGTH = 70
-/** What may stand behind a delimiter: nothing, or the two hyphens that make it the last one, and padding. */
+/** What may follow a delimiter: two hyphens if it is the last one, and padding. */
 const REST_OF_DELIMITER = /(--)?[ \t]*(\r\n|$)/y
 /** A name that is a token, so that lower-casing it touches ASCII only. */
 const HEADER_LINE = /^([!#$%&'*+.^_`|~\w-]+)[ \t]*:(.*)$/s
@@ -47,10 +47,8 @@ export function joinParts({ frame, parts }: CanonicalMultipart): string {
 }
 
 /**
- * Reads a multipart body (RFC 2046 §5.1) without its boundary.
- *
- * Parts stay in their order and their bodies as they are. Of a part's header lines neither order,
- * nor the case of names, nor space around values counts.
+ * Reads a multipart body (RFC 2046 §5.1) without its boundary. Parts keep their order and bodies. In a
+ * part's header lines, order, the case of names and space around values do not count.
  */
 export function toCanonicalMultipart(
   body: Uint8Array,

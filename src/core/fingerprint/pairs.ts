@@ -11,17 +11,15 @@ export interface Pair {
   readonly value: string
 }
 
-/** What of a query counts: all of it, nothing, or all parameters but those of these names. */
+/** Which part of a query counts: all, nothing, or all parameters except those with these names. */
 export type QueryRule = boolean | { readonly ignore: readonly string[] }
 
 const PERCENT_ENCODED_BYTE = /%([\dA-Fa-f]{2})/g
 
 /**
- * Writes `application/x-www-form-urlencoded` bytes in one form: sorted by name, equal names in
- * their order, whatever the percent-encoding.
- *
- * It parses as the WHATWG URL Standard §5.1 does, but never goes from bytes to characters: there,
- * every malformed byte becomes U+FFFD, and `%FF` would equal `%FE`.
+ * Writes `application/x-www-form-urlencoded` bytes in canonical form: sorted by name, equal names in
+ * their order, without percent-encoding. It parses like the WHATWG URL Standard §5.1, but on bytes: in
+ * characters, every malformed byte would be U+FFFD, and `%FF` would equal `%FE`.
  *
  * @param pointers `/name` stands for every pair of that name, `/*` for every pair.
  */
