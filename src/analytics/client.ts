@@ -1,49 +1,45 @@
-/** Where the SQL API is, and with which token it is asked. */
+/** Address of the SQL API, and the token for it. */
 export interface AnalyticsClientOptions {
   /** URL of the SQL API of an account; see `toApiUrl`. */
   readonly url: string
   readonly token: string
-  /** How long an answer is waited for; 30 s where it is absent. */
+  /** How long an answer may take, in milliseconds. Default: 30 seconds. */
   readonly timeoutMs?: number
   readonly fetch?: typeof fetch
 }
 
-/** A value of a column: counts are numbers, times ISO 8601 in UTC; `null`: there is no number. */
+/** A value of a column: counts are numbers, and times are ISO 8601 in UTC. `null`: not a number. */
 export type Value = string | number | boolean | null
 
-/** A row, by the names of the columns. */
+/** A row, by column name. */
 export type Row = Readonly<Record<string, Value>>
 
 export interface AnalyticsClient {
   /** Runs a query without a `FORMAT`. @throws AnalyticsError */
   query(sql: string): Promise<Row[]>
-  /** Runs a query and returns the answer in the format that it asks for. @throws AnalyticsError */
+  /** Runs a query and returns the answer in its `FORMAT`. @throws AnalyticsError */
   text(sql: string): Promise<string>
 }
 
-/**
- * Why a query has no answer.
- *
- * - `unauthorized`: the token is none.
- * - `forbidden`: the token may not read this account's analytics.
- * - `not-found`: there is no such account.
- * - `no-data`: nothing was ever written to the dataset.
- * - `refused`: the SQL is not accepted.
- * - `rate-limited`: too many queries.
- * - `unreachable`: no answer came.
- * - `failed`: anything else.
- */
+/** Why a query failed. */
 export type AnalyticsFault =
+  /** The token is invalid. */
   | 'unauthorized'
+  /** The token may not read the analytics of this account. */
   | 'forbidden'
+  /** The account does not exist. */
   | 'not-found'
+  /** Nothing was ever written to the dataset. */
   | 'no-data'
+  /** The SQL was rejected. */
   | 'refused'
+  /** There were too many queries. */
   | 'rate-limited'
+  /** There was no answer. */
   | 'unreachable'
   | 'failed'
 
-/** A query that has no answer. Its message is what the API said; it holds no token. */
+/** A query failed. The message is that of the API, and never contains the token. */
 export class AnalyticsError extends Error {
   override readonly name = 'AnalyticsError'
   readonly kind: AnalyticsFault
@@ -61,13 +57,13 @@ export const LOCAL_ENGINE = { accountId: '0'.repeat(32), token: 'local' } as con
 const DEFAULT_TIMEOUT_MS = 30_000
 const MAX_REASON_LENGTH = 500
 
-/** URL of the SQL API of an account. @param base Where the API is: the cloud, or a local engine. */
+/** URL of the SQL API of an account. @param base Address of the API. Default: Cloudflare. */
 export function toApiUrl(accountId: string, base = CLOUD): string {
   const account = encodeURIComponent(accountId)
   return new URL(`/client/v4/accounts/${account}/analytics_engine/sql`, base).href
 }
 
-/** Asks the SQL API of Workers Analytics Engine, or a local engine that speaks like it. */
+/** Creates a client for the SQL API of Workers Analytics Engine, or a compatible local engine. */
 export function createAnalyticsClient(options: AnalyticsClientOptions): AnalyticsClient {
   const text = async (sql: string) => readText(await send(sql, options))
   return { text, query: async (sql) => toRows(await text(sql)) }
@@ -81,7 +77,7 @@ async function send(sql: string, options: AnalyticsClientOptions): Promise<Respo
       method: 'POST',
       headers: { Authorization: `Bearer ${token}`, 'Content-Type': 'text/plain' },
       body: sql,
-      // What a redirect leads to must not get the token.
+      // The target of a redirect must not get the token.
       redirect: 'manual',
       signal: AbortSignal.timeout(timeoutMs),
     })
@@ -102,9 +98,8 @@ function unreachable(cause: unknown): AnalyticsError {
   return new AnalyticsError('unreachable', 'The SQL API did not answer.', { cause })
 }
 
-/** Which kind of fault an answer tells of. */
 function toFault(status: number, text: string): AnalyticsFault {
-  // Cloudflare's API says with a 400 too that a token or an account is none.
+  // Cloudflare's API also answers 400 for an invalid token or account.
   if (status === 400) return BAD_TOKEN.test(text) ? 'unauthorized' : toRefusal(text)
   if (status === 422) return toRefusal(text)
   return FAULTS[status] ?? 'failed'
@@ -125,7 +120,7 @@ const FAULTS: Readonly<Partial<Record<number, AnalyticsFault>>> = {
 const BAD_TOKEN = /"code":\s*(?:9106|6003|6111)\b/
 const BAD_ACCOUNT = /"code":\s*7003\b/
 
-/** A dataset that nothing was ever written to has no table, or columns without a type. */
+/** An empty dataset has no table, or columns without a type. */
 const EMPTY_TABLE =
   /unknown table|unable to find type of column: "?(?:timestamp|_sample_interval|dataset|index1|blob\d+|double\d+)\b/i
 
@@ -134,7 +129,7 @@ function toReason(status: number, text: string): string {
   return `${status}: ${reason === '' ? 'no reason given' : reason.slice(0, MAX_REASON_LENGTH)}`
 }
 
-/** The first error of the envelope that Cloudflare's API puts around errors of its own. */
+/** The first error in an error response of Cloudflare's API. */
 function messageOf(text: string): string | null {
   const errors = (parse(text) as { errors?: readonly { message?: unknown }[] } | null)?.errors
   const message = Array.isArray(errors) ? (errors[0] as { message?: unknown })?.message : undefined
@@ -158,7 +153,7 @@ function toRows(text: string): Row[] {
   )
 }
 
-/** Integers of 64 bits come as strings, times without a zone. */
+/** The API returns 64-bit integers as strings, and times without a zone. */
 function converterOf(type: string): (value: Value) => Value {
   if (/U?Int\d+|Float\d+|Decimal/.test(type)) return toNumber
   return type.includes('DateTime') ? toTime : (value) => value

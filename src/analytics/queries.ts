@@ -44,10 +44,10 @@ const UNKNOWN_AT = `max(${AT_UNKNOWN})`
 const KNOWN_AT = `max(if(${IS_KNOWN}, ${SAID_AT}, 0))`
 const AT_DATED = `if(${IS_DATED}, ${SAID_AT}, if(${IS_UNKNOWN}, 1, 0))`
 
-/** Since when an operation is unknown that is unknown now, in seconds: an earlier life of its key does not count. */
+/** Since when an operation has been unknown, in seconds. Earlier operations of the same key do not count. */
 export const UNKNOWN_SINCE = `argMax(${SAID_AT} - intDiv(${column.ageMs}, 1000), ${AT_DATED})`
 
-/** Operations that ended, each once: by the request that executed it, or by the alarm. */
+/** Ended operations, each counted once: by the request that executed it, or by the alarm. */
 const ENDED = either(
   is('status', 'executed'),
   `(${both(is('status', 'recovered'), isNot('outcome', 'not_executed'))})`,
@@ -67,13 +67,13 @@ const percentiles = <name extends string>(name: name, of: NumberName) =>
   }) as Percentiles<name>
 
 /**
- * Every named query.
+ * All named queries.
  *
- * Columns are named by what they hold: `…_share` is between 0 and 1, `…_ms` and `…_seconds` are
- * durations, `…_at` and `bucket` are times, other numbers count.
+ * Names of columns tell the unit: `…_share` is between 0 and 1, `…_ms` and `…_seconds` are durations,
+ * `…_at` and `bucket` are times, and other numbers are counts.
  */
 export const QUERIES = {
-  /** One row: how the deployment does. */
+  /** One row for the whole deployment. */
   summary: {
     columns: {
       requests: count(IS_REQUEST),
@@ -94,7 +94,7 @@ export const QUERIES = {
     },
   },
 
-  /** Requests whose key had been used before, per route. Observed ones count by what would have been. */
+  /** Requests whose key was used before, per route. Observed ones count by their would-be status. */
   reuse: {
     columns: {
       ...ROUTE,
@@ -115,7 +115,7 @@ export const QUERIES = {
     order: 'reused DESC, route',
   },
 
-  /** Keys that named another request, by route and tenant, the most first. */
+  /** Keys that named another request, by route and tenant, highest count first. */
   conflicts: {
     columns: {
       ...ROUTE,
@@ -132,7 +132,7 @@ export const QUERIES = {
     limit: 100,
   },
 
-  /** Repeats that were kept from the origin, per route, and those that would have been. */
+  /** Repeats that were not sent to the origin, per route, including those that would not have been. */
   duplicates: {
     columns: {
       ...ROUTE,
@@ -162,7 +162,7 @@ export const QUERIES = {
     order: 'in_progress_p95_ms DESC, route',
   },
 
-  /** Requests that could not be recorded, per route over time; those let through went unprotected. */
+  /** Requests that could not be recorded, per route over time, including those forwarded without protection. */
   stores: {
     columns: {
       ...ROUTE,
@@ -189,7 +189,7 @@ export const QUERIES = {
     order: 'keyless DESC, route',
   },
 
-  /** Operations whose last word is `unknown`, with how long they have been so; the oldest first. */
+  /** Operations whose outcome is unknown, with their age, oldest first. */
   unknown: {
     columns: {
       operation_id: column.operationId,
@@ -202,13 +202,13 @@ export const QUERIES = {
     },
     where: both(isNot('operationId', ''), IS_ENFORCED, `(${IS_UNKNOWN} OR ${IS_KNOWN})`),
     by: ['operation_id'],
-    // Times are whole seconds: of two words in one second, the one that knows came last.
+    // Times are whole seconds. Of two points in one second, the one with a known outcome came last.
     having: `${UNKNOWN_AT} > ${KNOWN_AT}`,
     order: 'first_seen_at, operation_id',
     limit: 100,
   },
 
-  /** What the alarm found out about operations that nobody knew the outcome of, per route. */
+  /** Results of recoveries by the alarm, per route. */
   recoveries: {
     columns: {
       ...ROUTE,
@@ -224,7 +224,7 @@ export const QUERIES = {
     order: 'undecided DESC, route',
   },
 
-  /** Settles that came after their claim had been given up, per route. */
+  /** Settles that came after their claim was given up, per route. */
   late: {
     columns: {
       ...ROUTE,
@@ -238,7 +238,7 @@ export const QUERIES = {
     order: 'late_refused DESC, late_taken DESC, route',
   },
 
-  /** Duplicates that waited for another request's call, per route; some waited in vain. */
+  /** Duplicates that waited for the call of another request, per route, with or without a result. */
   waiting: {
     columns: {
       ...ROUTE,
@@ -253,7 +253,7 @@ export const QUERIES = {
     order: 'waiters DESC, route',
   },
 
-  /** Calls of the origin for each operation that ended, and for each request, per route. */
+  /** Calls of the origin per ended operation and per request, by route. */
   amplification: {
     columns: {
       ...ROUTE,
@@ -263,13 +263,13 @@ export const QUERIES = {
       calls_per_operation: ratio(total('originCalls'), count(ENDED)),
       calls_per_request: ratio(total('originCalls'), count(IS_REQUEST)),
     },
-    // What goes through unprotected is not counted as a call.
+    // Forwarding without protection is not counted as a call.
     where: both(isNot('method', 'EVENT', 'ADMIN'), isNot('status', 'unprotected')),
     by: ['route'],
     order: 'calls_per_operation DESC, route',
   },
 
-  /** What became of requests, over time. */
+  /** Requests by status, over time. */
   traffic: {
     columns: {
       requests: ALL,
@@ -288,7 +288,7 @@ export const QUERIES = {
     order: 'bucket',
   },
 
-  /** What became of queue messages, per route. */
+  /** Queue messages by disposition, per route. */
   messages: {
     columns: {
       ...ROUTE,
@@ -318,24 +318,24 @@ export const QUERIES = {
   },
 } as const satisfies Record<string, Query>
 
-/** Name of a query that needs nothing but a scope. */
+/** Name of a query. */
 export type QueryName = keyof typeof QUERIES
 
-/** A row that a query is answered with, without the bucket of a time series. */
+/** A row of a query, without the bucket of a time series. */
 export type RowOf<name extends QueryName> = {
   readonly [column in keyof (typeof QUERIES)[name]['columns']]: column extends TextColumn
     ? string
     : number
 }
 
-/** Columns of rows that are no numbers: names and times. */
+/** Columns that are not numbers: names and times. */
 type TextColumn = 'route' | 'tenant' | 'event' | 'operation_id' | `${string}_at`
 
 /**
- * The SQL of a named query. Where it has a limit, one row more is asked for, so that `cut` tells
+ * The SQL of a named query. If it has a limit, one more row is requested, so that `cut` can tell
  * whether there are more.
  *
- * @throws {RangeError} When the dataset has no name that a dataset can have.
+ * @throws {RangeError} If the name of the dataset is invalid.
  */
 export function toSql(name: QueryName, scope: Scope): string {
   const query: Query = QUERIES[name]
@@ -343,42 +343,42 @@ export function toSql(name: QueryName, scope: Scope): string {
   return select({ ...query, ...more }, toSource(scope))
 }
 
-/** Rows as far as they are shown, and whether there are more. */
+/** The rows to show, and whether there are more. */
 export interface Cut<row> {
   readonly rows: readonly row[]
   readonly isCut: boolean
 }
 
-/** Cuts the rows of a query to the limit that it has, where it has one. */
+/** Cuts rows to the limit of their query, if it has one. */
 export function cut<row>(name: QueryName | 'timeline', rows: readonly row[]): Cut<row> {
   const limit = name === 'timeline' ? TIMELINE_LIMIT : (QUERIES[name] as Query).limit
   return cutTo(limit ?? Infinity, rows)
 }
 
-/** Cuts rows to so many. */
+/** Cuts rows to a limit. */
 export function cutTo<row>(limit: number, rows: readonly row[]): Cut<row> {
   return { rows: rows.slice(0, limit), isCut: rows.length > limit }
 }
 
-/** Most points of a timeline that are shown at once. */
+/** Maximum number of points on one page of a timeline. */
 const TIMELINE_LIMIT = 1_000
 
 /**
- * The points of a correlation id or a trace id, in order: requests, recoveries, deliveries and
- * changes; one more than `TIMELINE_LIMIT`, where there are so many.
+ * The points of a correlation id or trace id, in order: requests, recoveries, deliveries and changes,
+ * up to one more than `TIMELINE_LIMIT`.
  *
- * @param offset Points that were shown before.
+ * @param offset Number of points on the previous pages.
  */
 export function toCorrelationSql(correlationId: string, scope: Scope, offset = 0): string {
   return points(bears(correlationId), scope, offset)
 }
 
-/** The points of an operation, likewise. */
+/** The points of an operation, in the same way. */
 export function toOperationSql(operationId: string, scope: Scope, offset = 0): string {
   return points(`${column.operationId} = ${quote(operationId)}`, scope, offset)
 }
 
-/** The ids of the operations that bear a correlation id or a trace id, in the order of their letters. */
+/** The ids of the operations with a correlation id or trace id, sorted. */
 export function toOperationIdsSql(
   correlationId: string,
   scope: Scope,
@@ -422,7 +422,7 @@ const POINT = {
   sample_interval: '_sample_interval',
 } as const
 
-/** By every column, since times are whole seconds: a page must go on where the one before has ended. */
+/** Sorted by all columns, because times are whole seconds and pages must not overlap. */
 const IN_ORDER = ['seen_at', 'fence', ...Object.keys(POINT)]
   .filter((name, index, names) => names.indexOf(name) === index)
   .join(', ')

@@ -7,50 +7,50 @@ import {
 } from '../core/metric-columns.ts'
 import type { MessageMethod, RequestFacts } from '../core/request-facts.ts'
 
-/** What a query is asked about. */
+/** The points that a query reads. */
 export interface Scope {
-  /** Points from here on count. Epoch milliseconds. */
+  /** Time of the first point, in epoch milliseconds. */
   readonly since: number
-  /** Name of the operations that count, such as `POST /payments`; all where it is absent. */
+  /** Name of the operations, such as `POST /payments`. Default: all. */
   readonly route?: string | undefined
-  /** Tenant whose requests count, as the results name it; all where it is absent. */
+  /** Tenant, as in the results. Default: all. */
   readonly tenant?: string | undefined
-  /** Name of the dataset; `hapax` where it is absent. */
+  /** Name of the dataset. Default: `hapax`. */
   readonly dataset?: string | undefined
-  /** Width of a bucket of a time series, in milliseconds; five minutes where it is absent. */
+  /** Width of a bucket of a time series, in milliseconds. Default: five minutes. */
   readonly bucketMs?: number | undefined
 }
 
-/** Where a query reads, as SQL. Grafana has macros of its own for `within` and `bucket`. */
+/** A scope as SQL. For Grafana, `within` and `bucket` are its macros. */
 export interface Source {
   readonly dataset: string
-  /** Condition that every point of the scope meets. */
+  /** Condition for points of the scope. */
   readonly within: string
-  /** Expression for the bucket of a time series that a point belongs to. */
+  /** Expression for the bucket of a point in a time series. */
   readonly bucket: string
 }
 
-/** Shape of a query; clauses that are absent are left out. */
+/** The clauses of a query. */
 export interface Query {
   /** Expression of each column, by its name. */
   readonly columns: Readonly<Record<string, string>>
   readonly where?: string
-  /** Names of columns: the dialect groups by nothing else. `bucket` makes it a time series. */
+  /** Names of columns, since the dialect cannot group by expressions. `bucket` makes it a time series. */
   readonly by?: readonly string[]
   readonly having?: string
   readonly order?: string
   readonly limit?: number
-  /** Rows that are left out before the first one. */
+  /** Number of rows to skip. */
   readonly offset?: number
 }
 
-/** Condition that every point of the layout that is known here meets. */
+/** Condition for points of the current layout. */
 export const OF_LAYOUT = `${column.layout} = ${LAYOUT}`
 
 const DEFAULT_DATASET = 'hapax'
 const DEFAULT_BUCKET_MS = 5 * 60_000
 
-/** Width of the buckets that cut a time into about sixty, in milliseconds. */
+/** Width of a bucket, in milliseconds, for at most about sixty buckets. */
 export function toBucketMs(rangeMs: number): number {
   return BUCKETS_MS.find((bucketMs) => rangeMs / bucketMs <= 60) ?? DAY_MS
 }
@@ -58,7 +58,7 @@ export function toBucketMs(rangeMs: number): number {
 const DAY_MS = 86_400_000
 const BUCKETS_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 10_800_000, 21_600_000]
 
-/** Translates a scope. @throws {RangeError} When the dataset has no name that a dataset can have. */
+/** Converts a scope to SQL. @throws {RangeError} If the name of the dataset is invalid. */
 export function toSource(scope: Scope): Source {
   const { since, route, tenant, dataset = DEFAULT_DATASET, bucketMs = DEFAULT_BUCKET_MS } = scope
   const conditions = [`timestamp >= toDateTime(${Math.floor(since / 1_000)})`]
@@ -72,14 +72,14 @@ export function toSource(scope: Scope): Source {
 }
 
 /**
- * A string literal. A quote is doubled, not escaped: that ends no literal under either reading of
- * a backslash, the one of ClickHouse and the one of standard SQL.
+ * A string literal. A quote is doubled and not escaped, which is safe for both meanings of a
+ * backslash: that of ClickHouse and that of standard SQL.
  */
 export function quote(text: string): string {
   return `'${text.replaceAll('\\', '\\\\').replaceAll("'", "''")}'`
 }
 
-/** Writes a query over points of the layout that is known here. */
+/** Writes a query of points of the current layout. */
 export function select(query: Query, { dataset, within, bucket }: Source): string {
   const { where, by, having, order, limit, offset } = query
   const columns = by?.includes('bucket') ? { bucket, ...query.columns } : query.columns
@@ -97,16 +97,16 @@ export function select(query: Query, { dataset, within, bucket }: Source): strin
   ].join('\n')
 }
 
-/** A word that a column of text can hold; the empty one where its fact can be absent. */
+/** A value of a text column; the empty string if its fact can be absent. */
 export type Word<name extends TextName> = name extends 'method'
   ? MessageMethod
   : NonNullable<RequestFacts[name]> | (null extends RequestFacts[name] ? '' : never)
 
-/** Whether a column of text holds one of these words. */
+/** Condition: the column contains one of these words. */
 export const is = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
   words.length === 1 ? `${column[name]} = ${list(words)}` : `${column[name]} IN (${list(words)})`
 
-/** Whether a column of text holds none of these words. */
+/** Condition: the column contains none of these words. */
 export const isNot = <name extends TextName>(name: name, ...words: readonly Word<name>[]) =>
   words.length === 1
     ? `${column[name]} != ${list(words)}`
@@ -115,25 +115,25 @@ export const isNot = <name extends TextName>(name: name, ...words: readonly Word
 /** Words as literals. */
 export const list = (words: readonly string[]) => words.map(quote).join(', ')
 
-/** Whether all of these conditions are met. */
+/** Condition: all of these are true. */
 export const both = (...conditions: readonly string[]) => conditions.join(' AND ')
 
-/** Whether one of these conditions is met. */
+/** Condition: one of these is true. */
 export const either = (...conditions: readonly string[]) => `(${conditions.join(' OR ')})`
 
-/** Number of requests that the sampled points stand for. */
+/** Number of requests that the sampled points represent. */
 export const ALL = 'sum(_sample_interval)'
 
-/** Number of those that meet a condition. */
+/** Number of requests for which a condition is true. */
 export const count = (condition: string) => `sumIf(_sample_interval, ${condition})`
 
-/** Sum of a column of numbers, over all requests that the sampled points stand for. */
+/** Sum of a number column over all requests that the sampled points represent. */
 export const total = (name: NumberName) => `sum(_sample_interval * ${column[name]})`
 
-/** A ratio that is 0 where there is nothing to divide by. */
+/** A ratio, or 0 if the divisor is 0. */
 export const ratio = (part: string, whole: string) => `${part} / if(${whole} = 0, 1, ${whole})`
 
-/** A quantile of a column of numbers. */
+/** A quantile of a number column. */
 export const quantile = (q: number, name: NumberName) =>
   `quantileExactWeighted(${q})(${column[name]}, _sample_interval)`
 

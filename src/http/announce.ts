@@ -5,8 +5,8 @@ import { requestUrlOf } from './normalized-url.ts'
 import { problemPath } from './problem-response.ts'
 
 /**
- * Tells a client, where the route says so, that a request as this one will be refused one day:
- * `Deprecation` (RFC 9745), `Sunset` (RFC 8594), and `Hapax-Warning` with the problem it will be.
+ * Announces that such a request will be rejected later, if the route has `sunset`: `Deprecation`
+ * (RFC 9745), `Sunset` (RFC 8594), and `Hapax-Warning` with the slug of the later problem.
  */
 export function announce(
   { c, policy: { sunset } }: Exchange,

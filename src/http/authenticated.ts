@@ -6,15 +6,15 @@ import { inTime } from '../platform/in-time.ts'
 import type { Identify, Identity } from './gateway-env.ts'
 import { NOBODY } from './tenants.ts'
 
-/** How long the verification is waited for, in milliseconds. */
+/** How long the verification may take, in milliseconds. */
 const VERIFY_MS = 10_000
 
 const UNVERIFIED: Identity = { kind: 'unverified' }
 
 /**
- * Asks who the caller is only after that was verified. Whom the verification refuses is nobody. Where
- * it breaks, or does not end, as without the keys of the issuer, the credentials may be good: that is
- * no refusal.
+ * Verifies the caller before its tenant is resolved. A rejected caller has no tenant. If the
+ * verification itself fails or does not end, for example without the keys of the issuer, the
+ * credentials may be valid, so the caller is `unverified`.
  */
 export function authenticated(
   authenticate: MiddlewareHandler | undefined,
@@ -44,7 +44,7 @@ export function authenticated(
   }
 }
 
-/** Hono's `jwk` says 401 also where the keys did not come in time or are no JSON; the cause tells. */
+/** Hono's `jwk` also throws 401 if the keys are late or not JSON. Only the cause tells the difference. */
 function isRefusal(error: unknown): boolean {
   if (!(error instanceof HTTPException) || error.status >= 500) return false
   const { cause } = error
@@ -52,8 +52,8 @@ function isRefusal(error: unknown): boolean {
   return !BROKEN.some((kind) => cause instanceof kind)
 }
 
-/** What `fetch` and the reading of JSON throw. */
+/** Errors of `fetch` and of parsing JSON. */
 const BROKEN = [SyntaxError, TypeError]
 
-/** The exceptions of `fetch`. Those of a key that is none for the algorithm of the token are of the token. */
+/** Exceptions of `fetch`. Other ones are caused by the token, such as a key for another algorithm. */
 const LATE: ReadonlySet<string> = new Set(['AbortError', 'NetworkError', 'TimeoutError'])

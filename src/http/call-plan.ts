@@ -64,12 +64,12 @@ export function landingRulesOf(exchange: Exchange, call: Admitted['call']): Land
   }
 }
 
-/** The rules of a policy without its functions. */
+/** The outcome rules of a policy without its functions. */
 export function dataRulesOf({ outcomes }: Policy): OutcomeRules[] {
   return [outcomes].flat().filter((judge) => typeof judge !== 'function')
 }
 
-/** @throws {ConfigurationFault} When the object could not find the policy, and so its functions. */
+/** @throws {ConfigurationFault} If the object could not find the policy with the functions. */
 function judgeRefOf({ policy, known: { operation } }: Exchange): JudgeRef {
   const deployed = deployedPolicies(operation)
   const index = deployed.findIndex(({ outcomes }) => outcomes === policy.outcomes)
@@ -77,15 +77,12 @@ function judgeRefOf({ policy, known: { operation } }: Exchange): JudgeRef {
   throw new ConfigurationFault('A route with a function in outcomes needs createWorker(app).')
 }
 
-/** The bounds of one call of the origin. */
+/** The limits of one call of the origin. */
 export function boundsOf(policy: Policy): CallBounds {
   return { timeoutMs: policy.timeout, limitBytes: policy.limits.response }
 }
 
-/**
- * What is done should the outcome be unknown, as the record keeps it: it must hold without the
- * request and across a deploy.
- */
+/** What happens after an unknown outcome. It is stored in the record, to work without the request and after a deployment. */
 export function recoveryOf(exchange: Exchange, { claim, call }: Admitted): Recovery {
   const { policy } = exchange
   const { operationId: id, tenant } = claim
@@ -101,7 +98,7 @@ export function recoveryOf(exchange: Exchange, { claim, call }: Admitted): Recov
   return { kind: 'probe', path, graceMs, ...plan }
 }
 
-/** Path at the origin that is asked before a result of the operation is given out, if any. */
+/** Path at the origin that decides whether a caller may receive the result, if any. */
 export function reauthorizePathOf(
   { reauthorize }: Policy,
   { operationId: id, tenant }: Pick<Admitted['claim'], 'operationId' | 'tenant'>,
@@ -109,9 +106,9 @@ export function reauthorizePathOf(
   return reauthorize === undefined ? null : pathAtOrigin(reauthorize, { id, tenant })
 }
 
-/** @throws {ConfigurationFault} When a resolver names a tenant that would lead out of the path. */
+/** @throws {ConfigurationFault} If the tenant would change the path. */
 function pathAtOrigin(template: string, { id, tenant }: { id: string; tenant: string }): string {
-  // No escape hides a dot segment from who reads a URL.
+  // A dot segment cannot be escaped in a URL.
   if (/^\.{1,2}$/.test(tenant) && template.includes('{tenant}')) {
     throw new ConfigurationFault('A tenant that is "." or ".." cannot stand in a path.')
   }
@@ -143,7 +140,7 @@ async function callerOf(
     isAsync: prefer.isAsync,
     waitMs: Math.max(0, Math.min(waitMs, (deadlineAt ?? Infinity) - Date.now())),
     corsOrigin: c.req.header('Origin') ?? null,
-    // A route that sends again asks as well, where the record is of a time when it asked.
+    // A route with `resend` may have records from a time when it had a probe.
     probeHeaders: policy.unknown === 'hold' ? [] : toProbeHeaders(headers),
     sealKeys: await sealKeysOf(c, claim.operationId, key),
     deadlineAt,
@@ -153,19 +150,15 @@ async function callerOf(
 }
 
 /**
- * Where a request comes from, as a digest. The platform writes the header, whatever a client sends
- * there; without the platform there is none, and all requests come from one place.
+ * A digest of the client's network. The platform sets the header and overwrites any value from the
+ * client. Without the platform, all requests have the same address.
  */
 function addressOf(c: Context<GatewayEnv>): Promise<string> {
   const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
   return c.var.hapax.digest('address', network)
 }
 
-/**
- * The binding that counts new operations, where the route says so.
- *
- * @throws {ConfigurationFault} When the deployment does not have it.
- */
+/** The binding that limits new operations, if the route has a limit. @throws {ConfigurationFault} If it is missing. */
 function rateLimiterOf(c: Context<GatewayEnv>, { limits: { rate } }: Policy): string | null {
   if (rate === false) return null
   const name = rate === true ? 'RATE_LIMITER' : rate

@@ -13,9 +13,9 @@ import { callError } from './problem-response.ts'
 import { isOfAnother, isProblem, soonMs, type Verdict } from './verdict.ts'
 
 /**
- * Makes the answer to another JSON-RPC call of the same operation the answer to this one, and marks
- * it: agents see no headers. What is encoded in a way that is not known here stays as it is. Where
- * it has waited for an answer without a response, which leaves the outcome unknown, it is told so.
+ * Rewrites the answer to another JSON-RPC call of the same operation for this call, and marks it in
+ * the body, because agents see no headers. An unknown encoding is not changed. If the joined answer
+ * contained no response, the outcome is unknown, and the caller is told so.
  */
 export async function toCallersAnswer(
   c: Context<GatewayEnv>,
@@ -28,14 +28,13 @@ export async function toCallersAnswer(
   return retold ?? toUnanswered(verdict)
 }
 
-/** @returns `null` where it holds no response, and what it says of the outcome is that it is open. */
+/** @returns `null` if it contains no response and the outcome is unknown. */
 async function retell(
   c: Context<GatewayEnv>,
   call: JsonRpcCall,
   verdict: Verdict,
   stored: WireResponse,
 ): Promise<Verdict | null> {
-  // Whatever its parameters are: clients do not read them.
   const headers = toHeaders(stored.headers)
   const isEvents = isEventStream(headers)
   const isMessage = isEvents || isJson({ essence: essenceOf(headers) })
@@ -49,7 +48,7 @@ async function retell(
   return withBody(verdict, reply, new TextEncoder().encode(answer))
 }
 
-/** Whether it has waited for an answer that has left the outcome unknown. */
+/** Whether it joined a call that left the outcome unknown. */
 const isOpen = ({ status, outcome }: Verdict) => status === 'joined' && outcome === 'unknown'
 
 function toUnanswered(verdict: Verdict): Verdict {

@@ -2,14 +2,14 @@ import { decideUndoing, toDecodedHeaders } from '../core/content-coding.ts'
 import type { WireResponse } from '../core/snapshot.ts'
 import { decodeBody } from '../platform/decode-body.ts'
 
-/** The Accept-Encoding of a client that reads nothing that is encoded. */
+/** The Accept-Encoding of a client that accepts no coding. */
 export const IDENTITY = 'identity'
 
 const PARTIAL_CONTENT = 206
 
 /**
- * The Accept-Encoding of the client itself, or `null` where it has none. The platform writes its own
- * into the header, and keeps the client's beside it: empty where there was none.
+ * The Accept-Encoding that the client sent, or `null`. The platform overwrites the header, and keeps
+ * the client's value in `cf`: empty if there was none.
  */
 export function acceptedEncodings(request: Request): string | null {
   const own = request.cf?.['clientAcceptEncoding']
@@ -17,16 +17,16 @@ export function acceptedEncodings(request: Request): string | null {
 }
 
 /**
- * Undoes the codings of a stored answer that a client does not accept. One that cannot be undone
- * stays: a problem in its place would hide that the operation was executed.
+ * Decodes a stored response as far as the client does not accept its codings. A coding that cannot be
+ * decoded stays, because a problem instead would hide that the operation was executed.
  *
- * @param accepted As `acceptedEncodings` tells it.
+ * @param accepted The result of `acceptedEncodings`.
  */
 export function toAcceptedCoding(response: WireResponse, accepted: string | null): WireResponse {
   const { status, headers: fields, body } = response
   const encoding = fields.flatMap(([name, value]) => (name === 'content-encoding' ? [value] : []))
   const undoing = decideUndoing(encoding.join(), accepted)
-  // A part of encoded bytes is not encoded itself.
+  // A part of encoded bytes cannot be decoded.
   if (undoing === null || status === PARTIAL_CONTENT) return response
   const headers = toDecodedHeaders(fields, undoing.left)
   if (body === null || (body instanceof Uint8Array && body.byteLength === 0)) {

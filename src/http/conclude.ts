@@ -19,14 +19,14 @@ import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
 import { guardLost, isOfAnother, isProblem, misconfigured, type Verdict } from './verdict.ts'
 
-/** Answers a request on a protected route: the headers that every answer bears, one point, one line. */
+/** Answers a request on a protected route: adds the common headers, and writes one data point and one log line. */
 export function conclude(exchange: Exchange, verdict: Verdict): Response {
   const { reply, ...judged } = verdict
   const response = respond(exchange.c, verdict, exchange.known)
   return mark(exchange, response, judged, isProblem(reply) ? reply : null)
 }
 
-/** Answers a request whose operation has been claimed, or whose claim was refused. */
+/** Answers a request after its claim was granted or refused. */
 export async function concludeOperation(
   exchange: Exchange,
   { call }: Admitted,
@@ -36,23 +36,19 @@ export async function concludeOperation(
     const told = call === null ? verdict : await toCallersAnswer(exchange.c, call, verdict)
     return conclude(exchange, told)
   } catch (error) {
-    // Something was recorded by now, and a retry is told what: this is no fault of the request.
+    // A record exists, so a retry gets the result.
     logFault('an answer could not be given out', error)
     return conclude(exchange, guardLost())
   }
 }
 
-/** Answers a request that the deployment, or code of the deployer's, failed before anything was recorded. */
+/** Answers a request after a fault of the deployment or its code, before anything was recorded. */
 export function concludeFault(exchange: Exchange, error: unknown): Response {
   logFault('a protected route failed before anything was recorded', error)
   return conclude(exchange, misconfigured(error))
 }
 
-/**
- * The verdict where the object failed.
- *
- * @throws {ConfigurationFault} Which is no failure of the object.
- */
+/** The verdict after a failure of the object. @throws {ConfigurationFault} Which is not one. */
 export function toGuardLost(error: unknown): Verdict {
   if (error instanceof ConfigurationFault) throw error
   logFault('the object of an operation could not be reached, or was reset', error)
@@ -60,9 +56,9 @@ export function toGuardLost(error: unknown): Verdict {
 }
 
 /**
- * Whether the request goes on without protection, since the store failed and the route is open then.
- * Nobody goes around an object that does not answer: there is one for each key, so what it is
- * overloaded with, or lost in, are requests with this very key.
+ * Whether the request goes on without protection, because the store failed and the route allows it.
+ * An object that does not answer is never bypassed: it handles only this key, so another request with
+ * the same key may be running there.
  */
 export function isLetThrough({ c, policy }: Exchange, { isUnclaimed }: Verdict): boolean {
   return isUnclaimed === true && policy.onStoreError === 'open' && c.env[MESSAGE] === undefined
@@ -84,17 +80,17 @@ export function respond(
     : toResponse(toReadable(c, reply, status))
   if (status === 'replayed') markReplay(response.headers, ageMs)
   if (rememberedMs !== undefined) {
-    // Rounded as `Age` is not, so that the two always make up the same time.
+    // Rounded up, while `Age` is rounded down, so that their sum is constant.
     const seconds = Math.ceil(Math.max(0, rememberedMs) / 1_000)
     response.headers.set('Idempotency-Expires', String(seconds))
   }
   return response
 }
 
-/** A verdict whose response is made already. */
+/** A verdict without its response. */
 type Judged = Omit<Verdict, 'reply'>
 
-/** Marks, counts and logs a response that is already made. */
+/** Adds the common headers to a response, and counts and logs it. */
 export function mark(
   exchange: Exchange,
   response: Response,
@@ -111,7 +107,7 @@ export function mark(
   return response
 }
 
-/** What a client has got for a request. */
+/** The response of a request, as far as it is counted. */
 interface Answered {
   readonly status: number
   readonly headers: Iterable<HeaderField>
@@ -177,20 +173,19 @@ function toFacts(
   }
 }
 
-/** OASIS Repeatable Requests 1.0: whether the answer is that of a single execution. */
+/** OASIS Repeatable Requests 1.0: whether the answer is the result of a single execution. */
 function markRepeatability(headers: Headers, status: IdempotencyStatus): void {
   if (status === 'store-fault' || status === 'unprotected') return
   const isRejected = /^(?:rejected|mismatch|expired|not-executed)$/.test(status)
   headers.set('Repeatability-Result', isRejected ? 'rejected' : 'accepted')
 }
 
-/** A replay says so. */
 function markReplay(headers: Headers, ageMs: number): void {
   headers.set('Idempotent-Replayed', 'true')
   headers.set('Age', String(Math.floor(ageMs / 1_000)))
 }
 
-/** What another client's request has made comes in a coding that this client reads. */
+/** Converts the response to another client's request to a coding that this client accepts. */
 function toReadable(
   c: Context<GatewayEnv>,
   reply: WireResponse,
@@ -211,7 +206,7 @@ function toResponse({ status, headers: fields, body, bodyBytes }: WireResponse):
 function withLength(body: WireResponse['body'], bodyBytes: number | null): WireResponse['body'] {
   if (!(body instanceof ReadableStream) || bodyBytes === null) return body
   const { readable, writable } = new FixedLengthStream(bodyBytes)
-  // A body that breaks off does so for the reader, who is told.
+  // The reader of the other end gets the error.
   body.pipeTo(writable).catch(() => {})
   return readable
 }

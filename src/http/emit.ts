@@ -16,7 +16,7 @@ import { deliver } from '../outbox/delivery.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
 
-/** What the handlers of requests under way have emitted so far. */
+/** Events of the running handlers. */
 const emitted = new WeakMap<object, EmittedEvent[]>()
 
 /** Lets the handlers of a request emit events. */
@@ -40,12 +40,7 @@ export function emit(c: Context, event: EmittedEvent): void {
   events.push(toSendable(event))
 }
 
-/** Whether there is anything to take. */
-function hasEmitted(c: Context): boolean {
-  return (emitted.get(c.req)?.length ?? 0) > 0
-}
-
-/** Takes what was emitted for a claim, as it will be delivered. */
+/** Takes the events that were emitted for a claim, ready for delivery. */
 export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: string): Outgoing[] {
   const events = emitted.get(c.req) ?? []
   emitted.delete(c.req)
@@ -61,19 +56,19 @@ export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: str
   }))
 }
 
-/** Without a record there is no outbox: what the handler emits is delivered once, or not at all. */
+/** Runs handlers without a record. There is no outbox then, so each event is delivered at most once. */
 export async function runUnrecorded(c: Context<GatewayEnv>, next: Next): Promise<void> {
   openOutbox(c)
   await next()
   if (c.error !== undefined) return
   const claim = { operationId: crypto.randomUUID(), fence: 1, claimId: crypto.randomUUID() }
-  const tenant = hasEmitted(c) ? await tenantOf(c) : ''
+  const tenant = emitted.get(c.req)?.length ? await tenantOf(c) : ''
   for (const { event, to } of takeEmitted(c, claim, tenant)) {
     keepAlive(c, deliverUnrecorded(c, to, event))
   }
 }
 
-/** Whose the request is, where that can be told; nobody is turned away for it here. */
+/** The tenant of the request, or an empty string: an unprotected request is never rejected for that. */
 async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
   try {
     const identity = await c.var.hapax.identify(c)

@@ -10,44 +10,44 @@ import { Payload } from './payload.ts'
 import type { ProblemForm } from './problem-response.ts'
 import { operationOf } from './route-policy.ts'
 
-/** One request at a protected route: every step takes it, and adds what it has learned. */
+/** One request on a protected route. All steps share it, and add what they learn. */
 export interface Exchange {
   readonly c: Context<GatewayEnv>
   readonly policy: Policy
   readonly payload: Payload
-  /** Tells whose the request is. */
+  /** Resolves the tenant. */
   readonly identify: Identify
   /** What is known of the request so far, for problems, metrics and logs. */
   known: KnownRequest
 }
 
-/** What metrics, logs and problems say of a request, as far as it was read. */
+/** The facts of a request for metrics, logs and problems, as far as they are known. */
 export interface KnownRequest extends ProblemForm {
   readonly operation: string
-  /** Where its key was found; `null` where that is not known. */
+  /** Where its key was found; `null` if that is unknown. */
   readonly source: KeySource['in'] | 'none' | null
   readonly tenant: string | null
   readonly operationId: string | null
   readonly requestBytes: number
-  /** Milliseconds that the way to the verdict took, the object's own time included. */
+  /** Milliseconds from asking the object to the verdict. */
   readonly guardMs: number
 }
 
 /** An operation that may be claimed, and the request that names it. */
 export interface Admitted {
   readonly key: string
-  /** The JSON-RPC call that it makes, where the route is an MCP server. */
+  /** Its JSON-RPC call, if the route is an MCP server. */
   readonly call: JsonRpcCall | null
-  /** Whether somebody has verified whose it is, or only the request says so. */
+  /** Whether the tenant was verified, or is only claimed by the request. */
   readonly isVerified: boolean
   readonly body: Uint8Array<ArrayBuffer>
-  /** The request, as it is compared with another of the same key; `null` where its parts are not. */
+  /** The parts that are compared with another request of the same key; `null` if only the fingerprint is. */
   readonly compared: ComparedRequest | null
-  /** What every claim of it holds; the route adds how it is driven and recovered. */
+  /** The claim, without the fields that depend on the route. */
   readonly claim: Omit<ClaimRequest, 'leaseMs' | 'recovery' | 'isAccepted' | 'reauthorizePath'>
 }
 
-/** Begins an exchange: nothing of the request was read yet. */
+/** Starts an exchange, before anything of the request is read. */
 export function openExchange(
   c: Context<GatewayEnv>,
   policy: Policy,
@@ -66,7 +66,7 @@ export function openExchange(
   return { c, policy, payload, identify, known }
 }
 
-/** Adds to what is known of a request. */
+/** Adds facts of a request. */
 export function learn(exchange: Exchange, facts: Partial<KnownRequest>): void {
   exchange.known = { ...exchange.known, ...facts }
 }

@@ -10,8 +10,8 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { toVerdict, type Verdict } from './verdict.ts'
 
 /**
- * Seals the digests of what a request is made of, for the record: they open only with the client's
- * key, which is not stored, so that nobody who reads the storage learns names or tries out values.
+ * Encrypts the digests of the parts of a request, for the record. They can be opened only with the
+ * client's key, which is not stored, so a reader of the storage learns no names and cannot try values.
  */
 export async function sealPlaces(
   c: Context<GatewayEnv>,
@@ -24,7 +24,7 @@ export async function sealPlaces(
   return toBase64(await seal(key, operationId, bytes))
 }
 
-/** Says what the object has answered, and of a mismatch in what the requests differ. */
+/** Makes the verdict of an answer. For a mismatch, it contains the differences of the requests. */
 export async function explain(
   { c, policy }: Exchange,
   admitted: Admitted,
@@ -36,14 +36,14 @@ export async function explain(
   return { ...verdict, reply: keyReused(policy.mismatchStatus, differences) }
 }
 
-/** Tells in what a request differs from the one that the record is of; `null` where that cannot be told. */
+/** Compares a request with the recorded one. @returns `null` if that is not possible. */
 async function compare(
   c: Context<GatewayEnv>,
   { claim, key: clientKey, compared }: Admitted,
   places: string,
 ): Promise<Differences | null> {
   const { operationId } = claim
-  // One of the two is not compared by its parts.
+  // One of the two has only a fingerprint.
   if (compared === null || places === '') return null
   try {
     const key = await keyOf(c, operationId, clientKey)
@@ -51,7 +51,7 @@ async function compare(
     const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
     return await findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
   } catch {
-    // The secret was changed; that the requests differ is certain all the same.
+    // The secret has changed. The requests differ in any case.
     return null
   }
 }

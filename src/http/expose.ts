@@ -3,11 +3,11 @@ import type { Context } from 'hono'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**
- * Lets a script of another origin read what stands here, where it may read the answer at all. A
- * middleware that says itself what is exposed has the last word.
+ * Exposes the gateway's headers to scripts of another web origin, if they may read the answer. A
+ * middleware that sets the exposed headers itself takes precedence.
  */
 export function expose(c: Context<GatewayEnv>, headers: Headers): void {
-  // Asking `c.res` makes one, which changes what becomes of the answer: only where it may matter.
+  // Reading `c.res` creates a response, which affects the answer, so it is read only if needed.
   if (c.req.header('Origin') === undefined) return
   const isShared = headers.has(ALLOW_ORIGIN) || c.res.headers.has(ALLOW_ORIGIN)
   if (!isShared || c.res.headers.has(EXPOSE_HEADERS)) return
@@ -17,7 +17,7 @@ export function expose(c: Context<GatewayEnv>, headers: Headers): void {
 const ALLOW_ORIGIN = 'Access-Control-Allow-Origin'
 const EXPOSE_HEADERS = 'Access-Control-Expose-Headers'
 
-/** What of an answer browsers must be allowed to read. */
+/** Headers that browsers must be allowed to read. */
 const EXPOSED_HEADERS: readonly string[] = [
   'Idempotency-Status',
   'Idempotent-Replayed',

@@ -68,7 +68,7 @@ async function findIn(exchange: Exchange, call: JsonRpcCall | null): Promise<Fou
 const refused = (problem: Problem) => ({ kind: 'refused', problem }) as const
 
 function check(key: string, source: KeySource, { keyFormat }: Policy): Result<string, string> {
-  // What is made of business values is no key that the client chose.
+  // The client did not choose a key that is derived from business values.
   return source.in === 'business' ? ok(key) : checkFormat(key, keyFormat)
 }
 
@@ -118,7 +118,7 @@ function readQuery(c: Context<GatewayEnv>, name: string): Sourced {
   return { ok: false, error: `There is more than one key; send the parameter ${name} once.` }
 }
 
-/** OASIS Repeatable Requests 1.0: both fields or none, and none counts on GET and HEAD. */
+/** OASIS Repeatable Requests 1.0: both fields are required, and both are ignored on GET and HEAD. */
 function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourced {
   const id = c.req.header('Repeatability-Request-ID')
   const firstSent = c.req.header('Repeatability-First-Sent')
@@ -133,10 +133,10 @@ function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourc
   return parseKey(UUID.test(id) ? id.toLowerCase() : id)
 }
 
-/** @param earliest From when on operations are remembered, in epoch milliseconds. */
+/** @param earliest Epoch milliseconds since which operations are remembered. */
 function checkFirstSent(firstSent: string, earliest: number): string | Problem | null {
   const firstSentAt = Date.parse(firstSent)
-  // IMF-fixdate (RFC 9110 §5.6.7), which is what this writes, and no other form of a date.
+  // Only IMF-fixdate (RFC 9110 §5.6.7) is accepted, which `toUTCString` writes.
   if (Number.isNaN(firstSentAt) || new Date(firstSentAt).toUTCString() !== firstSent) {
     return 'Repeatability-First-Sent must be a date such as Tue, 26 Mar 2019 16:06:51 GMT.'
   }
@@ -152,7 +152,7 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   return { ok: false, error: `The key at ${pointer} is not one string.` }
 }
 
-/** A request of a batch that comes here has one item: `batch.ts` has cut it. */
+/** Reads the key of a batch with one item: `batch.ts` has split the request. */
 async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<Sourced> {
   const read = await payload.read()
   return read.ok ? keyOfOnlyItem(new TextDecoder().decode(read.value.bytes), source) : read
@@ -173,7 +173,7 @@ async function readBusiness(
   return ok(await exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
 }
 
-/** A value of JSON, or the field of a form: several of one name are one literal. */
+/** A JSON value or a form field. Several fields of one name are one literal. */
 type BodyValue = Pick<ValueAt, 'kind' | 'text'>
 
 function valueAt(body: ReadBody, pointer: string): BodyValue | null {
@@ -197,10 +197,10 @@ type McpMessage =
   | { readonly kind: 'call'; readonly call: JsonRpcCall }
   | Extract<FoundKey, { kind: 'refused' | 'no-operation' }>
 
-/** Only a call of a tool is an operation, and each is sent on its own. */
+/** Reads a message of MCP. Only a tool call is an operation, and it must not be in a batch. */
 async function readMcpCall(payload: Payload): Promise<McpMessage> {
   const bytes = await payload.bytes()
-  // What the transport opens and ends its streams and sessions with.
+  // The transport opens and ends streams and sessions without a body.
   if (bytes?.byteLength === 0) return { kind: 'no-operation' }
   // A lenient server could find a call in a message that is not plain JSON.
   const read = await payload.readPlainJson('A message of MCP')

@@ -16,15 +16,15 @@ import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
 
-/** What tells a request from another of the same key. */
+/** The fingerprint of a request, and its parts. */
 interface Fingerprinted extends Pick<Admitted, 'compared'> {
   readonly fingerprint: string
 }
 
 /**
- * Makes the fingerprint of a request, as its route has it.
+ * Computes the fingerprint of a request by the rules of its route.
  *
- * @throws {ConfigurationFault} When the route's own function returns nothing that can be compared.
+ * @throws {ConfigurationFault} If the function of the route throws, or its result cannot be compared.
  */
 export async function fingerprintRequest({
   c,

@@ -9,9 +9,9 @@ import { isBodyless } from './payload.ts'
 import { UNPROTECTED, unprotectedLost } from './verdict.ts'
 
 /**
- * Forwards as it comes and answers as it comes, with the headers of a protected route.
+ * Forwards a request without protection, and answers with the headers of a protected route.
  *
- * @param body What was read of the request already, or `null`.
+ * @param body The body, if it was read already.
  */
 export async function forwardUnprotected(
   exchange: Exchange,
@@ -19,7 +19,7 @@ export async function forwardUnprotected(
 ): Promise<Response> {
   const { c, policy, known } = exchange
   const origin = requireOrigin(c.env)
-  // Where the store failed, an origin that knows repeats by their key is still protected.
+  // If the store failed, an origin that deduplicates by the key is still protected.
   const key = policy.forwardKey === 'derived' ? known.operationId : null
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(), policy.timeout)
@@ -46,7 +46,7 @@ export async function forwardUnprotected(
   }
 }
 
-/** A request that is made anew, but for one that can only be handed on; where its body was read, without it. */
+/** Copies a request to a URL. A GET or HEAD request cannot be created with a body, only passed on. */
 function copyOf(incoming: Request, url: string, body: Uint8Array<ArrayBuffer> | null): Request {
   const { method, body: stream } = incoming
   if (isBodyless(method))

@@ -7,9 +7,9 @@ import type { MessageFacts } from '../core/message-fate.ts'
 import type { MessageRef } from '../core/record.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 
-/** What the gateway knows of a request before any route looks at it. */
+/** Facts of a request that the gateway knows before routing. */
 interface RequestScope {
-  /** Epoch milliseconds of its arrival. */
+  /** Epoch milliseconds when it arrived. */
   readonly startedAt: number
   readonly correlation: Correlation
   readonly digest: Digest
@@ -20,24 +20,21 @@ interface RequestScope {
 export interface MessageScope {
   readonly tenant: string
   readonly message: MessageRef
-  /** Name of the consumer whose operation it is alone; empty: a request may ask for the same. */
+  /** Name of the consumer that has the operation for itself; empty if requests share it. */
   readonly consumer: string
-  /**
-   * What leads to the HTTP route whose operations it shares: its path, or the name that its policy
-   * gives; `null` where it shares none.
-   */
+  /** How to find the HTTP route that shares its operations: by path, or by the policy's name; `null` if none does. */
   readonly routeBy: 'path' | 'name' | null
-  /** Whether its policy has one more delivery for it at most. */
+  /** Whether at most one more delivery follows. */
   readonly isNearEnd: boolean
-  /** Whether it may be done where nothing is known of its operation. */
+  /** Whether it may be executed if its operation is forgotten. */
   readonly mayExecute: boolean
-  /** Does the message, where the Worker does it. @returns What the handler has returned. */
+  /** Runs the handler of the message in the Worker, and returns its result. */
   readonly runHandler: (c: Context<GatewayEnv>) => unknown
-  /** Told of the one verdict, and what is counted of it. */
-  readonly conclude: (verdict: MessageFacts, facts: RequestFacts) => void
+  /** Called once, with the verdict and the facts to count. */
+  readonly conclude: (verdict: VerdictFacts, facts: RequestFacts) => void
 }
 
-/** Under this name the scope stands beside the bindings: nothing from outside can be named so. */
+/** Name of the scope among the bindings. As a symbol, it cannot come from outside. */
 export const MESSAGE = Symbol('message')
 
 /** The Hono environment of a gateway's app. */
@@ -51,28 +48,27 @@ export interface GatewayEnv {
 }
 
 /**
- * Tells the tenant of a request: the party within which its key is unique. It is named in metrics
- * and logs, so it must be no secret.
- *
- * @returns `null` when the tenant cannot be told: the request is then refused.
+ * Resolves the tenant of a request: the party within which its key is unique. It is written to
+ * metrics and logs, so it must not be a secret. Return `null` if there is no tenant: the request is
+ * then rejected.
  */
 export type TenantResolver = (
   c: Context<GatewayEnv>,
 ) => string | null | undefined | Promise<string | null | undefined>
 
-/** Whose a request is, as far as it says so. */
+/** The tenant of a request, or why it has none. */
 export type Identity =
   | {
       readonly kind: 'known'
       readonly tenant: string
-      /** Whether somebody has verified that, or only the request says so. */
+      /** Whether the tenant was verified, or is only claimed by the request. */
       readonly isVerified: boolean
     }
-  /** It brings credentials that no tenant can be made of; the text says what to do instead. */
+  /** Its credentials cannot identify a tenant. The text says what to do instead. */
   | { readonly kind: 'refused'; readonly detail: string }
   | { readonly kind: 'nobody' }
-  /** Nobody knows: what verifies callers is broken, or cannot be reached. */
+  /** The verification failed or could not be reached. */
   | { readonly kind: 'unverified' }
 
-/** Tells whose a request is. */
+/** Resolves the tenant of a request. */
 export type Identify = (c: Context<GatewayEnv>) => Promise<Identity>

@@ -16,13 +16,13 @@ import { isFromProxy } from '../origin/from-proxy.ts'
 import { isJudgedByBody, judgeHead, judgeReply, type Judging } from '../origin/judge.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
-/** How a handler's answer is judged. */
+/** How the response of a handler is judged. */
 export interface HandlerJudging extends Judging {
   /** Whether an earlier run may have been executed. */
   readonly isInDoubt: boolean
 }
 
-/** What the handlers of a request came back with. */
+/** The result of the handlers of a request. */
 export type HandlerReply =
   | EndedReply
   | {
@@ -33,8 +33,8 @@ export type HandlerReply =
   | { readonly kind: 'threw'; readonly response: WireResponse }
 
 /**
- * Runs the handlers of a request. Hono's `next` does not reject when one throws an error: it leaves `c.error`
- * behind. It rejects when something else was thrown.
+ * Runs the handlers of a request. If one throws an `Error`, Hono's `next` sets `c.error` and does not
+ * reject. It rejects only if another value was thrown.
  */
 export async function callHandler(
   c: Context<GatewayEnv>,
@@ -45,7 +45,7 @@ export async function callHandler(
     await next()
     return await readHandlerReply(c, judging)
   } catch (error) {
-    // Its message is not ours: it may hold what must not be logged.
+    // Its message may contain what must not be logged.
     logFault('a handler threw, or its body broke off', new Error(errorName(error)))
     return { kind: 'threw', response: { status: 500, headers: [], body: null } }
   }
@@ -67,7 +67,7 @@ async function readHandlerReply(
   return stream === null ? reply : { kind: 'streams', head: { ...head, said }, body: stream }
 }
 
-/** @returns `null` for an answer that does not go to the client while it comes: its body may decide what it means. */
+/** @returns `null` if the response is not streamed to the client, because its body may decide the outcome. */
 function openLive(
   { headers, body }: Response,
   head: AnswerHead,
@@ -100,7 +100,7 @@ export const toResponse = ({ status, headers, body }: ReplyOf<'answer'>): WireRe
   body,
 })
 
-/** @returns `null` where the body is handed over by value. */
+/** @returns `null` if the body is small enough to be passed by value. */
 function toStream(
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
   limitBytes: number,
@@ -116,20 +116,20 @@ function isExecuted(head: AnswerFacts, { rules, isInDoubt }: HandlerJudging): bo
 }
 
 function toHead({ status, headers: fromHandler }: Response): AnswerHead {
-  // A body that is read decoded is sent as it was read.
+  // The platform has decoded the body, so it is sent without this coding.
   const headers = toClientHeaders(fromHandler).filter(
     ([name, value]) => name !== 'content-encoding' || !UNDONE.has(value),
   )
   return { status, headers, directives: readOriginDirectives(fromHandler) }
 }
 
-/** Codings that the platform undoes when it reads a body, in the one spelling that it knows. */
+/** Codings that the platform decodes when it reads a body, in the only spelling that it knows. */
 const UNDONE: ReadonlySet<string> = new Set(['gzip', 'br'])
 
-/** A larger answer goes to the object as a stream. */
+/** A larger body is sent to the object as a stream. */
 const BY_VALUE_BYTES = 1_048_576
 
-/** Whether a handler says that its answer comes bit by bit; Hono's streaming helpers do. */
+/** Whether the headers declare a stream, as those of Hono's streaming helpers do. */
 function isStream(headers: Headers): boolean {
   return isEventStream(headers) || headers.has('transfer-encoding')
 }

@@ -10,14 +10,14 @@ import { keepAlive } from './keep-alive.ts'
 /** Asks the object of the operation. */
 export type Ask = <answer>(question: (object: OperationGuard) => Promise<answer>) => Promise<answer>
 
-/** A claim that a Worker holds, and how it asks the object that granted it. */
+/** A claim that a Worker holds, and the object that granted it. */
 export interface Held {
   readonly ask: Ask
   readonly claim: ClaimRef
   readonly leaseMs: number
 }
 
-/** Renews the lease every third of it while the work runs. */
+/** Renews the lease after every third of its time, while the work runs. */
 export async function underLease<result>(
   { ask, claim, leaseMs }: Held,
   work: () => Promise<result>,
@@ -37,7 +37,7 @@ export async function underLease<result>(
 const SETTLE_TRIES = 4
 const SETTLE_RETRY_MS = 200
 
-/** Settles a claim. A settle that fails must not cost the client its answer: the claim stands, nobody runs again. */
+/** Settles a claim. If that fails, the client still gets its answer: the claim prevents a second execution. */
 export async function settle(
   c: Context<GatewayEnv>,
   held: Held,
@@ -53,7 +53,7 @@ export async function settle(
       c,
       underLease(held, () => settleLater(trySettle)),
     )
-    // Nobody knows yet whether it is.
+    // Whether it is settled is not known yet.
     return null
   }
 }

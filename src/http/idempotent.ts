@@ -55,8 +55,8 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
     return async function idempotent(c, next) {
       if (policy.mode === 'off' || !isGuarded(c, policy)) return runUnrecorded(c, next)
       const response = await respond(c, next, policy)
-      // An assignment over a response merges its headers into the new one (Hono's `Context.res`):
-      // right for those that a middleware has set, wrong for those of the handler.
+      // Assigning `c.res` merges the old headers into the new response. That is right for headers of a
+      // middleware, and wrong for those of the handler.
       if (handled.has(c.req)) c.res = undefined
       c.res = response
     }
@@ -101,7 +101,7 @@ async function handleOnce(exchange: Exchange, next: Next): Promise<Response> {
   return concludeOperation(exchange, admitted, verdict)
 }
 
-/** Runs the handlers as if the route were not guarded. */
+/** Runs the handlers as if the route were not protected. */
 async function handleUntouched(c: Context<GatewayEnv>, next: Next): Promise<Response> {
   handled.add(c.req)
   await runUnrecorded(c, next)
@@ -111,7 +111,7 @@ async function handleUntouched(c: Context<GatewayEnv>, next: Next): Promise<Resp
 /**
  * Runs the handlers without protection, and answers with the headers of a protected route.
  *
- * @param body What was read of the request already, or `null`.
+ * @param body The body, if it was read already.
  */
 async function handleUnprotected(
   exchange: Exchange,
@@ -131,17 +131,17 @@ async function handleUnprotected(
     : conclude(exchange, unprotectedLost(status))
 }
 
-/** What only the gateway says, a handler does not say in its place. */
+/** Removes the headers that only the gateway may set. */
 function withoutGatewayFields(response: Response): Response {
   const names = [...response.headers.keys()].filter(isGatewayField)
   for (const name of names) response.headers.delete(name)
   return response
 }
 
-/** Claims the operation under a lease and runs the handlers, or tells what is known of it. */
+/** Claims the operation under a lease and runs the handlers, or answers from its record. */
 async function execute(exchange: Exchange, next: Next, admitted: Admitted): Promise<Verdict> {
   const { c, policy } = exchange
-  // The origin is asked about the operation later: not to find out then that there is none.
+  // The origin is needed later, so a missing one must be found now.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
   const headers = originHeadersOf(c)
   const { claim, caller, keeping } = await planCall(exchange, admitted, headers)
@@ -160,10 +160,10 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   return toVerdict(ended, policy)
 }
 
-/** A claim for which the handlers are run. */
+/** A claim whose handlers this Worker runs. */
 interface Claimed extends Held {
   readonly keeping: Keeping
-  /** For how many milliseconds an earlier call has left the outcome open; `null` where none has. */
+  /** For how many milliseconds the outcome of an earlier call has been unknown; `null` if there is none. */
   readonly doubtMs: number | null
 }
 
@@ -207,7 +207,7 @@ async function handleAndSettle(
   return { kind: 'executed', response, ...ended, ...memoryOf(landing, work.settle, policy) }
 }
 
-/** The handler has run: whatever the object says, this is not a request that nothing came of. */
+/** Wraps the error, so that it is not taken for one before the claim: the handler has run. */
 function toAnswerLost(cause: unknown): never {
   throw new Error('The answer of a handler was lost.', { cause })
 }
@@ -222,7 +222,7 @@ const HANDLER_THREW: Landing = {
   end: { kind: 'fault', fault: 'lost', outcome: 'unknown', originStatus: null },
 }
 
-/** For how long a result is remembered, where it is stored. */
+/** How long a result is remembered, if it is stored. */
 function memoryOf(
   { settlement }: Landing,
   settle: SettleResult | null,

@@ -21,11 +21,7 @@ export function from(
   return { in: 'function', read, scope: 'operation', ...options }
 }
 
-/**
- * Reads the key of a request by the function of its route.
- *
- * @throws {Error} With nothing in its message that the function has said.
- */
+/** Reads the key with the function of a route. @throws {Error} Whose message contains nothing of the function's. */
 export async function readByFunction(
   c: Context<GatewayEnv>,
   source: SourceIn<'function'>,

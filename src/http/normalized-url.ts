@@ -9,9 +9,9 @@ type ReadUrl = Result<RequestUrl, RefusedUrl>
 
 const known = new WeakMap<object, ReadUrl>()
 
-/** Reads the URL of a request that is being handled; once. */
+/** Reads the URL of a request, once. */
 export function readRequestUrl({ req }: Context<GatewayEnv>): ReadUrl {
-  // Hono's request stays the same when the body is put back into another one of the platform's.
+  // Hono's request stays the same when a restored body replaces the platform's request.
   const read = known.get(req) ?? readUrl(req.raw)
   known.set(req, read)
   return read
@@ -23,7 +23,7 @@ function readUrl(request: Request): ReadUrl {
   return read
 }
 
-/** The URL of a request that is being handled; of one that is refused for it only the origin. */
+/** The URL of a request. If it was rejected, only its origin is known. */
 export function requestUrlOf(c: Context<GatewayEnv>): RequestUrl {
   const read = readRequestUrl(c)
   return read.ok ? read.value : { ...NO_URL, origin: read.error.origin }
@@ -55,7 +55,7 @@ function collapseSlashes(pattern: string): string {
  */
 function matchedPathOf(request: Request): string {
   const read = readUrl(request)
-  // Whatever it says, it is refused before any route.
+  // It is rejected before any route.
   if (!read.ok) return '/'
   const decoded = tryDecode(read.value.path.replaceAll('%25', '%2525'), decodeURI)
   // In a pattern such as `:name{.+}` the dot does not match them.

@@ -35,15 +35,15 @@ import {
   type Verdict,
 } from './verdict.ts'
 
-/** How long an answer waits at the most for what is observed, from the request's arrival on, in milliseconds. */
+/** How long an answer may wait for the observation after the request arrived, in milliseconds. */
 const ANSWER_MS = 1_000
-/** How long the object may take to answer, and all that is observed behind the answer. */
+/** How long the object, and everything after the answer, may take. */
 const OBJECT_MS = 5_000
 const RECORDED_MS = 10_000
 
 interface Foreseen {
   readonly verdict: Pick<Verdict, 'status'> & Partial<Pick<Verdict, 'reply'>>
-  /** Where it would have been executed: what its answer is to end. */
+  /** The claim that its answer ends, if it would have been executed. */
   readonly claim: ObservedClaim | null
 }
 
@@ -82,15 +82,15 @@ export async function observe(
   return toObserved(exchange, answered, early)
 }
 
-/** Whatever goes wrong while observing is no business of the client's. */
+/** A failure of observing does not affect the client. */
 function toNothing(error: unknown): null {
   logFault('nothing observed', error)
   return null
 }
 
 /**
- * Reads the body beside whoever answers. One that a middleware has read, or a function of the
- * policy may read, is put back for them first.
+ * Reads the body while the request is answered. If a middleware has read it, or a function of the
+ * policy may read it, it is read and restored first.
  */
 async function readBeside(c: Context<GatewayEnv>, policy: Policy): Promise<Payload> {
   const { key, fingerprint } = policy
@@ -107,7 +107,7 @@ async function putBack(payload: Payload): Promise<void> {
   await payload.restore()
 }
 
-/** The answer with what observing says in it; as it came where that fails. */
+/** Adds the headers of observing to the answer; returns it unchanged if that fails. */
 function toObserved(exchange: Exchange, answered: Response, early: Foreseen | null): Response {
   try {
     return correlate(exchange.c, early ? tell(exchange, answered, early) : answered)
@@ -117,10 +117,7 @@ function toObserved(exchange: Exchange, answered: Response, early: Foreseen | nu
   }
 }
 
-/**
- * The one header that an observed answer gets. An upgrade, and a status that is none of an answer,
- * stay as they are: no response can be made of them.
- */
+/** Adds the correlation id. An upgrade cannot be copied, so it stays unchanged. */
 function correlate(c: Context<GatewayEnv>, response: Response): Response {
   if (!isAnswerStatus(response.status)) return response
   const correlated = new Response(response.body, response)
@@ -159,14 +156,14 @@ async function foreseeOperation(exchange: Exchange, admitted: Admitted): Promise
   )
 }
 
-/** All items of a batch go to the origin at once, so that there is no outcome of one to be recorded. */
+/** All items of a batch go to the origin in one request, so no item has an outcome to record. */
 async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Promise<Foreseen> {
   learn(exchange, { source: source.in })
   const items = await readItems(exchange, source)
   return unclaimed(items.ok ? EXECUTED : rejected(items.error))
 }
 
-/** Of an observed operation only its status is kept: a repeat of what is unknown would be held. */
+/** The verdict of a repeat. Of an observed operation only the status is stored. */
 function ofRepeat(
   policy: Policy,
   { originStatus = 0 }: Extract<Answer, { kind: 'too_large' }>,
@@ -177,7 +174,7 @@ function ofRepeat(
 
 const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 
-/** @returns `null` where the store fails. */
+/** @returns `null` if the store fails. */
 async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { c, policy } = exchange
   const operationId = await c.var.hapax.digest('observed', admitted.claim.operationId)
@@ -196,7 +193,7 @@ async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | An
   return inTime(asked, OBJECT_MS).catch(() => null)
 }
 
-/** What of an answer is observed. */
+/** The observed parts of an answer. */
 type ObservedAnswer = Pick<AnswerHead, 'status' | 'headers'>
 
 async function record(
@@ -221,7 +218,7 @@ async function record(
 const problemOf = ({ reply }: Foreseen['verdict']): Problem | null =>
   reply !== undefined && isProblem(reply) ? reply : null
 
-/** Ends an observed claim by status and headers of the answer, of which nothing else is kept. */
+/** Settles an observed claim by the status and headers of the answer. The body is not stored. */
 async function settle(
   exchange: Exchange,
   { ref, isInDoubt }: ObservedClaim,
@@ -231,7 +228,7 @@ async function settle(
   const facts = { status, headers, directives: { outcome: null } }
   const own = classifyAnswer(facts, dataRulesOf(policy), isInDoubt)
   const outcome = outcomeLeft(own, isInDoubt)
-  // What is held would never be forgotten: its status is enough to tell that a repeat would be.
+  // A held record would never expire. The stored status is enough to recognize a repeat.
   const isHeld = outcome === 'unknown' && policy.unknown !== 'resend'
   const reply: Reply = {
     kind: 'answer',
@@ -243,7 +240,7 @@ async function settle(
   const landing = decideLanding(reply, landingRulesOf(exchange, null), isInDoubt)
   const call = { ...landing, claim: ref, sealKey: null, events: [] }
   const asked = askObject(c, ref.operationId, (object) => object.settle(call))
-  // What has become of this request is known, whether or not a repeat will be told.
+  // The outcome of this request is known, even if a repeat cannot learn it.
   await inTime(asked, OBJECT_MS).catch((error: unknown) =>
     logFault('an observed outcome could not be stored', error),
   )
@@ -262,7 +259,7 @@ function tell(exchange: Exchange, response: Response, { verdict }: Foreseen): Re
   return told
 }
 
-/** What is refused whenever it is sent, not for what else happens at the time. */
+/** Problems that the request itself causes, whenever it is sent. */
 const WILL_BE_REFUSED: ReadonlySet<ProblemSlug> = new Set([
   'key-missing',
   'key-invalid',

@@ -8,15 +8,15 @@ import { acceptedEncodings, IDENTITY } from './client-coding.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
-/** What the gateway says to the origin for a route. */
+/** Headers of the gateway itself. */
 interface Said {
-  /** What the origin gets as `Idempotency-Key`, if anything. */
+  /** The `Idempotency-Key` for the origin, if any. */
   readonly key?: string | null
-  /** Encodings to ask for, where not those that the client accepts. */
+  /** Encodings to ask for. Default: those that the client accepts. */
   readonly encodings?: string
 }
 
-/** What the origin gets of the request's headers, with the gateway's own in place of all their twins. */
+/** The headers for the origin: those of the request, with those of the gateway replacing them. */
 export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): HeaderField[] {
   const { key = null, encodings = toOriginEncodings(acceptedEncodings(c.req.raw)) } = said
   const { correlationId, traceparent } = c.var.hapax.correlation
@@ -31,8 +31,8 @@ export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): Header
   return [...passed.filter(([name]) => !replaced.has(foldName(name))), ...own]
 }
 
-/** What the origin gets of the headers of a request that is forwarded. @param key Its `Idempotency-Key`, if any. */
+/** The headers of a forwarded request. @param key Its `Idempotency-Key`, if any. */
 export function forwardedHeadersOf({ c, policy }: Exchange, key: string | null): HeaderField[] {
-  // The answer to one JSON-RPC call becomes the answer to another, and must be read for that.
+  // The answer to one JSON-RPC call may be rewritten for another, so it must be readable.
   return originHeadersOf(c, hasMcp(policy.key) ? { key, encodings: IDENTITY } : { key })
 }

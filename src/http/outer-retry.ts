@@ -1,15 +1,14 @@
 import type { OuterRetry } from '../core/retry.ts'
 
-/** Highest attempt number that is believed from outside. */
+/** Highest attempt number that is accepted. */
 const MAX_ATTEMPT = 1_000
 
 const EPOCH_MS = /^\d{12,15}$/
 const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)$/
 
 /**
- * Reads what the layer before says of its own retries: `Idempotency-Attempt`, from 1, and
- * `X-Request-Deadline`, epoch milliseconds or an RFC 3339 date-time. What it does not say, or says
- * wrongly, bounds nothing.
+ * Reads the retries of the calling layer: `Idempotency-Attempt`, from 1, and `X-Request-Deadline`,
+ * epoch milliseconds or an RFC 3339 date-time. A missing or malformed header sets no bound.
  */
 export function readOuterRetry(headers: Headers): OuterRetry {
   const attempt = Number(headers.get('Idempotency-Attempt') ?? 1)

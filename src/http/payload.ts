@@ -10,7 +10,7 @@ import type { Problem } from '../core/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
-/** The body of a request, read once and only where something needs it. */
+/** The body of a request, read once and only if it is needed. */
 export class Payload {
   readonly #c: Context<GatewayEnv>
   readonly #policy: Policy
@@ -23,36 +23,36 @@ export class Payload {
     this.#collected = collected
   }
 
-  /** Reads along while the request goes on with its own body, which waits for nothing here. */
+  /** Reads a copy of the body, while the request goes on with its own. */
   static beside(c: Context<GatewayEnv>, policy: Policy): Payload {
     const collected = collectCopy(c.req.raw, policy.limits.request)
-    // Where nothing needs the body, nobody else is told that it broke off.
+    // If the body is not needed, its error is not reported.
     collected.catch(() => {})
     return new Payload(c, policy, collected)
   }
 
-  /** As it came; `null` where it has more bytes than the route allows, declared or sent. */
+  /** The bytes; `null` if there are more than the route allows, declared or sent. */
   async bytes(): Promise<Uint8Array<ArrayBuffer> | null> {
     const collected = await this.#collect()
     return collected?.kind === 'whole' ? collected.bytes : null
   }
 
-  /** As it came, or why it is not accepted. */
+  /** The bytes, or why they are not accepted. */
   async whole(): Promise<Result<Uint8Array<ArrayBuffer>, Problem>> {
     const bytes = await this.bytes()
     return bytes === null ? err(payloadTooLarge(this.#policy.limits.request)) : ok(bytes)
   }
 
-  /** What was read of it already, or `null`. */
+  /** The bytes, if they were read already. */
   async soFar(): Promise<Uint8Array<ArrayBuffer> | null> {
     if (this.#collected !== undefined) return this.bytes()
-    // Somebody else has read it: it is put back.
+    // Other code has read the body, so it is restored.
     if (isTaken(this.#c.req.raw)) await this.#collect()
     await this.restore()
     return null
   }
 
-  /** As what its type says. */
+  /** The body, parsed by its media type. */
   read(): Promise<Result<ReadBody, Problem>> {
     return (this.#read ??= this.#readAs())
   }
@@ -80,19 +80,19 @@ export class Payload {
     )
   }
 
-  /** Puts it back as it came, for whoever reads the request next. */
+  /** Restores the body for the next reader of the request. */
   async restore(): Promise<void> {
     const collected = await this.#collected
     if (collected?.kind === 'whole') restoreBody(this.#c, collected.bytes)
     if (collected?.kind === 'over') restoreBody(this.#c, continueBody(collected))
   }
 
-  /** Puts it back where somebody has read it, for code of the deployer's that may read it as handlers do. */
+  /** Restores the body if it was read, for functions of the policy. */
   async restoreTaken(): Promise<void> {
     if (isTaken(this.#c.req.raw)) await this.restore()
   }
 
-  /** @returns `null` where it declares more bytes than the route allows, and is not read. */
+  /** @returns `null` if it declares more bytes than the route allows. It is not read then. */
   #collect(): Promise<CollectedBody | null> {
     return (this.#collected ??= collect(this.#c, this.#policy.limits.request))
   }
@@ -100,7 +100,7 @@ export class Payload {
 
 const ALL = { ignore: [], dates: [] }
 
-/** Puts a body back that was read: whoever reads it next gets it in every way that there is. */
+/** Restores a body that was read, so that it can be read again in every way. */
 export function restoreBody(
   c: Context<GatewayEnv>,
   body: Uint8Array<ArrayBuffer> | ReadableStream,
@@ -112,12 +112,12 @@ export function restoreBody(
   keepBody(c)
 }
 
-/** Puts a body back that somebody has read before. @throws {BodyLost} When its bytes are lost. */
+/** Restores a body that other code has read. @throws {BodyLost} If its bytes are lost. */
 export async function restoreTaken(c: Context<GatewayEnv>): Promise<void> {
   if (isTaken(c.req.raw)) restoreBody(c, await keptBytes(c))
 }
 
-/** Methods whose requests have no body by their meaning; none can be made with one, only handed on. */
+/** Whether requests of a method have no body. None can be created with one, only passed on. */
 export function isBodyless(method: string): boolean {
   return method === 'GET' || method === 'HEAD'
 }
@@ -126,7 +126,7 @@ async function collectCopy(request: Request, limitBytes: number): Promise<Collec
   if (isDeclaredOver(request, limitBytes)) return null
   const copy = request.body === null ? null : request.clone().body
   const collected = await collectBody(copy, limitBytes)
-  // What nobody reads of a copy would be kept for it.
+  // The platform buffers the unread part of a copy.
   if (collected.kind === 'over') await collected.rest.cancel()
   return collected
 }
@@ -138,7 +138,7 @@ async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<Coll
   const request = c.req.raw
   if (isTaken(request)) return collectBody(new Blob([await keptBytes(c)]).stream(), limitBytes)
   if (isDeclaredOver(request, limitBytes)) return null
-  // What could not be put back is left where it is.
+  // A body that could not be restored is only copied.
   const { body } = isBodyless(request.method) && request.body !== null ? request.clone() : request
   const collected = await collectBody(body, limitBytes)
   if (collected.kind === 'whole') kept.set(request, collected.bytes)
@@ -155,7 +155,7 @@ function charsetsOf(type: MediaType | undefined): readonly string[] {
   return named.map(([, charset]) => charset.toLowerCase())
 }
 
-/** A body that a middleware has read, in a way that has lost its bytes. */
+/** A middleware has read the body in a way that lost its bytes. */
 export class BodyLost extends ConfigurationFault {
   constructor() {
     super(

@@ -11,7 +11,7 @@ import { requestUrlOf } from './normalized-url.ts'
 const JSON_TYPE = 'application/problem+json'
 const MARKDOWN_TYPE = 'text/markdown'
 
-/** In which form a client gets its problems. */
+/** The form in which a client gets its problems. */
 export interface ProblemForm {
   readonly preset: Preset
   /** JSON text of the id of the JSON-RPC call that is answered, or `null`. */
@@ -21,18 +21,17 @@ export interface ProblemForm {
 /** Path of the page of a problem; its absolute URL is the problem's `type`. */
 export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${slug}`
 
-/** What generated SDKs obey. */
+/** Headers that generated SDKs obey. */
 export const shouldRetry = (isRetryable: boolean) => ({
   'X-Should-Retry': String(isRetryable),
   'Stripe-Should-Retry': String(isRetryable),
 })
 
 /**
- * Makes the response of a problem: RFC 9457 JSON, or Markdown where the client prefers it; for a call
- * of JSON-RPC an error with its id.
+ * Creates the response of a problem: RFC 9457 JSON, Markdown if the client prefers it, or an error
+ * with the id of a JSON-RPC call.
  *
- * `error` repeats it in the form that Stripe's SDKs read; without it they take a problem document
- * for a success.
+ * The member `error` repeats the problem for Stripe's SDKs, which would otherwise take it for a success.
  */
 export function problemResponse(
   c: Context<GatewayEnv>,
@@ -40,7 +39,7 @@ export function problemResponse(
   { preset, callId }: ProblemForm = { preset: 'default', callId: null },
 ): Response {
   const document = toDocument(c, problem)
-  // Whoever calls is told to authenticate by HTTP itself (RFC 9728), also by MCP.
+  // Authentication is demanded by HTTP itself (RFC 9728), also in MCP.
   const isCall = callId !== null && problem.status !== 401
   const { type, text } = isCall
     ? { type: 'application/json', text: toCallError(problem, document, callId) }
@@ -55,15 +54,15 @@ export function problemResponse(
     headers.set('Retry-After', String(Math.max(1, Math.round(problem.retryAfterMs / 1_000))))
   }
   if (problem.status === 401) headers.set('WWW-Authenticate', 'Bearer')
-  // draft-ietf-httpapi-idempotency-key-header-07 §2.7: where the rules of the resource are described.
+  // draft-ietf-httpapi-idempotency-key-header-07 §2.7: a link to the rules of the resource.
   if (preset === 'ietf') {
     headers.set('Link', `<${document.type}>; rel="describedby"; type="text/html"`)
   }
-  // Clients of MCP take any other status for a fault of the transport, and drop the session.
+  // MCP clients take any other status for a fault of the transport, and drop the session.
   return new Response(text, { status: isCall ? 200 : problem.status, headers })
 }
 
-/** Makes the message that tells a JSON-RPC call its problem. */
+/** Creates the error message of a JSON-RPC call. */
 export function callError(c: Context<GatewayEnv>, problem: Problem, callId: string): string {
   return toCallError(problem, toDocument(c, problem), callId)
 }
@@ -132,17 +131,17 @@ function toMembers({ parts, pointers, queryPointers }: Differences) {
   return { differs: parts, pointers, queryPointers }
 }
 
-/** The body of Stripe's errors, which has nothing beside `error`. */
+/** The body of Stripe's errors, whose only member is `error`. */
 function toStripe(c: Context<GatewayEnv>, problem: Problem) {
   const { slug, status, detail } = problem
   const doc_url = requestUrlOf(c).origin + problemPath(slug)
   return { error: { ...toStripeError(slug, status), message: toSentence(detail), doc_url } }
 }
 
-/** Names are the client's own and can be long; where they are told as a list, they are whole. */
+/** Names from the client can be long. The lists of pointers contain them in full. */
 const MAX_SENTENCE_LENGTH = 2_000
 
-/** Writes what holds names of the client's so that it stays one line that reads as it is written. */
+/** Escapes and shortens a text with names from the client, so that it stays one line. */
 function toSentence(text: string): string {
   const line = toVisible(text)
   return line.length > MAX_SENTENCE_LENGTH ? `${line.slice(0, MAX_SENTENCE_LENGTH)}…` : line
@@ -167,10 +166,10 @@ function toMarkdown(document: ProblemDocument): string {
   ].join('\n')
 }
 
-/** What Markdown takes for more than text; between letters an underscore is one. */
+/** Characters with a meaning in Markdown. An underscore between letters has none. */
 const MARKUP = /[\\`*{}[\]<>#|~!&]|(?<!\w)_|_(?!\w)/g
 
 const escapeMarkdown = (text: string) => text.replaceAll(MARKUP, String.raw`\$&`)
 
-/** Within a code span nothing but its end means anything. */
+/** Writes a code span, in which only the backtick has a meaning. */
 const toCode = (text: string) => `\`${toVisible(text).replaceAll('`', toEscape)}\``

@@ -23,9 +23,9 @@ export type Reading =
   | { readonly kind: 'admitted'; readonly admitted: Admitted }
 
 /**
- * Reads the operation that a request names: its key, its tenant, its payload and its fingerprint.
+ * Reads the operation of a request: key, tenant, payload and fingerprint.
  *
- * @throws {ConfigurationFault} When the deployment lacks something, or code of the deployer's fails.
+ * @throws {ConfigurationFault} If the deployment lacks something, or a function of the policy fails.
  */
 export async function readOperation(exchange: Exchange): Promise<Reading> {
   const { c, policy } = exchange
@@ -52,7 +52,7 @@ const refused = (problem: Problem): Reading => ({ kind: 'refused', problem })
 
 type Keyed = Extract<FoundKey, { kind: 'key' }>
 
-/** Reads what a claim needs beyond key and tenant: payload, fingerprint, and what explains a mismatch. */
+/** Reads the payload, and computes the fingerprint and the digests that explain a mismatch. */
 async function admit(
   exchange: Exchange,
   found: Keyed,
@@ -68,7 +68,7 @@ async function admit(
   if (!named.ok) return named
   const { compared, fingerprint } = named.value
   const id = await operationId(digest, tenant, key, withinOf(exchange, found))
-  // Without parts that could be told there is nothing to keep of them.
+  // A request with a fingerprint only has no parts to store.
   const places =
     compared === null ? '' : await sealPlaces(c, id, key, await digestPlaces(compared, digest, key))
   const claim = {
@@ -89,7 +89,7 @@ async function admit(
   return ok({ key, call, isVerified, body: whole.value, compared, claim })
 }
 
-/** Another message may be left to the one that this is. */
+/** Names the message in the claim, so that another delivery can recognize it. */
 function carrierOf({ c }: Exchange): Pick<ClaimRequest, 'carrier'> {
   const scope = c.env[MESSAGE]
   if (scope === undefined) return {}

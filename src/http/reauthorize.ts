@@ -10,11 +10,11 @@ import type { GatewayEnv } from './gateway-env.ts'
 const BOUNDS = { timeoutMs: 10_000, limitBytes: 1_048_576 }
 
 /**
- * Asks the origin, with the caller's credentials, whether it may have a result that another
- * request has made. Only 2xx lets it pass; a refusal is passed on instead of the result.
+ * Asks the origin, with the caller's credentials, whether the caller may receive the result of another
+ * request. A status other than 2xx is returned instead of the result.
  *
- * @param headers What the origin gets of the caller's headers.
- * @param routePath Path that the route has it asked at by now, or `null`: then the record's own counts.
+ * @param headers The caller's headers for the origin.
+ * @param routePath Path in the current policy, or `null`: then the path in the record counts.
  */
 export async function reauthorize(
   c: Context<GatewayEnv>,

@@ -8,10 +8,9 @@ import { readRequestUrl } from './normalized-url.ts'
 import { problemResponse } from './problem-response.ts'
 
 /**
- * Refuses a request whose URL is not taken, or leads out of the origin's base path. It goes to no
- * route, and nowhere else.
+ * Rejects a request whose URL is invalid or leaves the origin's base path, before any route.
  *
- * @param cors Lets a script of another origin read why.
+ * @param cors Lets scripts of another web origin read the reason.
  */
 export function refuseUrl(cors: MiddlewareHandler<GatewayEnv>): MiddlewareHandler<GatewayEnv> {
   return async function refuseUrl(c, next) {

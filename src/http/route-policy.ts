@@ -7,10 +7,10 @@ import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.t
 import { batchOf } from '../core/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
-/** Where the work of a route is done: at the origin, or by a handler in the Worker. */
+/** What executes the operations of a route: the origin, or a handler in the Worker. */
 type Place = 'origin' | 'worker'
 
-/** What a handler guards a route with. */
+/** The policy of a handler. */
 interface Guarding {
   readonly policy: Policy
   readonly place: Place
@@ -18,12 +18,12 @@ interface Guarding {
 
 const guardings = new WeakMap<object, Guarding>()
 
-/** Wrong fields of policies, by the handler that was made with them. */
+/** Invalid fields of policies, by their handler. */
 const faultsByHandler = new Map<object, readonly string[]>()
 
 /**
- * Makes a handler with a policy. A bad policy makes one that always throws and is found by
- * `checkPolicies`: only there is it known which route the handler stands at.
+ * Creates a handler with a policy. If the policy is invalid, the handler always throws, and
+ * `checkPolicies` reports it with its route, which is not known here.
  */
 export function withPolicy<handler extends (...args: never[]) => unknown>(
   options: PolicyOptions,
@@ -44,7 +44,7 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   return faulty
 }
 
-/** What no policy can ask for there. */
+/** Fields that are invalid for this place. */
 function faultsIn(place: Place, { key }: Policy): readonly string[] {
   if (place === 'origin' || batchOf(key) === null) return []
   return ['key: batch() is for protect(); a handler in the Worker gets its request once']
@@ -57,19 +57,19 @@ export interface Route {
   readonly handler: object
 }
 
-/** A route that is guarded, and with what. */
+/** A route with a policy. */
 export type GuardedRoute = DeployedRoute & Guarding
 
-/** Every route of an app that is guarded. */
+/** All routes of an app that have a policy. */
 export function guardedRoutes(routes: readonly Route[]): GuardedRoute[] {
   return routes.flatMap(({ method, path, handler }) => {
-    // An app inside the app that handles its own errors wraps its handlers.
+    // A mounted app with its own error handler wraps its handlers.
     const guarding = guardings.get(findTargetHandler(handler as Handler))
     return guarding === undefined ? [] : [{ method, path, ...guarding }]
   })
 }
 
-/** The guarded route of an app that a request comes to first. @param path As the app matches it. */
+/** The first guarded route of an app for a request. @param path As the app matches it. */
 export function findGuarded(
   { router }: Pick<Hono<GatewayEnv>, 'router'>,
   method: string,
@@ -79,7 +79,7 @@ export function findGuarded(
   return guardedRoutes(matched.map(([[, route]]) => route))[0]
 }
 
-/** @throws {Error} Naming every route with a bad policy, and every wrong field of it. */
+/** @throws {Error} If a policy is invalid. The message names all routes and fields. */
 export function checkPolicies(routes: readonly Route[]): void {
   const faults = routes.flatMap(({ method, path, handler }) => {
     const wrong = faultsByHandler.get(handler)
@@ -90,7 +90,7 @@ export function checkPolicies(routes: readonly Route[]): void {
     const wrong = faultsAt({ method, path }, policy)
     if (wrong.length > 0) faults.push(toMessage(`${method} ${path}`, wrong))
   }
-  // A route of an app inside the app may hide its handler.
+  // A mounted app may hide its handlers.
   const found = new Set<object>(routes.map(({ handler }) => handler))
   const hidden = [...faultsByHandler].filter(([handler]) => !found.has(handler))
   const all = [...faults, ...hidden.map(([, wrong]) => toMessage('a route', wrong))]
@@ -98,7 +98,7 @@ export function checkPolicies(routes: readonly Route[]): void {
   if (all.length > 0) throw new Error(all.join('\n'))
 }
 
-/** What is wrong with a policy at its route, though it may be right at another. */
+/** Fields of a policy that are invalid for this route only. */
 function faultsAt({ method, path }: Omit<Route, 'handler'>, policy: Policy): string[] {
   const names = new Set(Array.from(path.matchAll(/:([^/{}?]+)/g), ([, name]) => name))
   const { methods, key } = policy
@@ -118,7 +118,7 @@ function unreachable(path: string): string {
 /** Methods that change nothing (RFC 9110 §9.2.1), QUERY among them. */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
 
-/** What Hono calls the method of a route for every method. */
+/** Hono's method of a route for all methods. */
 const EVERY_METHOD = 'ALL'
 
 /** Whether a policy names a method. */
@@ -128,9 +128,8 @@ function holds(methods: readonly string[], method: string): boolean {
 }
 
 /**
- * Whether the policy of the route that a request is at guards it; another passes as if the route
- * were not guarded. On a route for every method a safe request is guarded only where it asks for
- * that, by a key of the client's in a header.
+ * Whether the policy applies to a request. On a route for all methods, it applies to a safe request
+ * only if the client sends a key in a header.
  */
 export function isGuarded(c: Context<GatewayEnv>, { methods, key }: Policy): boolean {
   const { method } = c.req
@@ -140,7 +139,7 @@ export function isGuarded(c: Context<GatewayEnv>, { methods, key }: Policy): boo
   return key.some((source) => source.in === 'header' && c.req.header(source.name) !== undefined)
 }
 
-/** Name of the operation: the policy's, else method and route pattern. */
+/** Name of the operation: from the policy, else method and route pattern. */
 export function operationOf(c: Context<GatewayEnv>, policy: Policy): string {
   return policy.operation ?? `${c.req.method} ${routePath(c)}`
 }

@@ -7,10 +7,10 @@ import type { GatewayEnv, Identify, Identity, TenantResolver } from './gateway-e
 /** A request without a tenant. */
 export const NOBODY: Identity = { kind: 'nobody' }
 
-/** What Hono's jwt and jwk middlewares, and Cloudflare Access, have verified. */
+/** Variables with claims that Hono's jwt and jwk middlewares, and Cloudflare Access, have verified. */
 const VERIFIED = ['jwtPayload', 'accessPayload'] as const
 
-/** How seldom the log repeats that callers cannot be told apart, in milliseconds. */
+/** Minimum time between two log lines about unusable credentials, in milliseconds. */
 const TELL_AGAIN_MS = 60_000
 
 /**
@@ -63,7 +63,7 @@ export function cookie(name: string): TenantResolver {
   })
 }
 
-/** Headers and cookies are named by tokens (RFC 9110 §5.6.2). */
+/** Names of headers and cookies are tokens (RFC 9110 §5.6.2). */
 function requireName(name: string): void {
   if (typeof name === 'string' && /^[\w!#$%&'*+.^`|~-]+$/.test(name)) return
   throw new TypeError("A header or cookie has a name, such as credential('Authorization').")

@@ -12,50 +12,50 @@ import type { WireResponse } from '../core/snapshot.ts'
 import type { Identity } from './gateway-env.ts'
 import { BodyLost } from './payload.ts'
 
-/** How a request is answered: with a response, or with a problem. */
+/** The answer of a request, a response or a problem, with the facts for metrics and log. */
 export interface Verdict {
   readonly status: IdempotencyStatus
   readonly reply: WireResponse | Problem
   readonly outcome: Outcome | null
   readonly fence: number
   readonly timing: Timing
-  /** `null` where this request called nobody. */
+  /** `null` if this request made no call. */
   readonly work: Work | null
-  /** On a replay, milliseconds since the operation settled; for how long it has been unknown, where it is. */
+  /** On a replay, milliseconds since the operation settled; if it is unknown, since then. */
   readonly ageMs: number
-  /** For how many milliseconds from now the operation is remembered, where it has come to its end. */
+  /** For how many milliseconds from now the ended operation is remembered. */
   readonly rememberedMs?: number
-  /** Of a key that has expired: whether it named another request. */
+  /** For an expired key: whether it named another request. */
   readonly isOther?: boolean
-  /** The message that made the claim which is under way, where it was one. */
+  /** The message that made the running claim, if it was a message. */
   readonly carrier?: Carrier
-  /** Whether the store failed and provably nothing was claimed or sent. */
+  /** Whether the store failed and certainly nothing was claimed or sent. */
   readonly isUnclaimed?: true
 }
 
-/** What a verdict has where nothing else is known. */
+/** A verdict of which nothing else is known. */
 const NOTHING = { outcome: null, fence: 0, timing: NO_TIME, work: null, ageMs: 0 } as const
 
-/** A request that was refused before any claim. */
+/** A request that was rejected before its claim. */
 export function rejected(because: Problem): Verdict {
   return { ...NOTHING, status: 'rejected', reply: because }
 }
 
-/** A request that was let through as if the route were not protected. */
+/** A request that was forwarded without protection. */
 export const UNPROTECTED: Omit<Verdict, 'reply'> = { ...NOTHING, status: 'unprotected' }
 
-/** A request of which it is not known whose it is. */
+/** The problem of a request without a tenant. */
 export function tenantMissing(identity: Exclude<Identity, { kind: 'known' }>): Problem {
   if (identity.kind === 'unverified') return details.tenantUnverified(soonMs())
   return details.tenantMissing(identity.kind === 'refused' ? identity.detail : undefined)
 }
 
-/** The deployment lacks something, or code of the deployer's failed before anything was recorded. */
+/** The deployment lacks something, or its code failed, before anything was recorded. */
 export function misconfigured(error: unknown): Verdict {
   return rejected(details.misconfigured(error instanceof BodyLost ? error.message : undefined))
 }
 
-/** A request that was let through without protection, and whose answer was lost. */
+/** A request that was forwarded without protection, and whose answer was lost. */
 export function unprotectedLost(because: 'timeout' | 'lost' | number): Verdict {
   return { ...NOTHING, status: 'unprotected', reply: details.unprotectedLost(because) }
 }
@@ -65,7 +65,7 @@ export function storeFault(): Verdict {
   return { ...storeUnavailable('claim'), isUnclaimed: true }
 }
 
-/** The object could not be asked, or went away while it ran the operation. */
+/** The object could not be reached, or was reset while it ran the operation. */
 export function guardLost(): Verdict {
   return storeUnavailable('guard')
 }
@@ -74,10 +74,10 @@ function storeUnavailable(what: 'claim' | 'guard'): Verdict {
   return { ...NOTHING, status: 'store-fault', reply: details.storeUnavailable(what, soonMs()) }
 }
 
-/** When a client should come back, with jitter. @param runningMs For how long the cause has lasted. */
+/** When a client should retry, with jitter. @param runningMs How long the cause has lasted. */
 export const soonMs = (runningMs = 0): number => retryAfterMs(runningMs, Math.random())
 
-/** Maps what the object says to what the client gets. */
+/** Maps the answer of an object to that of the client. */
 export function toVerdict(answer: Answer, policy: Policy): Verdict {
   switch (answer.kind) {
     case 'executed':
@@ -126,10 +126,10 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
   }
 }
 
-/** The shortest period that the platform's rate limits have. */
+/** The shortest period of the platform's rate limits. */
 const RATE_WAIT_MS = 10_000
 
-/** What a route lets others have of an answer by now: less, where its policy became stricter since. */
+/** Removes the headers that the current policy does not allow for other requests. It may be stricter than the record. */
 function toKept(
   { response, outcome }: Extract<Answer, { kind: 'joined' | 'replayed' }>,
   { snapshot }: Policy,
@@ -139,17 +139,17 @@ function toKept(
   return { ...response, headers: toHeaders(response.headers, snapshot) }
 }
 
-/** Whether a verdict's reply is a problem made here, not a response of the origin. */
+/** Whether a reply is a problem of the gateway, not a response of the origin. */
 export function isProblem(reply: WireResponse | Problem): reply is Problem {
   return 'slug' in reply
 }
 
-/** Whether a request is answered with what another request has made. */
+/** Whether a request is answered with the result of another request. */
 export function isOfAnother(status: IdempotencyStatus): boolean {
   return status === 'replayed' || status === 'joined'
 }
 
-/** The word for a call that was made for this request. */
+/** The status of a request that made a call. */
 export function toStatus(outcome: Outcome | null): IdempotencyStatus {
   if (outcome === 'not_executed') return 'not-executed'
   return outcome === 'unknown' ? 'unknown' : 'executed'
@@ -171,17 +171,17 @@ function lostProblem(
     : details.answerLost(fault, originStatus, doubt)
 }
 
-/** @param until Epoch milliseconds before which a retry can resolve nothing, or `null`. */
+/** @param until Epoch milliseconds before which a retry cannot resolve the doubt, or `null`. */
 function doubtOf(policy: details.Doubt['policy'], until: number | null = null): details.Doubt {
   if (policy === 'hold') return { policy, retryAfterMs: null }
   const graceMs = until === null ? 0 : Math.max(0, until - Date.now())
-  // Whole seconds are sent, and the nearest one may be too early.
+  // Rounded up, because `Retry-After` is in seconds, and rounding down may be too early.
   return { policy, retryAfterMs: graceMs === 0 ? soonMs() : ceilToSecond(graceMs + soonMs()) }
 }
 
 const ceilToSecond = (ms: number) => Math.ceil(ms / 1_000) * 1_000
 
-/** How soon a client that comes back for a result should do so, in seconds. */
+/** When a client should ask for the result, in seconds. */
 const COME_BACK_SECONDS = 1
 
 function accepted(view: OperationView): WireResponse {
@@ -197,5 +197,5 @@ function accepted(view: OperationView): WireResponse {
   }
 }
 
-/** Path at which an operation can be asked for. */
+/** Path of the state of an operation. */
 export const operationPath = (operationId: string): string => `/_hapax/operations/${operationId}`

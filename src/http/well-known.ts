@@ -9,15 +9,15 @@ import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { type GuardedRoute, guardedRoutes, type Route } from './route-policy.ts'
 
-/** How long a machine may remember the contract: about as long as a deploy takes to reach everybody. */
+/** How long the contract may be cached: about as long as a deployment takes to spread. */
 const CACHE_SECONDS = 60
 
-/** Says what a deployment promises about its routes, as far as they are guarded. */
+/** The contract of all guarded routes of a deployment. */
 export function contractOf(routes: readonly Route[]): Contract {
   return { version: 1, operations: guardedRoutes(routes).flatMap(toOperation) }
 }
 
-/** Answers with the contract, or with what is made of it; it is public. */
+/** Answers with the contract or a document derived from it, which are public. */
 export function serveContract(c: Context<GatewayEnv>, document: object): Response {
   c.header('Cache-Control', `public, max-age=${CACHE_SECONDS}`)
   c.header('Access-Control-Allow-Origin', '*')
@@ -83,17 +83,17 @@ function toFormat({
   pattern: { source: pattern, flags },
 }: KeyFormat): Pick<ContractOperation['key'], 'format' | 'pattern' | 'flags'> {
   if (name === 'any' || name === 'uuid') return { format: name }
-  // Each key is asked from its start, and only whether it matches.
+  // The flags `d` and `g` do not affect whether a key matches.
   return { format: 'pattern', pattern, flags: flags.replaceAll(/[dg]/g, '') }
 }
 
-/** One way in which a problem is answered with, where that is not as the catalogue has it. */
+/** A variant of a problem that differs from the catalogue. */
 interface Variant {
   readonly status?: number
   readonly retry?: RetryWord
 }
 
-/** What of the catalogue this route can answer with, in its order. */
+/** The problems that a route can answer with, in the order of the catalogue. */
 function problemsOf(
   policy: Policy,
   place: 'origin' | 'worker',
@@ -113,14 +113,14 @@ type Variants = Partial<Record<ProblemSlug, readonly Variant[]>>
 
 const only = (isSo: boolean, variant: Variant = {}): readonly Variant[] => (isSo ? [variant] : [])
 
-/** What a client may do whose operation is of an unknown outcome. */
+/** What a client may do after an unknown outcome. */
 const retryOf = ({ unknown }: Policy): RetryWord => (unknown === 'hold' ? 'never' : 'wait')
 
-/** In which ways each problem comes; a problem that is not here comes as the catalogue has it. */
+/** The variants of problems. A problem that is not listed is as in the catalogue. */
 function variantsOf(policy: Policy): Variants {
   const isRepeatable = policy.key.some((source) => source.in === 'repeatability')
   const retry = retryOf(policy)
-  // What is forwarded without protection has no key that a retry could be recognised by.
+  // A retry of a request without protection cannot be recognized.
   const isForwarded = !policy.required || policy.onStoreError === 'open'
   const unprotected = only(isForwarded && retry !== 'never', { retry: 'never' })
   return {
@@ -141,7 +141,7 @@ function variantsOf(policy: Policy): Variants {
   }
 }
 
-/** Where the work is done in the Worker, nothing but its own answer can be lost. */
+/** Variants for a handler in the Worker, of which only the answer can be lost. */
 function inWorker(policy: Policy): Variants {
   const retry = retryOf(policy)
   return {

@@ -1,16 +1,13 @@
 import { columnsOf, LAYOUT, type PointFacts } from '../core/metric-columns.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 
-/** The platform's limit for an index, in bytes; a name in ASCII has as many letters. */
+/** The platform's limit for an index, in bytes. */
 const MAX_INDEX_BYTES = 96
 
 const BLOBS = columnsOf('blob')
 const DOUBLES = columnsOf('double')
 
-/**
- * Lays a request out as a data point, each fact in its column (`src/core/metric-columns.ts`,
- * `docs/metrics.md`).
- */
+/** Converts the facts of a request to a data point (`src/core/metric-columns.ts`, `docs/metrics.md`). */
 export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
   const tenant = toIndex(facts.tenant ?? '')
   const point: PointFacts = { ...facts, tenant, layout: LAYOUT }

@@ -4,7 +4,7 @@ import type { CloudEvent } from '../core/event.ts'
 import { NO_FACTS, type DeliveryStatus } from '../core/request-facts.ts'
 import { recordRequest } from './record-request.ts'
 
-/** What is counted of an event; without its time, where it could not be opened. */
+/** The counted facts of an event; without its time if it could not be decrypted. */
 type CountedEvent = Pick<CloudEvent, 'type' | 'tenant' | 'correlationid'> &
   Partial<Pick<CloudEvent, 'time' | 'traceparent'>>
 
@@ -13,13 +13,13 @@ export interface Delivery {
   readonly event: CountedEvent
   readonly operationId: string | null
   readonly status: DeliveryStatus
-  /** Deliveries of it that had failed before. */
+  /** Number of failed deliveries before this one. */
   readonly failures: number
   /** Epoch milliseconds. */
   readonly startedAt: number
 }
 
-/** Counts and logs a delivery: method `EVENT`, the event's type as the operation. */
+/** Counts and logs a delivery, with the method `EVENT` and the type of the event as operation. */
 export function recordDelivery(
   env: HapaxEnv,
   { event, operationId, status, failures, startedAt }: Delivery,

@@ -5,18 +5,18 @@ import type { UnknownRecord } from '../core/record.ts'
 import { NO_FACTS } from '../core/request-facts.ts'
 import { recordRequest } from './record-request.ts'
 
-/** One step of a recovery: the origin was asked, or sent the operation again. */
+/** One step of a recovery: a probe of the origin, or another call. */
 export interface RecoveryEnd {
   readonly id: string
   readonly record: UnknownRecord
-  /** `unknown`: it has resolved nothing, and will be tried again; `null`: not yet. */
+  /** `unknown`: it is still unknown, and recovery goes on; `null`: the step has no result yet. */
   readonly outcome: Outcome | null
   /** Epoch milliseconds. */
   readonly startedAt: number
   readonly originCalls: number
 }
 
-/** Counts and logs a recovery as if a request had made it: method `ALARM`, no HTTP status. */
+/** Counts and logs a recovery like a request, with the method `ALARM` and no HTTP status. */
 export function recordRecovery(
   env: HapaxEnv,
   { id, record, outcome, startedAt, originCalls }: RecoveryEnd,

@@ -6,7 +6,7 @@ import { toDataPoint } from './data-point.ts'
 import { logFault, logRequest } from './log.ts'
 import { traceVerdict } from './trace.ts'
 
-/** Writes the point and the line of a request. A metric that cannot be written must not cost the client its answer. */
+/** Writes the data point and the log line of a request. A failure must not affect the answer. */
 export function recordRequest(env: HapaxEnv, facts: RequestFacts): void {
   logRequest(facts)
   try {

@@ -5,8 +5,8 @@ import type { RequestFacts } from '../core/request-facts.ts'
 type Attributes = Readonly<Record<string, string | number | undefined>>
 
 /**
- * Makes a span of a piece of work: the platform's tracing nests it, samples it and exports it by
- * OpenTelemetry where the deployment says so. No key, no body, no credential is an attribute.
+ * Runs work in a span of the platform's tracing, which samples and exports it by the deployment's
+ * configuration. Attributes must not contain a key, body or credential.
  */
 export function traced<result>(
   name: string,
@@ -21,7 +21,7 @@ export function traced<result>(
   })
 }
 
-/** A span of its own that says what became of a request: beside its claim and its call, under its invocation. */
+/** Adds a span with the result of a request, next to those of its claim and its call. */
 export function traceVerdict(facts: RequestFacts): void {
   tracing.enterSpan(`hapax ${facts.status}`, (span) => {
     span.setAttribute('hapax.operation', facts.operation)

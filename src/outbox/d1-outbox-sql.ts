@@ -1,13 +1,13 @@
 const DEFAULT_TABLE = 'hapax_outbox'
 
-/** A name that needs no quoting, is none of SQLite's or D1's own, and leaves room for an index's suffix. */
+/** A name that needs no quotes, is not reserved by SQLite or D1, and leaves room for the suffix of an index. */
 const TABLE = /^(?!sqlite_|_cf_|d1_)[a-z_]\w{0,59}$/i
 
 /**
- * The migration that an outbox of another name needs.
+ * The migration of an outbox with another table name.
  *
- * @param table Letters, digits and `_`; `hapax_outbox` unless it says otherwise.
- * @throws {TypeError} When it is not such a name.
+ * @param table Letters, digits and `_`. Default: `hapax_outbox`.
+ * @throws {TypeError} If the name is invalid.
  */
 export function d1OutboxSql(table: string = DEFAULT_TABLE): string {
   const name = checkedTable(table)
@@ -41,11 +41,11 @@ ${headSql(name)}`
 }
 
 /**
- * The migration of a table that was made before there was `is_head`. Pending events stay as they
- * are; relays of the version before go on working with the table after it.
+ * The migration of a table without the column `is_head`. It does not change pending events, and relays
+ * of the previous version continue to work.
  *
  * @param table As for `d1OutboxSql`.
- * @throws {TypeError} When it is not such a name.
+ * @throws {TypeError} If the name is invalid.
  */
 export function d1OutboxUpgradeSql(table: string = DEFAULT_TABLE): string {
   const name = checkedTable(table)
@@ -57,9 +57,8 @@ DROP INDEX IF EXISTS ${name}_due;
 }
 
 /**
- * What keeps `is_head` right, whoever writes to the table. The lease goes along: whoever is at a
- * stream is at its next event, also at one that is put in front. The body of a trigger is one line,
- * so that a migration may be split at the ends of lines.
+ * The triggers that keep `is_head` correct, whatever code writes to the table. The lease moves with the
+ * head of a stream. The body of a trigger is one line, because some tools split migrations at line ends.
  */
 function headSql(name: string): string {
   const pending = (row: string) =>
@@ -88,21 +87,21 @@ BEGIN ${pass}; END;
 `
 }
 
-/** The migration that `createD1Outbox` needs: a table `hapax_outbox`, its indexes and triggers. */
+/** The migration for `createD1Outbox`: the table `hapax_outbox` with its indexes and triggers. */
 export const D1_OUTBOX_SQL: string = d1OutboxSql()
 
-/** Every statement of an outbox, for its table. A value is bound, never written into a statement. */
+/** The statements of an outbox. Values are always bound. */
 export type OutboxStatements = ReturnType<typeof outboxStatements>
 
-/** @throws {TypeError} When the table's name is not an identifier. */
+/** @throws {TypeError} If the name of the table is invalid. */
 export function outboxStatements(table: string = DEFAULT_TABLE) {
   const name = checkedTable(table)
   return {
-    // Not `OR IGNORE`, which would also swallow an event that breaks a constraint.
+    // Not `OR IGNORE`, which would also drop an event that violates a constraint.
     insert: `INSERT INTO ${name} (id, stream, destination, event, created_at, due_at)
       VALUES (?1, ?2, ?3, ?4, ?5, ?5) ON CONFLICT (id) DO NOTHING`,
     ...leaseStatements(name),
-    // Whatever became of its lease: it did arrive.
+    // Without a check of the lease, because the event has arrived.
     deliver: `UPDATE ${name} SET state = 'delivered', ended_at = ?2, reason = NULL
       WHERE sequence = ?1 AND state <> 'delivered'`,
     postpone: `UPDATE ${name} SET failures = failures + 1, reason = ?3, due_at = ?4,
@@ -127,13 +126,13 @@ export function outboxStatements(table: string = DEFAULT_TABLE) {
 
 const TAKEN = 'sequence, stream, destination, event, failures, due_at, lease_until'
 
-/** A stream and its destination are with one relay at a time: with the one whose lease is at their first event. */
+/** Only one relay at a time delivers a stream to a destination: the one with the lease of its first event. */
 function leaseStatements(name: string) {
   const head = `sequence = (SELECT min(sequence) FROM ${name}
         WHERE state = 'pending' AND stream = ?2 AND destination = ?3) AND lease = ?1`
   return {
-    // One statement, so that of two relays at once only one gets a stream. A lease from the future is
-    // of a relay whose clock is wrong, and holds up nobody.
+    // One statement, so that only one of two relays gets a stream. A lease from the future is ignored,
+    // because the clock of its relay was wrong.
     claim: `UPDATE ${name} SET lease = ?1, lease_until = ?2 WHERE sequence IN (
         SELECT sequence FROM ${name}
         WHERE is_head = 1 AND due_at <= ?4
@@ -145,7 +144,7 @@ function leaseStatements(name: string) {
   }
 }
 
-/** A table cannot be bound: its name is the one thing that is written into a statement. */
+/** Checks the name of a table, which cannot be bound and is written into the statements. */
 function checkedTable(table: unknown): string {
   if (typeof table === 'string' && TABLE.test(table)) return table
   throw new TypeError(

@@ -19,58 +19,55 @@ import { deliver } from './delivery.ts'
 
 export { D1_OUTBOX_SQL, d1OutboxSql, d1OutboxUpgradeSql } from './d1-outbox-sql.ts'
 
-/** Options of an outbox; each has a default. */
+/** Options of an outbox. */
 export interface D1OutboxOptions {
-  /** `hapax_outbox`, unless the migration was made with `d1OutboxSql` for another one. */
+  /** Name of the table that the migration created. Default: `hapax_outbox`. */
   readonly table?: string
-  /** How a delivery that fails is tried again, as for a route's events; after that the event is dead. */
+  /** How a failed delivery is retried. If all attempts fail, the event is dead. */
   readonly retry?: {
-    /** Deliveries at the most, the first one counted: 12. */
+    /** Maximum number of deliveries, including the first. Default: 12. */
     readonly attempts?: number
-    /** Upper bound of the first delay, which doubles with every attempt: `'1s'`. */
+    /** Upper bound of the first delay, which doubles with each attempt. Default: `'1s'`. */
     readonly base?: Duration
-    /** Upper bound of every delay: `'10m'`. */
+    /** Upper bound of all delays. Default: `'10m'`. */
     readonly cap?: Duration
   }
-  /**
-   * How long a stream stays with a relay that has died before another one takes it: `'60s'`, at least
-   * `'30s'`.
-   */
+  /** How long a stream stays with a dead relay until another one takes over, at least `'30s'`. Default: `'60s'`. */
   readonly lease?: Duration
-  /** The clock, in epoch milliseconds. */
+  /** The clock, in epoch milliseconds. Default: `Date.now`. */
   readonly now?: () => number
-  /** Gives numbers in [0, 1): `Math.random`. */
+  /** Returns a number in [0, 1). Default: `Math.random`. */
   readonly random?: () => number
 }
 
-/** What the events of one `insert` have in common. */
+/** Properties of all events of one `insert`. */
 export interface OutboxOrigin extends Omit<EventOrigin, 'traceparent'> {
-  /** W3C Trace Context; empty where it is not known. */
+  /** W3C Trace Context. Default: empty. */
   readonly traceparent?: string
   /**
-   * Names the business operation, once: its events get `{operationId}:1`, `{operationId}:2`, … as
-   * ids, so that a batch that is repeated adds none twice. Without it ids are random. At most 200
-   * letters, digits and `_:+/=-`.
+   * Unique name of the business operation. Its events get the ids `{operationId}:1`,
+   * `{operationId}:2`, …, so repeating the batch does not add them again. At most 200 letters, digits
+   * and `_:+/=-`. Default: the ids are random.
    */
   readonly operationId?: string
   /**
-   * Events of one stream that go to one destination are delivered in the order of their commits,
-   * such as those of one customer. Unless it says otherwise, those of one `insert` are a stream.
+   * Events of one stream, such as those of one customer, are delivered to a destination in the order
+   * of their commits. Default: the events of one `insert` are a stream.
    */
   readonly stream?: string
 }
 
-/** How the deliveries of one `relay` have ended. */
+/** How the deliveries of one `relay` ended. */
 export interface RelayCounts {
   readonly delivered: number
-  /** Those that will be tried again. */
+  /** Deliveries that will be retried. */
   readonly failed: number
   readonly dead: number
 }
 
-/** An event whose delivery was given up. */
+/** An event that could not be delivered. */
 export interface DeadEvent {
-  /** Orders the events of an outbox; `listDead` goes on `before` it. */
+  /** Position in the outbox. Pass it to `listDead` as `before` to get the next page. */
   readonly sequence: number
   readonly id: string
   readonly stream: string
@@ -78,18 +75,18 @@ export interface DeadEvent {
   readonly event: CloudEvent
   /** Why the last delivery failed. */
   readonly reason: string
-  /** Deliveries that have failed. */
+  /** Number of failed deliveries. */
   readonly attempts: number
   /** Epoch milliseconds. */
   readonly createdAt: number
   readonly deadAt: number
 }
 
-/** How much is in an outbox. */
+/** Number and age of the events in an outbox. */
 export interface OutboxStats {
   readonly pending: number
   readonly dead: number
-  /** Age in milliseconds of the event that waits the longest, or `null`: none waits. */
+  /** Age of the oldest pending event, in milliseconds; `null` if there is none. */
   readonly oldestMs: number | null
 }
 
@@ -105,27 +102,27 @@ interface Row {
 
 type DeadRow = Omit<DeadEvent, 'to' | 'event'> & Pick<Row, 'destination' | 'event'>
 
-/** Streams that one claim takes up, and events of each while others wait; a Worker has six connections at once. */
+/** Streams of one claim, events of each in one turn, and connections that a Worker may open at once. */
 const CLAIM_STREAMS = 20
 const MAX_TURN = 5
 const CONNECTIONS = 6
 
-/** How long a delivery may take, and the statement before it: together less than the shortest lease. */
+/** How long a delivery and the statement before it may take: together, less than the shortest lease. */
 const DELIVERY_LIMIT_MS = 16_000
 const STATEMENT_LIMIT_MS = 10_000
 const LEASE_MS = 60_000
 const MIN_LEASE_MS = 30_000
 
-/** How far the clocks of two relays may be apart. */
+/** Maximum difference between the clocks of two relays. */
 const MAX_SKEW_MS = 60_000
 const CLEANUP_BATCH = 1_000
 
 /**
- * Opens the outbox in an application's own database: events are committed in the same batch as the
- * rows that they tell of, and delivered by `relay` at least once after that. The table is made by a
- * migration, `D1_OUTBOX_SQL`.
+ * Opens an outbox in your own database: events are committed in the same batch as the rows that they
+ * describe, and then delivered by `relay` at least once. The migration `D1_OUTBOX_SQL` creates the
+ * table.
  *
- * @throws {TypeError} When an option is not one.
+ * @throws {TypeError} If an option is invalid.
  * @example
  *   const outbox = createD1Outbox(env.DB)
  *   await env.DB.batch([
@@ -160,10 +157,10 @@ export class D1Outbox {
   }
 
   /**
-   * Makes the statements that add events, for the caller's own `db.batch`: only together with the
-   * rows that they tell of is it certain that there is neither without the other.
+   * Creates the statements that add events. Run them in one `db.batch` with the rows that the events
+   * describe, so that either both are committed or neither.
    *
-   * @throws {TypeError} When an event is not one, its data is not JSON, or it is too large.
+   * @throws {TypeError} If an event is malformed, its data is not JSON, or it is too large.
    */
   insert(
     events: EmittedEvent | readonly EmittedEvent[],
@@ -185,17 +182,17 @@ export class D1Outbox {
   }
 
   /**
-   * Delivers what is due: from a cron trigger, a queue, or `ctx.waitUntil` after a request. Several
-   * may run at once. What was sent and not yet marked when a relay dies is sent again, with the same
-   * id, after the lease.
+   * Delivers the due events. Call it from a cron trigger, a queue, or `ctx.waitUntil` after a request.
+   * Several relays may run at once. If a relay dies, events that it sent and did not mark are sent
+   * again after the lease, with the same id.
    *
-   * @param options.limit Events that are taken up at the most: 100. Each takes two queries, or one
-   *   where it fails, and each claim of up to 20 streams one more.
-   * @throws {Error} When the database fails; other streams are still seen to before.
+   * @param options.limit Maximum number of events. Default: 100. Each takes two queries, or one if it
+   *   fails, and each claim of up to 20 streams takes one more.
+   * @throws {Error} If the database fails. The other streams are handled first.
    */
   async relay(env: HapaxEnv, { limit = 100 }: { limit?: number } = {}): Promise<RelayCounts> {
     const counts = { delivered: 0, failed: 0, dead: 0 }
-    // What fails now becomes due later than this, so no relay tries an event twice.
+    // An event that fails becomes due later, so this relay tries it only once.
     const dueBy = this.#now()
     atLeastOne('limit', limit)
     for (;;) {
@@ -207,7 +204,7 @@ export class D1Outbox {
       const heads = await this.#claim(lease, dueBy, streams)
       if (heads.length === 0) return counts
       const share = Math.floor(left / heads.length)
-      // Where all that are due are with this relay, no other one waits.
+      // If this relay has all due streams, no other stream waits.
       const most = heads.length < streams ? share : Math.min(MAX_TURN, share)
       const turn = { lease, dueBy, most, counts }
       // oxlint-disable-next-line no-await-in-loop -- as above
@@ -216,9 +213,9 @@ export class D1Outbox {
   }
 
   /**
-   * Lists events whose delivery was given up, the last ones first.
+   * Lists dead events, newest first.
    *
-   * @param question.before `sequence` of the last one of the page before.
+   * @param question.before `sequence` of the last event of the previous page.
    */
   async listDead({ limit, before }: { limit: number; before?: number }): Promise<DeadEvent[]> {
     const { results } = await this.#db
@@ -229,10 +226,10 @@ export class D1Outbox {
   }
 
   /**
-   * Makes a dead event due again, with the same id and all its attempts. In its stream it stands
-   * before whatever has not been delivered since.
+   * Makes a dead event due again, with the same id and new attempts. In its stream, it comes before
+   * later events that are not delivered yet.
    *
-   * @returns `false` when there is no dead event of this id.
+   * @returns `false` if there is no dead event with this id.
    */
   async replay(id: string): Promise<boolean> {
     const { meta } = await this.#db.prepare(this.#sql.replay).bind(id, this.#now()).run()
@@ -240,23 +237,23 @@ export class D1Outbox {
   }
 
   /**
-   * Deletes delivered events. A batch that is repeated after that adds its events once more.
+   * Deletes delivered events. If their batch is repeated later, it adds them again.
    *
-   * @returns How many there were.
-   * @throws {TypeError} When `olderThan` is not a duration.
+   * @returns The number of deleted events.
+   * @throws {TypeError} If `olderThan` is not a duration.
    */
   async cleanup({ olderThan }: { olderThan: Duration }): Promise<number> {
     const before = this.#now() - toMs('olderThan', olderThan)
     const statement = this.#db.prepare(this.#sql.cleanup).bind(before, CLEANUP_BATCH)
     for (let total = 0; ;) {
-      // oxlint-disable-next-line no-await-in-loop -- a query of D1 may take 30 seconds: many small ones
+      // oxlint-disable-next-line no-await-in-loop -- a query of D1 is limited to 30 seconds
       const { meta } = await statement.run()
       total += meta.changes
       if (meta.changes < CLEANUP_BATCH) return total
     }
   }
 
-  /** Tells how much is in the outbox; a relay that does not run shows as an age that grows. */
+  /** Counts the events. If no relay runs, the age of the oldest one grows. */
   async stats(): Promise<OutboxStats> {
     type Counts = Pick<OutboxStats, 'pending' | 'dead'> & { readonly oldestAt: number | null }
     const row = await this.#db.prepare(this.#sql.stats).first<Counts>()
@@ -275,9 +272,9 @@ export class D1Outbox {
   }
 
   /**
-   * Delivers one event of a stream after the other, until its turn is over or one fails: those behind
-   * that wait for it. After each the database is asked for the next one, and whether the stream is
-   * still with this relay: what its own clock says of the lease is not enough.
+   * Delivers the events of a stream in order, until its turn is over or one fails, which the later ones
+   * wait for. The database tells the next event, and whether this relay still holds the lease: its own
+   * clock may be wrong.
    */
   async #deliverStream(env: HapaxEnv, head: Row, turn: Turn): Promise<void> {
     let row: Row | null = head
@@ -292,7 +289,7 @@ export class D1Outbox {
     }
   }
 
-  /** Whether it is due, and its delivery will have ended before its lease. */
+  /** Whether it is due, and its delivery will end before the lease. */
   #isReady({ due_at, lease_until }: Row, { dueBy }: Turn): boolean {
     return due_at <= dueBy && this.#now() + DELIVERY_LIMIT_MS <= lease_until
   }
@@ -302,7 +299,7 @@ export class D1Outbox {
     return inTime(statement.first<Row>(), STATEMENT_LIMIT_MS)
   }
 
-  /** Another relay may go on with the stream. */
+  /** Lets another relay continue with the stream. */
   async #release({ stream, destination }: Row, { lease }: Turn): Promise<void> {
     await this.#run(this.#sql.release, lease, stream, destination)
   }
@@ -334,7 +331,7 @@ export class D1Outbox {
   }
 }
 
-/** A turn of one stream: at most so many events of it. */
+/** A turn of one stream, with its maximum number of events. */
 interface Turn {
   readonly lease: string
   readonly dueBy: number
@@ -342,7 +339,7 @@ interface Turn {
   readonly counts: { -readonly [end in keyof RelayCounts]: number }
 }
 
-/** Works on as many streams at once as there are connections. One that throws stops no other. */
+/** Works on several streams at once. One that throws does not stop the others. */
 async function eachOf(heads: Row[], work: (head: Row) => Promise<void>): Promise<void> {
   const faults: unknown[] = []
   await fewAtOnce(heads.values(), CONNECTIONS, (head) =>
@@ -360,10 +357,7 @@ function toDeadEvent({ sequence, id, stream, destination, event, ...rest }: Dead
   return { sequence, id, stream, to, event: JSON.parse(event) as CloudEvent, ...rest }
 }
 
-/**
- * The id is a header of a webhook, and signed in front of a full stop: Standard Webhooks forbids one
- * in what a user may have a hand in.
- */
+/** The id becomes part of a signed webhook header, in which Standard Webhooks forbids a full stop. */
 function requireOperationId(value: unknown): void {
   if (value === undefined || (typeof value === 'string' && OPERATION_ID.test(value))) return
   throw new TypeError("operationId must be 1 to 200 letters, digits and '_:+/=-'.")

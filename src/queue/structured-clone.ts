@@ -121,7 +121,9 @@ export function readClone(text: string): unknown {
   for (const [number, node] of nodes.entries()) {
     if (values[number] === undefined) values[number] = toPart(node, read)
   }
-  for (const [number, node] of nodes.entries()) fill(values[number], node, read)
+  for (const [number, node] of nodes.entries()) {
+    if (typeof node === 'object' && node !== null) fill(values[number], node, read)
+  }
   return values[0]
 }
 
@@ -187,8 +189,7 @@ function toPart(node: Node, read: Read): unknown {
 }
 
 /** Adds the members of a value to it. */
-function fill(value: unknown, node: Node, read: Read): void {
-  if (typeof node !== 'object' || node === null) return
+function fill(value: unknown, node: Extract<Node, object>, read: Read): void {
   if (Array.isArray(value)) return fillList(value, node as readonly unknown[], read)
   const [tag, ...rest] = Array.isArray(node) ? (node as unknown[]) : []
   switch (tag) {
