@@ -31,7 +31,7 @@ export interface MessageScope {
   /** Runs the handler of the message in the Worker, and returns its result. */
   readonly runHandler: (c: Context<GatewayEnv>) => unknown
   /** Called once, with the verdict and the facts to count. */
-  readonly conclude: (verdict: VerdictFacts, facts: RequestFacts) => void
+  readonly conclude: (verdict: MessageFacts, facts: RequestFacts) => void
 }
 
 /** Name of the scope among the bindings. As a symbol, it cannot come from outside. */
