@@ -60,6 +60,7 @@ export default defineConfig({
           // The processes that tests start are the same few, again and again.
           env: { NODE_COMPILE_CACHE: path.resolve('node_modules/.cache/hapax') },
           include: ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts'],
+          isolate: false,
           testTimeout: 60_000,
           hookTimeout: 60_000,
           expect: { poll: { timeout: 10_000 } },
