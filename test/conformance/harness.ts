@@ -76,6 +76,8 @@ function createConformance(): Conformance {
     gateway = await startBareGateway({ origin, config })
   })
   afterAll(async () => {
+    // The next test file of this process starts its own.
+    shared = undefined
     await gateway?.stop()
     await origin?.close()
   })

@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -136,7 +136,7 @@ beforeAll(async () => {
     answer().catch(() => outgoing.destroy())
   })
   const origin = { url: await listen(api) }
-  directory = mkdtempSync(path.join(fastDirectory(), 'hapax-load-'))
+  directory = mkdtempSync(path.join(tmpdir(), 'hapax-load-'))
   writeFileSync(path.join(directory, 'door.js'), DOOR)
   const config = path.join(directory, 'wrangler.toml')
   const own = readFileSync(path.join(example, 'wrangler.toml'), 'utf8')
@@ -149,18 +149,6 @@ afterAll(async () => {
   await close(api)
   rmSync(directory, { recursive: true, force: true })
 })
-
-/** Every operation is a file of its own, and most of the time goes into bringing it to the disk. */
-function fastDirectory(): string {
-  try {
-    const { bavail, bsize } = statfsSync(IN_MEMORY)
-    return bavail * bsize > MESSAGES * BYTES_EACH ? IN_MEMORY : tmpdir()
-  } catch {
-    return tmpdir()
-  }
-}
-const IN_MEMORY = '/dev/shm'
-const BYTES_EACH = 1_000_000
 
 /** How many messages have come to an end, by what that was. */
 function ends(): { readonly [disposition: string]: number } {
