@@ -1,4 +1,6 @@
-import { undoContentEncoding } from '../src/core/decompress.ts'
+import { createDigest } from '../src/core/digest.ts'
+import { toCanonicalJson } from '../src/core/fingerprint/canonical-json.ts'
+import { toInstant } from '../src/core/fingerprint/date-time.ts'
 /**
  * Measures how time grows with hostile input: `node bench/linear-time.ts`, about two minutes.
  *
@@ -7,18 +9,16 @@ import { undoContentEncoding } from '../src/core/decompress.ts'
  * the quickest run counts: noise only ever adds. One of the two ratios may be more than 4 where the
  * engine begins to collect garbage or takes more stack; where both are more than 8, that is marked.
  */
-import { digestPlaces, findDifferences } from '../src/core/differences.ts'
-import { createDigest } from '../src/core/digest.ts'
-import { toCanonicalJson } from '../src/core/fingerprint/canonical-json.ts'
-import { toInstant } from '../src/core/fingerprint/date-time.ts'
+import { digestPlaces, findDifferences } from '../src/core/fingerprint/differences.ts'
 import { fingerprint, readBody } from '../src/core/fingerprint/fingerprint.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'
 import { toCanonicalPairs } from '../src/core/fingerprint/pairs.ts'
 import { createPointerTree } from '../src/core/fingerprint/pointer-tree.ts'
 import { findValue } from '../src/core/json/spans.ts'
-import { parseKey } from '../src/core/key.ts'
-import { parseMediaType } from '../src/core/media-type.ts'
-import { readPreference } from '../src/core/prefer.ts'
+import { parseKey } from '../src/core/request/key.ts'
+import { readPreference } from '../src/core/request/prefer.ts'
+import { undoContentEncoding } from '../src/core/wire/decompress.ts'
+import { parseMediaType } from '../src/core/wire/media-type.ts'
 
 const FACTOR = 4
 /** In the middle between linear and quadratic, as factors go: a busy machine is far from it. */

@@ -1,8 +1,12 @@
 import * as z from 'zod'
 
-import type { Contract, ContractKeySource, ContractOperation } from '../src/core/contract.ts'
-import { PRESETS } from '../src/core/preset.ts'
-import { type RetryWord, WHAT_TO_DO } from '../src/core/problem.ts'
+import type {
+  Contract,
+  ContractKeySource,
+  ContractOperation,
+} from '../src/core/response/contract.ts'
+import { PRESETS } from '../src/core/response/preset.ts'
+import { type RetryWord, WHAT_TO_DO } from '../src/core/response/problem.ts'
 import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { parseText, readText } from './text-file.ts'

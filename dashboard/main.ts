@@ -1,5 +1,5 @@
 import type { RowOf } from '../src/analytics/queries.ts'
-import type { StuckView } from '../src/core/operator-view.ts'
+import type { StuckView } from '../src/core/operation/operator-view.ts'
 import { type Filters, type Found, isNarrowed, query, SignInNeeded } from './api.ts'
 import { offerRoutes, onChoice, readChoice, readFilters, restoreFilters } from './filters.ts'
 import { showConflicts, showKeyless, showLatency } from './lists.ts'

@@ -1,4 +1,4 @@
-import type { OperatorView, TimelinePage } from '../src/core/operator-view.ts'
+import type { OperatorView, TimelinePage } from '../src/core/operation/operator-view.ts'
 import { ask } from './api.ts'
 import { formatTime } from './format.ts'
 import { morph } from './morph.ts'

@@ -1,5 +1,5 @@
 import type { RowOf } from '../src/analytics/queries.ts'
-import type { StuckView } from '../src/core/operator-view.ts'
+import type { StuckView } from '../src/core/operation/operator-view.ts'
 import { formatAge, formatCount, formatShare } from './format.ts'
 import { morph } from './morph.ts'
 import { element, make } from './page.ts'

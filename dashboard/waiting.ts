@@ -1,5 +1,5 @@
 import type { RowOf } from '../src/analytics/queries.ts'
-import type { StuckView } from '../src/core/operator-view.ts'
+import type { StuckView } from '../src/core/operation/operator-view.ts'
 import { type Filters, type Found, isNarrowed } from './api.ts'
 import { formatAge, formatClock, formatCount, formatTime } from './format.ts'
 import { element, make, say } from './page.ts'

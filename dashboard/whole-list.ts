@@ -1,4 +1,4 @@
-import type { ListPage } from '../src/core/operator-view.ts'
+import type { ListPage } from '../src/core/operation/operator-view.ts'
 import { ask, SignInNeeded } from './api.ts'
 import { Partly } from './parts.ts'
 

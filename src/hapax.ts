@@ -8,11 +8,11 @@ export type {
   OutcomeFunction,
   OutcomeJudge,
   OutcomeRules,
-} from './core/outcome-rules.ts'
-export type { Outcome } from './core/outcome.ts'
-export { type Destination, queue, webhook, type WebhookOptions } from './core/destination.ts'
-export type { CloudEvent, EmittedEvent } from './core/event.ts'
-export { secret, type SecretRef } from './core/secret.ts'
+} from './core/outcome/outcome-rules.ts'
+export type { Outcome } from './core/outcome/outcome.ts'
+export { type Destination, queue, webhook, type WebhookOptions } from './core/event/destination.ts'
+export type { CloudEvent, EmittedEvent } from './core/event/event.ts'
+export { secret, type SecretRef } from './core/event/secret.ts'
 export { emit } from './http/emit.ts'
 export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
@@ -30,7 +30,7 @@ export {
   param,
   query,
   repeatability,
-} from './core/key-source.ts'
+} from './core/request/key-source.ts'
 export { from } from './http/key-function.ts'
 export { anonymous, claim, combine, cookie, credential, fromHeader } from './http/tenants.ts'
 export { idempotent } from './http/idempotent.ts'

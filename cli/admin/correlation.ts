@@ -1,4 +1,8 @@
-import type { OperatorView, TimelineEntry, TimelinePage } from '../../src/core/operator-view.ts'
+import type {
+  OperatorView,
+  TimelineEntry,
+  TimelinePage,
+} from '../../src/core/operation/operator-view.ts'
 import { Failure } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask } from './connect.ts'

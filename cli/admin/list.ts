@@ -1,4 +1,4 @@
-import type { ListPage } from '../../src/core/operator-view.ts'
+import type { ListPage } from '../../src/core/operation/operator-view.ts'
 import { Failure, reasonOf } from '../failure.ts'
 import { print } from '../print.ts'
 import type { Ask, Reply } from './connect.ts'

@@ -4,7 +4,7 @@ import type {
   StuckView,
   TimelineEntry,
   TimelinePage,
-} from '../../src/core/operator-view.ts'
+} from '../../src/core/operation/operator-view.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import type { Reply } from './connect.ts'
 

@@ -1,6 +1,6 @@
-import type { IdempotencyStatus } from '../core/idempotency-status.ts'
 import { column } from '../core/metric-columns.ts'
-import { OUTCOMES } from '../core/outcome.ts'
+import { OUTCOMES } from '../core/outcome/outcome.ts'
+import type { IdempotencyStatus } from '../core/response/idempotency-status.ts'
 import { both, either, is, isNot, list, type Word } from './sql.ts'
 
 /**

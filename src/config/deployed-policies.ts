@@ -1,4 +1,4 @@
-import { secretsOf } from '../core/destination.ts'
+import { secretsOf } from '../core/event/destination.ts'
 import type { Policy } from './policy.ts'
 
 /** Policies of the deployment that runs, by operation; those of a route for every method stand under `ALL`. */

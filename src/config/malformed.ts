@@ -1,6 +1,6 @@
-import { previousOf, WEBHOOK_SECRET } from '../core/destination.ts'
-import { parseHost } from '../core/host.ts'
-import { isWebhookSecret } from '../core/webhook.ts'
+import { previousOf, WEBHOOK_SECRET } from '../core/event/destination.ts'
+import { isWebhookSecret } from '../core/event/webhook.ts'
+import { parseHost } from '../core/request/host.ts'
 import type { HapaxEnv } from './env.ts'
 
 /** What a secret or variable must be where it is set, as those who use it need it. */

@@ -2,18 +2,24 @@ import type { Context } from 'hono'
 import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
-import { type Destination, toDestination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
-import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event.ts'
+import { type Destination, toDestination } from '../core/event/destination.ts'
+import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event/event.ts'
 import type { FingerprintRules } from '../core/fingerprint/fingerprint.ts'
 import { findPointerFaults } from '../core/fingerprint/pointer-faults.ts'
-import { hasMcp, header, type KeySource, MCP_IGNORED, type SourceIn } from '../core/key-source.ts'
-import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/key.ts'
-import type { OutcomeJudge } from '../core/outcome-rules.ts'
-import { OUTCOMES } from '../core/outcome.ts'
-import { mismatchStatusOf, PRESETS } from '../core/preset.ts'
+import type { OutcomeJudge } from '../core/outcome/outcome-rules.ts'
+import { OUTCOMES } from '../core/outcome/outcome.ts'
+import {
+  hasMcp,
+  header,
+  type KeySource,
+  MCP_IGNORED,
+  type SourceIn,
+} from '../core/request/key-source.ts'
+import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/request/key.ts'
+import { mismatchStatusOf, PRESETS } from '../core/response/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import type { RetryPolicy } from '../core/retry.ts'
+import type { RetryPolicy } from '../core/retry/retry.ts'
 
 z.config(en())
 

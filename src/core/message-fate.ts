@@ -1,8 +1,8 @@
-import type { Work } from './answer.ts'
-import type { IdempotencyStatus } from './idempotency-status.ts'
-import type { Outcome } from './outcome.ts'
-import type { Problem } from './problem.ts'
-import type { Carrier, MessageRef } from './record.ts'
+import type { Work } from './operation/answer.ts'
+import type { Carrier, MessageRef } from './operation/record.ts'
+import type { Outcome } from './outcome/outcome.ts'
+import type { IdempotencyStatus } from './response/idempotency-status.ts'
+import type { Problem } from './response/problem.ts'
 
 /** What the pipeline says about a message. */
 export interface MessageFacts {

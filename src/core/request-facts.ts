@@ -1,8 +1,8 @@
-import type { SettleResult } from './answer.ts'
-import type { IdempotencyStatus } from './idempotency-status.ts'
-import type { KeySource } from './key-source.ts'
-import type { Outcome } from './outcome.ts'
-import type { ProblemSlug } from './problem.ts'
+import type { SettleResult } from './operation/answer.ts'
+import type { Outcome } from './outcome/outcome.ts'
+import type { KeySource } from './request/key-source.ts'
+import type { IdempotencyStatus } from './response/idempotency-status.ts'
+import type { ProblemSlug } from './response/problem.ts'
 
 /** The result of one delivery of an event. */
 export type DeliveryStatus = 'delivered' | 'retried' | 'dead'

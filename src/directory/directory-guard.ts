@@ -1,7 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
-import type { Destination } from '../core/destination.ts'
+import type { Destination } from '../core/event/destination.ts'
 import type { Decision } from '../core/message-fate.ts'
-import type { UnknownReason } from '../core/record.ts'
+import type { UnknownReason } from '../core/operation/record.ts'
 
 /** An operation whose outcome was unknown when it was put on the list. */
 export interface StuckEntry {

@@ -1,5 +1,5 @@
-import { isAnswerStatus } from '../core/outcome.ts'
-import type { ProblemSlug } from '../core/problem.ts'
+import { isAnswerStatus } from '../core/outcome/outcome.ts'
+import type { ProblemSlug } from '../core/response/problem.ts'
 import type { Exchange } from './exchange.ts'
 import { requestUrlOf } from './normalized-url.ts'
 import { problemPath } from './problem-response.ts'

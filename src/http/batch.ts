@@ -2,19 +2,19 @@ import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy } from '../config/policy.ts'
+import { type Batch, type BatchItem, cutItem, readBatch } from '../core/request/batch.ts'
+import type { SourceIn } from '../core/request/key-source.ts'
 import {
   type AnsweredItem,
   summarize,
   toAnsweredItem,
   toAnswerTexts,
-} from '../core/batch-answer.ts'
-import { type Batch, type BatchItem, cutItem, readBatch } from '../core/batch.ts'
-import { collectBody } from '../core/body.ts'
-import { isDigest } from '../core/content-coding.ts'
-import { toHeaders } from '../core/headers.ts'
-import type { SourceIn } from '../core/key-source.ts'
-import type { Problem } from '../core/problem.ts'
+} from '../core/response/batch-answer.ts'
+import type { Problem } from '../core/response/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { collectBody } from '../core/wire/body.ts'
+import { isDigest } from '../core/wire/content-coding.ts'
+import { toHeaders } from '../core/wire/headers.ts'
 import { logFault } from '../metrics/log.ts'
 import { fewAtOnce } from '../platform/few-at-once.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'

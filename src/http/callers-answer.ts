@@ -1,12 +1,17 @@
 import type { Context } from 'hono'
 
-import { isDigest } from '../core/content-coding.ts'
-import { toHeaders } from '../core/headers.ts'
-import { answerEvents, type JsonRpcCall, type Retelling, toAnswerOf } from '../core/json-rpc.ts'
-import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
-import { askedOfAnother, unanswered } from '../core/problem-details.ts'
-import { holdsResponse, parseJson } from '../core/rpc-outcome.ts'
-import type { WireResponse } from '../core/snapshot.ts'
+import type { WireResponse } from '../core/operation/snapshot.ts'
+import { holdsResponse, parseJson } from '../core/outcome/rpc-outcome.ts'
+import {
+  answerEvents,
+  type JsonRpcCall,
+  type Retelling,
+  toAnswerOf,
+} from '../core/request/json-rpc.ts'
+import { askedOfAnother, unanswered } from '../core/response/problem-details.ts'
+import { isDigest } from '../core/wire/content-coding.ts'
+import { toHeaders } from '../core/wire/headers.ts'
+import { essenceOf, isEventStream, isJson } from '../core/wire/media-type.ts'
 import { IDENTITY, toAcceptedCoding } from './client-coding.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callError } from './problem-response.ts'

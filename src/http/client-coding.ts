@@ -1,5 +1,5 @@
-import { decideUndoing, toDecodedHeaders } from '../core/content-coding.ts'
-import type { WireResponse } from '../core/snapshot.ts'
+import type { WireResponse } from '../core/operation/snapshot.ts'
+import { decideUndoing, toDecodedHeaders } from '../core/wire/content-coding.ts'
 import { decodeBody } from '../platform/decode-body.ts'
 
 /** The Accept-Encoding of a client that accepts no coding. */

@@ -1,15 +1,15 @@
 import type { Context, Next } from 'hono'
 
-import type { Destination } from '../core/destination.ts'
+import type { Destination } from '../core/event/destination.ts'
 import {
   type CloudEvent,
   type EmittedEvent,
   toEmitted,
   toEventId,
   toSendable,
-} from '../core/event.ts'
-import type { Outgoing } from '../core/operation-guard.ts'
-import type { ClaimRef } from '../core/record.ts'
+} from '../core/event/event.ts'
+import type { Outgoing } from '../core/operation/operation-guard.ts'
+import type { ClaimRef } from '../core/operation/record.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { deliver } from '../outbox/delivery.ts'

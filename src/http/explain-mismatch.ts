@@ -1,9 +1,13 @@
 import type { Context } from 'hono'
 
-import type { Answer } from '../core/answer.ts'
 import { fromBase64, toBase64 } from '../core/base64.ts'
-import { type Differences, findDifferences, type PlaceDigests } from '../core/differences.ts'
-import { keyReused } from '../core/problem-details.ts'
+import {
+  type Differences,
+  findDifferences,
+  type PlaceDigests,
+} from '../core/fingerprint/differences.ts'
+import type { Answer } from '../core/operation/answer.ts'
+import { keyReused } from '../core/response/problem-details.ts'
 import { deriveSealKey, seal, unseal } from '../core/seal.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'

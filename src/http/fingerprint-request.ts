@@ -10,7 +10,7 @@ import {
   fingerprintOfValue,
   type RequestHead,
 } from '../core/fingerprint/fingerprint.ts'
-import type { Problem } from '../core/problem.ts'
+import type { Problem } from '../core/response/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'

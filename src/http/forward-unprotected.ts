@@ -1,5 +1,5 @@
-import { toClientHeaders, toHeaders } from '../core/headers.ts'
-import { isAnswerStatus } from '../core/outcome.ts'
+import { isAnswerStatus } from '../core/outcome/outcome.ts'
+import { toClientHeaders, toHeaders } from '../core/wire/headers.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { conclude, mark } from './conclude.ts'
 import type { Exchange } from './exchange.ts'

@@ -1,11 +1,11 @@
 import type { Context } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import type { Correlation } from '../core/correlation.ts'
 import type { Digest } from '../core/digest.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
-import type { MessageRef } from '../core/record.ts'
+import type { MessageRef } from '../core/operation/record.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
+import type { Correlation } from '../core/request/correlation.ts'
 
 /** Facts of a request that the gateway knows before routing. */
 interface RequestScope {

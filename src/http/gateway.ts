@@ -1,8 +1,8 @@
 import type { Hono, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
-import { readCorrelation } from '../core/correlation.ts'
 import { createDigests } from '../core/digest.ts'
+import { readCorrelation } from '../core/request/correlation.ts'
 import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
 import type { GatewayEnv, TenantResolver } from './gateway-env.ts'

@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
 
-import type { SettleResult } from '../core/answer.ts'
-import type { OperationGuard, SettleCall } from '../core/operation-guard.ts'
-import type { ClaimRef } from '../core/record.ts'
+import type { SettleResult } from '../core/operation/answer.ts'
+import type { OperationGuard, SettleCall } from '../core/operation/operation-guard.ts'
+import type { ClaimRef } from '../core/operation/record.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'

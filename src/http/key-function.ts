@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
 import { errorName } from '../core/error-name.ts'
-import type { KeySourceOptions, SourceIn } from '../core/key-source.ts'
+import type { KeySourceOptions, SourceIn } from '../core/request/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /**

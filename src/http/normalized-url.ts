@@ -1,7 +1,7 @@
 import { type Context, Hono } from 'hono'
 import { tryDecode } from 'hono/utils/url'
 
-import { parseRequestUrl, type RefusedUrl, type RequestUrl } from '../core/request-url.ts'
+import { parseRequestUrl, type RefusedUrl, type RequestUrl } from '../core/request/request-url.ts'
 import type { Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 

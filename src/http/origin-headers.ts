@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 
-import { toOriginEncodings } from '../core/content-coding.ts'
-import { foldName, toOriginHeaders } from '../core/headers.ts'
-import { hasMcp } from '../core/key-source.ts'
-import type { HeaderField } from '../core/snapshot.ts'
+import type { HeaderField } from '../core/operation/snapshot.ts'
+import { hasMcp } from '../core/request/key-source.ts'
+import { toOriginEncodings } from '../core/wire/content-coding.ts'
+import { foldName, toOriginHeaders } from '../core/wire/headers.ts'
 import { acceptedEncodings, IDENTITY } from './client-coding.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'

@@ -1,4 +1,4 @@
-import type { OuterRetry } from '../core/retry.ts'
+import type { OuterRetry } from '../core/retry/retry.ts'
 
 /** Highest attempt number that is accepted. */
 const MAX_ATTEMPT = 1_000

@@ -2,12 +2,12 @@ import type { Context } from 'hono'
 
 import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
-import { collectBody, type CollectedBody, continueBody } from '../core/body.ts'
 import { type ReadBody, readBody } from '../core/fingerprint/fingerprint.ts'
-import type { MediaType } from '../core/media-type.ts'
-import { notPlainJson, payloadInvalid, payloadTooLarge } from '../core/problem-details.ts'
-import type { Problem } from '../core/problem.ts'
+import { notPlainJson, payloadInvalid, payloadTooLarge } from '../core/response/problem-details.ts'
+import type { Problem } from '../core/response/problem.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { collectBody, type CollectedBody, continueBody } from '../core/wire/body.ts'
+import type { MediaType } from '../core/wire/media-type.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** The body of a request, read once and only if it is needed. */

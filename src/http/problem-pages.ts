@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { accepts } from 'hono/accepts'
 import { html } from 'hono/html'
 
-import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/problem.ts'
+import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
 

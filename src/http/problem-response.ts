@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 import { accepts } from 'hono/accepts'
 
-import type { Differences } from '../core/differences.ts'
-import { type Preset, toStripeError } from '../core/preset.ts'
-import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/problem.ts'
+import type { Differences } from '../core/fingerprint/differences.ts'
+import { type Preset, toStripeError } from '../core/response/preset.ts'
+import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
 import { toEscape, toVisible } from '../core/visible.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'

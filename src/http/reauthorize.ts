@@ -1,8 +1,8 @@
 import type { Context } from 'hono'
 
-import type { Answer } from '../core/answer.ts'
-import { toProbeHeaders } from '../core/origin-request.ts'
-import type { HeaderField, WireResponse } from '../core/snapshot.ts'
+import type { Answer } from '../core/operation/answer.ts'
+import type { HeaderField, WireResponse } from '../core/operation/snapshot.ts'
+import { toProbeHeaders } from '../core/request/origin-request.ts'
 import { callOrigin } from '../origin/call.ts'
 import { requireOrigin } from '../origin/target.ts'
 import type { GatewayEnv } from './gateway-env.ts'

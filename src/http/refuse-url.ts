@@ -1,6 +1,6 @@
 import type { Context, MiddlewareHandler } from 'hono'
 
-import { requestInvalid } from '../core/problem-details.ts'
+import { requestInvalid } from '../core/response/problem-details.ts'
 import { hasBasePath } from '../origin/target.ts'
 import { expose } from './expose.ts'
 import type { GatewayEnv } from './gateway-env.ts'

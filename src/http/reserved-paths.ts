@@ -1,7 +1,7 @@
 import type { Context, MiddlewareHandler } from 'hono'
 import { matchedRoutes } from 'hono/route'
 
-import { parseHost } from '../core/host.ts'
+import { parseHost } from '../core/request/host.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'

@@ -4,7 +4,7 @@ import { findTargetHandler } from 'hono/utils/handler'
 
 import type { DeployedRoute } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
-import { batchOf } from '../core/key-source.ts'
+import { batchOf } from '../core/request/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** What executes the operations of a route: the origin, or a handler in the Worker. */

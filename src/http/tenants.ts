@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import { explainHeader, readCookie, readCredential } from '../core/credential.ts'
+import { explainHeader, readCookie, readCredential } from '../core/request/credential.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv, Identify, Identity, TenantResolver } from './gateway-env.ts'
 

@@ -1,11 +1,11 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
-import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
 import { FINGERPRINT_VERSION } from '../core/fingerprint/fingerprint.ts'
-import type { KeySource } from '../core/key-source.ts'
-import { type KeyFormat, MAX_KEY_LENGTH } from '../core/key.ts'
-import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/problem.ts'
+import type { KeySource } from '../core/request/key-source.ts'
+import { type KeyFormat, MAX_KEY_LENGTH } from '../core/request/key.ts'
+import type { Contract, ContractKeySource, ContractOperation } from '../core/response/contract.ts'
+import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { type GuardedRoute, guardedRoutes, type Route } from './route-policy.ts'
 

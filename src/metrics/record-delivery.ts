@@ -1,7 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { traceIdOf } from '../core/correlation.ts'
-import type { CloudEvent } from '../core/event.ts'
+import type { CloudEvent } from '../core/event/event.ts'
 import { NO_FACTS, type DeliveryStatus } from '../core/request-facts.ts'
+import { traceIdOf } from '../core/request/correlation.ts'
 import { recordRequest } from './record-request.ts'
 
 /** The counted facts of an event; without its time if it could not be decrypted. */

@@ -1,8 +1,8 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { traceIdOf } from '../core/correlation.ts'
-import type { Outcome } from '../core/outcome.ts'
-import type { UnknownRecord } from '../core/record.ts'
+import type { UnknownRecord } from '../core/operation/record.ts'
+import type { Outcome } from '../core/outcome/outcome.ts'
 import { NO_FACTS } from '../core/request-facts.ts'
+import { traceIdOf } from '../core/request/correlation.ts'
 import { recordRequest } from './record-request.ts'
 
 /** One step of a recovery: a probe of the origin, or another call. */

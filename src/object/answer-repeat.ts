@@ -1,19 +1,19 @@
-import { type Answer, ifEnded, ifUnknown, NO_TIME, type Timing } from '../core/answer.ts'
-import type { ClaimDecision } from '../core/claim.ts'
-import { isRecoverable } from '../core/due.ts'
-import { toReplayHeaders } from '../core/headers.ts'
-import type { Caller, Grant } from '../core/operation-guard.ts'
-import { type OperationView, toOperationView } from '../core/operation-view.ts'
+import { type Answer, ifEnded, ifUnknown, NO_TIME, type Timing } from '../core/operation/answer.ts'
+import type { ClaimDecision } from '../core/operation/claim.ts'
+import { isRecoverable } from '../core/operation/due.ts'
+import type { Caller, Grant } from '../core/operation/operation-guard.ts'
+import { type OperationView, toOperationView } from '../core/operation/operation-view.ts'
 import {
   doubtMs,
   type OperationRecord,
   type SettledRecord,
   type UnknownRecord,
-} from '../core/record.ts'
-import type { FlightEnd } from '../core/reply.ts'
+} from '../core/operation/record.ts'
+import { isSealed, type StoredHead } from '../core/operation/snapshot.ts'
+import type { FlightEnd } from '../core/outcome/reply.ts'
 import type { SealKey } from '../core/seal.ts'
-import { isSealed, type StoredHead } from '../core/snapshot.ts'
 import { toTime } from '../core/time.ts'
+import { toReplayHeaders } from '../core/wire/headers.ts'
 import { bodyOf } from './bodies.ts'
 import type { ObjectContext } from './object-context.ts'
 import { partsOf, Sealer } from './sealer.ts'

@@ -1,9 +1,9 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import type { Policy } from '../config/policy.ts'
-import { tighten } from '../core/claim.ts'
-import type { OperationRecord } from '../core/record.ts'
-import { graceMsOf } from '../core/recovery.ts'
-import { remember } from '../core/retention.ts'
+import { tighten } from '../core/operation/claim.ts'
+import type { OperationRecord } from '../core/operation/record.ts'
+import { graceMsOf } from '../core/operation/recovery.ts'
+import { remember } from '../core/operation/retention.ts'
 
 /**
  * Applies the current policy of a record's route if it is stricter than the record's own. Without a

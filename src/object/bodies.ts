@@ -1,6 +1,6 @@
 import { concat } from '../core/bytes.ts'
-import type { OperationRecord, SettledRecord } from '../core/record.ts'
-import { countFrom, estimateReceipt } from '../core/retention.ts'
+import type { OperationRecord, SettledRecord } from '../core/operation/record.ts'
+import { countFrom, estimateReceipt } from '../core/operation/retention.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { Holds } from './holds.ts'

@@ -1,8 +1,13 @@
-import { type Answer, ifEnded, NO_TIME } from '../core/answer.ts'
-import { type ClaimDecision, type ClaimRequest, type Granted, isNew } from '../core/claim.ts'
-import type { Landing } from '../core/landing.ts'
-import type { Caller, CallPlan } from '../core/operation-guard.ts'
-import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
+import { type Answer, ifEnded, NO_TIME } from '../core/operation/answer.ts'
+import {
+  type ClaimDecision,
+  type ClaimRequest,
+  type Granted,
+  isNew,
+} from '../core/operation/claim.ts'
+import type { Caller, CallPlan } from '../core/operation/operation-guard.ts'
+import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import type { Landing } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
 import { requireOrigin } from '../origin/target.ts'

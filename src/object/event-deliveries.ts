@@ -1,10 +1,15 @@
 import type { HapaxEnv } from '../config/env.ts'
-import type { Destination } from '../core/destination.ts'
 import { createDigest } from '../core/digest.ts'
-import { type Death, decideEventFate, type DeliveryEnd, nextTryAt } from '../core/event-delivery.ts'
-import { type CloudEvent, DELIVERY_RETRY } from '../core/event.ts'
-import type { Outgoing } from '../core/operation-guard.ts'
-import { doubtOf } from '../core/record.ts'
+import type { Destination } from '../core/event/destination.ts'
+import {
+  type Death,
+  decideEventFate,
+  type DeliveryEnd,
+  nextTryAt,
+} from '../core/event/event-delivery.ts'
+import { type CloudEvent, DELIVERY_RETRY } from '../core/event/event.ts'
+import type { Outgoing } from '../core/operation/operation-guard.ts'
+import { doubtOf } from '../core/operation/record.ts'
 import { type DeadLetter, directoryOf } from '../directory/directory-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'

@@ -1,5 +1,11 @@
-import { type ClaimRef, type OperationRecord, type Owner, ownerOf, toRef } from '../core/record.ts'
-import type { FlightEnd } from '../core/reply.ts'
+import {
+  type ClaimRef,
+  type OperationRecord,
+  type Owner,
+  ownerOf,
+  toRef,
+} from '../core/operation/record.ts'
+import type { FlightEnd } from '../core/outcome/reply.ts'
 import { within } from '../platform/in-time.ts'
 
 /** Most duplicates that wait for one call; each holds memory until it is answered. */

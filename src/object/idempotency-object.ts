@@ -1,8 +1,8 @@
 import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
-import type { Answer, SettleResult } from '../core/answer.ts'
-import type { ClaimRequest } from '../core/claim.ts'
+import type { Answer, SettleResult } from '../core/operation/answer.ts'
+import type { ClaimRequest } from '../core/operation/claim.ts'
 import type {
   Caller,
   ExecuteCall,
@@ -11,12 +11,12 @@ import type {
   OperationQuestion,
   SettleCall,
   StreamCall,
-} from '../core/operation-guard.ts'
-import type { OperationView } from '../core/operation-view.ts'
-import type { OperatorAction, OperatorResult } from '../core/operator-action.ts'
-import type { OperatorView } from '../core/operator-view.ts'
-import { type ClaimRef, doubtOf } from '../core/record.ts'
-import type { WireResponse } from '../core/snapshot.ts'
+} from '../core/operation/operation-guard.ts'
+import type { OperationView } from '../core/operation/operation-view.ts'
+import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
+import type { OperatorView } from '../core/operation/operator-view.ts'
+import { type ClaimRef, doubtOf } from '../core/operation/record.ts'
+import type { WireResponse } from '../core/operation/snapshot.ts'
 import { Alarm } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
 import { untilAnswered } from './answer-repeat.ts'

@@ -1,5 +1,5 @@
-import type { SettleResult } from '../core/answer.ts'
-import { type Evidence, isUnexecuted } from '../core/attempts.ts'
+import type { SettleResult } from '../core/operation/answer.ts'
+import { type Evidence, isUnexecuted } from '../core/operation/attempts.ts'
 import {
   asOf,
   claimAgain,
@@ -11,20 +11,20 @@ import {
   type NextClaim,
   postpone,
   toGranted,
-} from '../core/claim.ts'
-import { decideAlarm } from '../core/due.ts'
-import { decideAdoption, decideRenewal } from '../core/lease.ts'
-import type { Outcome } from '../core/outcome.ts'
+} from '../core/operation/claim.ts'
+import { decideAlarm } from '../core/operation/due.ts'
+import { decideAdoption, decideRenewal } from '../core/operation/lease.ts'
 import type {
   ClaimRef,
   InProgressRecord,
   OperationRecord,
   SettledRecord,
   UnknownRecord,
-} from '../core/record.ts'
-import { toUnstored } from '../core/recovery.ts'
-import type { ClaimFacts } from '../core/retention.ts'
-import { decideSettle, isOpen, noteAttempt, type Settlement } from '../core/settle.ts'
+} from '../core/operation/record.ts'
+import { toUnstored } from '../core/operation/recovery.ts'
+import type { ClaimFacts } from '../core/operation/retention.ts'
+import { decideSettle, isOpen, noteAttempt, type Settlement } from '../core/operation/settle.ts'
+import type { Outcome } from '../core/outcome/outcome.ts'
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'

@@ -1,12 +1,12 @@
-import { isRecoverable } from '../core/due.ts'
+import { isRecoverable } from '../core/operation/due.ts'
 import {
   type OperatorAction,
   type OperatorResult,
   refuseAction,
   toOperatorSettlement,
-} from '../core/operator-action.ts'
-import { type OperatorView, toOperatorView } from '../core/operator-view.ts'
-import { type OperationRecord, toRef } from '../core/record.ts'
+} from '../core/operation/operator-action.ts'
+import { type OperatorView, toOperatorView } from '../core/operation/operator-view.ts'
+import { type OperationRecord, toRef } from '../core/operation/record.ts'
 import { giveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'

@@ -1,4 +1,4 @@
-import type { Generation } from '../core/record.ts'
+import type { Generation } from '../core/operation/record.ts'
 
 /** A piece that is not in its row but in the bucket, under this key. */
 export interface SpilledPiece {

@@ -1,4 +1,4 @@
-import { ALONE_MS } from '../core/body.ts'
+import { ALONE_MS } from '../core/wire/body.ts'
 import { type PartStore, PIECE_BYTES } from './pieces.ts'
 import { type ReadEnd, toByteStream } from './wire-body.ts'
 

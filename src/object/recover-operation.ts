@@ -1,14 +1,14 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { isUnexecuted } from '../core/attempts.ts'
-import type { CallPlan } from '../core/operation-guard.ts'
+import { isUnexecuted } from '../core/operation/attempts.ts'
+import type { CallPlan } from '../core/operation/operation-guard.ts'
+import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import type { HeaderField } from '../core/operation/snapshot.ts'
 import {
   decodeStoredRequest,
   encodeStoredRequest,
   type StoredRequest,
   toProbeHeaders,
-} from '../core/origin-request.ts'
-import { type ClaimRef, toRef, type UnknownRecord } from '../core/record.ts'
-import type { HeaderField } from '../core/snapshot.ts'
+} from '../core/request/origin-request.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'

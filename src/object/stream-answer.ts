@@ -1,5 +1,7 @@
-import type { Granted } from '../core/claim.ts'
-import { toSnapshotHeaders } from '../core/headers.ts'
+import type { Granted } from '../core/operation/claim.ts'
+import type { CallPlan } from '../core/operation/operation-guard.ts'
+import type { Settlement } from '../core/operation/settle.ts'
+import type { WireResponse } from '../core/operation/snapshot.ts'
 import {
   decideLanding,
   landStreamed,
@@ -7,12 +9,10 @@ import {
   ownOutcomeOf,
   toSettlement,
   toUnkept,
-} from '../core/landing.ts'
-import type { CallPlan } from '../core/operation-guard.ts'
-import type { OriginFault, Outcome } from '../core/outcome.ts'
-import type { FlightEnd, LandingRules, LiveBody, ReplyOf } from '../core/reply.ts'
-import type { Settlement } from '../core/settle.ts'
-import type { WireResponse } from '../core/snapshot.ts'
+} from '../core/outcome/landing.ts'
+import type { OriginFault, Outcome } from '../core/outcome/outcome.ts'
+import type { FlightEnd, LandingRules, LiveBody, ReplyOf } from '../core/outcome/reply.ts'
+import { toSnapshotHeaders } from '../core/wire/headers.ts'
 import { openCallStream } from '../origin/judge.ts'
 import type { NewEvent } from './event-table.ts'
 import { settleClaim } from './land-claim.ts'

@@ -1,5 +1,5 @@
-import { dueAt } from '../core/due.ts'
-import type { OperationRecord } from '../core/record.ts'
+import { dueAt } from '../core/operation/due.ts'
+import type { OperationRecord } from '../core/operation/record.ts'
 
 /** Names the events with one operation and one recipient. There is an index of it, which this must match. */
 export const LANE = `operation_id || json_extract(head, '$.recipient')`

@@ -1,4 +1,4 @@
-import type { Answer } from '../core/answer.ts'
+import type { Answer } from '../core/operation/answer.ts'
 import type { PartStore } from './pieces.ts'
 
 /** Bodies up to this size cross RPC as one value, larger ones as a stream. */

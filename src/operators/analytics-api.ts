@@ -22,7 +22,7 @@ import {
 import { type Scope, toBucketMs } from '../analytics/sql.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import { parseDuration } from '../core/duration.ts'
-import type { OperatorView, TimelineEntry, TimelinePage } from '../core/operator-view.ts'
+import type { OperatorView, TimelineEntry, TimelinePage } from '../core/operation/operator-view.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { askMany } from '../platform/ask-many.ts'

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
-import { isOperationId } from '../core/operation.ts'
-import type { OperatorView } from '../core/operator-view.ts'
+import { isOperationId } from '../core/operation/operation.ts'
+import type { OperatorView } from '../core/operation/operator-view.ts'
 import { type Directory, directoryOf } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'

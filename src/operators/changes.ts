@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
-import type { OperatorView } from '../core/operator-view.ts'
+import type { OperatorView } from '../core/operation/operator-view.ts'
 import { askMany } from '../platform/ask-many.ts'
 import { notFound, refusal } from './refusal.ts'
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import { isJson, parseMediaType } from '../core/media-type.ts'
+import { isJson, parseMediaType } from '../core/wire/media-type.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { requestUrlOf } from '../http/normalized-url.ts'
 import { bearerOf } from './authenticate.ts'

@@ -2,7 +2,7 @@ import { uneval } from 'devalue'
 
 import type { HapaxEnv } from '../config/env.ts'
 import { toBase64 } from '../core/base64.ts'
-import type { CloudEvent } from '../core/event.ts'
+import type { CloudEvent } from '../core/event/event.ts'
 import type { DeadLetter } from '../directory/directory-guard.ts'
 import { openStoredBytes } from '../platform/at-rest.ts'
 import { readLetterBytes } from '../queue/letter-bytes.ts'

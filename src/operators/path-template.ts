@@ -1,4 +1,4 @@
-import type { ContractOperation } from '../core/contract.ts'
+import type { ContractOperation } from '../core/response/contract.ts'
 
 /** A path template without the names of its parameters: templates of one shape are one path. */
 export function shapeOf(template: string): string {

@@ -1,4 +1,4 @@
-import type { Contract, ContractKeySource, ContractOperation } from '../core/contract.ts'
+import type { Contract, ContractKeySource, ContractOperation } from '../core/response/contract.ts'
 import { parameterNames, shapeOf, toPlaces } from './path-template.ts'
 import COMPONENTS from './problem-components.json' with { type: 'json' }
 

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import type { CloudEvent } from '../core/event.ts'
+import type { CloudEvent } from '../core/event/event.ts'
 import { type Decision, FORGOTTEN, IN_DOUBT } from '../core/message-fate.ts'
 import type { DeadLetter, Decided } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'

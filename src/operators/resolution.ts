@@ -1,10 +1,10 @@
 import * as z from 'zod/mini'
 
 import { DEFAULT_RESPONSE_BYTES } from '../config/policy.ts'
-import { toClientHeaders, toSnapshotHeaders } from '../core/headers.ts'
-import type { OperatorAction } from '../core/operator-action.ts'
+import type { OperatorAction } from '../core/operation/operator-action.ts'
+import { type HeaderField, hasNoBody } from '../core/operation/snapshot.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { type HeaderField, hasNoBody } from '../core/snapshot.ts'
+import { toClientHeaders, toSnapshotHeaders } from '../core/wire/headers.ts'
 
 /** The largest request, and so the largest response that an operator can set: the default limit of a route. */
 export const MAX_BODY_BYTES = DEFAULT_RESPONSE_BYTES

@@ -1,6 +1,6 @@
 import type { Context } from 'hono'
 
-import type { OperatorView, StuckView } from '../core/operator-view.ts'
+import type { OperatorView, StuckView } from '../core/operation/operator-view.ts'
 import type { ListedEntry } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { type Asked, askMany } from '../platform/ask-many.ts'

@@ -1,8 +1,8 @@
-import type { CollectedBody } from '../core/body.ts'
 import { concat } from '../core/bytes.ts'
-import { parseCodings } from '../core/content-coding.ts'
-import { isProxyReply } from '../core/proxy-reply.ts'
-import type { AnswerHead } from '../core/reply.ts'
+import { isProxyReply } from '../core/outcome/proxy-reply.ts'
+import type { AnswerHead } from '../core/outcome/reply.ts'
+import type { CollectedBody } from '../core/wire/body.ts'
+import { parseCodings } from '../core/wire/content-coding.ts'
 import { decodeBytes } from '../platform/decode-body.ts'
 
 /** How much of a body is looked at. */

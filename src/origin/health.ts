@@ -1,6 +1,6 @@
-import { type Circuit, CLOSED, reportCall, requestPassage } from '../core/breaker.ts'
-import { deposit, type RetryBudget, withdraw } from '../core/retry-budget.ts'
-import type { RetryPolicy } from '../core/retry.ts'
+import { type Circuit, CLOSED, reportCall, requestPassage } from '../core/retry/breaker.ts'
+import { deposit, type RetryBudget, withdraw } from '../core/retry/retry-budget.ts'
+import type { RetryPolicy } from '../core/retry/retry.ts'
 
 /** Tenants whose budget is remembered for one origin; a forgotten one begins with a full bucket. */
 const MAX_TENANTS = 1_000

@@ -1,10 +1,6 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
-import type { AnswerFacts } from '../core/classify.ts'
-import { type Coding, decideUndoing, parseCodings } from '../core/content-coding.ts'
 import { errorName } from '../core/error-name.ts'
-import { createEventReader } from '../core/event-stream.ts'
-import { toHeaders } from '../core/headers.ts'
-import { essenceOf, isEventStream, isJson } from '../core/media-type.ts'
+import type { AnswerFacts } from '../core/outcome/classify.ts'
 import {
   type AnswerToJudge,
   judgeAnswer,
@@ -12,10 +8,9 @@ import {
   type OutcomeFunction,
   type OutcomeJudge,
   type Said,
-} from '../core/outcome-rules.ts'
-import { OUTCOMES } from '../core/outcome.ts'
-import type { AnswerHead, EndedReply, LandingRules, Reply, ReplyOf } from '../core/reply.ts'
-import { readRetryAfter } from '../core/retry-after.ts'
+} from '../core/outcome/outcome-rules.ts'
+import { OUTCOMES } from '../core/outcome/outcome.ts'
+import type { AnswerHead, EndedReply, LandingRules, Reply, ReplyOf } from '../core/outcome/reply.ts'
 import {
   type CallAnswer,
   createResponseReader,
@@ -23,7 +18,12 @@ import {
   judgeCall,
   judgeMessages,
   parseJson,
-} from '../core/rpc-outcome.ts'
+} from '../core/outcome/rpc-outcome.ts'
+import { readRetryAfter } from '../core/retry/retry-after.ts'
+import { type Coding, decideUndoing, parseCodings } from '../core/wire/content-coding.ts'
+import { createEventReader } from '../core/wire/event-stream.ts'
+import { toHeaders } from '../core/wire/headers.ts'
+import { essenceOf, isEventStream, isJson } from '../core/wire/media-type.ts'
 import { logFault } from '../metrics/log.ts'
 import { decodeBody, decodeBytes } from '../platform/decode-body.ts'
 

@@ -1,7 +1,7 @@
 import type { HapaxEnv } from '../config/env.ts'
-import type { Destination } from '../core/destination.ts'
 import { type Duration, parseDuration } from '../core/duration.ts'
-import { decideEventFate } from '../core/event-delivery.ts'
+import type { Destination } from '../core/event/destination.ts'
+import { decideEventFate } from '../core/event/event-delivery.ts'
 import {
   type CloudEvent,
   DELIVERY_RETRY,
@@ -10,7 +10,7 @@ import {
   type EventOrigin,
   toEmitted,
   toSendable,
-} from '../core/event.ts'
+} from '../core/event/event.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { fewAtOnce } from '../platform/few-at-once.ts'
 import { inTime } from '../platform/in-time.ts'

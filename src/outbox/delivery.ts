@@ -1,12 +1,17 @@
 import { type HapaxEnv, textOf } from '../config/env.ts'
-import { type Destination, previousOf, type Webhook, WEBHOOK_SECRET } from '../core/destination.ts'
-import type { DeliveryEnd } from '../core/event-delivery.ts'
-import type { CloudEvent } from '../core/event.ts'
-import { readOriginDirectives } from '../core/origin-directives.ts'
+import {
+  type Destination,
+  previousOf,
+  type Webhook,
+  WEBHOOK_SECRET,
+} from '../core/event/destination.ts'
+import type { DeliveryEnd } from '../core/event/event-delivery.ts'
+import type { CloudEvent } from '../core/event/event.ts'
+import type { SecretRef } from '../core/event/secret.ts'
+import { isWebhookSecret, signWebhook } from '../core/event/webhook.ts'
+import { readOriginDirectives } from '../core/outcome/origin-directives.ts'
 import { err, ok, type Result } from '../core/result.ts'
-import { readRetryAfter } from '../core/retry-after.ts'
-import type { SecretRef } from '../core/secret.ts'
-import { isWebhookSecret, signWebhook } from '../core/webhook.ts'
+import { readRetryAfter } from '../core/retry/retry-after.ts'
 import { inTime } from '../platform/in-time.ts'
 
 const DELIVERY_TIMEOUT_MS = 15_000

@@ -1,5 +1,5 @@
 import { errorName } from '../core/error-name.ts'
-import { recoveryDelayMs } from '../core/recovery.ts'
+import { recoveryDelayMs } from '../core/operation/recovery.ts'
 import { logFault } from '../metrics/log.ts'
 
 /**

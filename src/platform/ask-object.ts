@@ -1,5 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
-import type { OperationGuard } from '../core/operation-guard.ts'
+import type { OperationGuard } from '../core/operation/operation-guard.ts'
 import { traced } from '../metrics/trace.ts'
 
 /** The context of a request, of which only the binding is asked. */

@@ -6,8 +6,8 @@ import {
   createZstdDecompress,
 } from 'node:zlib'
 
-import { collectBody, type CollectedBody } from '../core/body.ts'
-import { type Coding, decideUndoing } from '../core/content-coding.ts'
+import { collectBody, type CollectedBody } from '../core/wire/body.ts'
+import { type Coding, decideUndoing } from '../core/wire/content-coding.ts'
 
 /** Input for one write: workerd (2026-10) decodes all of it before anything is read. */
 const SLICE_BYTES = 1_024

@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 import { duration, parsePolicy, toLine, wholeNumber } from '../config/policy.ts'
 import type { Duration } from '../core/duration.ts'
 import { parsePointer } from '../core/json/pointer.ts'
-import type { RetryPolicy } from '../core/retry.ts'
+import type { RetryPolicy } from '../core/retry/retry.ts'
 import { type Forwarding, isForwarding, isHandler, type MessageHandler } from './message-handler.ts'
 import {
   isShared,

@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { backoffMs } from '../core/retry.ts'
+import { backoffMs } from '../core/retry/retry.ts'
 import { logFault } from '../metrics/log.ts'
 import { fewAtOnce } from '../platform/few-at-once.ts'
 import { inTime } from '../platform/in-time.ts'

@@ -1,5 +1,5 @@
 import type { HapaxEnv } from '../config/env.ts'
-import type { EmittedEvent } from '../core/event.ts'
+import type { EmittedEvent } from '../core/event/event.ts'
 import type { ReceivedMessage } from './message.ts'
 
 /** Second argument of a message handler. */

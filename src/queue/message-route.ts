@@ -2,7 +2,7 @@ import type { Handler, Hono } from 'hono'
 
 import { deployPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type PolicyOptions } from '../config/policy.ts'
-import { header, type KeySource } from '../core/key-source.ts'
+import { header, type KeySource } from '../core/request/key-source.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { createGateway } from '../http/gateway.ts'
 import { idempotent } from '../http/idempotent.ts'

@@ -1,6 +1,6 @@
 import type { Digest } from '../core/digest.ts'
 import { errorName } from '../core/error-name.ts'
-import type { KeySource } from '../core/key-source.ts'
+import type { KeySource } from '../core/request/key-source.ts'
 import { attributeOf, contentOf, isCloudEvent, memberOf, type ReceivedMessage } from './message.ts'
 
 /** Reads a name from a message, or returns `null` or `undefined`. A JSON `body` is parsed. */

@@ -1,7 +1,6 @@
 import type { Context, ExecutionContext } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { readCorrelation } from '../core/correlation.ts'
 import {
   decideFate,
   exhaust,
@@ -10,9 +9,10 @@ import {
   type MessageFate,
   type MessageFacts,
 } from '../core/message-fate.ts'
-import type { Carrier } from '../core/record.ts'
-import { boundWaitMs } from '../core/recovery.ts'
+import type { Carrier } from '../core/operation/record.ts'
+import { boundWaitMs } from '../core/operation/recovery.ts'
 import { NO_FACTS, type RequestFacts } from '../core/request-facts.ts'
+import { readCorrelation } from '../core/request/correlation.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
 import { recordRequest } from '../metrics/record-request.ts'

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { listen } from '../../dev/local-server.ts'
 import { createDigest } from '../../src/core/digest.ts'
-import { operationId } from '../../src/core/operation.ts'
+import { operationId } from '../../src/core/operation/operation.ts'
 import { type Gateway, json, type Origin, startGateway, startOrigin } from './server.ts'
 
 const bin = path.resolve(import.meta.dirname, '../../cli/hapax.ts')

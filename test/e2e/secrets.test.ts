@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Answer, type DemoRequest, headerOf } from '../../demo/client.ts'
 import { close, listen } from '../../dev/local-server.ts'
 import { createDigest } from '../../src/core/digest.ts'
-import { operationId } from '../../src/core/operation.ts'
+import { operationId } from '../../src/core/operation/operation.ts'
 import { type Gateway, type Origin, type Respond, startGateway, startOrigin } from './server.ts'
 import { recordIs } from './state.ts'
 

@@ -1,5 +1,4 @@
-import type { ClaimRequest } from '../../src/core/claim.ts'
-import type { SnapshotHeaderRules } from '../../src/core/headers.ts'
+import type { ClaimRequest } from '../../src/core/operation/claim.ts'
 import type {
   Attempt,
   ClaimRef,
@@ -8,13 +7,14 @@ import type {
   RecordBase,
   SettledRecord,
   UnknownRecord,
-} from '../../src/core/record.ts'
-import type { Recovery, RecoveryRules } from '../../src/core/recovery.ts'
-import type { LandingRules } from '../../src/core/reply.ts'
+} from '../../src/core/operation/record.ts'
+import type { Recovery, RecoveryRules } from '../../src/core/operation/recovery.ts'
+import type { ClaimFacts } from '../../src/core/operation/retention.ts'
+import type { SnapshotHead } from '../../src/core/operation/snapshot.ts'
+import type { LandingRules } from '../../src/core/outcome/reply.ts'
 import type { RequestFacts } from '../../src/core/request-facts.ts'
-import type { ClaimFacts } from '../../src/core/retention.ts'
-import type { RetryPolicy } from '../../src/core/retry.ts'
-import type { SnapshotHead } from '../../src/core/snapshot.ts'
+import type { RetryPolicy } from '../../src/core/retry/retry.ts'
+import type { SnapshotHeaderRules } from '../../src/core/wire/headers.ts'
 
 export const HOLD: Recovery = { kind: 'hold' }
 

@@ -1,5 +1,5 @@
-import type { Contract, ContractOperation } from '../../src/core/contract.ts'
-import { PROBLEMS, type ProblemSlug } from '../../src/core/problem.ts'
+import type { Contract, ContractOperation } from '../../src/core/response/contract.ts'
+import { PROBLEMS, type ProblemSlug } from '../../src/core/response/problem.ts'
 
 /** Problems as a contract tells of them. */
 export function problemsOf(...slugs: readonly ProblemSlug[]): ContractOperation['problems'] {

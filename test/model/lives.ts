@@ -1,4 +1,4 @@
-import type { Outcome } from '../../src/core/outcome.ts'
+import type { Outcome } from '../../src/core/outcome/outcome.ts'
 import { type Asking, type Happening, isDurable, LEASE_MS } from './world.ts'
 
 /**

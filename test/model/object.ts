@@ -1,4 +1,4 @@
-import { isUnexecuted } from '../../src/core/attempts.ts'
+import { isUnexecuted } from '../../src/core/operation/attempts.ts'
 import {
   claimAgain,
   type ClaimDecision,
@@ -7,10 +7,9 @@ import {
   decideClaim,
   type NextClaim,
   toOwner,
-} from '../../src/core/claim.ts'
-import { decideAlarm, dueAt } from '../../src/core/due.ts'
-import type { Landing } from '../../src/core/landing.ts'
-import { decideAdoption, decideRenewal } from '../../src/core/lease.ts'
+} from '../../src/core/operation/claim.ts'
+import { decideAlarm, dueAt } from '../../src/core/operation/due.ts'
+import { decideAdoption, decideRenewal } from '../../src/core/operation/lease.ts'
 import {
   type ClaimRef,
   type OperationRecord,
@@ -18,15 +17,16 @@ import {
   ownerOf,
   toRef,
   type UnknownRecord,
-} from '../../src/core/record.ts'
-import type { ClaimFacts } from '../../src/core/retention.ts'
+} from '../../src/core/operation/record.ts'
+import type { ClaimFacts } from '../../src/core/operation/retention.ts'
 import {
   decideSettle,
   isOpen,
   noteAttempt,
   type SettleDecision,
   type Settlement,
-} from '../../src/core/settle.ts'
+} from '../../src/core/operation/settle.ts'
+import type { Landing } from '../../src/core/outcome/landing.ts'
 
 interface Row {
   readonly record: OperationRecord

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
-import type { OperationRecord } from '../../src/core/record.ts'
+import type { OperationRecord } from '../../src/core/operation/record.ts'
 import { history, LIFETIME_MS, live } from './history.ts'
 import { type Life, type Moment, readLives } from './lives.ts'
 import {

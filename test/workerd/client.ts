@@ -2,8 +2,8 @@ import { runInDurableObject } from 'cloudflare:test'
 import { env, exports } from 'cloudflare:workers'
 
 import { createDigest } from '../../src/core/digest.ts'
-import { operationId } from '../../src/core/operation.ts'
-import type { OperationRecord } from '../../src/core/record.ts'
+import { operationId } from '../../src/core/operation/operation.ts'
+import type { OperationRecord } from '../../src/core/operation/record.ts'
 import type { IdempotencyObject } from '../../src/hapax.ts'
 
 const CREDENTIAL = 'Bearer tenant-a'

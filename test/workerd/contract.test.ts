@@ -1,7 +1,7 @@
 import { type Handler, Hono } from 'hono'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { Contract, ContractOperation } from '../../src/core/contract.ts'
+import type { Contract, ContractOperation } from '../../src/core/response/contract.ts'
 import {
   batch,
   body,

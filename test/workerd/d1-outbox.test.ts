@@ -4,9 +4,9 @@ import { Webhook } from 'standardwebhooks'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { HapaxEnv } from '../../src/config/env.ts'
-import { queue, webhook } from '../../src/core/destination.ts'
-import type { CloudEvent, EmittedEvent } from '../../src/core/event.ts'
-import { secret } from '../../src/core/secret.ts'
+import { queue, webhook } from '../../src/core/event/destination.ts'
+import type { CloudEvent, EmittedEvent } from '../../src/core/event/event.ts'
+import { secret } from '../../src/core/event/secret.ts'
 import {
   createD1Outbox,
   D1_OUTBOX_SQL,

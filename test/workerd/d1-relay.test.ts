@@ -3,8 +3,8 @@ import { env } from 'cloudflare:workers'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { HapaxEnv } from '../../src/config/env.ts'
-import { type Destination, queue } from '../../src/core/destination.ts'
-import type { CloudEvent } from '../../src/core/event.ts'
+import { type Destination, queue } from '../../src/core/event/destination.ts'
+import type { CloudEvent } from '../../src/core/event/event.ts'
 import {
   createD1Outbox,
   D1_OUTBOX_SQL,

@@ -1,7 +1,7 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import type { UnknownRecord } from '../../src/core/record.ts'
+import type { UnknownRecord } from '../../src/core/operation/record.ts'
 import {
   createGateway,
   credential,

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest'
 
-import { decompress } from '../../src/core/decompress.ts'
 import { createDigest } from '../../src/core/digest.ts'
 import {
   fingerprint,
   type FingerprintRules,
   readBody,
 } from '../../src/core/fingerprint/fingerprint.ts'
+import { decompress } from '../../src/core/wire/decompress.ts'
 
 const NO_RULES: FingerprintRules = { ignore: [], dates: [], headers: [], query: true }
 const MAX_DECODED_BYTES = 1_048_576

@@ -3,15 +3,15 @@ import { env } from 'cloudflare:workers'
 import fc from 'fast-check'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import type { Answer } from '../../src/core/answer.ts'
+import type { Answer } from '../../src/core/operation/answer.ts'
 import type {
   Caller,
   Grant,
   OperationGuard,
   SettleCall,
   StreamCall,
-} from '../../src/core/operation-guard.ts'
-import type { ClaimRef } from '../../src/core/record.ts'
+} from '../../src/core/operation/operation-guard.ts'
+import type { ClaimRef } from '../../src/core/operation/record.ts'
 import { KEEP, requestOf, resendOf, HOLD, snapshotOf } from '../fakes/build.ts'
 
 const RUNS = 50

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest'
 
-import { boundRetry, retryCalls, type RetryPolicy } from '../../src/core/retry.ts'
+import { boundRetry, retryCalls, type RetryPolicy } from '../../src/core/retry/retry.ts'
 import { createGateway, credential, protect } from '../../src/hapax.ts'
 import { readOuterRetry } from '../../src/http/outer-retry.ts'
 import { clientOf } from './gateway.ts'

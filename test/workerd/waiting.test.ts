@@ -3,7 +3,7 @@ import { env } from 'cloudflare:workers'
 import type { Context } from 'hono'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
-import type { OperationGuard } from '../../src/core/operation-guard.ts'
+import type { OperationGuard } from '../../src/core/operation/operation-guard.ts'
 import {
   createGateway,
   createWorker,

@@ -1,7 +1,8 @@
 import { compareText } from '../compare-text.ts'
-import { undoContentEncoding } from '../decompress.ts'
 import type { Digest } from '../digest.ts'
-import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../headers.ts'
+import { ok, type Result } from '../result.ts'
+import { undoContentEncoding } from '../wire/decompress.ts'
+import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../wire/headers.ts'
 import {
   isForm,
   isJson,
@@ -9,8 +10,7 @@ import {
   type MediaType,
   parseMediaType,
   toCanonicalMediaType,
-} from '../media-type.ts'
-import { ok, type Result } from '../result.ts'
+} from '../wire/media-type.ts'
 import { toCanonicalJson } from './canonical-json.ts'
 import type { FingerprintFault } from './fault.ts'
 import { joinParts, toCanonicalMultipart } from './multipart.ts'

@@ -1,7 +1,7 @@
 import { toBinaryString } from '../bytes.ts'
 import { compareText } from '../compare-text.ts'
-import type { MediaType } from '../media-type.ts'
 import { ok, type Result } from '../result.ts'
+import type { MediaType } from '../wire/media-type.ts'
 import { type FingerprintFault, payloadInvalid } from './fault.ts'
 import { toNetstring } from './netstring.ts'
 

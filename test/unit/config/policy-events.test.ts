@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions } from '../../../src/config/policy.ts'
-import { queue, webhook } from '../../../src/core/destination.ts'
+import { queue, webhook } from '../../../src/core/event/destination.ts'
 
 type EventOptions = NonNullable<PolicyOptions['events']>
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
-import { queue } from '../../../src/core/destination.ts'
+import { queue } from '../../../src/core/event/destination.ts'
 import {
   body,
   business,
@@ -11,7 +11,7 @@ import {
   param,
   query,
   repeatability,
-} from '../../../src/core/key-source.ts'
+} from '../../../src/core/request/key-source.ts'
 import { from } from '../../../src/http/key-function.ts'
 
 const MIB = 1_048_576

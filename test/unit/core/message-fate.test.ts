@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 
-import type { Work } from '../../../src/core/answer.ts'
 import { decideFate, type MessageFacts } from '../../../src/core/message-fate.ts'
-import { problem } from '../../../src/core/problem.ts'
+import type { Work } from '../../../src/core/operation/answer.ts'
+import { problem } from '../../../src/core/response/problem.ts'
 
 const work = (settle: Work['settle']): Work => ({ originCalls: 1, settle })
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 
 import { STATUSES } from '../../../src/analytics/conditions.ts'
 import { column, LAYOUT, TENANT_INDEX } from '../../../src/core/metric-columns.ts'
-import { OUTCOMES } from '../../../src/core/outcome.ts'
+import { OUTCOMES } from '../../../src/core/outcome/outcome.ts'
 
 const root = path.resolve(import.meta.dirname, '../../..')
 const read = (page: string) => readFileSync(path.join(root, page), 'utf8')

@@ -7,8 +7,8 @@ import {
   classifyFault,
   classifyStatus,
   outcomeLeft,
-} from '../../../src/core/classify.ts'
-import { type OriginFault, type Outcome, OUTCOMES } from '../../../src/core/outcome.ts'
+} from '../../../src/core/outcome/classify.ts'
+import { type OriginFault, type Outcome, OUTCOMES } from '../../../src/core/outcome/outcome.ts'
 
 /** How the page names what is no status. */
 const FAULTS: Readonly<Record<OriginFault, string>> = {

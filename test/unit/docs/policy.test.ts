@@ -5,7 +5,7 @@ import { runInThisContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, PolicySchema } from '../../../src/config/policy.ts'
-import { batch, header } from '../../../src/core/key-source.ts'
+import { batch, header } from '../../../src/core/request/key-source.ts'
 
 const MIB = 1_048_576
 

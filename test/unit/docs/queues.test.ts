@@ -8,7 +8,7 @@ import {
   type DeliveryFacts,
   type MessageFacts,
 } from '../../../src/core/message-fate.ts'
-import { problem } from '../../../src/core/problem.ts'
+import { problem } from '../../../src/core/response/problem.ts'
 
 const page = readFileSync(path.resolve(import.meta.dirname, '../../../docs/queues.md'), 'utf8')
 const section = (name: string) => (page.split(`\n## ${name}\n`)[1] ?? '').split(/^## /m)[0] ?? ''

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, type PolicyOptions, probe } from '../../../src/config/policy.ts'
-import { type Answer, NO_TIME } from '../../../src/core/answer.ts'
-import type { OriginFault, Outcome } from '../../../src/core/outcome.ts'
+import { type Answer, NO_TIME } from '../../../src/core/operation/answer.ts'
+import type { OriginFault, Outcome } from '../../../src/core/outcome/outcome.ts'
 import { isProblem, toVerdict } from '../../../src/http/verdict.ts'
 
 const policyOf = (options: PolicyOptions) => {

@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import type { OriginFault } from '../../../src/core/outcome.ts'
-import type { LiveBody } from '../../../src/core/reply.ts'
-import type { Settlement } from '../../../src/core/settle.ts'
+import type { Settlement } from '../../../src/core/operation/settle.ts'
+import type { OriginFault } from '../../../src/core/outcome/outcome.ts'
+import type { LiveBody } from '../../../src/core/outcome/reply.ts'
 import { PIECE_BYTES } from '../../../src/object/pieces.ts'
 import { Recording } from '../../../src/object/recording.ts'
 import { Sealer } from '../../../src/object/sealer.ts'

@@ -1,7 +1,7 @@
 import { Hono } from 'hono'
 import { describe, expect, it } from 'vitest'
 
-import { problem } from '../../../src/core/problem.ts'
+import { problem } from '../../../src/core/response/problem.ts'
 import type { GatewayEnv } from '../../../src/http/gateway-env.ts'
 import { problemResponse } from '../../../src/http/problem-response.ts'
 import { toOpenApiFragment } from '../../../src/operators/protected-openapi.ts'

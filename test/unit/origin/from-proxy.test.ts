@@ -2,7 +2,7 @@ import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync } from 'node:
 
 import { describe, expect, it } from 'vitest'
 
-import type { CollectedBody } from '../../../src/core/body.ts'
+import type { CollectedBody } from '../../../src/core/wire/body.ts'
 import { isFromProxy } from '../../../src/origin/from-proxy.ts'
 
 const ENVOY =

@@ -9,7 +9,7 @@ import {
 
 import { describe, expect, it } from 'vitest'
 
-import type { Coding } from '../../../src/core/content-coding.ts'
+import type { Coding } from '../../../src/core/wire/content-coding.ts'
 import { decodeBody } from '../../../src/platform/decode-body.ts'
 
 const MIB = 1_048_576

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { joinParts, toCanonicalMultipart } from '../../../../src/core/fingerprint/multipart.ts'
-import { parseMediaType } from '../../../../src/core/media-type.ts'
+import { parseMediaType } from '../../../../src/core/wire/media-type.ts'
 
 /** Text as bytes, one for each character; a line break stands for CRLF. */
 const toBytes = (text: string) =>

@@ -1,0 +1,137 @@
+import type { Destination } from '../event/destination.ts'
+import type { CloudEvent } from '../event/event.ts'
+import type { Landing } from '../outcome/landing.ts'
+import type { AnswerHead, LandingRules } from '../outcome/reply.ts'
+import type { OriginRequest } from '../request/origin-request.ts'
+import type { RetryBounds, RetryPolicy } from '../retry/retry.ts'
+import type { SealKey } from '../seal.ts'
+import type { Answer, SettleResult } from './answer.ts'
+import type { ClaimRequest } from './claim.ts'
+import type { OperationView } from './operation-view.ts'
+import type { OperatorAction, OperatorResult } from './operator-action.ts'
+import type { OperatorView } from './operator-view.ts'
+import type { ClaimRef } from './record.ts'
+import type { CallBounds } from './recovery.ts'
+import type { HeaderField, WireResponse } from './snapshot.ts'
+
+/** The facts about the request of a claim that matter for its answer. */
+export interface Caller {
+  /** Whether it asks for the result later and does not wait for the call, not even for its own. */
+  readonly isAsync: boolean
+  /** How long it waits for the call of another, in milliseconds; an async one also for its own. */
+  readonly waitMs: number
+  /** `Origin` of the request. */
+  readonly corsOrigin: string | null
+  /** Headers with which the status resource is asked on its behalf. */
+  readonly probeHeaders: readonly HeaderField[]
+  /** Keys that open stored responses for it, that of the present secret first. */
+  readonly sealKeys: readonly SealKey[]
+  /** Epoch milliseconds after which nothing is begun for it, or `null`. */
+  readonly deadlineAt: number | null
+  /** Name of the rate-limiting binding that new operations are counted with, if any. */
+  readonly rateLimiter: string | null
+  /** Digest of its address, by which new operations are counted as well; `null` if it is verified. */
+  readonly address: string | null
+}
+
+/** How a snapshot is stored. */
+export interface Keeping {
+  /** The key that seals it; `null` if the route does not seal. */
+  readonly sealKey: SealKey | null
+  /** Bytes from which a body is stored in the bucket; `null`: never. */
+  readonly spillBytes: number | null
+}
+
+/** How the origin is called. */
+export interface CallPlan {
+  readonly request: OriginRequest
+  /** Tenant whose retry budget pays for retries. */
+  readonly tenant: string
+  readonly bounds: CallBounds
+  readonly rules: LandingRules
+  readonly retry: RetryPolicy
+  readonly retryBounds: RetryBounds
+  readonly keeping: Keeping
+}
+
+/** One request of a route whose origin the object calls itself. */
+export interface ExecuteCall {
+  readonly claim: ClaimRequest
+  readonly caller: Caller
+  readonly plan: CallPlan
+  /** Whether the request is stored for a recovery without a client. */
+  readonly isStored: boolean
+}
+
+/** An event for the outbox. */
+export interface Outgoing {
+  readonly event: CloudEvent
+  readonly to: Destination
+}
+
+/** How a Worker ends its claim. */
+export interface SettleCall extends Pick<Landing, 'settlement' | 'end'> {
+  readonly claim: ClaimRef
+  readonly sealKey: SealKey | null
+  /** Events of its handler: stored with a result, dropped without one. */
+  readonly events: readonly Outgoing[]
+}
+
+/** A handler's answer that is still arriving. */
+export interface StreamCall extends AnswerHead {
+  readonly claim: ClaimRef
+  readonly rules: LandingRules
+  readonly limitBytes: number
+  readonly body: ReadableStream<Uint8Array>
+  readonly keeping: Keeping
+  readonly events: readonly Outgoing[]
+}
+
+/** Asks for an operation by its id, on behalf of a tenant. */
+export interface OperationQuestion {
+  readonly operationId: string
+  readonly tenant: string
+  /** How long to wait for its end, in milliseconds. */
+  readonly waitMs: number
+  /** The state that the client knows: another one ends the wait too. `null`: only the end does. */
+  readonly knownState: string | null
+}
+
+/** A claim granted to a Worker, which makes the call itself. So there is no `Answer` yet. */
+export interface Grant {
+  readonly kind: 'granted'
+  readonly claim: ClaimRef
+  /** For how many milliseconds an earlier call has left the operation in doubt, if it has. */
+  readonly doubtMs?: number | null
+}
+
+/**
+ * What a Worker may ask of the object that guards an operation. Plain data both ways; a promise
+ * rejects only when the object could not be reached or was reset.
+ */
+export interface OperationGuard {
+  /** Runs the operation at the origin, or answers from what is known about it. */
+  execute(call: ExecuteCall): Promise<Answer>
+  /** Grants the operation to the Worker under a lease, or answers from what is known about it. */
+  claim(claim: ClaimRequest, caller: Caller): Promise<Grant | Answer>
+  /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
+  renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
+  /** Ends the Worker's claim; refused if a newer claim exists, or none. A repeat is `taken` again. */
+  settle(call: SettleCall): Promise<SettleResult>
+  /** Shows an operation to its tenant, after a bounded wait for its end. */
+  inspect(question: OperationQuestion): Promise<OperationView | null>
+  /** Answers the tenant with the result of an operation, or with why there is none. */
+  result(question: OperationQuestion, caller: Caller): Promise<Answer | null>
+  /** Takes over a Worker's claim to record its stream. @returns The response for the first client. */
+  stream(call: StreamCall): Promise<WireResponse>
+  /** Shows an operation to an operator. The caller checks who may see it. */
+  examine(operationId: string): Promise<OperatorView | null>
+  /** Performs an operator's action. */
+  operate(operationId: string, action: OperatorAction): Promise<OperatorResult>
+  /**
+   * Sets the object's alarm again, if something is due and the platform has given the alarm up.
+   *
+   * @returns `over` if the operation has ended, or cannot have been executed.
+   */
+  rearm(operationId: string): Promise<'in-doubt' | 'over'>
+}
