@@ -1,6 +1,6 @@
 import { listDurableObjectIds, reset, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterAll, beforeAll, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, vi } from 'vitest'
 
 import { listKeys, SNAPSHOTS } from './bucket.ts'
 
@@ -19,6 +19,7 @@ const REMEMBERING = [
 // with modules that remember nothing, and its end takes back what it has stored.
 forgetModules()
 const usedIds = new Set<string>()
+const idsOfTest = new Set<string>()
 const namespaces = Object.getPrototypeOf(env.OPERATIONS) as DurableObjectNamespace
 const { getByName } = namespaces
 
@@ -26,8 +27,22 @@ beforeAll(() => {
   namespaces.getByName = function remember(...args) {
     const stub = getByName.apply(this, args)
     usedIds.add(stub.id.toString())
+    if (this !== env.DIRECTORY) idsOfTest.add(stub.id.toString())
     return stub
   }
+})
+
+// What an object would still do by its alarm must not meet the origin of a later test.
+afterEach(async () => {
+  const ids = [...idsOfTest]
+  idsOfTest.clear()
+  await Promise.all(
+    ids.map((id) =>
+      runInDurableObject(env.OPERATIONS.get(env.OPERATIONS.idFromString(id)), (_, { storage }) =>
+        storage.deleteAlarm(),
+      ),
+    ),
+  )
 })
 
 afterAll(async () => {
