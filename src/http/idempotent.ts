@@ -28,7 +28,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
 import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
-import { observe } from './observe.ts'
+import { beginObserving, endObserving } from './observe.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
 import { readOperation } from './read-operation.ts'
@@ -67,7 +67,10 @@ export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<Gatew
 const handled = new WeakSet<object>()
 
 async function respond(c: Context<GatewayEnv>, next: Next, policy: Policy): Promise<Response> {
-  if (await isOnlyObserved(c, policy)) return observe(c, policy, () => handleUntouched(c, next))
+  if (await isOnlyObserved(c, policy)) {
+    const observation = await beginObserving(c, policy)
+    return endObserving(observation, await handleUntouched(c, next))
+  }
   const exchange = openExchange(c, policy)
   try {
     return await handleOnce(exchange, next)

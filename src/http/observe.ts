@@ -53,24 +53,32 @@ interface ObservedClaim {
   readonly isInDoubt: boolean
 }
 
-/**
- * Lets a request through as if the route were not guarded, and records what would have happened: in
- * records of their own, which no enforced request meets.
- *
- * @param answer Answers the request, which is read at the same time.
- */
-export async function observe(
-  c: Context<GatewayEnv>,
-  policy: Policy,
-  answer: () => Promise<Response>,
-): Promise<Response> {
+/** A request that is read while it is answered as if the route were not guarded. */
+interface Observation {
+  readonly exchange: Exchange
+  /** What would have happened; `null` if it is no operation, or could not be read. */
+  readonly foreseeing: Promise<Foreseen | null>
+}
+
+/** Begins to read a request, before it is answered. */
+export async function beginObserving(c: Context<GatewayEnv>, policy: Policy): Promise<Observation> {
   const payload = await readBeside(c, policy)
   // No event is sent, and only data can judge: the body is on its way to the client, and the object
   // cannot send the request again.
   const observed = { ...policy, events: [], outcomes: dataRulesOf(policy), durable: false }
   const exchange = openExchange(c, observed, { payload, identify })
-  const foreseeing = foresee(exchange).catch(toNothing)
-  const answered = await answer()
+  return { exchange, foreseeing: foresee(exchange).catch(toNothing) }
+}
+
+/**
+ * Answers an observed request, and records what would have happened: in records of their own, which
+ * no enforced request meets.
+ */
+export async function endObserving(
+  { exchange, foreseeing }: Observation,
+  answered: Response,
+): Promise<Response> {
+  const { c, policy, payload } = exchange
   // An announcement is a header, so it must be known before the answer. A body is not read after it.
   const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseeing
   const waitMs = Math.max(0, c.var.hapax.startedAt + ANSWER_MS - Date.now())

@@ -26,7 +26,7 @@ import { explain } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
-import { observe } from './observe.ts'
+import { beginObserving, endObserving } from './observe.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
 import { passThrough } from './pass-through.ts'
@@ -55,7 +55,10 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
         await next()
         return c.res
       }
-      if (await isOnlyObserved(c, policy)) return observe(c, policy, () => passThrough(c))
+      if (await isOnlyObserved(c, policy)) {
+        const observation = await beginObserving(c, policy)
+        return endObserving(observation, await passThrough(c))
+      }
       const exchange = openExchange(c, policy)
       try {
         return await forwardOnce(exchange)
