@@ -4,12 +4,12 @@ import { stringify } from 'yaml'
 
 import { toVisible } from '../src/core/visible.ts'
 import { toOpenApiFragment, type OpenApiFragment } from '../src/operators/protected-openapi.ts'
-import { readContract } from './contract.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { isObject, type JsonObject } from './openapi/json.ts'
 import { mergeOpenApi, type MergeOptions } from './openapi/merge.ts'
 import { rewrite } from './openapi/rewrite.ts'
 import { print, printDocument, printError } from './print.ts'
+import { readContract } from './read-contract.ts'
 import { parseText, readText, writeText } from './text-file.ts'
 
 const HELP = `Usage: hapax openapi --from <contract> [--into <document>] [--out <file>]
