@@ -13,12 +13,16 @@ import {
   toPieces,
   type UnstoredBody,
 } from './pieces.ts'
-import type { RecordTable, Tables } from './tables.ts'
+import type { RecordStore } from './record-table.ts'
+import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 import type { ReadEnd } from './wire-body.ts'
 
 /** Most keys that are deleted in the bucket at once: the limit of R2. */
 const SWEEP_BATCH = 1_000
+
+/** A body up to this length is stored beside its record: in the same row, which is read and written as one. */
+const BESIDE_BYTES = 65_536
 
 /** How soon a body that is to be deleted is checked again while it is still read, in milliseconds. */
 const LEFT_LOOK_MS = 60_000
@@ -34,11 +38,11 @@ interface PartRow extends Record<string, SqlStorageValue> {
  */
 export class Bodies {
   readonly #tables: Tables
-  readonly #records: RecordTable
+  readonly #records: RecordStore
   readonly #transactions: Transactions
   readonly #holds = new Holds((ref) => this.#letGo(ref))
 
-  constructor(tables: Tables, records: RecordTable, transactions: Transactions) {
+  constructor(tables: Tables, records: RecordStore, transactions: Transactions) {
     this.#tables = tables
     this.#records = records
     this.#transactions = transactions
@@ -57,6 +61,7 @@ export class Bodies {
   }
 
   #write(operationId: string, body: AnswerBody | 'request', { firstPart, pieces }: Pieces): void {
+    if (pieces.length > 0) this.#tables.require('body')
     for (const [index, piece] of pieces.entries()) {
       const isInRow = piece instanceof Uint8Array
       this.#tables.sql.exec(
@@ -76,7 +81,8 @@ export class Bodies {
     body: AnswerBody | 'request',
     part: number,
   ): Uint8Array<ArrayBuffer> | SpilledPiece | null {
-    if (!this.#tables.areThere()) return null
+    const beside = part === 0 ? this.#readBeside(operationId, body) : null
+    if (beside !== null || !this.#tables.has('body')) return beside
     const [row] = this.#tables.sql.exec<PartRow>(
       'SELECT bytes, spill_key FROM body WHERE operation_id = ? AND belongs_to = ? AND part = ?',
       operationId,
@@ -86,6 +92,13 @@ export class Bodies {
     if (row === undefined) return null
     const { bytes, spill_key: spillKey } = row
     return spillKey === null ? new Uint8Array(bytes ?? new ArrayBuffer(0)) : { spillKey }
+  }
+
+  /** A small body stands beside its record. */
+  #readBeside(operationId: string, body: AnswerBody | 'request'): Uint8Array<ArrayBuffer> | null {
+    const record = this.#records.read(operationId)
+    if (!isSettled(record) || bodyOf(record) !== body) return null
+    return record.snapshot.bodyBytes > BESIDE_BYTES ? null : this.#records.readBody(operationId)
   }
 
   /** @returns The stored request, or `null` when there is none. */
@@ -110,14 +123,23 @@ export class Bodies {
     this.#delete(id, 'request')
   }
 
-  /** Stores the pieces of a result that are not stored yet. */
-  writeResult(id: string, body: UnstoredBody): void {
+  /**
+   * Stores the pieces of a result that are not stored yet.
+   *
+   * @returns A small body, which the caller stores beside the record.
+   */
+  writeResult(id: string, body: UnstoredBody): Uint8Array | null {
+    const [piece] = body.pieces
+    const isWhole = body.firstPart === 0 && body.pieces.length === 1
+    if (isWhole && piece instanceof Uint8Array && piece.byteLength <= BESIDE_BYTES) return piece
     this.#write(id, body.generation, body)
+    return null
   }
 
   /** Whether all pieces of a body are there that were stored before its settle. */
   isWhole(id: string, body: UnstoredBody | null): boolean {
     if (body === null || body.firstPart === 0) return true
+    if (!this.#tables.has('body')) return false
     const { generation, firstPart } = body
     const sql = `SELECT count(*) AS there FROM body
       WHERE operation_id = ? AND belongs_to = ? AND part < ?`
@@ -170,7 +192,7 @@ export class Bodies {
 
   /** Deletes all answers of an operation except the result in its record. One that is being read is deleted later. */
   dropAnswers(operationId: string, record: OperationRecord | null, now: number): void {
-    if (!this.#tables.areThere()) return
+    if (!this.#tables.has('body')) return
     const sql = `SELECT DISTINCT belongs_to AS body FROM body
       WHERE operation_id = ? AND belongs_to <> 'request'`
     const answers = this.#tables.sql.exec<{ body: AnswerBody }>(sql, operationId).toArray()
@@ -179,7 +201,7 @@ export class Bodies {
 
   /** Looks again at answers that are to go and were still read, at most `limit` of them. */
   dropLeft(now: number, limit: number): void {
-    if (!this.#tables.areThere()) return
+    if (!this.#tables.has('left_body')) return
     const sql = `SELECT operation_id AS operationId, belongs_to AS body FROM left_body
       WHERE due_at <= ? LIMIT ?`
     const left = this.#tables.sql.exec<{ operationId: string; body: AnswerBody }>(sql, now, limit)
@@ -193,6 +215,7 @@ export class Bodies {
     if (isResult(ref, record)) return this.#keep(operationId, body)
     if (!this.#holds.has(ref)) return this.#delete(operationId, body)
     this.#holds.leave(ref)
+    this.#tables.require('left_body')
     this.#tables.sql.exec(
       'INSERT OR REPLACE INTO left_body (operation_id, belongs_to, due_at) VALUES (?, ?, ?)',
       operationId,
@@ -203,20 +226,22 @@ export class Bodies {
 
   /** Takes back that an answer is to go. */
   #keep(operationId: string, body: AnswerBody): void {
+    if (!this.#tables.has('left_body')) return
     const sql = 'DELETE FROM left_body WHERE operation_id = ? AND belongs_to = ?'
     this.#tables.sql.exec(sql, operationId, body)
   }
 
   /** Deletes a body. The keys of its pieces in the bucket become garbage. */
   #delete(operationId: string, body: AnswerBody | 'request'): void {
+    if (!this.#tables.has('body')) return
     const isOfBody = 'operation_id = ? AND belongs_to = ?'
-    this.#tables.sql.exec(
-      `INSERT OR IGNORE INTO garbage (spill_key) SELECT spill_key FROM body
-        WHERE ${isOfBody} AND spill_key IS NOT NULL`,
-      operationId,
-      body,
-    )
-    this.#tables.sql.exec(`DELETE FROM body WHERE ${isOfBody}`, operationId, body)
+    const { sql } = this.#tables
+    const spilled = `SELECT spill_key FROM body WHERE ${isOfBody} AND spill_key IS NOT NULL`
+    if (sql.exec(spilled, operationId, body).toArray().length > 0) {
+      this.#tables.require('garbage')
+      sql.exec(`INSERT OR IGNORE INTO garbage (spill_key) ${spilled}`, operationId, body)
+    }
+    sql.exec(`DELETE FROM body WHERE ${isOfBody}`, operationId, body)
     if (body !== 'request') this.#keep(operationId, body)
   }
 
@@ -233,7 +258,7 @@ export class Bodies {
   /** Deletes in the bucket the pieces that belong to nothing any more. A failure is tried again by the alarm. */
   async sweep(bucket: R2Bucket | undefined): Promise<void> {
     try {
-      if (!this.#tables.areThere()) return
+      if (!this.#tables.has('garbage')) return
       const sql = 'SELECT spill_key AS spillKey FROM garbage LIMIT ?'
       const rows = this.#tables.sql.exec<{ spillKey: string }>(sql, SWEEP_BATCH)
       const spillKeys = Array.from(rows, ({ spillKey }) => spillKey)

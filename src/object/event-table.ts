@@ -95,7 +95,7 @@ export class EventTable {
   }
 
   add({ operationId, bytes, dueAt, ...head }: NewEvent): void {
-    this.#tables.create()
+    this.#tables.requireEvents()
     this.#tables.sql.exec(
       `INSERT INTO event (operation_id, sequence, head, bytes, failures, due_at)
         VALUES (?, (SELECT coalesce(max(sequence), 0) + 1 FROM event), ?, ?, 0, ?)`,
@@ -145,7 +145,7 @@ export class EventTable {
    * the end of a running delivery deletes only its own notice.
    */
   #replaceNotice(operationId: string, dueAt: number): void {
-    this.#tables.create()
+    this.#tables.requireEvents()
     const [known] = this.#tables.sql
       .exec<{ last: number | null }>(`SELECT max(sequence) AS last ${NOTICES}`, operationId)
       .toArray()
@@ -164,6 +164,7 @@ export class EventTable {
    * @returns `false` when the list may already contain the operation.
    */
   #dropEarlyNotice(operationId: string, now: number): boolean {
+    if (!this.#tables.has('event')) return false
     const sql = `DELETE ${NOTICES} AND failures = 0 AND due_at > ?
       AND json_extract(head, '$.mayBeListed') = 0`
     return this.#tables.sql.exec(sql, operationId, now).rowsWritten > 0
@@ -171,7 +172,7 @@ export class EventTable {
 
   /** The first event of each lane. */
   listHeads(): EventHead[] {
-    if (!this.#tables.areThere()) return []
+    if (!this.#tables.has('event')) return []
     return Array.from(this.#tables.sql.exec<HeadRow>(HEADS), toHead)
   }
 
@@ -188,19 +189,20 @@ export class EventTable {
     const head = JSON.stringify({ recipient, retry, death })
     const change = `UPDATE event SET head = ?, failures = ?, due_at = ? ${IS_THIS_EVENT}`
     const values = [head, failures, dueAt, ...namesOf(event)]
-    return this.#tables.areThere() && this.#tables.sql.exec(change, ...values).rowsWritten > 0
+    return this.#tables.has('event') && this.#tables.sql.exec(change, ...values).rowsWritten > 0
   }
 
   /** @returns As for `postpone`. */
   delete(event: PendingEvent): boolean {
     const change = `DELETE FROM event ${IS_THIS_EVENT}`
     return (
-      this.#tables.areThere() && this.#tables.sql.exec(change, ...namesOf(event)).rowsWritten > 0
+      this.#tables.has('event') && this.#tables.sql.exec(change, ...namesOf(event)).rowsWritten > 0
     )
   }
 
   /** Deletes the events that leave the deployment. A notice stays: it updates the operator's list. */
   deleteAllOf(operationId: string): void {
+    if (!this.#tables.has('event')) return
     const sql = `DELETE FROM event WHERE operation_id = ?
       AND json_extract(head, '$.recipient.to') <> 'directory'`
     this.#tables.sql.exec(sql, operationId)
@@ -208,7 +210,7 @@ export class EventTable {
 
   /** Events of an operation that wait and go out of the deployment. */
   count(operationId: string): number {
-    if (!this.#tables.areThere()) return 0
+    if (!this.#tables.has('event')) return 0
     const sql = `SELECT count(*) AS waiting FROM event
       WHERE operation_id = ? AND head NOT LIKE '%"to":"directory"%'`
     return this.#tables.sql.exec<{ waiting: number }>(sql, operationId).one().waiting

@@ -30,7 +30,8 @@ import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'
 import { EventTable, type NewEvent, type PendingEvent } from './event-table.ts'
 import type { UnstoredBody } from './pieces.ts'
-import { RecordTable, Tables } from './tables.ts'
+import { RecordTable, type RecordStore } from './record-table.ts'
+import { Tables } from './tables.ts'
 import { Transactions } from './transactions.ts'
 
 /** Most records that one alarm works through; where there are more it comes again at once. */
@@ -49,6 +50,17 @@ export interface Recoverable {
   readonly record: UnknownRecord
 }
 
+/** A change of a record. */
+interface Change {
+  readonly known: OperationRecord | null
+  /** `null`: the operation is forgotten. */
+  readonly record: OperationRecord | null
+  /** A body that is stored beside the record. */
+  readonly beside?: Uint8Array | null
+}
+
+const GONE = { record: null }
+
 /** A record that still waits for the end of its last claim. */
 type OpenRecord = InProgressRecord | UnknownRecord
 
@@ -60,7 +72,7 @@ export class Ledger {
   readonly bodies: Bodies
   readonly transactions: Transactions
   readonly #storage: DurableObjectStorage
-  readonly #records: RecordTable
+  readonly #records: RecordStore
   readonly #events: EventTable
   readonly #lanes = new EventLanes()
   /** Whether this object's memory holds the running call of an operation. */
@@ -71,7 +83,8 @@ export class Ledger {
     this.#storage = storage
     this.#records = new RecordTable(tables)
     this.#events = new EventTable(tables)
-    this.transactions = new Transactions(storage, tables, this.#events, this.#lanes)
+    const stored = { tables, records: this.#records, events: this.#events, lanes: this.#lanes }
+    this.transactions = new Transactions(storage, stored)
     this.bodies = new Bodies(tables, this.#records, this.transactions)
     this.#isRunning = isRunning
   }
@@ -106,13 +119,16 @@ export class Ledger {
    * @param stored The request, where the route keeps it for a recovery without a client.
    */
   claim(request: ClaimRequest, stored: Uint8Array | null): ClaimDecision {
+    const ahead = this.look(request)
+    // Nothing changes, and nothing is due that a lost alarm would miss.
+    if (ahead.kind === 'replay' || ahead.kind === 'mismatch') return ahead
     const id = request.operationId
     return this.#change(id, (known, now) => {
       const decision = this.#decideClaim(known, request, now)
       if (!('record' in decision) || isSameClaim(decision.record, known)) return decision
       const { kind } = decision
       const record = kind === 'hold' ? this.#dropHeldRequest(id, decision.record) : decision.record
-      this.#write(id, known, record, now)
+      this.#write(id, { known, record }, now)
       // Answers of an earlier operation of the key, or of a call that was lost in the middle of its body.
       this.bodies.dropAnswers(id, record, now)
       if (kind === 'execute') this.bodies.writeRequest(id, stored)
@@ -208,7 +224,7 @@ export class Ledger {
       const isPending = known?.state === 'in_progress' || known?.state === 'unknown'
       if (!isPending || known.isAccepted) return this.#asNow(operationId, known, now)
       const accepted = { ...known, isAccepted: true }
-      this.#write(operationId, known, accepted, now)
+      this.#write(operationId, { known, record: accepted }, now)
       return this.#asNow(operationId, accepted, now)
     })
   }
@@ -235,33 +251,34 @@ export class Ledger {
         this.bodies.dropAnswers(id, known, now)
         return 'refused'
       }
-      const record = decision.kind === 'store' ? this.#withBodies(id, decision.record, body) : null
-      this.#write(id, known, record, now)
+      const ending = decision.kind === 'store' ? this.#storeBodies(id, decision.record, body) : GONE
+      const { record } = ending
+      this.#write(id, { known, ...ending }, now)
       if (record?.state !== 'in_progress') this.bodies.dropAnswers(id, record, now)
       if ('snapshot' in settlement) for (const event of emitted) this.#events.add(event)
       return decision.isLate ? 'late' : 'taken'
     })
   }
 
-  /** Stores the bodies of a settled record, and drops those that it no longer needs. */
-  #withBodies(
+  /** Stores the body of a settled record, unless it goes beside it, and drops bodies that are not needed. */
+  #storeBodies(
     id: string,
     record: SettledRecord | OpenRecord,
     body: UnstoredBody | null,
-  ): OperationRecord {
-    if (record.state === 'in_progress') return record
-    if (record.state === 'unknown') return this.#dropHeldRequest(id, record)
+  ): Omit<Change, 'known'> {
+    if (record.state === 'in_progress') return { record }
+    if (record.state === 'unknown') return { record: this.#dropHeldRequest(id, record) }
     this.bodies.dropRequest(id)
-    if (body === null) return record
-    this.bodies.writeResult(id, body)
-    return { ...record, generation: body.generation }
+    if (body === null) return { record }
+    const { generation } = body
+    return { record: { ...record, generation }, beside: this.bodies.writeResult(id, body) }
   }
 
   /** Forgets an operation altogether, its events included. */
   erase(operationId: string): void {
     this.#change(operationId, (known, now) => {
       this.#events.deleteAllOf(operationId)
-      this.#write(operationId, known, null, now)
+      this.#write(operationId, { known, record: null }, now)
       this.bodies.dropAnswers(operationId, null, now)
     })
   }
@@ -290,19 +307,19 @@ export class Ledger {
     const decision = decideAlarm(record, this.#factsOf(id, record, now))
     switch (decision.kind) {
       case 'keep':
-        this.#write(id, known, record, now)
+        this.#write(id, { known, record }, now)
         return null
       case 'store': {
         const kept = this.#dropHeldRequest(id, decision.record)
-        this.#write(id, known, kept, now)
+        this.#write(id, { known, record: kept }, now)
         this.bodies.dropAnswers(id, kept, now)
         return null
       }
       case 'recover':
-        this.#write(id, known, decision.record, now)
+        this.#write(id, { known, record: decision.record }, now)
         return { id, record: decision.record }
       case 'forget':
-        this.#write(id, known, null, now)
+        this.#write(id, { known, record: null }, now)
         this.bodies.dropAnswers(id, null, now)
         return null
     }
@@ -362,23 +379,18 @@ export class Ledger {
   ): next | null {
     return this.#change(operationId, (known, now) => {
       const next = decide(known, now)
-      if (next !== null) this.#write(operationId, known, next, now)
+      if (next !== null) this.#write(operationId, { known, record: next }, now)
       return next
     })
   }
 
   /** Stores a changed record and the events that it causes. Events stay when the record is forgotten. */
-  #write(
-    id: string,
-    before: OperationRecord | null,
-    after: OperationRecord | null,
-    now: number,
-  ): void {
-    if (after === null) {
+  #write(id: string, { known, record, beside }: Change, now: number): void {
+    if (record === null) {
       this.#records.delete(id)
       this.bodies.dropRequest(id)
-    } else this.#records.write(id, after, now)
-    this.#events.leave({ id, before, after, now })
+    } else this.#records.write(id, record, now, beside)
+    this.#events.leave({ id, before: known, after: record, now })
   }
 
   /**

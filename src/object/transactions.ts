@@ -1,15 +1,26 @@
+import { isSoonEnough } from '../core/operation/due.ts'
 import { logFault } from '../metrics/log.ts'
 import type { EventLanes } from './event-lanes.ts'
 import type { EventTable } from './event-table.ts'
+import type { RecordStore } from './record-table.ts'
 import type { Tables } from './tables.ts'
 
 /** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
 
+/** What an object stores, and which of its events are under way. */
+interface Stored {
+  readonly tables: Tables
+  readonly records: RecordStore
+  readonly events: EventTable
+  readonly lanes: EventLanes
+}
+
 /** Changes what an object stores, together with its alarm: one transaction sets both. */
 export class Transactions {
   readonly #storage: DurableObjectStorage
   readonly #tables: Tables
+  readonly #records: RecordStore
   readonly #events: EventTable
   readonly #lanes: EventLanes
   /** Called when something is to be deleted in the bucket. */
@@ -17,14 +28,10 @@ export class Transactions {
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
-  constructor(
-    storage: DurableObjectStorage,
-    tables: Tables,
-    events: EventTable,
-    lanes: EventLanes,
-  ) {
+  constructor(storage: DurableObjectStorage, { tables, records, events, lanes }: Stored) {
     this.#storage = storage
     this.#tables = tables
+    this.#records = records
     this.#events = events
     this.#lanes = lanes
   }
@@ -58,6 +65,7 @@ export class Transactions {
       return this.#tables.transaction(work)
     } catch (error) {
       undo()
+      this.#records.reload()
       // An alarm that was set in it is rolled back as well.
       this.#alarmAt = alarmAt
       throw error
@@ -66,19 +74,34 @@ export class Transactions {
 
   /** Sets the alarm for the next due time. @returns What is left to do after the transaction. */
   #setAlarmForNext(now: number): { readonly isEmpty: boolean; readonly hasGarbage: boolean } {
-    const { operationCount, garbageCount, leftCount, dueAt } = this.#tables.summary()
-    const heads = this.#events.listHeads()
-    const hasGarbage = garbageCount > 0
+    const hasGarbage = this.#hasGarbage()
     // Garbage in the bucket is deleted now, and by the alarm if that fails.
-    const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : Infinity
-    const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
-    const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, ...eventsAt)
-    const count = operationCount + heads.length + garbageCount + leftCount
-    const isEmpty = count === 0 && this.#tables.areThere()
+    const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : null
+    const times = [sweepAt, this.#leftDueAt(), this.#eventsDueAt(now)].filter((at) => at !== null)
+    const alarmAt = Math.min(this.#records.dueAt(), ...times)
+    const isEmpty = times.length === 0 && this.#records.isEmpty() && this.#tables.areThere
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
-    if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1))
+    if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1), now)
     else if (!isEmpty) this.#deleteAlarm()
     return { isEmpty, hasGarbage }
+  }
+
+  #hasGarbage(): boolean {
+    if (!this.#tables.has('garbage')) return false
+    return this.#tables.sql.exec('SELECT 1 FROM garbage LIMIT 1').toArray().length > 0
+  }
+
+  /** When the next body is looked at that is to be deleted and is still read; `null`: there is none. */
+  #leftDueAt(): number | null {
+    if (!this.#tables.has('left_body')) return null
+    const sql = 'SELECT min(due_at) AS due FROM left_body'
+    return this.#tables.sql.exec<{ due: number | null }>(sql).one().due
+  }
+
+  /** When the alarm has something to do for an event; `null`: there is none. */
+  #eventsDueAt(now: number): number | null {
+    const times = this.#events.listHeads().map((head) => this.#lanes.dueAt(head, now))
+    return times.length === 0 ? null : Math.min(...times)
   }
 
   /** Sets the alarm for the next due time, even if this instance believes that it is set. */
@@ -104,9 +127,9 @@ export class Transactions {
     await this.#storage.setAlarm(at)
   }
 
-  /** Each setting is billed as a row, so the same time is not set twice. */
-  #setAlarm(at: number): void {
-    if (this.#alarmAt === at) return
+  /** Each setting is billed as a row, so an alarm that does is not set again. */
+  #setAlarm(at: number, now: number): void {
+    if (this.#alarmAt !== null && isSoonEnough(this.#alarmAt, at, now)) return
     this.#alarmAt = at
     void this.#followAlarm(this.#storage.setAlarm(at))
   }

@@ -1,4 +1,9 @@
-import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
+import {
+  abortAllDurableObjects,
+  evictDurableObject,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from 'cloudflare:test'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import { concat } from '../../src/core/bytes.ts'
@@ -341,6 +346,7 @@ describe('an answer that an earlier version has stored', () => {
       storage.sql.exec("UPDATE body SET belongs_to = 'response'")
       storage.sql.exec("UPDATE operation SET record = json_remove(record, '$.generation')")
     })
+    await evictDurableObject(await objectOf('earlier'))
     expect(await readWhole(await send('earlier'))).toEqual(['1', 4 * MIB])
     const slow = await begin(await send('earlier'))
     advance(2 * HOUR_MS)

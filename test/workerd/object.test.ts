@@ -172,7 +172,7 @@ describe('IdempotencyObject', () => {
     const late = await send({ key: 'late', body: '{"amount":2}' })
     expect(late.status).toBe(410)
     expect(late.headers.get('Hapax-Error')).toBe('key-expired')
-    expect(await readStorage('late')).toMatchObject({ body: '[]' })
+    expect(await readStorage('late')).toEqual({ operation: expect.stringContaining('"body":null') })
     advance(hours(24 * 31))
     expect((await send({ key: 'late' })).status).toBe(201)
     expect(origin.requests).toHaveLength(2)

@@ -129,11 +129,14 @@ async function readObject(id: string) {
   const object = env.OPERATIONS.getByName(id)
   return runInDurableObject(object, async (_: IdempotencyObject, { storage }) => {
     const { sql } = storage
-    const isThere = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'event'").toArray().length
     const alarmAt = await storage.getAlarm()
-    if (isThere === 0) return { isEmpty: true, states: [], events: [], alarmAt }
+    const isThere = (table: string) =>
+      sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', table).toArray().length > 0
+    if (!isThere('operation')) return { isEmpty: true, states: [], events: [], alarmAt }
     const records = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    const events = sql.exec<StoredEvent>('SELECT * FROM event ORDER BY sequence').toArray()
+    const events = isThere('event')
+      ? sql.exec<StoredEvent>('SELECT * FROM event ORDER BY sequence').toArray()
+      : []
     const states = records.map(({ record }) => (JSON.parse(record) as { state: string }).state)
     return { isEmpty: false, states, events, alarmAt }
   })
@@ -144,6 +147,9 @@ const countOf = async (key: string) => (await stored(key)).events.length
 /** Lets a table of the object refuse what a condition says, as a full disk would. */
 async function refuseWrites(key: string, table: string, condition: string): Promise<void> {
   await runInDurableObject(await objectOf(key), (_: IdempotencyObject, { storage: { sql } }) => {
+    // As the object makes it with its first event.
+    sql.exec(`CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, operation_id TEXT NOT NULL,
+      head TEXT NOT NULL, bytes BLOB NOT NULL, failures INTEGER NOT NULL, due_at INTEGER NOT NULL)`)
     sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON ${table} WHEN ${condition}
       BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
   })
@@ -583,6 +589,9 @@ describe('a delivery that fails', () => {
   it('stays in the object while the directory cannot keep it', async () => {
     playWeb({ receiver: () => new Response(null, { status: 410 }) })
     await runInDurableObject(directory(), (_, { storage: { sql } }) => {
+      // As the object makes it with its first event.
+      sql.exec(`CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, operation_id TEXT NOT NULL,
+      head TEXT NOT NULL, bytes BLOB NOT NULL, failures INTEGER NOT NULL, due_at INTEGER NOT NULL)`)
       sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON letter
         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
     })
@@ -1349,6 +1358,9 @@ describe('at rest', () => {
     const retry = { attempts: 2 } as const
     await clientWith({ retention: '60d', events: [{ ...onEnd(HOOK), retry }] })('kept-back')
     await runInDurableObject(directory(), (_, { storage: { sql } }) => {
+      // As the object makes it with its first event.
+      sql.exec(`CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, operation_id TEXT NOT NULL,
+      head TEXT NOT NULL, bytes BLOB NOT NULL, failures INTEGER NOT NULL, due_at INTEGER NOT NULL)`)
       sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON letter
         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
     })

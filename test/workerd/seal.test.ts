@@ -29,13 +29,16 @@ function clientWith(policy: PolicyOptions) {
 async function readStorage(key: string): Promise<string> {
   const object = await objectOf(key)
   return runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) => {
-    const records = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    const parts = sql.exec<{ bytes: ArrayBuffer }>('SELECT bytes FROM body').toArray()
+    const tables = sql.exec<{ name: string }>(
+      "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    )
+    const rows = Array.from(tables, ({ name }) => sql.exec(`SELECT * FROM ${name}`).toArray())
     const decoder = new TextDecoder('latin1')
-    return [
-      ...records.map(({ record }) => record),
-      ...parts.map(({ bytes }) => decoder.decode(bytes)),
-    ].join('\n')
+    return rows
+      .flat()
+      .flatMap((row) => Object.values(row))
+      .map((value) => (value instanceof ArrayBuffer ? decoder.decode(value) : String(value)))
+      .join('\n')
   })
 }
 

@@ -15,6 +15,7 @@ import {
   type InProgressRecord,
   type OperationRecord,
   type Owner,
+  RECORD_VERSION,
   type SettledRecord,
   toBase,
   toRef,
@@ -208,6 +209,7 @@ function toClaimed(
   const before = previous?.attempts ?? []
   return {
     ...facts,
+    version: RECORD_VERSION,
     state: 'in_progress',
     fence,
     createdAt: previous?.createdAt ?? now,

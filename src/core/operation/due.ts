@@ -5,7 +5,7 @@ import { graceMsOf, type Recovery, recoveryDelayMs } from './recovery.ts'
 import { type ClaimFacts, isExpired, isForgotten, toTombstone } from './retention.ts'
 
 /** After which time the alarm first checks whether a claim still has an owner. */
-const FIRST_LOOK_MS = 5_000
+export const FIRST_LOOK_MS = 5_000
 /** The longest time between two checks. */
 const LAST_LOOK_MS = 300_000
 /** After which time it checks again whether a result that has expired is still read. */
@@ -92,6 +92,36 @@ export function dueAt(record: OperationRecord, now: number): number | null {
     case 'expired':
       return record.expiresAt + record.tombstoneMs
   }
+}
+
+/** How much later than retention ends the alarm of a claim is set, relative to retention. */
+const LAZINESS = 1 / 64
+
+/**
+ * The same for an object with an alarm of its own, where each setting is billed. While nothing can be
+ * recovered, the alarm that deletes the result is set with the claim, and finds a lost owner as well.
+ * A claim that takes longer than usual is looked after.
+ */
+export function lazyDueAt(record: OperationRecord, now: number): number | null {
+  const isLazy = record.state === 'in_progress' && !isLookedAfter(record, now)
+  if (!isLazy) return dueAt(record, now)
+  return record.claimedAt + Math.ceil(record.retentionMs * (1 + LAZINESS))
+}
+
+function isLookedAfter(record: InProgressRecord, now: number): boolean {
+  const isRecovered = record.recovery.kind !== 'hold' || isDurable(record) || isUnexecuted(record)
+  return isRecovered || now - record.claimedAt >= FIRST_LOOK_MS
+}
+
+/** Whether an alarm at `alarmAt` does for what is due at `at`: deleting may be a little late. */
+export function isSoonEnough(alarmAt: number, at: number, now: number): boolean {
+  return alarmAt >= at && alarmAt - at <= (at - now) * LAZINESS
+}
+
+/** Whether the alarm has something to do for a record. @param at What `dueAt` said when it was stored. */
+export function isDue(record: OperationRecord, at: number | null, now: number): boolean {
+  const isOld = record.state === 'in_progress' && now - record.claimedAt >= FIRST_LOOK_MS
+  return isOld || (at !== null && at <= now)
 }
 
 function unknownDueAt(record: UnknownRecord, now: number): number | null {

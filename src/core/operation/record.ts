@@ -71,6 +71,8 @@ export interface ClaimedFacts extends Memory {
 
 /** What every record holds, whatever its state. */
 export interface RecordBase extends ClaimedFacts {
+  /** The version of the record's form. Absent in records from before versions. */
+  readonly version?: number
   /** Attempt number of the last claim, from 1. */
   readonly fence: number
   /** Epoch milliseconds of the first claim, and of the last. */
@@ -171,6 +173,22 @@ const BASE: Readonly<Record<keyof RecordBase, true>> = {
   reauthorizePath: true,
   events: true,
   carrier: true,
+  version: true,
+}
+
+/** The form of the records that this version writes. */
+export const RECORD_VERSION = 1
+
+/**
+ * Reads a stored record.
+ *
+ * @throws {Error} If a newer version wrote it, in a form that this one does not know: nothing may be
+ *   executed or replayed then.
+ */
+export function parseRecord(text: string): OperationRecord {
+  const record = JSON.parse(text) as OperationRecord
+  if ((record.version ?? RECORD_VERSION) <= RECORD_VERSION) return record
+  throw new Error('A record was written by a newer version of the gateway.')
 }
 
 /** Removes the fields that belong to one state only. */
