@@ -1,4 +1,9 @@
-import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
+import {
+  abortAllDurableObjects,
+  evictDurableObject,
+  runDurableObjectAlarm,
+  runInDurableObject,
+} from 'cloudflare:test'
 import type { Handler } from 'hono'
 import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
@@ -557,6 +562,7 @@ describe('outcomes by a function', () => {
         "UPDATE operation SET record = json_set(record, '$.recovery.rules.judgedBy.operation', 'POST /gone')",
       ),
     )
+    await evictDurableObject(await objectOf(key))
     pass(600_000)
     await ring(key)
     expect(await readRecord(key)).toMatchObject({

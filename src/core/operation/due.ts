@@ -103,25 +103,27 @@ const LAZINESS = 1 / 64
  * A claim that takes longer than usual is looked after.
  */
 export function lazyDueAt(record: OperationRecord, now: number): number | null {
-  const isLazy = record.state === 'in_progress' && !isLookedAfter(record, now)
-  if (!isLazy) return dueAt(record, now)
+  if (!isUnrecoverable(record) || isLong(record, now)) return dueAt(record, now)
   return record.claimedAt + Math.ceil(record.retentionMs * (1 + LAZINESS))
 }
 
-function isLookedAfter(record: InProgressRecord, now: number): boolean {
-  const isRecovered = record.recovery.kind !== 'hold' || isDurable(record) || isUnexecuted(record)
-  return isRecovered || now - record.claimedAt >= FIRST_LOOK_MS
+/** Whether nothing can be done about a claim whose owner is lost, but to say so. */
+function isUnrecoverable(record: OperationRecord): boolean {
+  const { state, recovery } = record
+  if (state !== 'in_progress' || recovery.kind !== 'hold') return false
+  return !isDurable(record) && !isUnexecuted(record)
 }
+
+const isLong = ({ claimedAt }: OperationRecord, now: number) => now - claimedAt >= FIRST_LOOK_MS
 
 /** Whether an alarm at `alarmAt` does for what is due at `at`: deleting may be a little late. */
 export function isSoonEnough(alarmAt: number, at: number, now: number): boolean {
   return alarmAt >= at && alarmAt - at <= (at - now) * LAZINESS
 }
 
-/** Whether the alarm has something to do for a record. @param at What `dueAt` said when it was stored. */
+/** Whether the alarm has something to do for a record. @param at What `lazyDueAt` said when it was stored. */
 export function isDue(record: OperationRecord, at: number | null, now: number): boolean {
-  const isOld = record.state === 'in_progress' && now - record.claimedAt >= FIRST_LOOK_MS
-  return isOld || (at !== null && at <= now)
+  return (at !== null && at <= now) || (isUnrecoverable(record) && isLong(record, now))
 }
 
 function unknownDueAt(record: UnknownRecord, now: number): number | null {
