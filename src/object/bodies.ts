@@ -13,7 +13,7 @@ import {
   toPieces,
   type UnstoredBody,
 } from './pieces.ts'
-import type { RecordStore } from './record-table.ts'
+import type { RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 import type { ReadEnd } from './wire-body.ts'
@@ -40,6 +40,8 @@ export class Bodies {
   readonly #tables: Tables
   readonly #records: RecordStore
   readonly #transactions: Transactions
+  /** Where the clean-up continues, by the operation's id; `null`: there is nothing to clean up. */
+  #cleanUpFrom: string | null = null
   readonly #holds = new Holds((ref) => this.#letGo(ref))
 
   constructor(tables: Tables, records: RecordStore, transactions: Transactions) {
@@ -197,6 +199,39 @@ export class Bodies {
       WHERE operation_id = ? AND belongs_to <> 'request'`
     const answers = this.#tables.sql.exec<{ body: AnswerBody }>(sql, operationId).toArray()
     for (const { body } of answers) this.#dropAnswer({ operationId, body }, record, now)
+  }
+
+  /** Operations whose own client reads the result. */
+  listBeingRead(): string[] {
+    return this.#holds.listFirsts()
+  }
+
+  /** From now on looks for bodies whose operation is forgotten: many records were deleted at once. */
+  beginCleanUp(): void {
+    this.#cleanUpFrom ??= ''
+  }
+
+  /** When the alarm continues the clean-up, in epoch milliseconds; `null`: there is none. */
+  cleanUpAt(now: number): number | null {
+    return this.#cleanUpFrom === null ? null : now
+  }
+
+  /** Deletes bodies whose operation is forgotten, of at most `limit` operations. */
+  cleanUp(now: number, limit: number): void {
+    if (this.#cleanUpFrom === null) return
+    const ids = this.#tables.has('body') ? this.#listOperations(this.#cleanUpFrom, limit) : []
+    for (const id of ids) {
+      const record = this.#records.read(id)
+      this.dropAnswers(id, record, now)
+      if (record === null) this.dropRequest(id)
+    }
+    this.#cleanUpFrom = ids.length === limit ? (ids.at(-1) ?? null) : null
+  }
+
+  #listOperations(after: string, limit: number): string[] {
+    const sql = `SELECT DISTINCT operation_id AS id FROM body
+      WHERE operation_id > ? ORDER BY operation_id LIMIT ?`
+    return Array.from(this.#tables.sql.exec<{ id: string }>(sql, after, limit), ({ id }) => id)
   }
 
   /** Looks again at answers that are to go and were still read, at most `limit` of them. */

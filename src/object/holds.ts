@@ -49,6 +49,11 @@ export class Holds {
     this.#firsts.add(nameOf(ref))
   }
 
+  /** The operations whose own client reads the body. */
+  listFirsts(): string[] {
+    return Array.from(this.#firsts, (name) => name.slice(0, name.indexOf('/')))
+  }
+
   forgetFirst(ref: BodyRef): void {
     this.#firsts.delete(nameOf(ref))
   }

@@ -36,6 +36,11 @@ import { claimForWorker, settleForWorker, streamForWorker } from './worker-claim
  */
 const ALARM_PATIENCE_MS = 2_000
 
+/** Whether an object guards many operations: its name says so. */
+function isShard({ name }: DurableObjectId): boolean {
+  return name?.startsWith('shard:') === true
+}
+
 /**
  * The guard of an operation: claims it durably before the origin is called, calls the origin itself,
  * stores the response and replays it to every repeat. It is the only writer of the record, and its
@@ -43,7 +48,9 @@ const ALARM_PATIENCE_MS = 2_000
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
   readonly #flights = new Flights()
-  readonly #ledger = new Ledger(this.ctx.storage, (id) => this.#flights.isRunning(id))
+  readonly #ledger = new Ledger(this.ctx.storage, isShard(this.ctx.id), (id) =>
+    this.#flights.isRunning(id),
+  )
   readonly #context: ObjectContext = {
     env: this.env,
     ledger: this.#ledger,

@@ -30,7 +30,9 @@ import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'
 import { EventTable, type NewEvent, type PendingEvent } from './event-table.ts'
 import type { UnstoredBody } from './pieces.ts'
-import { RecordTable, type RecordStore } from './record-table.ts'
+import { RecordBuckets } from './record-buckets.ts'
+import type { RecordStore } from './record-store.ts'
+import { RecordTable } from './record-table.ts'
 import { Tables } from './tables.ts'
 import { Transactions } from './transactions.ts'
 
@@ -78,14 +80,20 @@ export class Ledger {
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
 
-  constructor(storage: DurableObjectStorage, isRunning: (operationId: string) => boolean) {
+  /** @param isShard Whether the object guards many operations, and not one. */
+  constructor(
+    storage: DurableObjectStorage,
+    isShard: boolean,
+    isRunning: (operationId: string) => boolean,
+  ) {
     const tables = new Tables(storage)
     this.#storage = storage
-    this.#records = new RecordTable(tables)
+    this.#records = isShard ? new RecordBuckets(tables) : new RecordTable(tables)
     this.#events = new EventTable(tables)
     const stored = { tables, records: this.#records, events: this.#events, lanes: this.#lanes }
-    this.transactions = new Transactions(storage, stored)
+    this.transactions = new Transactions(storage, stored, isShard)
     this.bodies = new Bodies(tables, this.#records, this.transactions)
+    this.transactions.cleanUpAt = (now) => this.bodies.cleanUpAt(now)
     this.#isRunning = isRunning
   }
 
@@ -298,6 +306,8 @@ export class Ledger {
       const recoverable = this.#records
         .listDue(now, ALARM_BATCH)
         .flatMap(({ id, record }) => this.#tidyOne(id, record, now) ?? [])
+      if (this.#records.dropEnded(now, this.bodies.listBeingRead())) this.bodies.beginCleanUp()
+      this.bodies.cleanUp(now, ALARM_BATCH)
       return { recoverable, events: this.#takeEvents(now) }
     })
   }

@@ -1,38 +1,7 @@
 import { isDue, lazyDueAt } from '../core/operation/due.ts'
 import { type OperationRecord, parseRecord } from '../core/operation/record.ts'
+import { type DueRecord, isResult, type RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
-
-/** A record that the alarm is to look at. */
-export interface DueRecord {
-  readonly id: string
-  readonly record: OperationRecord
-}
-
-/** The records of an object, and the small bodies beside them. */
-export interface RecordStore {
-  read(id: string): OperationRecord | null
-  /**
-   * Stores a record, with the time at which the alarm has something to do for it.
-   *
-   * @param body The body beside it, or `null`. Without it, a result keeps the body that it has.
-   */
-  write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void
-  delete(id: string): void
-  /** The body beside a record. */
-  readBody(id: string): Uint8Array<ArrayBuffer> | null
-  /** From now on the alarm looks after a claim, and not only at the end of retention. */
-  watch(id: string, now: number): void
-  /** Records for which the alarm has something to do, at most `limit` of them. */
-  listDue(now: number, limit: number): DueRecord[]
-  /** Epoch milliseconds at which the alarm has something to do; `Infinity`: never. */
-  dueAt(): number
-  isEmpty(): boolean
-  /** Forgets what memory holds: a transaction was rolled back. */
-  reload(): void
-}
-
-/** Whether a record has a response, whose body may stand beside it. */
-const isResult = ({ state }: OperationRecord) => state === 'succeeded' || state === 'failed'
 
 interface Row {
   readonly record: OperationRecord
@@ -64,6 +33,8 @@ export class RecordTable implements RecordStore {
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void {
     const rows = this.#known()
     const dueAt = lazyDueAt(record, now)
+    // Only the time at which the alarm comes has changed.
+    if (rows.get(id)?.record === record) return void rows.set(id, { record, dueAt })
     const text = JSON.stringify(record)
     this.#tables.requireOperations()
     const { sql } = this.#tables
@@ -98,6 +69,11 @@ export class RecordTable implements RecordStore {
   listDue(now: number, limit: number): DueRecord[] {
     const rows = [...this.#known()].map(([id, { record, dueAt }]) => ({ id, record, dueAt }))
     return rows.filter(({ record, dueAt }) => isDue(record, dueAt, now)).slice(0, limit)
+  }
+
+  /** Every record has its own time. */
+  dropEnded(): boolean {
+    return false
   }
 
   dueAt(): number {

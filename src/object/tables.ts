@@ -78,6 +78,11 @@ export class Tables {
     return this.#names().size > 0
   }
 
+  /** The names of the tables that exist. */
+  names(): readonly string[] {
+    return [...this.#names().keys()]
+  }
+
   /** Creates a table that does not exist. */
   require(name: KeyedTable): void {
     if (!this.has(name))
@@ -104,6 +109,11 @@ export class Tables {
     this.sql.exec(statement)
     const before = this.#names().get(name) ?? ''
     this.#names().set(name, before + statement)
+  }
+
+  drop(name: string): void {
+    this.sql.exec(`DROP TABLE ${name}`)
+    this.#names().delete(name)
   }
 
   #names(): Map<string, string> {

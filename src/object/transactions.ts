@@ -2,11 +2,14 @@ import { isSoonEnough } from '../core/operation/due.ts'
 import { logFault } from '../metrics/log.ts'
 import type { EventLanes } from './event-lanes.ts'
 import type { EventTable } from './event-table.ts'
-import type { RecordStore } from './record-table.ts'
+import type { RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
 /** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
+
+/** An alarm that has not come for so long was given up by the platform, in milliseconds. */
+const OVERDUE_MS = 60_000
 
 /** What an object stores, and which of its events are under way. */
 interface Stored {
@@ -23,13 +26,22 @@ export class Transactions {
   readonly #records: RecordStore
   readonly #events: EventTable
   readonly #lanes: EventLanes
+  readonly #isShared: boolean
   /** Called when something is to be deleted in the bucket. */
   onGarbage = () => {}
+  /** When the clean-up of bodies continues; `null`: there is none. */
+  cleanUpAt: (now: number) => number | null = () => null
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
-  constructor(storage: DurableObjectStorage, { tables, records, events, lanes }: Stored) {
+  /** @param isShared Whether the alarm is that of many operations. */
+  constructor(
+    storage: DurableObjectStorage,
+    { tables, records, events, lanes }: Stored,
+    isShared: boolean,
+  ) {
     this.#storage = storage
+    this.#isShared = isShared
     this.#tables = tables
     this.#records = records
     this.#events = events
@@ -77,7 +89,10 @@ export class Transactions {
     const hasGarbage = this.#hasGarbage()
     // Garbage in the bucket is deleted now, and by the alarm if that fails.
     const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : null
-    const times = [sweepAt, this.#leftDueAt(), this.#eventsDueAt(now)].filter((at) => at !== null)
+    const cleanUpAt = this.cleanUpAt(now)
+    const times = [sweepAt, cleanUpAt, this.#leftDueAt(), this.#eventsDueAt(now)].filter(
+      (at) => at !== null,
+    )
     const alarmAt = Math.min(this.#records.dueAt(), ...times)
     const isEmpty = times.length === 0 && this.#records.isEmpty() && this.#tables.areThere
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
@@ -129,9 +144,15 @@ export class Transactions {
 
   /** Each setting is billed as a row, so an alarm that does is not set again. */
   #setAlarm(at: number, now: number): void {
-    if (this.#alarmAt !== null && isSoonEnough(this.#alarmAt, at, now)) return
+    if (this.#alarmAt !== null && this.#isEnough(this.#alarmAt, at, now)) return
     this.#alarmAt = at
     void this.#followAlarm(this.#storage.setAlarm(at))
+  }
+
+  #isEnough(alarmAt: number, at: number, now: number): boolean {
+    if (isSoonEnough(alarmAt, at, now)) return true
+    // An earlier one finds out what is due then. One that is far overdue does not come any more.
+    return this.#isShared && alarmAt < at && alarmAt > now - OVERDUE_MS
   }
 
   /** Everything that is stored waits for a request, not for a time. */

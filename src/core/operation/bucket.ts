@@ -1,0 +1,42 @@
+import type { OperationRecord } from './record.ts'
+
+/** The shortest bucket, in milliseconds. */
+const SHORTEST_MS = 60_000
+/** A record's retention spans so many buckets at least, and twice as many at most. */
+const PER_RETENTION = 4
+
+/** Until when a record is kept, in epoch milliseconds. For a claim, as if it were settled at once. */
+export function keptUntil(record: OperationRecord): number {
+  const isSettled = record.state === 'succeeded' || record.state === 'failed'
+  const endsAt = isSettled ? record.expiresAt : record.claimedAt + record.retentionMs
+  return endsAt + record.tombstoneMs
+}
+
+/**
+ * The end of the bucket of a record, in epoch milliseconds: the records of a bucket are deleted
+ * together. Its length is a power of two in minutes, so that routes of different retention share
+ * buckets.
+ */
+export function bucketEndOf(record: OperationRecord, now: number): number {
+  const longestMs = (record.retentionMs + record.tombstoneMs) / PER_RETENTION
+  const lengthMs = SHORTEST_MS * 2 ** Math.max(0, Math.floor(Math.log2(longestMs / SHORTEST_MS)))
+  return Math.ceil(Math.max(keptUntil(record), now + 1) / lengthMs) * lengthMs
+}
+
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
+/** The characters of an id that its number is made of: 48 bits, apart from those that choose its shard. */
+const FIRST = 24
+const LAST = 32
+
+/**
+ * A number for an operation's id, as the key of its row. Two ids may share one.
+ *
+ * @returns An integer from 1 to 2^48.
+ */
+export function numberOf(operationId: string): number {
+  let number = 0
+  for (const character of operationId.slice(FIRST, LAST)) {
+    number = number * ALPHABET.length + Math.max(0, ALPHABET.indexOf(character))
+  }
+  return number + 1
+}

@@ -1,0 +1,187 @@
+import { bucketEndOf, keptUntil } from '../core/operation/bucket.ts'
+import { dueAt } from '../core/operation/due.ts'
+import type { OperationRecord } from '../core/operation/record.ts'
+import { Aside } from './aside.ts'
+import { type BucketPlace, Buckets } from './buckets.ts'
+import { type DueRecord, isResult, type RecordStore } from './record-store.ts'
+import type { Tables } from './tables.ts'
+
+/** Where a record is: in a bucket, set aside, or nowhere. */
+type Place = BucketPlace | 'aside' | null
+
+/** A record in progress. */
+interface Open {
+  readonly record: OperationRecord
+  readonly place: Place
+  readonly dueAt: number
+}
+
+/**
+ * The records of a shard, which guards many operations. What a request costs does not grow with their
+ * number: a claim and its result are one row in a bucket, memory holds what is in progress, and only
+ * what has an unknown outcome is set aside and looked at one by one.
+ */
+export class RecordBuckets implements RecordStore {
+  readonly #buckets: Buckets
+  readonly #aside: Aside
+  #open: Map<string, Open> | null = null
+  /** Nothing in progress is due before that. */
+  #openDueAt = Infinity
+  /** Nothing that is set aside is due before that; `null`: not known. */
+  #asideDueAt: number | null = null
+  /** Where the record is that was read last: it is the next one that is written. */
+  #last: { readonly id: string; readonly place: Place } | null = null
+
+  constructor(tables: Tables) {
+    this.#buckets = new Buckets(tables)
+    this.#aside = new Aside(tables)
+  }
+
+  read(id: string): OperationRecord | null {
+    const open = this.#opened().get(id)
+    if (open !== undefined) return open.record
+    const found = this.#buckets.find(id)
+    const record = found?.record ?? this.#aside.find(id)
+    this.#last = { id, place: found?.place ?? (record && 'aside') }
+    return record
+  }
+
+  write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void {
+    const known = this.#opened().get(id)
+    // Where it is the same, only the time at which the alarm comes has changed.
+    const place =
+      known?.record === record ? known.place : this.#store(id, record, now, toStored(record, body))
+    this.#last = { id, place }
+    if (record.state !== 'in_progress') return void this.#opened().delete(id)
+    const due = dueAt(record, now) ?? Infinity
+    this.#opened().set(id, { record, place, dueAt: due })
+    this.#openDueAt = Math.min(this.#openDueAt, due)
+  }
+
+  /** Stores a record where it is, if it can stay there, or where it belongs. */
+  #store(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): Place {
+    const from = this.#placeOf(id)
+    if (record.state === 'unknown' || record.state === 'expired') {
+      this.#remove(id, from, 'aside')
+      return this.#setAside(id, record, now, body)
+    }
+    if (isBucket(from) && keptUntil(record) <= from.endsAt) {
+      const place = this.#buckets.update(from, { id, record, body })
+      if (place !== null) return place
+    }
+    const kept = body === undefined ? this.readBody(id) : body
+    this.#remove(id, from)
+    const place = this.#buckets.insert(bucketEndOf(record, now), { id, record, body: kept })
+    return place ?? this.#setAside(id, record, now, kept)
+  }
+
+  #setAside(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): Place {
+    const due = this.#aside.write(id, record, now, body)
+    this.#asideDueAt = Math.min(this.#asideDue(), due ?? Infinity)
+    return 'aside'
+  }
+
+  delete(id: string): void {
+    this.#remove(id, this.#placeOf(id))
+    this.#opened().delete(id)
+    this.#last = { id, place: null }
+  }
+
+  #remove(id: string, place: Place, to: Place = null): void {
+    if (isBucket(place)) this.#buckets.delete(place)
+    else if (place === 'aside' && to !== 'aside') this.#aside.delete(id)
+  }
+
+  readBody(id: string): Uint8Array<ArrayBuffer> | null {
+    const place = this.#placeOf(id)
+    if (place === null) return null
+    const body = place === 'aside' ? this.#aside.readBody(id) : this.#buckets.readBody(place)
+    return body && new Uint8Array(body)
+  }
+
+  /** The alarm of a shard looks after every claim. */
+  watch(): void {}
+
+  listDue(now: number, limit: number): DueRecord[] {
+    const due: DueRecord[] = []
+    let nextAt = Infinity
+    for (const [id, { record, dueAt: at }] of this.#opened()) {
+      if (at <= now && due.length < limit) due.push({ id, record })
+      else nextAt = Math.min(nextAt, at)
+    }
+    this.#openDueAt = nextAt
+    const aside = this.#aside.listDue(now, limit)
+    this.#asideDueAt = aside.length === limit ? now : this.#aside.dueAfter(now)
+    return [...due, ...aside]
+  }
+
+  dropEnded(now: number, inUse: readonly string[]): boolean {
+    const ended = this.#buckets.ends().filter((endsAt) => endsAt <= now)
+    for (const id of [...this.#opened().keys(), ...inUse]) this.#moveFrom(ended, id, now)
+    for (const endsAt of ended) this.#buckets.drop(endsAt)
+    this.#last = null
+    return ended.length > 0
+  }
+
+  /** Moves a record out of a bucket that is dropped. */
+  #moveFrom(ended: readonly number[], id: string, now: number): void {
+    const record = this.read(id)
+    const place = this.#placeOf(id)
+    if (record === null || !isBucket(place) || !ended.includes(place.endsAt)) return
+    const body = this.readBody(id)
+    this.delete(id)
+    this.write(id, record, now, body)
+  }
+
+  dueAt(): number {
+    const firstEnd = this.#buckets.ends().at(-1) ?? Infinity
+    this.#opened()
+    return Math.min(this.#openDueAt, this.#asideDue(), firstEnd)
+  }
+
+  isEmpty(): boolean {
+    return this.#buckets.ends().length === 0 && this.#aside.isEmpty()
+  }
+
+  reload(): void {
+    this.#buckets.reload()
+    this.#open = null
+    this.#openDueAt = Infinity
+    this.#asideDueAt = null
+    this.#last = null
+  }
+
+  #placeOf(id: string): Place {
+    const open = this.#opened().get(id)
+    if (open !== undefined) return open.place
+    if (this.#last?.id !== id) this.read(id)
+    return this.#last?.place ?? null
+  }
+
+  #asideDue(): number {
+    return (this.#asideDueAt ??= this.#aside.dueAfter(-Infinity))
+  }
+
+  #opened(): Map<string, Open> {
+    return (this.#open ??= this.#loadOpen())
+  }
+
+  #loadOpen(): Map<string, Open> {
+    const open = this.#buckets.listOpen().map(({ id, record, place }): [string, Open] => {
+      // When it was due is not stored. The alarm finds out at once.
+      return [id, { record, place, dueAt: dueAt(record, record.claimedAt) ?? Infinity }]
+    })
+    this.#openDueAt = open.reduce((first, [, { dueAt: at }]) => Math.min(first, at), Infinity)
+    return new Map(open)
+  }
+}
+
+/** What is stored as the body beside a record: only a result keeps the one that it has. */
+function toStored(
+  record: OperationRecord,
+  body?: Uint8Array | null,
+): Uint8Array | null | undefined {
+  return body === undefined && !isResult(record) ? null : body
+}
+
+const isBucket = (place: Place): place is BucketPlace => place !== null && place !== 'aside'
