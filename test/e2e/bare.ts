@@ -24,6 +24,8 @@ export interface BareOptions {
   readonly services?: Readonly<Record<string, string>>
   /** Default: `wrangler.toml` of `test/e2e/gateway`. */
   readonly config?: string
+  /** Puts a state there before it starts. */
+  readonly fill?: (state: string) => void
 }
 
 /** A gateway in bare workerd. */
@@ -44,6 +46,7 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
   const port = await freePort()
   const configuration = path.join(directory, 'workerd.capnp')
   await writeProject(directory, configuration, port, options)
+  options.fill?.(stateOf(directory))
   const url = `http://127.0.0.1:${port}`
   let server = await serve(configuration, port)
   return {
