@@ -1,6 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 
 import type { DevServer } from '../demo/dev-server.ts'
+import { readProc, readStat } from './process-usage.ts'
 
 /** Finds the workerd that runs the gateway in the server's process group; the other one is wrangler's proxy. */
 export function gatewayPidOf({ pid, port }: DevServer): number {
@@ -16,19 +17,4 @@ export function gatewayPidOf({ pid, port }: DevServer): number {
   if (found === undefined)
     throw new Error('There is no workerd in the process group of the server.')
   return found
-}
-
-/** Reads a file of a process; empty when it has ended. */
-export function readProc(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'latin1')
-  } catch {
-    return ''
-  }
-}
-
-/** The fields of `/proc/PID/stat` behind the process's name: the first one is its state. */
-export function readStat(pid: number): string[] {
-  const stat = readProc(pid, 'stat')
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 }

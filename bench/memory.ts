@@ -18,7 +18,8 @@ import { pipeline } from 'node:stream/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type DevServer, startDevServer } from '../demo/dev-server.ts'
-import { gatewayPidOf, readProc } from './gateway-process.ts'
+import { gatewayPidOf } from './gateway-process.ts'
+import { memoryOf } from './process-usage.ts'
 
 const MIB = 1_048_576
 const CHUNK_BYTES = 65_536
@@ -62,12 +63,6 @@ async function startOrigin() {
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return { server, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
-}
-
-/** Memory in MiB as `/proc/PID/status` has it: resident now, or at its peak. */
-function memoryOf(pid: number, field: 'VmRSS' | 'VmHWM'): number {
-  const [, kib] = new RegExp(`${field}:\\s+(\\d+) kB`).exec(readProc(pid, 'status')) ?? []
-  return Number(kib) / 1024
 }
 
 /** Lets the peak begin anew; 5 means the peak alone (proc(5)). */

@@ -15,10 +15,9 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
 import { type DevServer, startDevServer } from '../demo/dev-server.ts'
-import { gatewayPidOf, readStat } from './gateway-process.ts'
+import { gatewayPidOf } from './gateway-process.ts'
+import { cpuMsOf } from './process-usage.ts'
 
-/** Of `/proc/PID/stat`: Linux counts CPU in hundredths of a second, whatever its clock. */
-const TICK_MS = 10
 const ROUNDS = 3
 
 interface Case {
@@ -60,12 +59,6 @@ async function read(server: DevServer, where: string, key: string): Promise<numb
   let bytes = 0
   for await (const chunk of incoming) bytes += chunk.length
   return bytes
-}
-
-/** CPU that a process has used so far, in the kernel too, in milliseconds. */
-function cpuMsOf(pid: number): number {
-  const [user, system] = readStat(pid).slice(11, 13).map(Number)
-  return ((user ?? Number.NaN) + (system ?? Number.NaN)) * TICK_MS
 }
 
 async function cpuMsFor(server: DevServer, where: string, key: string, one: Case) {

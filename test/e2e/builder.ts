@@ -3,10 +3,10 @@ import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-import { build } from 'esbuild'
 import type { TestProject } from 'vitest/node'
 import { unstable_getMiniflareWorkerOptions as readWorkerOptions } from 'wrangler'
 
+import { bundleWorker } from '../../dev/bundle-worker.ts'
 import { close, listen } from '../../dev/local-server.ts'
 import type { BuiltWorker } from './built-worker.ts'
 
@@ -34,25 +34,9 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   }
 }
 
-/** Bundles a Worker as `wrangler deploy` does. `bare.test.ts` compares the two. */
 async function buildWorker(config: string, bundle: string): Promise<BuiltWorker> {
   const { workerOptions, main = '' } = readWorkerOptions(config)
-  await build({
-    entryPoints: [main],
-    absWorkingDir: path.dirname(config),
-    outfile: bundle,
-    bundle: true,
-    format: 'esm',
-    keepNames: true,
-    target: 'es2024',
-    conditions: ['workerd', 'worker', 'browser'],
-    external: ['cloudflare:*', 'node:*'],
-    define: {
-      'navigator.userAgent': '"Cloudflare-Workers"',
-      'process.env.NODE_ENV': '"production"',
-    },
-    logLevel: 'silent',
-  })
+  await bundleWorker({ entry: path.resolve(path.dirname(config), main), bundle })
   // Wider than what is named of it.
   return { bundle, options: workerOptions as unknown as BuiltWorker['options'] }
 }

@@ -1,5 +1,5 @@
-import { type ChildProcess, fork } from 'node:child_process'
-import { EventEmitter, once } from 'node:events'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import {
   type IncomingHttpHeaders,
@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Answer, type DemoRequest, send } from '../../demo/client.ts'
 import { freePort, isListening } from '../../demo/dev-server.ts'
 import { close, listen } from '../../dev/local-server.ts'
+import { recordOutput } from '../../dev/process-output.ts'
 import { builtWorkerOf } from './built-worker.ts'
 
 const LOOK_MS = 10
@@ -215,34 +216,6 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     },
     log: () => server.output.text(),
     written: (text) => server.output.written(text),
-  }
-}
-
-/** What a process writes. */
-interface Output {
-  text(): string
-  /** Resolves when it has written this, which it may have already. */
-  written(text: string | RegExp): Promise<void>
-}
-
-/** Keeps what a process writes, from its start on. */
-export function recordOutput(child: ChildProcess): Output {
-  const written: string[] = []
-  const news = new EventEmitter().setMaxListeners(0)
-  for (const stream of [child.stdout, child.stderr]) {
-    stream?.setEncoding('utf8').on('data', (text: string) => {
-      written.push(text)
-      news.emit('written')
-    })
-  }
-  const text = () => written.join('')
-  const has = (wanted: string | RegExp) =>
-    typeof wanted === 'string' ? text().includes(wanted) : wanted.test(text())
-  return {
-    text,
-    async written(wanted) {
-      while (!has(wanted)) await once(news, 'written')
-    },
   }
 }
 
