@@ -43,7 +43,7 @@ async function buildWorker(config: string, bundle: string): Promise<BuiltWorker>
     outfile: bundle,
     bundle: true,
     format: 'esm',
-    keepNames: true,
+    keepNames: false,
     target: 'es2024',
     conditions: ['workerd', 'worker', 'browser'],
     external: ['cloudflare:*', 'node:*'],
