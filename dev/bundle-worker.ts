@@ -16,7 +16,7 @@ export async function bundleWorker({ entry, bundle, minify }: BundleOptions): Pr
     bundle: true,
     minify: minify ?? false,
     format: 'esm',
-    keepNames: true,
+    keepNames: false,
     target: 'es2024',
     conditions: ['workerd', 'worker', 'browser'],
     external: ['cloudflare:*', 'node:*'],

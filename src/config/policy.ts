@@ -1,5 +1,4 @@
 import type { Context } from 'hono'
-import { en } from 'zod/locales'
 import * as z from 'zod/mini'
 
 import { type Duration, parseDuration } from '../core/duration.ts'
@@ -20,8 +19,9 @@ import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/request/key.ts'
 import { mismatchStatusOf, PRESETS } from '../core/response/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
 import type { RetryPolicy } from '../core/retry/retry.ts'
+import { toSchemaMessage } from './schema-messages.ts'
 
-z.config(en())
+z.config({ customError: toSchemaMessage })
 
 const MIB = 1_048_576
 
@@ -43,8 +43,14 @@ export const duration = (bounds: { readonly minMs?: number; readonly maxMs: numb
     z.transform((value) => parseDuration(value) ?? 0),
   )
 
+/** Stops the other checks of a number that is not whole. */
+export const whole = z.refine<number>((value) => Number.isSafeInteger(value), {
+  error: 'Invalid input: expected int, received number',
+  abort: true,
+})
+
 export const wholeNumber = (min: number, max: number) =>
-  z.number().check(z.int(), z.minimum(min), z.maximum(max))
+  z.number().check(whole, z.minimum(min), z.maximum(max))
 
 const matching = (pattern: RegExp, message: string) => z.string().check(z.regex(pattern, message))
 const notEmpty = z.string().check(z.minLength(1))
@@ -118,6 +124,12 @@ const dateTime = z
   .string()
   .check(z.refine((text) => !Number.isNaN(Date.parse(text)), "must be a date such as '2027-03-01'"))
 
+/** As a URL parser reads it: without the blanks around it, and without line breaks. */
+const url = z.string().check(
+  z.refine((text) => URL.canParse(text), 'Invalid URL'),
+  z.overwrite((text) => text.trim().replaceAll(/[\t\n\r]/g, '')),
+)
+
 /** Announces to clients that such requests will be refused. */
 const SunsetSchema = z.strictObject({
   /** From when on such requests are deprecated (RFC 9745). */
@@ -125,7 +137,7 @@ const SunsetSchema = z.strictObject({
   /** From when on they are refused (RFC 8594). */
   at: dateTime,
   /** Where people read about it. */
-  link: z.optional(z.url()),
+  link: z.optional(url),
 })
 
 const EnforceSchema = z.strictObject({
@@ -136,17 +148,6 @@ const EnforceSchema = z.strictObject({
 })
 
 const OUTCOME_KEY = /^[2-5](?:\d\d|xx)$|^(?:\/(?:[^~/]|~[01])*)+$/
-const NOT_A_KEY =
-  "must be a status such as '409', a range such as '5xx' or a JSON pointer such as '/error/code'"
-
-/** Outcomes by status and range, and by the values that a pointer into the body means. */
-const OutcomeRulesSchema = z.record(
-  matching(OUTCOME_KEY, NOT_A_KEY),
-  z.union(
-    [z.enum(OUTCOMES), z.record(z.string(), z.enum(OUTCOMES))],
-    `must be an outcome (${OUTCOMES.join(', ')}), or outcomes by value behind a JSON pointer`,
-  ),
-)
 
 const OutcomesSchema = z
   .custom<OutcomeJudge | readonly OutcomeJudge[]>()
@@ -163,19 +164,31 @@ interface Fault {
   readonly message: string
 }
 
+/** Faults of a function, or of outcomes by status and range and by the values behind a pointer. */
 function faultsOfJudge(judge: unknown, at: readonly PropertyKey[] = []): Fault[] {
   if (typeof judge === 'function') return []
-  const { data, error } = OutcomeRulesSchema.safeParse(judge)
-  const wrong = error?.issues ?? []
-  const misplaced = Object.entries(data ?? {}).flatMap(([key, said]) => {
-    if (key.startsWith('/') === (typeof said === 'object')) return []
-    const message = key.startsWith('/')
-      ? "must say which value has which outcome, such as { DECLINED: 'failed' }"
-      : `must be one of ${OUTCOMES.join(', ')}`
-    return [{ path: [key], message }]
+  if (!isRecord(judge)) return [{ path: [...at], message: NOT_A_JUDGE }]
+  return Object.entries(judge).flatMap(([key, said]) => {
+    const message = faultOfRule(key, said)
+    return message === null ? [] : [{ path: [...at, key], message }]
   })
-  return [...wrong, ...misplaced].map(({ path, message }) => ({ path: [...at, ...path], message }))
 }
+
+function faultOfRule(key: string, said: unknown): string | null {
+  if (!OUTCOME_KEY.test(key)) return NOT_A_KEY
+  if (!key.startsWith('/')) return isOutcome(said) ? null : `must be one of ${OUTCOMES.join(', ')}`
+  return isRecord(said) && Object.values(said).every(isOutcome) ? null : NOT_BY_VALUE
+}
+
+const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  Object.prototype.toString.call(value) === '[object Object]'
+
+const isOutcome = (value: unknown) => OUTCOMES.some((outcome) => outcome === value)
+
+const NOT_A_JUDGE = "must be outcomes by status, such as { '409': 'failed' }, or a function"
+const NOT_A_KEY =
+  "must be a status such as '409', a range such as '5xx' or a JSON pointer such as '/error/code'"
+const NOT_BY_VALUE = `must say which value has which outcome (${OUTCOMES.join(', ')}), such as { DECLINED: 'failed' }`
 
 /**
  * Returns the JSON value that is compared instead of the request's query, headers and body. It may

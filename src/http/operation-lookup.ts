@@ -1,5 +1,4 @@
 import { type Context, Hono } from 'hono'
-import { streamSSE } from 'hono/streaming'
 
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy } from '../config/policy.ts'
@@ -208,21 +207,50 @@ function sendEvents(
   asked: OperationQuestion,
   first: OperationView,
 ): Response {
-  return streamSSE(c, async (events) => {
-    let view: OperationView | null = first
-    let sent = ''
-    while (view !== null && !events.aborted) {
-      const data = JSON.stringify(toDocument(view))
-      // oxlint-disable-next-line no-await-in-loop -- one event after the other
-      await (data === sent
-        ? events.write(': still running\n\n')
-        : events.writeSSE({ event: 'state', data }))
-      sent = data
-      if (!isUnderWay(view)) return
-      // oxlint-disable-next-line no-await-in-loop -- one event after the other
-      view = await inspect(c, { ...asked, waitMs: EVENT_WAIT_MS, knownState: view.state })
-    }
+  c.header('Content-Type', 'text/event-stream')
+  c.header('Cache-Control', 'no-cache')
+  const events = eventsOf(c, asked, first)
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await events.next()
+      return done === true ? controller.close() : controller.enqueue(value)
+    },
+    async cancel() {
+      await events.return(undefined)
+    },
   })
+  return c.body(stream)
+}
+
+async function* eventsOf(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+  first: OperationView,
+): AsyncGenerator<Uint8Array> {
+  let view: OperationView | null = first
+  let sent = ''
+  while (view !== null) {
+    const data = JSON.stringify(toDocument(view))
+    const event = data === sent ? ': still running\n\n' : `event: state\ndata: ${data}\n\n`
+    yield new TextEncoder().encode(event)
+    sent = data
+    if (!isUnderWay(view)) return
+    // oxlint-disable-next-line no-await-in-loop -- one event after the other
+    view = await nextView(c, { ...asked, waitMs: EVENT_WAIT_MS, knownState: view.state })
+  }
+}
+
+/** The events end if their operation cannot be looked up any more. The client will ask again. */
+async function nextView(
+  c: Context<GatewayEnv>,
+  asked: OperationQuestion,
+): Promise<OperationView | null> {
+  try {
+    return await inspect(c, asked)
+  } catch (error) {
+    logFault('the events of an operation broke off', error)
+    return null
+  }
 }
 
 function prefersEvents(c: Context<GatewayEnv>): boolean {

@@ -1,7 +1,6 @@
 import { Hono } from 'hono'
-import { accepts } from 'hono/accepts'
-import { html } from 'hono/html'
 
+import { preferredType } from '../core/request/accept.ts'
 import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
@@ -12,22 +11,27 @@ export const problemPages = new Hono<GatewayEnv>()
   .get('/:slug', (c) => {
     const slug = c.req.param('slug')
     if (!isProblemSlug(slug)) return c.text('There is no problem of this name.', 404)
-    const supports = ['text/html', 'text/markdown']
-    const type = accepts(c, { header: 'Accept', supports, default: 'text/html' })
-    if (type === 'text/html') return c.html(page(PROBLEMS[slug].title, description(slug)))
-    return c.text(toMarkdown(slug), 200, { 'Content-Type': 'text/markdown; charset=utf-8' })
+    const type = preferredType(c.req.header('Accept') ?? '', ['text/html', 'text/markdown'])
+    return type === 'text/markdown'
+      ? c.text(toMarkdown(slug), 200, { 'Content-Type': 'text/markdown; charset=utf-8' })
+      : c.html(page(PROBLEMS[slug].title, description(slug)))
   })
 
-function indexList() {
+// The pages contain only texts of this project, none of which has a character with a meaning in HTML.
+
+function indexList(): string {
   const slugs = Object.keys(PROBLEMS).filter(isProblemSlug)
-  return html`<ul>
-    ${slugs.map((slug) => html`<li><a href="${problemPath(slug)}">${slug}</a>: ${PROBLEMS[slug].title}</li>`)}
+  const items = slugs.map(
+    (slug) => `<li><a href="${problemPath(slug)}">${slug}</a>: ${PROBLEMS[slug].title}</li>`,
+  )
+  return `<ul>
+    ${items.join('')}
   </ul>`
 }
 
-function description(slug: ProblemSlug) {
+function description(slug: ProblemSlug): string {
   const { about, retry, status } = PROBLEMS[slug]
-  return html`<p>${about}</p>
+  return `<p>${about}</p>
     <p>${WHAT_TO_DO[retry]}</p>
     <p>Type <code>${slug}</code>, status ${status} unless the route says otherwise.</p>
     <p><a href="/_hapax/problems">All problems</a></p>`
@@ -38,8 +42,8 @@ function toMarkdown(slug: ProblemSlug): string {
   return `# ${title}\n\n${about}\n\n${WHAT_TO_DO[retry]}\n\nType \`${slug}\`, status ${status} unless the route says otherwise.\n`
 }
 
-function page(title: string, content: ReturnType<typeof html>) {
-  return html`<!doctype html>
+function page(title: string, content: string): string {
+  return `<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />

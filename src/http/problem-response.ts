@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
-import { accepts } from 'hono/accepts'
 
 import type { Differences } from '../core/fingerprint/differences.ts'
+import { preferredType } from '../core/request/accept.ts'
 import { type Preset, toStripeError } from '../core/response/preset.ts'
 import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
 import { toEscape, toVisible } from '../core/visible.ts'
@@ -79,12 +79,8 @@ function toContent(
   document: ProblemDocument,
   preset: Preset,
 ): { readonly type: string; readonly text: string } {
-  const accepted = accepts(c, {
-    header: 'Accept',
-    supports: [JSON_TYPE, 'application/json', MARKDOWN_TYPE],
-    default: JSON_TYPE,
-  })
-  if (accepted === MARKDOWN_TYPE) {
+  const types = [JSON_TYPE, 'application/json', MARKDOWN_TYPE]
+  if (preferredType(c.req.header('Accept') ?? '', types) === MARKDOWN_TYPE) {
     return { type: `${MARKDOWN_TYPE}; charset=utf-8`, text: toMarkdown(document) }
   }
   return preset === 'stripe'

@@ -21,6 +21,7 @@ import {
 } from '../analytics/queries.ts'
 import { type Scope, toBucketMs } from '../analytics/sql.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { whole } from '../config/policy.ts'
 import { parseDuration } from '../core/duration.ts'
 import type { OperatorView, TimelineEntry, TimelinePage } from '../core/operation/operator-view.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
@@ -43,7 +44,7 @@ const TIMELINE_MS = 5_000
 /** The time that the objects of a page of operations have together. */
 const OPERATIONS_MS = 15_000
 
-const OffsetSchema = z.coerce.number().check(z.int(), z.minimum(1), z.maximum(1_000_000_000))
+const OffsetSchema = z.coerce.number().check(whole, z.minimum(1), z.maximum(1_000_000_000))
 
 /** The client of this deployment's Analytics Engine; `null` if none is configured. */
 export function analyticsOf(env: HapaxEnv, timeoutMs: number): AnalyticsClient | null {

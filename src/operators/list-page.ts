@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
+import { whole } from '../config/policy.ts'
 import type { DirectoryCount, PageQuestion } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { askDirectory } from './ask-objects.ts'
@@ -11,13 +12,13 @@ const MAX_PAGE = 100
 
 /** The number of entries to show. */
 export const LimitSchema = z._default(
-  z.coerce.number().check(z.int(), z.minimum(1), z.maximum(MAX_PAGE)),
+  z.coerce.number().check(whole, z.minimum(1), z.maximum(MAX_PAGE)),
   PAGE,
 )
 
 const PageSchema = z.object({
   limit: LimitSchema,
-  after: z._default(z.nullable(z.coerce.number().check(z.int(), z.minimum(1))), null),
+  after: z._default(z.nullable(z.coerce.number().check(whole, z.minimum(1))), null),
 })
 
 /** The detail of a refusal without a valid page. */

@@ -1,6 +1,6 @@
 import * as z from 'zod/mini'
 
-import { DEFAULT_RESPONSE_BYTES } from '../config/policy.ts'
+import { DEFAULT_RESPONSE_BYTES, wholeNumber } from '../config/policy.ts'
 import type { OperatorAction } from '../core/operation/operator-action.ts'
 import { type HeaderField, hasNoBody } from '../core/operation/snapshot.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -17,7 +17,7 @@ const ResolutionSchema = z.union([
   z.strictObject({
     outcome: z.enum(['succeeded', 'failed']),
     response: z.strictObject({
-      status: z.number().check(z.int(), z.minimum(200), z.maximum(599)),
+      status: wholeNumber(200, 599),
       headers: z._default(z.record(z.string(), z.string()), {}),
       body: z._default(z.string(), ''),
     }),

@@ -160,6 +160,22 @@ describe('Prefer: respond-async', () => {
     expect(states).toEqual(['in_progress', 'succeeded'])
   })
 
+  it('ends the events if their operation cannot be looked up any more', async () => {
+    const origin = playSlowOrigin(report)
+    const { send, get } = gatewayWith()
+    const accepted = await send('broken-off', ASYNC)
+    const events = await get(accepted.headers.get('Location') ?? '', {
+      Accept: 'text/event-stream',
+    })
+    const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
+    vi.spyOn(env.OPERATIONS, 'getByName').mockImplementation(() => {
+      throw new Error('The object is away.')
+    })
+    expect(await events.text()).toMatch(/^event: state\ndata: [^\n]*"in_progress"[^\n]*\n\n$/)
+    expect(logged.mock.calls.join()).toContain('the events of an operation broke off')
+    origin.release()
+  })
+
   it('keeps and sends nothing again of a caller that the origin does not let in', async () => {
     const origin = playOrigin(() => new Response('no', { status: 401 }))
     const { send, get } = gatewayWith({ durable: true })

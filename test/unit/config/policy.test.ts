@@ -295,6 +295,12 @@ describe('parsePolicy', () => {
     expect(ignore).toEqual(['/trace'])
   })
 
+  it('reads the link of a sunset as a URL parser does', () => {
+    const link = ' https://docs.example/\tkeys\n'
+    const { sunset } = valueOf({ sunset: { at: '2027-03-01', link } })
+    expect(sunset?.link).toBe('https://docs.example/keys')
+  })
+
   it('takes a retry policy as it is written, times in milliseconds', () => {
     const retry = {
       attempts: 4,
@@ -547,6 +553,7 @@ describe('parsePolicy', () => {
       at: 'outcomes.1./status',
     },
     { name: 'an outcome alone', options: { outcomes: 'failed' }, at: 'outcomes' },
+    { name: 'a map of outcomes', options: { outcomes: new Map() }, at: 'outcomes' },
     { name: 'a list in a list', options: { outcomes: [[{ '500': 'failed' }]] }, at: 'outcomes.0' },
     { name: 'an empty header name', options: { snapshot: { omit: [''] } }, at: 'snapshot.omit.0' },
     {

@@ -5,6 +5,7 @@ import {
   problem,
   PROBLEMS,
   type ProblemSlug,
+  WHAT_TO_DO,
 } from '../../../../src/core/response/problem.ts'
 
 describe('problem', () => {
@@ -86,5 +87,12 @@ describe('isProblemSlug', () => {
   it('knows every problem', () => {
     const slugs = Object.keys(PROBLEMS) as ProblemSlug[]
     expect(slugs.filter((slug) => !isProblemSlug(slug))).toEqual([])
+  })
+})
+
+describe('PROBLEMS', () => {
+  it('has no text that would have to be escaped in HTML', () => {
+    const texts = Object.values(PROBLEMS).flatMap(({ title, about }) => [title, about])
+    expect([...texts, ...Object.values(WHAT_TO_DO)].join()).not.toMatch(/[&<>"']/)
   })
 })
