@@ -1,3 +1,4 @@
+import { FIRST_LOOK_MS } from '../core/operation/due.ts'
 import {
   type ClaimRef,
   type OperationRecord,
@@ -20,10 +21,13 @@ export class Flight {
   readonly #end = Promise.withResolvers<FlightEnd>()
   readonly #closed = Promise.withResolvers<void>()
   #waiterCount = 0
+  #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(claimId: string, { kind }: Owner) {
+  /** @param onLong Called when it takes longer than usual. */
+  constructor(claimId: string, { kind }: Owner, onLong: (() => void) | null) {
     this.claimId = claimId
     this.isOwn = kind === 'object'
+    if (onLong !== null) this.#timer = setTimeout(onLong, FIRST_LOOK_MS)
   }
 
   /** Gives the end to all requests that wait, or that come later. Only the first end counts. */
@@ -39,6 +43,7 @@ export class Flight {
 
   /** Ends the flight: the record now contains its result. */
   close(): void {
+    clearTimeout(this.#timer)
     this.#closed.resolve()
   }
 
@@ -74,6 +79,12 @@ export class Flight {
  */
 export class Flights {
   readonly #byOperation = new Map<string, Flight>()
+  readonly #onLong: (operationId: string) => void
+
+  /** @param onLong Called when a call of the object's own takes long. */
+  constructor(onLong: (operationId: string) => void) {
+    this.#onLong = onLong
+  }
 
   /** Whether this object itself makes a call for the operation right now. */
   isRunning(operationId: string): boolean {
@@ -99,7 +110,8 @@ export class Flights {
 
   /** Begins a flight. Requests that already wait for the operation now wait for this flight. */
   takeOff({ operationId, claimId }: ClaimRef, owner: Owner): Flight {
-    const flight = new Flight(claimId, owner)
+    const onLong = owner.kind === 'object' ? () => this.#onLong(operationId) : null
+    const flight = new Flight(claimId, owner, onLong)
     this.ofOperation(operationId)?.follow(flight)
     this.#byOperation.set(operationId, flight)
     return flight

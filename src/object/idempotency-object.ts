@@ -47,7 +47,7 @@ function isShard({ name }: DurableObjectId): boolean {
  * work for a request does not end with the client's connection.
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
-  readonly #flights = new Flights()
+  readonly #flights = new Flights((id) => this.#ledger.watch(id))
   readonly #ledger = new Ledger(this.ctx.storage, isShard(this.ctx.id), (id) =>
     this.#flights.isRunning(id),
   )

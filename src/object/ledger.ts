@@ -25,6 +25,7 @@ import { toUnstored } from '../core/operation/recovery.ts'
 import type { ClaimFacts } from '../core/operation/retention.ts'
 import { decideSettle, isOpen, noteAttempt, type Settlement } from '../core/operation/settle.ts'
 import type { Outcome } from '../core/outcome/outcome.ts'
+import { logFault } from '../metrics/log.ts'
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
 import { EventLanes } from './event-lanes.ts'
@@ -297,6 +298,18 @@ export class Ledger {
    */
   async onDisk(): Promise<void> {
     await this.#storage.sync()
+  }
+
+  /**
+   * Lets the alarm look after an operation whose call takes long, or whose client comes back for the
+   * result. Also sets an alarm that the platform has given up. If that fails, the next change sets it.
+   */
+  watch(operationId: string): void {
+    try {
+      this.transactions.run((now) => this.#records.watch(operationId, now))
+    } catch (error) {
+      logFault('an alarm could not be set', error)
+    }
   }
 
   /** Deletes expired records and marks those that have lost their owner. @returns The work that is left. */

@@ -53,7 +53,7 @@ async function find(
   const { ledger } = context
   const until = Date.now() + waitMs
   // The client that was told to come back may be the only one that ever comes.
-  ledger.transactions.keepAlarm()
+  ledger.watch(operationId)
   for (;;) {
     const record = ledger.find(operationId)
     if (record?.tenant !== tenant) return null

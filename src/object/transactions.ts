@@ -124,15 +124,6 @@ export class Transactions {
     this.runInAlarm(() => {})
   }
 
-  /** Sets the alarm for the next due time if the platform has given it up. If that fails, the next change sets it. */
-  keepAlarm(): void {
-    try {
-      this.run(() => {})
-    } catch (error) {
-      logFault('an alarm could not be set', error)
-    }
-  }
-
   /** Lets the alarm come at this time at the latest. @param at Epoch milliseconds. */
   async postponeAlarm(at: number): Promise<void> {
     // It may be set for something else before.

@@ -18,7 +18,7 @@ import {
 } from '../../src/hapax.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
-import { playOrigin } from './origin.ts'
+import { playOrigin, playSlowOrigin } from './origin.ts'
 import { until } from './until.ts'
 
 const DAY_MS = 86_400_000
@@ -271,3 +271,36 @@ function entryOf(operationId: string) {
     since: 1,
   }
 }
+
+describe('the alarm of an operation that is held when it is lost', () => {
+  it('is set once: with its claim, a little behind the end of retention', async () => {
+    const setAlarm = vi.spyOn(await storageOf('elsewhere'), 'setAlarm')
+    playOrigin(() => answer(201))
+    await clientWith({ retention: '64h' })('once')
+    expect(setAlarm).toHaveBeenCalledTimes(1)
+    expect(await readAlarm('once')).toBe(Date.now() + 65 * HOUR_MS)
+    pass(64 * HOUR_MS)
+    expect(word(await clientWith({ retention: '64h' })('once'))).toBe('executed')
+  })
+
+  it('comes sooner for a call that takes long, and finds that its object was lost', async () => {
+    const timer = vi.spyOn(globalThis, 'setTimeout')
+    const origin = playSlowOrigin(() => answer(201))
+    const lost = clientWith({})('long')
+    await origin.asked()
+    expect(await readAlarm('long')).toBeGreaterThan(Date.now() + DAY_MS)
+    pass(5_000)
+    const [look] = timer.mock.calls.find(([, ms]) => ms === 5_000) ?? []
+    await runInDurableObject(await objectOf('long'), () => look?.())
+    expect(await readAlarm('long')).toBeLessThan(Date.now() + 6_000)
+    await abortAllDurableObjects()
+    await lost
+    pass(6_000)
+    await runDurableObjectAlarm(await objectOf('long'))
+    const { entries } = await env.DIRECTORY.getByName('directory').listStuck({
+      after: null,
+      limit: 9,
+    })
+    expect(entries).toMatchObject([{ operationId: await idOf('long'), reason: 'owner-lost' }])
+  })
+})
