@@ -208,6 +208,7 @@ function toClaimed(
   const before = previous?.attempts ?? []
   return {
     ...facts,
+    places: placesOf(request, previous),
     state: 'in_progress',
     fence,
     createdAt: previous?.createdAt ?? now,
@@ -218,6 +219,11 @@ function toClaimed(
     ...keepDoubt(previous, before),
     attempts: withAttempt(before, fence, now),
   }
+}
+
+/** All requests of an operation have the same places, so a later claim brings none. */
+function placesOf({ places }: ClaimRequest, previous: OperationRecord | null): string {
+  return places === '' && previous !== null ? previous.places : places
 }
 
 /** A new call keeps the doubt about those before, unless none of them was executed. */
