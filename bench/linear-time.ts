@@ -10,7 +10,7 @@ import { toInstant } from '../src/core/fingerprint/date-time.ts'
  * engine begins to collect garbage or takes more stack; where both are more than 8, that is marked.
  */
 import { digestPlaces, findDifferences } from '../src/core/fingerprint/differences.ts'
-import { fingerprint, readBody } from '../src/core/fingerprint/fingerprint.ts'
+import { fingerprint, readBody, toComparedRequest } from '../src/core/fingerprint/fingerprint.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'
 import { toCanonicalPairs } from '../src/core/fingerprint/pairs.ts'
 import { createPointerTree } from '../src/core/fingerprint/pointer-tree.ts'
@@ -126,7 +126,7 @@ async function printQuery(search: string) {
   const head = { method: 'POST', path: '/', search: `?${search}`, headers: new Headers() }
   const read = await readBody(new Uint8Array(), head.headers, rules, 0)
   if (!read.ok) throw new Error('An empty body is read.')
-  return fingerprint(head, read.value, rules, digest)
+  return fingerprint(toComparedRequest(head, read.value, rules), digest)
 }
 const queries = casesOf('query', HEADER_BYTES, printQuery, pairInputs)
 
@@ -145,7 +145,7 @@ async function toCompared(text: string, type: string) {
   const headers = new Headers({ 'Content-Type': type })
   const read = await readBody(encoder.encode(text), headers, rules, text.length)
   if (!read.ok) throw new Error('The body must be read.')
-  return { head: { method: 'POST', path: '/', search: '', headers }, body: read.value, rules }
+  return toComparedRequest({ method: 'POST', path: '/', search: '', headers }, read.value, rules)
 }
 
 /** A body after an empty one, and the other way round. */
@@ -153,8 +153,8 @@ function differ(type: string, empty: string): Work {
   return async (input) => {
     const one = await toCompared(empty, type)
     const other = await toCompared(input, type)
-    await findDifferences(await digestPlaces(one, digest, 'key'), other, digest, 'key')
-    await findDifferences(await digestPlaces(other, digest, 'key'), one, digest, 'key')
+    findDifferences(digestPlaces(one, digest, 'key'), other, digest, 'key')
+    findDifferences(digestPlaces(other, digest, 'key'), one, digest, 'key')
   }
 }
 

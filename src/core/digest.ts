@@ -1,45 +1,72 @@
-import { toBase64Url } from './base64.ts'
-import { concat, lengthOf } from './bytes.ts'
+import { createHash, createHmac } from 'node:crypto'
+
+import { LENGTH_BYTES, lengthOf } from './bytes.ts'
 
 /**
  * Names a list of parts: base64url of a SHA-256 over them, 43 characters. Every part follows its
  * length, so no two lists share one encoding. Digests for different purposes never meet.
  */
-export type Digest = (
-  purpose: string,
-  ...parts: readonly (string | Uint8Array)[]
-) => Promise<string>
+export type Digest = (purpose: string, ...parts: Parts) => string
 
 /**
- * Creates the digest function of a deployment.
+ * Creates the digest function of a deployment. It is synchronous: nothing can happen between a decision
+ * and the digest that belongs to it.
  *
  * @param secret If given, digests are HMACs with it, so that nobody who reads the storage can try
  *   out guessed keys or payloads. With another secret, no earlier operation is found.
  */
-export function createDigest(secret?: string): Digest {
-  if (secret === undefined || secret === '') return sha256
-  const bytes = new TextEncoder().encode(secret)
-  const parameters = { name: 'HMAC', hash: 'SHA-256' }
-  const key = crypto.subtle.importKey('raw', bytes, parameters, false, ['sign'])
-  return async (...parts) =>
-    toBase64Url(new Uint8Array(await crypto.subtle.sign('HMAC', await key, encodeParts(parts))))
+export function createDigest(secret = ''): Digest {
+  return (...parts) => {
+    const hash = secret === '' ? createHash('sha256') : createHmac('sha256', secret)
+    const isShort = maxBytesOf(parts) <= shared.byteLength
+    const encoded = isShort ? [encodeShort(parts)] : encodeEach(parts)
+    for (const bytes of encoded) hash.update(bytes)
+    return hash.digest('base64url')
+  }
 }
 
-const sha256: Digest = async (...parts) =>
-  toBase64Url(new Uint8Array(await crypto.subtle.digest('SHA-256', encodeParts(parts))))
+const encoder = new TextEncoder()
 
-function encodeParts(parts: readonly (string | Uint8Array)[]): Uint8Array<ArrayBuffer> {
-  const encoder = new TextEncoder()
-  const encoded = parts.map((part) => (typeof part === 'string' ? encoder.encode(part) : part))
-  return concat(encoded.flatMap((part) => [lengthOf(part), part]))
+/** UTF-8 needs at most three bytes for a UTF-16 code unit. */
+const MAX_UNIT_BYTES = 3
+
+/** Most lists of parts fit into this buffer, which every digest uses again. */
+const shared = new Uint8Array(16_384)
+const sharedView = new DataView(shared.buffer)
+
+type Parts = readonly (string | Uint8Array)[]
+
+function maxBytesOf(parts: Parts): number {
+  let bytes = 0
+  for (const part of parts) {
+    bytes += LENGTH_BYTES
+    bytes += typeof part === 'string' ? part.length * MAX_UNIT_BYTES : part.byteLength
+  }
+  return bytes
 }
 
-/** Keeps one digest function for each secret, since importing the key costs time. */
-export function createDigests(): (secret: string | undefined) => Digest {
-  const bySecret = new Map<string | undefined, Digest>()
-  return (secret) => {
-    const known = bySecret.get(secret) ?? createDigest(secret)
-    bySecret.set(secret, known)
-    return known
+/** Encodes parts into the shared buffer: valid until the next call. */
+function encodeShort(parts: Parts): Uint8Array {
+  let end = 0
+  for (const part of parts) {
+    const start = end + LENGTH_BYTES
+    end = start + write(part, shared.subarray(start))
+    sharedView.setUint32(start - LENGTH_BYTES, end - start)
+  }
+  return shared.subarray(0, end)
+}
+
+/** @returns The number of bytes. */
+function write(part: string | Uint8Array, to: Uint8Array): number {
+  if (typeof part === 'string') return encoder.encodeInto(part, to).written
+  to.set(part)
+  return part.byteLength
+}
+
+function* encodeEach(parts: Parts): Generator<Uint8Array> {
+  for (const part of parts) {
+    const bytes = typeof part === 'string' ? encoder.encode(part) : part
+    yield lengthOf(bytes)
+    yield bytes
   }
 }

@@ -1,7 +1,9 @@
+import { createCipheriv, hkdfSync } from 'node:crypto'
+
 import { concat } from './bytes.ts'
 
 const IV_BYTES = 12
-const KEY_BITS = 256
+const KEY_BYTES = 32
 
 /** What a key is for. A key for one purpose opens nothing sealed for another. */
 export type SealPurpose = 'stored request' | 'snapshot' | 'places' | 'event' | 'dead letter'
@@ -18,33 +20,31 @@ export interface SealKey {
  * @param clientKey The client's idempotency key, which is stored nowhere. If it is part of the key,
  *   only secret and client's key together open the seal.
  */
-export async function deriveSealKey(
+export function deriveSealKey(
   secret: string,
   purpose: SealPurpose,
   operationId: string,
   clientKey = '',
-): Promise<Uint8Array<ArrayBuffer>> {
-  const base = await crypto.subtle.importKey('raw', encode(secret), 'HKDF', false, ['deriveBits'])
-  const info = encode(JSON.stringify(['hapax', purpose, clientKey]))
-  const parameters = { name: 'HKDF', hash: 'SHA-256', salt: encode(operationId), info }
-  return new Uint8Array(await crypto.subtle.deriveBits(parameters, base, KEY_BITS))
+): Uint8Array<ArrayBuffer> {
+  const info = JSON.stringify(['hapax', purpose, clientKey])
+  return new Uint8Array(hkdfSync('sha256', secret, operationId, info, KEY_BYTES))
 }
 
 /**
- * Seals bytes with AES-GCM.
+ * Seals bytes with AES-GCM, synchronously: what is stored is what was decided on.
  *
  * @param context The sealed bytes open only with the same context.
- * @returns The initialisation vector, then the sealed bytes.
+ * @returns The initialisation vector, the sealed bytes, then the tag.
  */
-export async function seal(
+export function seal(
   key: Uint8Array<ArrayBuffer>,
   context: string,
   bytes: Uint8Array,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Uint8Array<ArrayBuffer> {
   const iv = crypto.getRandomValues(new Uint8Array(IV_BYTES))
-  const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
-  const sealed = await crypto.subtle.encrypt(parameters, await toCryptoKey(key), bytes)
-  return concat([iv, new Uint8Array(sealed)])
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(encode(context))
+  const sealed = [cipher.update(bytes), cipher.final()]
+  return concat([iv, ...sealed, cipher.getAuthTag()])
 }
 
 /** Opens sealed bytes. @throws {Error} If key or context is another one, or the bytes were changed. */
@@ -56,11 +56,8 @@ export async function unseal(
   const iv = sealed.slice(0, IV_BYTES)
   const parameters = { name: 'AES-GCM', iv, additionalData: encode(context) }
   const box = sealed.slice(IV_BYTES)
-  return new Uint8Array(await crypto.subtle.decrypt(parameters, await toCryptoKey(key), box))
-}
-
-function toCryptoKey(key: Uint8Array<ArrayBuffer>): Promise<CryptoKey> {
-  return crypto.subtle.importKey('raw', key, 'AES-GCM', false, ['encrypt', 'decrypt'])
+  const cryptoKey = await crypto.subtle.importKey('raw', key, 'AES-GCM', false, ['decrypt'])
+  return new Uint8Array(await crypto.subtle.decrypt(parameters, cryptoKey, box))
 }
 
 const encode = (text: string): Uint8Array<ArrayBuffer> =>

@@ -35,13 +35,13 @@ interface PlannedCall {
  * @param headers The request headers that the origin gets.
  * @throws {ConfigurationFault} When the deployment lacks a binding or secret that the route needs.
  */
-export async function planCall(
+export function planCall(
   exchange: Exchange,
   admitted: Admitted,
   headers: readonly HeaderField[],
-): Promise<PlannedCall> {
+): PlannedCall {
   const recovery = recoveryOf(exchange, admitted)
-  const caller = await callerOf(exchange, admitted, headers)
+  const caller = callerOf(exchange, admitted, headers)
   const keeping = keepingOf(exchange, caller.sealKeys)
   const reauthorizePath = reauthorizePathOf(exchange.policy, admitted.claim)
   return { claim: { ...admitted.claim, recovery, reauthorizePath }, caller, keeping }
@@ -127,11 +127,11 @@ export const NO_CALLER: Caller = {
   address: null,
 }
 
-async function callerOf(
+function callerOf(
   { c, policy }: Exchange,
   { claim, key, isVerified }: Admitted,
   headers: readonly HeaderField[],
-): Promise<Caller> {
+): Caller {
   const { deadlineAt } = readOuterRetry(c.req.raw.headers)
   const prefer = readPreference(c.req.raw.headers)
   const waitMs = prefer.waitMs ?? (prefer.isAsync ? 0 : policy.wait)
@@ -142,10 +142,10 @@ async function callerOf(
     corsOrigin: c.req.header('Origin') ?? null,
     // A route with `resend` may have records from a time when it had a probe.
     probeHeaders: policy.unknown === 'hold' ? [] : toProbeHeaders(headers),
-    sealKeys: await sealKeysOf(c, claim.operationId, key),
+    sealKeys: sealKeysOf(c, claim.operationId, key),
     deadlineAt,
     rateLimiter,
-    address: rateLimiter === null || isVerified ? null : await addressOf(c),
+    address: rateLimiter === null || isVerified ? null : addressOf(c),
   }
 }
 
@@ -153,7 +153,7 @@ async function callerOf(
  * A digest of the client's network. The platform sets the header and overwrites any value from the
  * client. Without the platform, all requests have the same address.
  */
-function addressOf(c: Context<GatewayEnv>): Promise<string> {
+function addressOf(c: Context<GatewayEnv>): string {
   const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
   return c.var.hapax.digest('address', network)
 }
@@ -173,15 +173,13 @@ export function sealKeysOf(
   c: Context<GatewayEnv>,
   operationId: string,
   clientKey: string,
-): Promise<SealKey[]> {
+): SealKey[] {
   const { HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS } = c.env
   const secrets = [HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS].filter((secret) => !!secret)
-  return Promise.all(
-    secrets.map(async (secret = '') => ({
-      id: (await c.var.hapax.digest('seal key', secret)).slice(0, KEY_ID_LENGTH),
-      bytes: await deriveSealKey(secret, 'snapshot', operationId, clientKey),
-    })),
-  )
+  return secrets.map((secret = '') => ({
+    id: c.var.hapax.digest('seal key', secret).slice(0, KEY_ID_LENGTH),
+    bytes: deriveSealKey(secret, 'snapshot', operationId, clientKey),
+  }))
 }
 
 /** How a route stores its snapshots. @throws {ConfigurationFault} When a secret or bucket for that is missing. */

@@ -47,7 +47,7 @@ export async function identify(c: Context<GatewayEnv>): Promise<Identity> {
 
 /** A number from 0 to 100 that stays the same for a tenant and is spread evenly among tenants. */
 async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> {
-  const hash = await c.var.hapax.digest('share', tenant)
+  const hash = c.var.hapax.digest('share', tenant)
   const bytes = new TextEncoder().encode(hash.slice(0, 8))
   return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
 }

@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
-import type { ComparedRequest } from '../core/fingerprint/differences.ts'
+import type { ComparedRequest } from '../core/fingerprint/fingerprint.ts'
 import type { ClaimRequest } from '../core/operation/claim.ts'
 import type { JsonRpcCall } from '../core/request/json-rpc.ts'
 import type { KeySource } from '../core/request/key-source.ts'

@@ -1,31 +1,21 @@
 import type { Context } from 'hono'
 
-import { fromBase64, toBase64 } from '../core/base64.ts'
-import {
-  type Differences,
-  findDifferences,
-  type PlaceDigests,
-} from '../core/fingerprint/differences.ts'
+import { fromBase64 } from '../core/base64.ts'
+import { type Differences, findDifferences } from '../core/fingerprint/differences.ts'
 import type { Answer } from '../core/operation/answer.ts'
+import { type Explanation, placesKeyOf, toExplanation } from '../core/operation/explanation.ts'
 import { keyReused } from '../core/response/problem-details.ts'
-import { deriveSealKey, seal, unseal } from '../core/seal.ts'
+import { unseal } from '../core/seal.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { toVerdict, type Verdict } from './verdict.ts'
 
-/**
- * Encrypts the digests of the parts of a request, for the record. They can be opened only with the
- * client's key, which is not stored, so a reader of the storage learns no names and cannot try values.
- */
-export async function sealPlaces(
-  c: Context<GatewayEnv>,
-  operationId: string,
-  clientKey: string,
-  digests: PlaceDigests,
-): Promise<string> {
-  const key = await keyOf(c, operationId, clientKey)
-  const bytes = new TextEncoder().encode(JSON.stringify([...digests]))
-  return toBase64(await seal(key, operationId, bytes))
+/** What explains a later mismatch; `null` for a request with a fingerprint only, which has no parts. */
+export function explanationOf(
+  { c }: Exchange,
+  { compared, key }: Pick<Admitted, 'compared' | 'key'>,
+): Explanation | null {
+  return compared && toExplanation(compared, c.var.hapax.digest, key)
 }
 
 /** Makes the verdict of an answer. For a mismatch, it contains the differences of the requests. */
@@ -50,16 +40,12 @@ async function compare(
   // One of the two has only a fingerprint.
   if (compared === null || places === '') return null
   try {
-    const key = await keyOf(c, operationId, clientKey)
+    const key = placesKeyOf(c.env.HAPAX_DIGEST_KEY, operationId, clientKey)
     const opened = await unseal(key, operationId, fromBase64(places))
     const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
-    return await findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
+    return findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
   } catch {
     // The secret has changed. The requests differ in any case.
     return null
   }
-}
-
-function keyOf(c: Context<GatewayEnv>, operationId: string, clientKey: string) {
-  return deriveSealKey(`hapax ${c.env.HAPAX_DIGEST_KEY ?? ''}`, 'places', operationId, clientKey)
 }

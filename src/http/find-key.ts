@@ -170,7 +170,7 @@ async function readBusiness(
     if (value === null || value.kind === 'nested') return null
     texts.push(JSON.stringify(value.kind === 'string' ? value.text : { literal: value.text }))
   }
-  return ok(await exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
+  return ok(exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
 }
 
 /** A JSON value or a form field. Several fields of one name are one literal. */

@@ -9,6 +9,7 @@ import {
   fingerprintOfAny,
   fingerprintOfValue,
   type RequestHead,
+  toComparedRequest,
 } from '../core/fingerprint/fingerprint.ts'
 import type { Problem } from '../core/response/problem.ts'
 import { ok, type Result } from '../core/result.ts'
@@ -34,7 +35,7 @@ export async function fingerprintRequest({
 }: Exchange): Promise<Result<Fingerprinted, Problem>> {
   const { digest } = c.var.hapax
   if (rules === false) {
-    const any = await fingerprintOfAny(known.operation, digest)
+    const any = fingerprintOfAny(known.operation, digest)
     return ok({ fingerprint: any, compared: null })
   }
   const head = headOf(c)
@@ -42,12 +43,12 @@ export async function fingerprintRequest({
     await payload.restoreTaken()
     const value = toCanonicalValue(await callFunction(c, rules))
     if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
-    return ok({ fingerprint: await fingerprintOfValue(head, value, digest), compared: null })
+    return ok({ fingerprint: fingerprintOfValue(head, value, digest), compared: null })
   }
   const read = await payload.read()
   if (!read.ok) return read
-  const compared = { head, body: read.value, rules }
-  return ok({ fingerprint: await fingerprint(head, read.value, rules, digest), compared })
+  const compared = toComparedRequest(head, read.value, rules)
+  return ok({ fingerprint: fingerprint(compared, digest), compared })
 }
 
 async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction): Promise<unknown> {

@@ -1,7 +1,7 @@
 import type { Hono, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
-import { createDigests } from '../core/digest.ts'
+import { createDigest } from '../core/digest.ts'
 import { readCorrelation } from '../core/request/correlation.ts'
 import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
@@ -49,14 +49,13 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     throw new TypeError("createGateway needs a tenant, such as credential('Authorization').")
   }
   const identify = authenticated(options.authenticate, firstOf(resolvers))
-  const digestOf = createDigests()
   const app = createApp()
   const cors = options.cors ?? ((_, next) => next())
   app.use(async function scope(c, next) {
     c.set('hapax', {
       startedAt: Date.now(),
       correlation: readCorrelation(c.req.raw.headers, () => crypto.randomUUID()),
-      digest: digestOf(c.env.HAPAX_DIGEST_KEY),
+      digest: createDigest(c.env.HAPAX_DIGEST_KEY),
       identify,
     })
     keepBody(c)

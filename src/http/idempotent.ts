@@ -23,7 +23,7 @@ import {
 import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
-import { explain } from './explain-mismatch.ts'
+import { explain, explanationOf } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
 import { type Ask, type Held, settle, underLease } from './held-claim.ts'
@@ -147,10 +147,11 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   // The origin is needed later, so a missing one must be found now.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
   const headers = originHeadersOf(c)
-  const { claim, caller, keeping } = await planCall(exchange, admitted, headers)
+  const { claim, caller, keeping } = planCall(exchange, admitted, headers)
   const ask: Ask = (question) => askObject(c, claim.operationId, question)
   const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
-  const answer = await ask((object) => object.claim(request, caller))
+  const explanation = explanationOf(exchange, admitted)
+  const answer = await ask((object) => object.claim(request, caller, explanation))
   if (answer.kind !== 'granted') {
     const allowed = await reauthorize(c, answer, headers, claim.reauthorizePath)
     return explain(exchange, admitted, allowed)

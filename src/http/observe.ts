@@ -185,7 +185,7 @@ const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 /** @returns `null` if the store fails. */
 async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { c, policy } = exchange
-  const operationId = await c.var.hapax.digest('observed', admitted.claim.operationId)
+  const operationId = c.var.hapax.digest('observed', admitted.claim.operationId)
   // An observed operation is not remembered longer than a result.
   const resending = { ...exchange, policy: { ...policy, unknown: 'resend' as const } }
   const request = {

@@ -88,7 +88,7 @@ async function inspectByKey(
   asked: OperationQuestion,
   { key, operation }: Named,
 ): Promise<OperationView | null> {
-  const ids = await possibleIds(c.var.hapax.digest, asked.tenant, key, { operation })
+  const ids = possibleIds(c.var.hapax.digest, asked.tenant, key, { operation })
   for (const { id: operationId, bears } of ids) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     const view = await inspect(c, { ...asked, operationId })
@@ -178,7 +178,7 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
     ...NO_CALLER,
     waitMs: asked.waitMs,
     corsOrigin: c.req.header('Origin') ?? null,
-    sealKeys: await sealKeysOf(c, asked.operationId, clientKeyOf(c)),
+    sealKeys: sealKeysOf(c, asked.operationId, clientKeyOf(c)),
   }
   const answer = await askObject(c, asked.operationId, (object) => object.result(asked, caller))
   if (answer === null) return notFound(c)

@@ -22,7 +22,7 @@ import {
 } from './conclude.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
-import { explain } from './explain-mismatch.ts'
+import { explain, explanationOf } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
@@ -97,14 +97,14 @@ async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict>
   const { c } = exchange
   requireOrigin(c.env)
   if (isBodyless(c.req.method) && admitted.body.byteLength > 0) return rejected(strayBody())
-  const call = await toExecuteCall(exchange, admitted)
+  const call = toExecuteCall(exchange, admitted)
   const { operationId, reauthorizePath } = call.claim
   const answer = await askObject(c, operationId, (object) => object.execute(call))
   const allowed = await reauthorize(c, answer, call.plan.request.headers, reauthorizePath)
   return explain(exchange, admitted, allowed)
 }
 
-async function toExecuteCall(exchange: Exchange, admitted: Admitted): Promise<ExecuteCall> {
+function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
   const { c, policy } = exchange
   const { body, key } = admitted
   const { operationId, tenant } = admitted.claim
@@ -118,7 +118,7 @@ async function toExecuteCall(exchange: Exchange, admitted: Admitted): Promise<Ex
     headers: withoutObeyed(forwardedHeadersOf(exchange, forwardedKey)),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
-  const { claim, caller, keeping } = await planCall(exchange, admitted, request.headers)
+  const { claim, caller, keeping } = planCall(exchange, admitted, request.headers)
   const { retry } = policy
   return {
     claim: { ...claim, isAccepted: caller.isAsync, leaseMs: null },
@@ -133,6 +133,7 @@ async function toExecuteCall(exchange: Exchange, admitted: Admitted): Promise<Ex
       keeping,
     },
     isStored: policy.durable,
+    explanation: explanationOf(exchange, admitted),
   }
 }
 

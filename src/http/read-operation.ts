@@ -1,4 +1,3 @@
-import { digestPlaces } from '../core/fingerprint/differences.ts'
 import type { ClaimRequest } from '../core/operation/claim.ts'
 import { operationId } from '../core/operation/operation.ts'
 import * as details from '../core/response/problem-details.ts'
@@ -6,7 +5,6 @@ import type { Problem } from '../core/response/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import { eventsOf } from './call-plan.ts'
 import { type Admitted, type Exchange, learn } from './exchange.ts'
-import { sealPlaces } from './explain-mismatch.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { fingerprintRequest } from './fingerprint-request.ts'
 import { type Identity, MESSAGE } from './gateway-env.ts'
@@ -52,7 +50,7 @@ const refused = (problem: Problem): Reading => ({ kind: 'refused', problem })
 
 type Keyed = Extract<FoundKey, { kind: 'key' }>
 
-/** Reads the payload, and computes the fingerprint and the digests that explain a mismatch. */
+/** Reads the payload, and computes the fingerprint. */
 async function admit(
   exchange: Exchange,
   found: Keyed,
@@ -67,16 +65,14 @@ async function admit(
   const named = await fingerprintRequest(exchange)
   if (!named.ok) return named
   const { compared, fingerprint } = named.value
-  const id = await operationId(digest, tenant, key, withinOf(exchange, found))
-  // A request with a fingerprint only has no parts to store.
-  const places =
-    compared === null ? '' : await sealPlaces(c, id, key, await digestPlaces(compared, digest, key))
+  const id = operationId(digest, tenant, key, withinOf(exchange, found))
   const claim = {
     operationId: id,
     operation,
     tenant,
     fingerprint,
-    places,
+    // The object adds them, if the request begins the operation.
+    places: '',
     claimId: crypto.randomUUID(),
     correlationId: correlation.correlationId,
     traceparent: correlation.traceparent,

@@ -5,6 +5,7 @@ import {
   type Granted,
   isNew,
 } from '../core/operation/claim.ts'
+import { type Explanation, sealPlaces } from '../core/operation/explanation.ts'
 import type { Caller, CallPlan } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import type { Landing } from '../core/outcome/landing.ts'
@@ -17,20 +18,42 @@ import { giveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 
+/** A claim to make, and what is stored with it. */
+interface Claiming {
+  readonly request: ClaimRequest
+  /** The request as the route keeps it for a recovery without a client, or `null`. */
+  readonly stored: Uint8Array | null
+  /** What explains a later mismatch, or `null`. */
+  readonly explanation: Explanation | null
+}
+
 /** Claims an operation for a request. */
 export function claimOperation(
-  { ledger, flights }: ObjectContext,
-  request: ClaimRequest,
-  stored: Uint8Array | null,
+  context: ObjectContext,
+  { request, stored, explanation }: Claiming,
 ): ClaimDecision | { readonly kind: 'store_fault' } {
+  const { ledger, flights } = context
   try {
-    return ledger.claim(request, stored)
+    return ledger.claim(withPlaces(context, request, explanation), stored)
   } catch (error) {
     // It may be running: forwarding it without the store would execute it a second time.
     if (flights.ofOperation(request.operationId) !== null) throw error
     logFault('a claim could not be stored; nothing was forwarded', error)
     return { kind: 'store_fault' }
   }
+}
+
+/** Adds what explains a mismatch to a claim that begins an operation. Nothing else needs it. */
+function withPlaces(
+  context: ObjectContext,
+  request: ClaimRequest,
+  explanation: Explanation | null,
+): ClaimRequest {
+  if (explanation === null) return request
+  const ahead = lookAhead(context, request)
+  if (ahead === null || !isNew(ahead)) return request
+  const secret = context.env.HAPAX_DIGEST_KEY
+  return { ...request, places: sealPlaces(secret, request.operationId, explanation) }
 }
 
 /** Predicts the decision of a claim. @returns `null` when the store fails: the claim will say so. */
@@ -83,10 +106,7 @@ export function refuseLate({ deadlineAt }: Caller): Answer | null {
 }
 
 /** A claim to make again if nothing was executed, unless `refuse` gives a reason against the call. */
-interface Reclaim {
-  readonly request: ClaimRequest
-  /** The request as the route keeps it for a recovery without a client, or `null`. */
-  readonly stored: Uint8Array | null
+interface Reclaim extends Omit<Claiming, 'explanation'> {
   readonly caller: Caller
   readonly refuse: () => Answer | null
 }

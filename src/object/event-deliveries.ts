@@ -183,7 +183,7 @@ export class EventDeliveries {
     { reason, attempts }: Death,
   ): Promise<DeadLetter> {
     const { operationId, recipient } = pending
-    const id = await toLetterId(this.#env, pending, event)
+    const id = toLetterId(this.#env, pending, event)
     const { type, tenant, correlationid } = event ?? this.#namesOf(pending)
     return {
       id,
@@ -240,7 +240,7 @@ function toLetterId(
   env: HapaxEnv,
   { operationId, recipient, bytes }: PendingEvent,
   event: CloudEvent | null,
-): Promise<string> {
+): string {
   const digest = createDigest(env.HAPAX_DIGEST_KEY)
   const to = JSON.stringify(recipient)
   return event === null

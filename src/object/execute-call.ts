@@ -15,7 +15,7 @@ export async function executeCall(
   context: ObjectContext,
   call: ExecuteCall,
 ): Promise<Answer | Orphaned> {
-  const { claim: request, caller, plan } = call
+  const { claim: request, caller, plan, explanation = null } = call
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
   const kept = { request: plan.request, sealKey: plan.keeping.sealKey }
@@ -23,7 +23,7 @@ export async function executeCall(
   // Nothing is awaited from here to the claim, so the checks of the call still hold when it is made.
   const refusedCall = refuseAhead(context, call)
   if (refusedCall !== null) return refusedCall
-  const decision = claimOperation(context, request, stored)
+  const decision = claimOperation(context, { request, stored, explanation })
   if (decision.kind === 'execute') {
     const claim = toGranted(request.operationId, decision.record)
     return orAccept(context, runClaim(context, claim, plan), request, caller)

@@ -3,6 +3,7 @@ import { DurableObject } from 'cloudflare:workers'
 import type { HapaxEnv } from '../config/env.ts'
 import type { Answer, SettleResult } from '../core/operation/answer.ts'
 import type { ClaimRequest } from '../core/operation/claim.ts'
+import type { Explanation } from '../core/operation/explanation.ts'
 import type {
   Caller,
   ExecuteCall,
@@ -70,8 +71,14 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return untilAnswered(call.caller, (caller) => executeCall(this.#context, { ...call, caller }))
   }
 
-  claim(request: ClaimRequest, caller: Caller): Promise<Grant | Answer> {
-    return untilAnswered(caller, (left) => claimForWorker(this.#context, request, left))
+  claim(
+    request: ClaimRequest,
+    caller: Caller,
+    explanation: Explanation | null = null,
+  ): Promise<Grant | Answer> {
+    return untilAnswered(caller, (left) =>
+      claimForWorker(this.#context, request, left, explanation),
+    )
   }
 
   async renew(claim: ClaimRef, leaseMs: number): Promise<boolean> {

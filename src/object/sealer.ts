@@ -29,7 +29,7 @@ export class Sealer {
     const { snapshot } = settlement
     if (isSealed(snapshot)) return settlement
     const bytes = new TextEncoder().encode(JSON.stringify(snapshot))
-    const box = await seal(this.#key.bytes, `${this.#context}:head`, bytes)
+    const box = seal(this.#key.bytes, `${this.#context}:head`, bytes)
     const { bodyBytes, body, omittedFor } = snapshot
     const known = { bodyBytes, body, ...(omittedFor && { omittedFor }) }
     return { ...settlement, snapshot: { ...known, keyId: this.#key.id, box: toBase64(box) } }

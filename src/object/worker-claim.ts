@@ -1,5 +1,6 @@
 import type { Answer, SettleResult } from '../core/operation/answer.ts'
 import { type ClaimRequest, type Granted, toOwner } from '../core/operation/claim.ts'
+import type { Explanation } from '../core/operation/explanation.ts'
 import type { Caller, Grant, SettleCall, StreamCall } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, doubtMs, ownerOf, toRef } from '../core/operation/record.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
@@ -22,13 +23,14 @@ export async function claimForWorker(
   context: ObjectContext,
   request: ClaimRequest,
   caller: Caller,
+  explanation: Explanation | null,
 ): Promise<Grant | Answer | Orphaned> {
   const { operationId } = request
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
   const late = refuseLate(caller)
   if (late !== null && lookAhead(context, request)?.kind === 'execute') return late
-  const decision = claimOperation(context, request, null)
+  const decision = claimOperation(context, { request, stored: null, explanation })
   if (decision.kind === 'execute') {
     const { record } = decision
     const claim = toRef(operationId, record)

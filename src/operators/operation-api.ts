@@ -1,7 +1,7 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
-import { createDigests } from '../core/digest.ts'
+import { createDigest } from '../core/digest.ts'
 import type { OperationGuard } from '../core/operation/operation-guard.ts'
 import { isOperationId, possibleIds } from '../core/operation/operation.ts'
 import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
@@ -28,8 +28,6 @@ export async function showOperation(c: AdminContext): Promise<Response> {
   return toAnswer(c, await examineInTime(c, idOf(c)), offset)
 }
 
-const digestOf = createDigests()
-
 const LookUpSchema = z.strictObject({
   tenant: z.string(),
   key: z.string(),
@@ -47,10 +45,10 @@ export async function lookUp(c: AdminContext): Promise<Response> {
   // A header may have quotes around the key; a body has it as it stands.
   const parsed = parseKey(key)
   const keys = parsed.ok ? new Set([parsed.value, key]) : [key]
-  const digest = digestOf(c.env.HAPAX_DIGEST_KEY)
+  const digest = createDigest(c.env.HAPAX_DIGEST_KEY)
   const within = { consumer, operation }
-  const ids = await Promise.all(Array.from(keys, (one) => possibleIds(digest, tenant, one, within)))
-  for (const { id, bears } of ids.flat()) {
+  const ids = [...keys].flatMap((one) => possibleIds(digest, tenant, one, within))
+  for (const { id, bears } of ids) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     const view = await examineInTime(c, id)
     if (view !== null && (bears === null || view.operation === bears)) return toAnswer(c, view)

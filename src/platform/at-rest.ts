@@ -18,8 +18,8 @@ export async function toStoredBytes(
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<Uint8Array<ArrayBuffer>> {
   if (!env.HAPAX_SEAL_KEY) return inClear(bytes)
-  const key = await deriveSealKey(env.HAPAX_SEAL_KEY, purpose, context)
-  return concat([new Uint8Array([SEALED]), await seal(key, context, bytes)])
+  const key = deriveSealKey(env.HAPAX_SEAL_KEY, purpose, context)
+  return concat([new Uint8Array([SEALED]), seal(key, context, bytes)])
 }
 
 /** Writes bytes that contain nothing secret. */
@@ -41,8 +41,8 @@ export async function openStoredBytes(
   const bytes = stored.slice(1)
   if (stored[0] === CLEAR) return bytes
   const secrets = [HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS].filter((secret) => !!secret)
-  const opened = secrets.map(async (secret = '') =>
-    unseal(await deriveSealKey(secret, purpose, context), context, bytes),
+  const opened = secrets.map((secret = '') =>
+    unseal(deriveSealKey(secret, purpose, context), context, bytes),
   )
   return Promise.any(opened)
 }

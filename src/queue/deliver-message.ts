@@ -1,7 +1,7 @@
 import type { ExecutionContext } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import { createDigests } from '../core/digest.ts'
+import { createDigest } from '../core/digest.ts'
 import { exhaust, type MessageFate } from '../core/message-fate.ts'
 import type { Disposition, RequestFacts } from '../core/request-facts.ts'
 import { logFault } from '../metrics/log.ts'
@@ -10,8 +10,6 @@ import type { Consumer } from './consume-options.ts'
 import { type MessageRequest, readMessage } from './message-request.ts'
 import { type DeliveredFate, type MessageDelivery, takeTurn, toUnclaimed } from './message-turn.ts'
 import { attributeOf, type ReceivedMessage } from './message.ts'
-
-const digestOf = createDigests()
 
 /** Reads a message and sends it through the pipeline as a request. Does not throw. */
 export async function deliverMessage(
@@ -28,7 +26,7 @@ export async function deliverMessage(
     return { ...fate, ...ownNames(message) }
   }
   try {
-    const read = await readMessage(consumer, message, digestOf(env.HAPAX_DIGEST_KEY))
+    const read = await readMessage(consumer, message, createDigest(env.HAPAX_DIGEST_KEY))
     if (!read.ok) return concludeUnclaimed({ kind: 'dead-letter', reason: read.error })
     return await takeTurns(consumer, { ...delivery, ...read.value }, env, ctx)
   } catch (error) {

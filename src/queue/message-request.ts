@@ -1,4 +1,4 @@
-import { createDigests, type Digest } from '../core/digest.ts'
+import { createDigest, type Digest } from '../core/digest.ts'
 import { parsePointer } from '../core/json/pointer.ts'
 import { parsePlainKey } from '../core/request/key.ts'
 import { parseRequestUrl } from '../core/request/request-url.ts'
@@ -96,4 +96,4 @@ async function toField(key: string): Promise<string> {
   return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
 }
 
-const digestKey = createDigests()(undefined)
+const digestKey = createDigest()

@@ -372,8 +372,8 @@ describe('a deployment with HAPAX_DIGEST_KEY and HAPAX_SEAL_KEY', () => {
 
   it('has no digest on its disk that somebody without the secret could make to try out a guess', async () => {
     const digest = createDigest()
-    const tenant = await digest('credential', 'authorization', `Bearer ${MARKS.credential}`)
-    const id = await operationId(digest, tenant, `${MARKS.key}resend-repeat`)
+    const tenant = digest('credential', 'authorization', `Bearer ${MARKS.credential}`)
+    const id = operationId(digest, tenant, `${MARKS.key}resend-repeat`)
     expect(findMarks({ tenant, id }, readFiles())).toEqual([])
   })
 

@@ -245,7 +245,7 @@ describe('an operation, looked at by an operator', () => {
     playOrigin(status(201))
     const { pay, ask } = gatewayWith()
     await pay('looked-up', { headers: { 'X-Correlation-Id': 'corr-7' } })
-    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const tenant = createDigest()('credential', 'authorization', 'Bearer tenant-a')
     const id = await idOf('looked-up')
     for (const key of ['looked-up', '"looked-up"', ' looked-up']) {
       const { status: code, body } = await ask('/operations/lookup', 'POST', { tenant, key })
@@ -274,7 +274,7 @@ describe('an operation, looked at by an operator', () => {
     playOrigin(status(201))
     const { pay, ask } = gatewayWith({ key: header('webhook-id') })
     await pay('unused', { headers: { 'webhook-id': 'msg_1' } })
-    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const tenant = createDigest()('credential', 'authorization', 'Bearer tenant-a')
     const statusOf = async (over: object) =>
       (await ask('/operations/lookup', 'POST', { tenant, key: 'msg_1', ...over })).status
     expect(await statusOf({ operation: 'POST /payments' })).toBe(200)
@@ -287,7 +287,7 @@ describe('an operation, looked at by an operator', () => {
     playOrigin(status(201))
     const { pay, ask } = gatewayWith()
     await pay('named')
-    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const tenant = createDigest()('credential', 'authorization', 'Bearer tenant-a')
     const statusOf = async (operation: string) =>
       (await ask('/operations/lookup', 'POST', { tenant, key: 'named', operation })).status
     expect(await statusOf('POST /payments')).toBe(200)
@@ -302,7 +302,7 @@ describe('an operation, looked at by an operator', () => {
     playOrigin(status(201))
     const { pay, ask } = gatewayWith()
     await pay('looked-up')
-    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const tenant = createDigest()('credential', 'authorization', 'Bearer tenant-a')
     const asked = { tenant, key: 'looked-up', ...over }
     expect((await ask('/operations/lookup', 'POST', asked)).status).toBe(404)
   })
@@ -327,7 +327,7 @@ describe('an operation, looked at by an operator', () => {
     const { pay, ask } = gatewayWith()
     const key = 'a-key-that-nobody-may-read'
     await pay(key)
-    const tenant = await createDigest()('credential', 'authorization', 'Bearer tenant-a')
+    const tenant = createDigest()('credential', 'authorization', 'Bearer tenant-a')
     const found = await ask('/operations/lookup', 'POST', { tenant, key })
     const unknown = await ask('/operations/lookup', 'POST', { tenant, key: `${key}2` })
     await ask('/operations/lookup', 'POST', { tenant, key, more: 1 })

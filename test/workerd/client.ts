@@ -33,7 +33,7 @@ export function send({ key, body, path, method, headers }: Options = {}): Promis
 /** The id of the operation that this client's key names. */
 export async function idOf(key: string): Promise<string> {
   const digest = createDigest()
-  return operationId(digest, await digest('credential', 'authorization', CREDENTIAL), key)
+  return operationId(digest, digest('credential', 'authorization', CREDENTIAL), key)
 }
 
 /** The object that guards the operation of this client's key. */

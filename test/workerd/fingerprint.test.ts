@@ -5,6 +5,7 @@ import {
   fingerprint,
   type FingerprintRules,
   readBody,
+  toComparedRequest,
 } from '../../src/core/fingerprint/fingerprint.ts'
 import { decompress } from '../../src/core/wire/decompress.ts'
 
@@ -34,7 +35,9 @@ async function fingerprintOf(body: string | Uint8Array, headers: Record<string, 
   }
   const bytes = typeof body === 'string' ? encoder.encode(body) : body
   const read = await readBody(bytes, head.headers, NO_RULES, MAX_DECODED_BYTES)
-  return read.ok ? fingerprint(head, read.value, NO_RULES, createDigest()) : read.error
+  return read.ok
+    ? fingerprint(toComparedRequest(head, read.value, NO_RULES), createDigest())
+    : read.error
 }
 
 describe('fingerprint, in workerd', () => {

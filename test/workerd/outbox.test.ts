@@ -284,7 +284,7 @@ describe('events of an operation', () => {
       const send = clientWith({ mode: 'observe', unknown, events: [...events] })
       await send(`observed-${unknown}`)
       expect(effects).toHaveLength(1)
-      const id = await createDigest()('observed', await idOf(`observed-${unknown}`))
+      const id = createDigest()('observed', await idOf(`observed-${unknown}`))
       const { states, events: waiting } = await readObject(id)
       expect([states.length, waiting.length]).toEqual([1, 0])
       await runDurableObjectAlarm(env.OPERATIONS.getByName(id))

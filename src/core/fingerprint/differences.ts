@@ -3,15 +3,9 @@ import type { Digest } from '../digest.ts'
 import { splitPointer, toPointer } from '../json/pointer.ts'
 import { childrenOf, rootOf, type Span } from '../json/spans.ts'
 import { toCanonicalText } from './canonical-json.ts'
-import {
-  type FingerprintRules,
-  type ReadBody,
-  type RequestHead,
-  toCountedHeaders,
-  toTypeText,
-} from './fingerprint.ts'
+import type { ComparedRequest, ReadBody } from './fingerprint.ts'
 import { toCanonicalMultipart } from './multipart.ts'
-import { joinPairs, type Pair, toPairs, toQueryPairs } from './pairs.ts'
+import { joinPairs, type Pair, toPairs } from './pairs.ts'
 import { branchAt, createPointerTree, type PointerTree } from './pointer-tree.ts'
 
 /** Places of a body or query that are kept apart; where there are more, branches are kept as one. */
@@ -27,13 +21,6 @@ const MAX_DEPTH = 8
 const MAX_BODY_BYTES = 65_536
 /** Characters of a digest: 66 bits, since nobody chooses the values to make two of them meet. */
 const DIGEST_LENGTH = 11
-
-/** The parts of a request that are compared with another request of the same key. */
-export interface ComparedRequest {
-  readonly head: RequestHead
-  readonly body: ReadBody
-  readonly rules: FingerprintRules
-}
 
 /** How two requests with one key differ: names only, no values. */
 export interface Differences {
@@ -62,43 +49,44 @@ const CLOSED: ReadonlyMap<string, string> = new Map([['', '']])
 /** A digest of each place of a request. */
 export type PlaceDigests = ReadonlyMap<string, string>
 
+/** Whether a body is too large to be looked into. */
+export function isLarge({ bytes }: ReadBody): boolean {
+  return bytes.byteLength > MAX_BODY_BYTES
+}
+
 /** Digests each place, keyed by the client's own key, which is not stored. */
-export function digestPlaces(
-  request: ComparedRequest,
-  digest: Digest,
-  key: string,
-): Promise<PlaceDigests> {
+export function digestPlaces(request: ComparedRequest, digest: Digest, key: string): PlaceDigests {
   const places = new Map([
     ...toParts(request),
-    ...withPrefix('query:', openPairs(queryPairsOf(request)).places()),
+    ...withPrefix('query:', openPairs(request.query).places()),
     ...withPrefix('body:', openBody(request).places()),
   ])
   return digestAll(places, digest, key)
 }
 
-async function digestAll(places: Places, digest: Digest, key: string): Promise<PlaceDigests> {
-  const digested = [...places].map(async ([place, content]): Promise<[string, string]> => {
-    const whole = await digest('place', key, place, content)
-    return [place, whole.slice(0, DIGEST_LENGTH)]
-  })
-  return new Map(await Promise.all(digested))
+function digestAll(places: Places, digest: Digest, key: string): PlaceDigests {
+  const digested = new Map<string, string>()
+  for (const [place, content] of places) {
+    digested.set(place, digest('place', key, place, content).slice(0, DIGEST_LENGTH))
+  }
+  return digested
 }
 
 /** Finds how a request differs from the one with these digests. */
-export async function findDifferences(
+export function findDifferences(
   known: PlaceDigests,
   request: ComparedRequest,
   digest: Digest,
   key: string,
-): Promise<Differences> {
-  const query = openPairs(queryPairsOf(request)).readLike(pointersIn(known.keys(), 'query:'))
+): Differences {
+  const query = openPairs(request.query).readLike(pointersIn(known.keys(), 'query:'))
   const body = openBody(request).readLike(pointersIn(known.keys(), 'body:'))
   const comparable = new Map([
     ...toParts(request),
     ...withPrefix('query:', new Map([...CLOSED, ...query.shared])),
     ...withPrefix('body:', new Map([...CLOSED, ...body.shared])),
   ])
-  const own = await digestAll(comparable, digest, key)
+  const own = digestAll(comparable, digest, key)
   // A header that counts only where it is present has no place in a request without it.
   const headers = [...own.keys()].filter((place) => place.startsWith('headers:'))
   const places = new Set([...known.keys(), ...headers])
@@ -163,20 +151,17 @@ function withPrefix(
 }
 
 function toParts(request: ComparedRequest): readonly [string, Content][] {
-  const { head, body, rules } = request
-  const headers = toCountedHeaders(head.headers, rules.headers)
+  const { method, path, query, mediaType, headers, body } = request
   return [
-    ['method', head.method],
-    ['path', head.path],
-    ['query', joinPairs(queryPairsOf(request))],
-    ['media-type', `${toTypeText(body.type, head.headers)} ${body.codings.join()}`],
+    ['method', method],
+    ['path', path],
+    ['query', joinPairs(query)],
+    ['media-type', `${mediaType} ${body.codings.join()}`],
     ...headers.map(([name, text]): [string, string] => [`headers:${name}`, text]),
     ['body', body.canonical.content],
     ['bytes', body.bytes],
   ]
 }
-
-const queryPairsOf = ({ head, rules }: ComparedRequest) => toQueryPairs(head.search, rules.query)
 
 /** A query or a body whose places can be read. */
 interface Opened {
@@ -199,8 +184,9 @@ function openPairs(pairs: readonly Pair[]): Opened {
   }
 }
 
-function openBody({ body: { bytes, canonical, type }, rules }: ComparedRequest): Opened {
-  if (bytes.byteLength > MAX_BODY_BYTES || canonical.kind === 'bytes') return UNOPENED
+function openBody({ body, rules }: ComparedRequest): Opened {
+  const { bytes, canonical, type } = body
+  if (isLarge(body) || canonical.kind === 'bytes') return UNOPENED
   const tree = createPointerTree(rules.ignore, rules.dates)
   switch (canonical.kind) {
     case 'json': {

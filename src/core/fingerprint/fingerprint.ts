@@ -14,7 +14,7 @@ import {
 import { toCanonicalJson } from './canonical-json.ts'
 import type { FingerprintFault } from './fault.ts'
 import { joinParts, toCanonicalMultipart } from './multipart.ts'
-import { joinPairs, type QueryRule, toCanonicalPairs, toQueryPairs } from './pairs.ts'
+import { joinPairs, type Pair, type QueryRule, toCanonicalPairs, toQueryPairs } from './pairs.ts'
 import { createPointerTree } from './pointer-tree.ts'
 
 export type { FingerprintFault } from './fault.ts'
@@ -83,29 +83,56 @@ export async function readBody(
   return ok({ type, codings, canonical: canonical.value, bytes })
 }
 
+/** The parts of a request that are compared with another request of the same key, as plain data. */
+export interface ComparedRequest {
+  readonly method: string
+  readonly path: string
+  /** The parameters of the query that count. */
+  readonly query: readonly Pair[]
+  readonly mediaType: string
+  /** The header fields that count, by name. */
+  readonly headers: readonly (readonly [name: string, text: string])[]
+  readonly body: ReadBody
+  readonly rules: Pick<FingerprintRules, 'ignore' | 'dates'>
+}
+
 /**
- * The fingerprint of a request, equal for requests with the same meaning: `v1:` and a digest over method,
- * path, query, media type, the headers that count and the canonical body.
+ * Picks the parts of a request that are compared.
  *
  * @throws Error if the rules contain a malformed header name.
  */
-export async function fingerprint(
-  head: RequestHead,
+export function toComparedRequest(
+  { method, path, search, headers }: RequestHead,
   body: ReadBody,
-  rules: FingerprintRules,
-  digest: Digest,
-): Promise<string> {
-  const counted = toCountedHeaders(head.headers, rules.headers)
-  const digested = await digest(
+  { ignore, dates, headers: names, query }: FingerprintRules,
+): ComparedRequest {
+  return {
+    method,
+    path,
+    query: toQueryPairs(search, query),
+    mediaType: toTypeText(body.type, headers),
+    headers: toCountedHeaders(headers, names),
+    body,
+    rules: { ignore, dates },
+  }
+}
+
+/**
+ * The fingerprint of a request, equal for requests with the same meaning: `v1:` and a digest over method,
+ * path, query, media type, the headers that count and the canonical body.
+ */
+export function fingerprint(request: ComparedRequest, digest: Digest): string {
+  const { method, path, query, mediaType, headers, body } = request
+  const digested = digest(
     'fingerprint',
-    head.method,
-    head.path,
-    joinPairs(toQueryPairs(head.search, rules.query)),
-    toTypeText(body.type, head.headers),
+    method,
+    path,
+    joinPairs(query),
+    mediaType,
     body.codings.join(),
     // The count keeps the list of headers apart from what follows it.
-    String(counted.length * 2),
-    ...counted.flat(),
+    String(headers.length * 2),
+    ...headers.flat(),
     body.canonical.kind,
     body.canonical.content,
   )
@@ -113,21 +140,20 @@ export async function fingerprint(
 }
 
 /** The fingerprint of a request by a value of the route, written by `toCanonicalValue`, method and path. */
-export async function fingerprintOfValue(
+export function fingerprintOfValue(
   { method, path }: RequestHead,
   canonical: string,
   digest: Digest,
-): Promise<string> {
-  return `${FINGERPRINT_VERSION}:${await digest('fingerprint value', method, path, canonical)}`
+): string {
+  return `${FINGERPRINT_VERSION}:${digest('fingerprint value', method, path, canonical)}`
 }
 
 /** The fingerprint of every request of an operation whose requests are not compared. */
-export async function fingerprintOfAny(operation: string, digest: Digest): Promise<string> {
-  return `${FINGERPRINT_VERSION}:${await digest('fingerprint of any', operation)}`
+export function fingerprintOfAny(operation: string, digest: Digest): string {
+  return `${FINGERPRINT_VERSION}:${digest('fingerprint of any', operation)}`
 }
 
-/** Writes the media type of a request as it is compared. */
-export function toTypeText(type: MediaType | undefined, headers: Headers): string {
+function toTypeText(type: MediaType | undefined, headers: Headers): string {
   return type === undefined
     ? `unparsed ${headers.get('Content-Type') ?? ''}`
     : toCanonicalMediaType(type)
@@ -174,7 +200,7 @@ const ASKS_FOR_PART: ReadonlySet<string> = new Set([
  * (an absent field differs from an empty one), and those that change the meaning of any request. Twins of
  * these (see `foldName`) count under their own names, since only some origins read them.
  */
-export function toCountedHeaders(
+function toCountedHeaders(
   headers: Headers,
   names: readonly string[],
 ): readonly (readonly [name: string, text: string])[] {

@@ -210,6 +210,7 @@ function toClaimed(
   return {
     ...facts,
     version: RECORD_VERSION,
+    places: placesOf(request, previous),
     state: 'in_progress',
     fence,
     createdAt: previous?.createdAt ?? now,
@@ -220,6 +221,11 @@ function toClaimed(
     ...keepDoubt(previous, before),
     attempts: withAttempt(before, fence, now),
   }
+}
+
+/** All requests of an operation have the same places, so a later claim brings none. */
+function placesOf({ places }: ClaimRequest, previous: OperationRecord | null): string {
+  return places === '' && previous !== null ? previous.places : places
 }
 
 /** A new call keeps the doubt about those before, unless none of them was executed. */

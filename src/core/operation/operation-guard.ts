@@ -7,6 +7,7 @@ import type { RetryBounds, RetryPolicy } from '../retry/retry.ts'
 import type { SealKey } from '../seal.ts'
 import type { Answer, SettleResult } from './answer.ts'
 import type { ClaimRequest } from './claim.ts'
+import type { Explanation } from './explanation.ts'
 import type { OperationView } from './operation-view.ts'
 import type { OperatorAction, OperatorResult } from './operator-action.ts'
 import type { OperatorView } from './operator-view.ts'
@@ -61,6 +62,8 @@ export interface ExecuteCall {
   readonly plan: CallPlan
   /** Whether the request is stored for a recovery without a client. */
   readonly isStored: boolean
+  /** What explains a later mismatch, if anything does. */
+  readonly explanation?: Explanation | null
 }
 
 /** An event for the outbox. */
@@ -113,7 +116,11 @@ export interface OperationGuard {
   /** Runs the operation at the origin, or answers from what is known about it. */
   execute(call: ExecuteCall): Promise<Answer>
   /** Grants the operation to the Worker under a lease, or answers from what is known about it. */
-  claim(claim: ClaimRequest, caller: Caller): Promise<Grant | Answer>
+  claim(
+    claim: ClaimRequest,
+    caller: Caller,
+    explanation?: Explanation | null,
+  ): Promise<Grant | Answer>
   /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
   /** Ends the Worker's claim; refused if a newer claim exists, or none. A repeat is `taken` again. */

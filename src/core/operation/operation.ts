@@ -18,7 +18,7 @@ export function operationId(
   tenant: string,
   key: string,
   { consumer = '', operation = '' }: Within = {},
-): Promise<string> {
+): string {
   if (operation !== '') return digest('operation of a name', tenant, key, operation, consumer)
   if (consumer !== '') return digest('operation of a consumer', tenant, key, consumer)
   return digest('operation', tenant, key)
@@ -32,16 +32,16 @@ interface PossibleId {
 }
 
 /** The possible ids of a key whose scope is not known, the narrower first. */
-export async function possibleIds(
+export function possibleIds(
   digest: Digest,
   tenant: string,
   key: string,
   within: Within,
-): Promise<PossibleId[]> {
+): PossibleId[] {
   const { consumer = '', operation = '' } = within
-  const wide = await operationId(digest, tenant, key, { consumer })
+  const wide = operationId(digest, tenant, key, { consumer })
   if (operation === '') return [{ id: wide, bears: null }]
-  const narrow = await operationId(digest, tenant, key, within)
+  const narrow = operationId(digest, tenant, key, within)
   return [
     { id: narrow, bears: null },
     { id: wide, bears: operation },

@@ -9,29 +9,27 @@ describe('createDigest', () => {
   it('hashes every part behind its length, as SHA-256 in base64url', async () => {
     // printf '\0\0\0\1a\0\0\0\2bc' | openssl dgst -sha256 -binary | base64
     const digest = createDigest()
-    expect(await digest('a', 'bc')).toBe('tTTOFqycizaCPzmjlc6ODjx62WBbgrVETxjK2s0hel0')
+    expect(digest('a', 'bc')).toBe('tTTOFqycizaCPzmjlc6ODjx62WBbgrVETxjK2s0hel0')
   })
 
   it('signs the same bytes with the secret, where there is one', async () => {
     // printf '\0\0\0\1a\0\0\0\2bc' | openssl dgst -sha256 -hmac s -binary | base64
     const digest = createDigest('s')
-    expect(await digest('a', 'bc')).toBe('_fOq06v_UCZeCZN1Sym2ZY4KsQ4PQD6uTEYEDRJlMxA')
+    expect(digest('a', 'bc')).toBe('_fOq06v_UCZeCZN1Sym2ZY4KsQ4PQD6uTEYEDRJlMxA')
   })
 
   it('takes an empty secret for none', async () => {
-    expect(await createDigest('')('a')).toBe(await createDigest()('a'))
+    expect(createDigest('')('a')).toBe(createDigest()('a'))
   })
 
   it('gives other digests for another secret', async () => {
-    const digests = await Promise.all(
-      [undefined, 's', 't'].map((secret) => createDigest(secret)('a')),
-    )
+    const digests = [undefined, 's', 't'].map((secret) => createDigest(secret)('a'))
     expect(new Set(digests).size).toBe(3)
   })
 
   it('takes text for its UTF-8 bytes', async () => {
     const digest = createDigest()
-    expect(await digest('é', 'ß')).toBe(await digest('é', bytes('ß')))
+    expect(digest('é', 'ß')).toBe(digest('é', bytes('ß')))
   })
 
   it.each([
@@ -41,7 +39,7 @@ describe('createDigest', () => {
     { name: 'a part that looks like a length', one: ['a\0\0\0\u0001b'], other: ['a', 'b'] },
   ])('tells $name', async ({ one, other }) => {
     const digest = createDigest()
-    expect(await digest('test', ...one)).not.toBe(await digest('test', ...other))
+    expect(digest('test', ...one)).not.toBe(digest('test', ...other))
   })
 
   it('gives two lists of parts one digest only when they are the same list', async () => {
@@ -55,7 +53,7 @@ describe('createDigest', () => {
     await fc.assert(
       fc.asyncProperty(parts, parts, async (one, other) => {
         const isSame = JSON.stringify(one) === JSON.stringify(other)
-        expect((await digest('test', ...one)) === (await digest('test', ...other))).toBe(isSame)
+        expect(digest('test', ...one) === digest('test', ...other)).toBe(isSame)
       }),
       { numRuns: 500 },
     )

@@ -294,6 +294,15 @@ describe('decideClaim', () => {
   })
 
   it.each([
+    { name: 'of the first request', places: '', expected: 'places' },
+    { name: 'that it brings along', places: 'its own', expected: 'its own' },
+  ])('keeps with a later claim the places $name', ({ places, expected }) => {
+    const record = unknownOf({ recovery: resendOf() })
+    const decision = decideClaim(record, requestOf({ recovery: resendOf(), places }), factsOf())
+    expect(decision).toMatchObject({ kind: 'execute', record: { fence: 2, places: expected } })
+  })
+
+  it.each([
     { name: 'an unknown outcome', record: unknownOf({ recovery: probeOf() }) },
     { name: 'a claim whose owner is lost', record: runningOf({ recovery: probeOf() }) },
   ])('asks the origin about $name under probe, and does not execute', ({ record }) => {

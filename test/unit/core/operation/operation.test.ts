@@ -8,13 +8,11 @@ const digest = createDigest()
 
 describe('operationId', () => {
   it('is the same for the same tenant and key, at any time', async () => {
-    expect(await operationId(digest, 'acme', 'k')).toBe(
-      await operationId(createDigest(), 'acme', 'k'),
-    )
+    expect(operationId(digest, 'acme', 'k')).toBe(operationId(createDigest(), 'acme', 'k'))
   })
 
   it('is fit for a URL and holds neither tenant nor key', async () => {
-    const id = await operationId(digest, 'acme', 'order-42')
+    const id = operationId(digest, 'acme', 'order-42')
     expect(id).toMatch(/^[\w-]{43}$/)
     expect(id).not.toMatch(/acme|order-42/)
   })
@@ -31,7 +29,7 @@ describe('operationId', () => {
     },
   ])('names another operation when $name', async ({ one, other }) => {
     const idOf = ([tenant = '', key = '']: readonly string[]) => operationId(digest, tenant, key)
-    expect(await idOf(one)).not.toBe(await idOf(other))
+    expect(idOf(one)).not.toBe(idOf(other))
   })
 
   it('never lets a crafted pair name the operation of another pair', async () => {
@@ -43,16 +41,16 @@ describe('operationId', () => {
       fc.asyncProperty(text, fc.nat(6), fc.nat(6), async (joined, cut, otherCut) => {
         fc.pre(Math.min(cut, joined.length) !== Math.min(otherCut, joined.length))
         const idOf = (at: number) => operationId(digest, joined.slice(0, at), joined.slice(at))
-        expect(await idOf(cut)).not.toBe(await idOf(otherCut))
+        expect(idOf(cut)).not.toBe(idOf(otherCut))
       }),
       { numRuns: 500 },
     )
   })
 
   it('keeps the id of every operation that counts within its tenant', async () => {
-    expect(await operationId(digest, 'acme', 'k')).toBe(await digest('operation', 'acme', 'k'))
-    expect(await operationId(digest, 'acme', 'k', { consumer: 'mails' })).toBe(
-      await digest('operation of a consumer', 'acme', 'k', 'mails'),
+    expect(operationId(digest, 'acme', 'k')).toBe(digest('operation', 'acme', 'k'))
+    expect(operationId(digest, 'acme', 'k', { consumer: 'mails' })).toBe(
+      digest('operation of a consumer', 'acme', 'k', 'mails'),
     )
   })
 
@@ -65,20 +63,18 @@ describe('operationId', () => {
       { operation: 'POST /a', consumer: 'a' },
       { operation: 'a', consumer: 'POST /a' },
     ]
-    const ids = await Promise.all(within.map((of) => operationId(digest, 'acme', 'k', of)))
+    const ids = within.map((of) => operationId(digest, 'acme', 'k', of))
     expect(new Set(ids).size).toBe(within.length)
   })
 
   it('never equals a digest that was made for another purpose', async () => {
-    expect(await operationId(digest, 'acme', 'k')).not.toBe(
-      await digest('fingerprint', 'acme', 'k'),
-    )
+    expect(operationId(digest, 'acme', 'k')).not.toBe(digest('fingerprint', 'acme', 'k'))
   })
 })
 
 describe('isOperationId', () => {
   it('knows what operationId makes', async () => {
-    expect(isOperationId(await operationId(digest, 'acme', 'k'))).toBe(true)
+    expect(isOperationId(operationId(digest, 'acme', 'k'))).toBe(true)
   })
 
   it.each([
