@@ -18,20 +18,19 @@ export { createGateway, type GatewayOptions } from './http/gateway.ts'
 export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
 export { createWorker } from './create-worker.ts'
 export {
-  batch,
-  type BatchOptions,
   body,
   business,
   header,
   type KeyScope,
   type KeySource,
   type KeySourceOptions,
-  mcp,
   param,
   query,
   repeatability,
 } from './core/request/key-source.ts'
+export { batch, type BatchOptions } from './http/batch.ts'
 export { from } from './http/key-function.ts'
+export { mcp } from './http/mcp.ts'
 export { anonymous, claim, combine, cookie, credential, fromHeader } from './http/tenants.ts'
 export { idempotent } from './http/idempotent.ts'
 export { consume } from './queue/consume.ts'

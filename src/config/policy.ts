@@ -13,6 +13,7 @@ import {
   header,
   type KeySource,
   MCP_IGNORED,
+  type SourceCode,
   type SourceIn,
 } from '../core/request/key-source.ts'
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/request/key.ts'
@@ -83,6 +84,9 @@ const batchPointer = matching(
   "must be a JSON pointer (RFC 6901) such as '/items', or ''",
 ).check(toOneValue)
 
+/** Only the functions that make such sources have it. */
+const code = z.custom<SourceCode>((value) => typeof value === 'object')
+
 const KeySourceSchema = z.union(
   [
     z.strictObject({ in: z.literal('header'), name: headerName, scope }),
@@ -100,7 +104,7 @@ const KeySourceSchema = z.union(
       scope: z.literal('operation'),
     }),
     z.strictObject({ in: z.literal('repeatability'), scope: z.literal('tenant') }),
-    z.strictObject({ in: z.literal('mcp'), meta: notEmpty, scope: z.literal('tenant') }),
+    z.strictObject({ in: z.literal('mcp'), meta: notEmpty, scope: z.literal('tenant'), code }),
     z.strictObject({
       in: z.literal('batch'),
       items: batchPointer,
@@ -108,6 +112,7 @@ const KeySourceSchema = z.union(
       size: wholeNumber(1, 1_000),
       concurrency: wholeNumber(1, 100),
       scope,
+      code,
     }),
   ],
   MUST_BE_SOURCE,

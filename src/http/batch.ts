@@ -2,8 +2,14 @@ import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
 import type { Policy } from '../config/policy.ts'
-import { type Batch, type BatchItem, cutItem, readBatch } from '../core/request/batch.ts'
-import type { SourceIn } from '../core/request/key-source.ts'
+import {
+  type Batch,
+  type BatchItem,
+  cutItem,
+  keyOfOnlyItem,
+  readBatch,
+} from '../core/request/batch.ts'
+import { BATCH_DEFAULTS, type KeySourceOptions, type SourceIn } from '../core/request/key-source.ts'
 import {
   type AnsweredItem,
   summarize,
@@ -25,18 +31,44 @@ import { expose } from './expose.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
 import { executionCtxOf, keepAlive } from './keep-alive.ts'
 import { createApp } from './normalized-url.ts'
+import type { Payload } from './payload.ts'
 import { shouldRetry } from './problem-response.ts'
 import { isGuarded } from './route-policy.ts'
+import type { BatchCode, Sourced } from './source-code.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
 
 /** Characters of all bodies in one answer, which is assembled in memory. */
 const MAX_BODIES = 8 * 1_048_576
 
+/** Options of `batch`. */
+export interface BatchOptions extends KeySourceOptions {
+  /** Maximum number of items in a batch, up to 1000. Default 100. */
+  readonly size?: number
+  /** Items that are processed in parallel, up to 100. Default 6. */
+  readonly concurrency?: number
+}
+
+/**
+ * Reads a key for each item of a request. Each item is an operation of its own, and the response
+ * contains the result of every item. It must be the route's only source.
+ *
+ * @param items JSON pointer (RFC 6901) to the array, or `''` if the body itself is the array.
+ * @param key JSON pointer within an item to its key, a string, number or boolean, or `''` if the item
+ *   itself is the key.
+ * @param options `scope`: default `'operation'`.
+ * @example app.post('/payments/batch', protect({ key: batch('/items', '/id') }))
+ */
+export function batch(items: string, key: string, options: BatchOptions = {}): SourceIn<'batch'> {
+  return { in: 'batch', items, pointer: key, ...BATCH_DEFAULTS, ...options, code: CODE }
+}
+
+const CODE: BatchCode = { of: 'batch', perItem, readItems, readKey }
+
 /**
  * Turns a handler of single requests into one of batches. Each item becomes a request with the same
  * method, URL and headers, and with this item as its body. One answer lists the answers of all items.
  */
-export function perItem(
+function perItem(
   policy: Policy,
   source: SourceIn<'batch'>,
   handleOne: Handler<GatewayEnv>,
@@ -62,12 +94,18 @@ async function isSplit(c: Context<GatewayEnv>, policy: Policy): Promise<boolean>
 }
 
 /** Reads the items of a request, and finds what is wrong with any of them. */
-export async function readItems(
+async function readItems(
   { payload, policy }: Exchange,
   source: SourceIn<'batch'>,
 ): Promise<Result<Batch, Problem>> {
   const text = await payload.readPlainJson('A batch')
   return text.ok ? readBatch(text.value, source, policy) : text
+}
+
+/** Reads the key of a batch with one item: the request was split before. */
+async function readKey(payload: Payload, source: SourceIn<'batch'>): Promise<Sourced> {
+  const read = await payload.read()
+  return read.ok ? keyOfOnlyItem(new TextDecoder().decode(read.value.bytes), source) : read
 }
 
 /** A batch whose items may all be sent, and its sender. */

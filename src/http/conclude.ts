@@ -5,18 +5,19 @@ import type { MessageFacts } from '../core/message-fate.ts'
 import { hasNoBody, type HeaderField, type WireResponse } from '../core/operation/snapshot.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 import { traceIdOf } from '../core/request/correlation.ts'
+import { mcpOf } from '../core/request/key-source.ts'
 import type { IdempotencyStatus } from '../core/response/idempotency-status.ts'
 import type { Problem } from '../core/response/problem.ts'
 import { readRetryAfter } from '../core/retry/retry-after.ts'
 import { toHeaders } from '../core/wire/headers.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRequest } from '../metrics/record-request.ts'
-import { toCallersAnswer } from './callers-answer.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import { expose } from './expose.ts'
 import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
+import { mcpCodeOf } from './source-code.ts'
 import { guardLost, isOfAnother, isProblem, misconfigured, type Verdict } from './verdict.ts'
 
 /** Answers a request on a protected route: adds the common headers, and writes one data point and one log line. */
@@ -33,7 +34,11 @@ export async function concludeOperation(
   verdict: Verdict,
 ): Promise<Response> {
   try {
-    const told = call === null ? verdict : await toCallersAnswer(exchange.c, call, verdict)
+    const mcp = mcpOf(exchange.policy.key)
+    const isForCall = call !== null && mcp !== null
+    const told = isForCall
+      ? await mcpCodeOf(mcp).toCallersAnswer(exchange.c, call, verdict)
+      : verdict
     return conclude(exchange, told)
   } catch (error) {
     // A record exists, so a retry gets the result.

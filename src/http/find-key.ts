@@ -6,9 +6,8 @@ import type { ReadBody } from '../core/fingerprint/fingerprint.ts'
 import { parsePairs } from '../core/fingerprint/pairs.ts'
 import { parsePointer, toPointer } from '../core/json/pointer.ts'
 import { readValueAt, type ValueAt } from '../core/json/value-at.ts'
-import { keyOfOnlyItem } from '../core/request/batch.ts'
-import { type JsonRpcCall, readCall } from '../core/request/json-rpc.ts'
-import { hasMcp, type KeyScope, type KeySource, type SourceIn } from '../core/request/key-source.ts'
+import type { JsonRpcCall } from '../core/request/json-rpc.ts'
+import { type KeyScope, type KeySource, mcpOf, type SourceIn } from '../core/request/key-source.ts'
 import { checkFormat, parseKey, parsePlainKey, UUID } from '../core/request/key.ts'
 import * as details from '../core/response/problem-details.ts'
 import type { Problem } from '../core/response/problem.ts'
@@ -18,6 +17,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
 import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
+import { batchCodeOf, mcpCodeOf, type Sourced } from './source-code.ts'
 
 /** The key of a request, or why it has none. */
 export type FoundKey =
@@ -35,15 +35,11 @@ export type FoundKey =
   /** The request contains nothing that could be executed twice: it is forwarded untouched. */
   | { readonly kind: 'no-operation' }
 
-/** A key, what is wrong with it, or `null` where the source has none. */
-type Sourced = Result<string, string | Problem> | null
-
-const MCP_METHOD = 'tools/call'
-
 /** Looks for the key of a request in the sources of its route, and learns where it was. */
 export async function findKey(exchange: Exchange): Promise<FoundKey> {
-  if (!hasMcp(exchange.policy.key)) return findIn(exchange, null)
-  const message = await readMcpCall(exchange.payload)
+  const mcp = mcpOf(exchange.policy.key)
+  if (mcp === null) return findIn(exchange, null)
+  const message = await mcpCodeOf(mcp).readMessage(exchange.payload)
   if (message.kind === 'call') return findIn(exchange, message.call)
   if (message.kind === 'refused') learn(exchange, { source: 'mcp' })
   return message
@@ -100,7 +96,7 @@ async function readSource(exchange: Exchange, source: KeySource): Promise<Source
     case 'business':
       return readBusiness(exchange, source)
     case 'batch':
-      return readItem(payload, source)
+      return batchCodeOf(source).readKey(payload, source)
   }
 }
 
@@ -152,12 +148,6 @@ async function readPlain(payload: Payload, pointer: string): Promise<Sourced> {
   return { ok: false, error: `The key at ${pointer} is not one string.` }
 }
 
-/** Reads the key of a batch with one item: `batch.ts` has split the request. */
-async function readItem(payload: Payload, source: SourceIn<'batch'>): Promise<Sourced> {
-  const read = await payload.read()
-  return read.ok ? keyOfOnlyItem(new TextDecoder().decode(read.value.bytes), source) : read
-}
-
 async function readBusiness(
   exchange: Exchange,
   { pointers }: SourceIn<'business'>,
@@ -191,23 +181,4 @@ function fieldOf(bytes: Uint8Array, [name, ...more]: readonly string[]): BodyVal
   if (value === undefined) return null
   if (others.length === 0) return { kind: 'string', text: value }
   return { kind: 'literal', text: JSON.stringify([value, ...others]) }
-}
-
-type McpMessage =
-  | { readonly kind: 'call'; readonly call: JsonRpcCall }
-  | Extract<FoundKey, { kind: 'refused' | 'no-operation' }>
-
-/** Reads a message of MCP. Only a tool call is an operation, and it must not be in a batch. */
-async function readMcpCall(payload: Payload): Promise<McpMessage> {
-  const bytes = await payload.bytes()
-  // The transport opens and ends streams and sessions without a body.
-  if (bytes?.byteLength === 0) return { kind: 'no-operation' }
-  // A lenient server could find a call in a message that is not plain JSON.
-  const read = await payload.readPlainJson('A message of MCP')
-  if (!read.ok) return refused(read.error)
-  const call = readCall(read.value)
-  if (call?.method === MCP_METHOD) return { kind: 'call', call }
-  const messages = [JSON.parse(read.value)].flat() as readonly ({ method?: unknown } | null)[]
-  if (!messages.some((message) => message?.method === MCP_METHOD)) return { kind: 'no-operation' }
-  return refused(details.callNotProtectable(MCP_METHOD))
 }

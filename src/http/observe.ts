@@ -15,7 +15,6 @@ import { logFault } from '../metrics/log.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { inTime } from '../platform/in-time.ts'
 import { announce } from './announce.ts'
-import { readItems } from './batch.ts'
 import { dataRulesOf, landingRulesOf, NO_CALLER, recoveryOf } from './call-plan.ts'
 import { recordVerdict } from './conclude.ts'
 import { identify } from './enforcement.ts'
@@ -25,6 +24,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
 import { isTaken, Payload } from './payload.ts'
 import { readOperation } from './read-operation.ts'
+import { batchCodeOf } from './source-code.ts'
 import {
   isProblem,
   rejected,
@@ -167,7 +167,7 @@ async function foreseeOperation(exchange: Exchange, admitted: Admitted): Promise
 /** All items of a batch go to the origin in one request, so no item has an outcome to record. */
 async function foreseeBatch(exchange: Exchange, source: SourceIn<'batch'>): Promise<Foreseen> {
   learn(exchange, { source: source.in })
-  const items = await readItems(exchange, source)
+  const items = await batchCodeOf(source).readItems(exchange, source)
   return unclaimed(items.ok ? EXECUTED : rejected(items.error))
 }
 

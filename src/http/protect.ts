@@ -11,7 +11,6 @@ import { boundRetry } from '../core/retry/retry.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { askObject } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
-import { perItem } from './batch.ts'
 import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
   conclude,
@@ -34,6 +33,7 @@ import { isBodyless } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
 import { isGuarded, withPolicy } from './route-policy.ts'
+import { batchCodeOf } from './source-code.ts'
 import { rejected, type Verdict } from './verdict.ts'
 
 /**
@@ -48,7 +48,7 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
   return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
     if (policy.mode === 'off') return passThrough
     const source = batchOf(policy.key)
-    return source === null ? protect : perItem(policy, source, protect)
+    return source === null ? protect : batchCodeOf(source).perItem(policy, source, protect)
 
     async function protect(c: Context<GatewayEnv>, next: Next): Promise<Response> {
       if (!isGuarded(c, policy)) {

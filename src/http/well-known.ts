@@ -57,8 +57,9 @@ function toOperation({ method, path, policy, place }: GuardedRoute): readonly Co
 
 function toContractSource(source: KeySource): ContractKeySource {
   if (source.in === 'function') return { in: source.in, scope: source.scope }
+  if (source.in === 'mcp') return { in: source.in, meta: source.meta, scope: source.scope }
   if (source.in !== 'batch') return source
-  const { concurrency: _, ...told } = source
+  const { concurrency: _, code: __, ...told } = source
   return told
 }
 

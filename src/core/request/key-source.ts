@@ -11,6 +11,14 @@ interface KeyReader {
 }
 
 /**
+ * Code that a source brings along, so that only a Worker that uses the source carries it. `http` runs
+ * it and knows its type.
+ */
+export interface SourceCode {
+  readonly of: 'batch' | 'mcp'
+}
+
+/**
  * Where the key of an operation is read from, and within what it counts. A route has one of these
  * values, or a list of them that is tried in order.
  */
@@ -22,7 +30,12 @@ export type KeySource =
   | (KeyReader & { readonly in: 'function'; readonly scope: KeyScope })
   | { readonly in: 'business'; readonly pointers: string[]; readonly scope: 'operation' }
   | { readonly in: 'repeatability'; readonly scope: 'tenant' }
-  | { readonly in: 'mcp'; readonly meta: string; readonly scope: 'tenant' }
+  | {
+      readonly in: 'mcp'
+      readonly meta: string
+      readonly scope: 'tenant'
+      readonly code: SourceCode
+    }
   | {
       readonly in: 'batch'
       readonly items: string
@@ -30,6 +43,7 @@ export type KeySource =
       readonly size: number
       readonly concurrency: number
       readonly scope: KeyScope
+      readonly code: SourceCode
     }
 
 /** Options of a key source. */
@@ -108,51 +122,22 @@ export function repeatability(): KeySource {
   return { in: 'repeatability', scope: 'tenant' }
 }
 
-/**
- * Reads the key of an MCP `tools/call` (JSON-RPC over Streamable HTTP) from a member of its
- * `params._meta`. All other messages go to the server unchanged.
- *
- * The `id` of a call, its `_meta` and the client's answers to the server are not part of the
- * fingerprint. A replay contains the `id` of the call that it answers.
- *
- * @param meta Name of the member.
- * @example app.post('/mcp', protect({ key: mcp() }))
- */
-export function mcp(meta = 'idempotencyKey'): KeySource {
-  return { in: 'mcp', meta, scope: 'tenant' }
-}
-
-/** Options of `batch`. */
-export interface BatchOptions extends KeySourceOptions {
-  /** Maximum number of items in a batch, up to 1000. Default 100. */
-  readonly size?: number
-  /** Items that are processed in parallel, up to 100. Default 6. */
-  readonly concurrency?: number
-}
-
-/**
- * Reads a key for each item of a request. Each item is an operation of its own, and the response
- * contains the result of every item. It must be the route's only source.
- *
- * @param items JSON pointer (RFC 6901) to the array, or `''` if the body itself is the array.
- * @param key JSON pointer within an item to its key, a string, number or boolean, or `''` if the item
- *   itself is the key.
- * @param options `scope`: default `'operation'`.
- * @example app.post('/payments/batch', protect({ key: batch('/items', '/id') }))
- */
-export function batch(items: string, key: string, options: BatchOptions = {}): SourceIn<'batch'> {
-  const defaults = { size: 100, concurrency: 6, scope: 'operation' } as const
-  return { in: 'batch', items, pointer: key, ...defaults, ...options }
-}
+/** Defaults of `batch`: the most items, the number processed in parallel, and the scope of keys. */
+export const BATCH_DEFAULTS = { size: 100, concurrency: 6, scope: 'operation' } as const
 
 /** The source of a route that takes batches. */
 export function batchOf(sources: readonly KeySource[]): SourceIn<'batch'> | null {
   return sources.find((source) => source.in === 'batch') ?? null
 }
 
+/** The source of a route that is an MCP server. */
+export function mcpOf(sources: readonly KeySource[]): SourceIn<'mcp'> | null {
+  return sources.find((source) => source.in === 'mcp') ?? null
+}
+
 /** Whether a route is an MCP server. */
 export function hasMcp(sources: readonly KeySource[]): boolean {
-  return sources.some((source) => source.in === 'mcp')
+  return mcpOf(sources) !== null
 }
 
 /** Pointers of a call that differ from try to try and do not count. */

@@ -76,7 +76,7 @@ export type ContractKeySource = Told<KeySource>
 
 type Told<source> = source extends KeySource
   ? { readonly scope?: KeyScope } & {
-      readonly [member in Exclude<keyof source, 'scope' | 'read' | 'concurrency'>]: Frozen<
+      readonly [member in Exclude<keyof source, 'scope' | 'read' | 'code' | 'concurrency'>]: Frozen<
         source[member]
       >
     }

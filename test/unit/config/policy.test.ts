@@ -7,12 +7,12 @@ import {
   business,
   header,
   type KeySource,
-  mcp,
   param,
   query,
   repeatability,
 } from '../../../src/core/request/key-source.ts'
 import { from } from '../../../src/http/key-function.ts'
+import { mcp } from '../../../src/http/mcp.ts'
 
 const MIB = 1_048_576
 const YEAR_MS = 31_536_000_000

@@ -5,7 +5,7 @@ import { runInThisContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 
 import { parsePolicy, PolicySchema } from '../../../src/config/policy.ts'
-import { batch, header } from '../../../src/core/request/key-source.ts'
+import { BATCH_DEFAULTS, header } from '../../../src/core/request/key-source.ts'
 
 const MIB = 1_048_576
 
@@ -93,7 +93,7 @@ describe('docs/policy.md', () => {
 })
 
 it('docs/batch.md says the defaults of batch()', () => {
-  const { size, concurrency, scope } = batch('', '')
+  const { size, concurrency, scope } = BATCH_DEFAULTS
   const rows = read('batch.md').matchAll(/^\| `(size|concurrency|scope)` +\| `?'?(\w+)/gm)
   const written = Object.fromEntries(Array.from(rows, ([, option, value]) => [option, value]))
   expect(written).toEqual({ size: `${size}`, concurrency: `${concurrency}`, scope })

@@ -7,12 +7,12 @@ import {
   hasMcp,
   header,
   type KeySource,
-  mcp,
   MCP_IGNORED,
   param,
   query,
   repeatability,
 } from '../../../../src/core/request/key-source.ts'
+import { mcp } from '../../../../src/http/mcp.ts'
 
 describe('describeSources', () => {
   it.each<{ sources: readonly KeySource[]; expected: string }>([
