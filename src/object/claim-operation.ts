@@ -6,7 +6,7 @@ import {
   isNew,
 } from '../core/operation/claim.ts'
 import type { Caller, CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import { type ClaimRef, type Moved, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import type { Landing } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
@@ -96,7 +96,7 @@ export async function reclaim(
   context: ObjectContext,
   { request, stored, caller, refuse }: Reclaim,
   { record, recovery }: Extract<ClaimDecision, { readonly kind: 'probe' }>,
-): Promise<Granted | Answer | Orphaned> {
+): Promise<Granted | Answer | Orphaned | Moved> {
   const known = toRef(request.operationId, record)
   const found = await askStatus(context, known, record, {
     recovery,
@@ -121,7 +121,7 @@ async function answerUndecided(
   { request, caller }: Pick<Reclaim, 'request' | 'caller'>,
   record: UnknownRecord,
   until: number | null = null,
-): Promise<Answer | Orphaned> {
+): Promise<Answer | Orphaned | Moved> {
   const decision = lookAhead(context, request)
   if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
     return answerRepeat(context, request.operationId, decision, caller)

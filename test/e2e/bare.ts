@@ -12,6 +12,9 @@ import { freePort, killWithParent } from '../../demo/dev-server.ts'
 import { builtWorkerOf } from './built-worker.ts'
 import { type Gateway, type Origin, recordOutput } from './server.ts'
 
+/** Of every gateway in this project of tests, for `gateway/placement.ts`. */
+const { PLACEMENT } = process.env
+
 const START_LIMIT_MS = 30_000
 const LOOK_MS = 20
 
@@ -134,6 +137,7 @@ async function writeProject(
   const texts = {
     ...vars,
     ...(options.origin === undefined ? {} : { ORIGIN_URL: options.origin.url }),
+    ...(PLACEMENT === undefined ? {} : { PLACEMENT }),
     ...options.vars,
   }
   const bindings = [
