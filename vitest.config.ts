@@ -30,6 +30,18 @@ const inNode = (name: string) => ({
   test: { name, include: [`test/${name}/**/*.test.ts`], testTimeout: 60_000, isolate: false },
 })
 
+const ofServers = (name: string) => ({
+  name,
+  globalSetup: 'test/e2e/builder.ts',
+  isolate: false,
+  testTimeout: 60_000,
+  hookTimeout: 60_000,
+  expect: { poll: { timeout: 10_000 } },
+})
+
+/** The processes that tests start are the same few, again and again. */
+const COMPILED = { NODE_COMPILE_CACHE: path.resolve('node_modules/.cache/hapax') }
+
 export default defineConfig({
   test: {
     silent: 'passed-only',
@@ -76,15 +88,17 @@ export default defineConfig({
       },
       {
         test: {
-          name: 'e2e',
-          globalSetup: 'test/e2e/builder.ts',
-          // The processes that tests start are the same few, again and again.
-          env: { NODE_COMPILE_CACHE: path.resolve('node_modules/.cache/hapax') },
+          ...ofServers('e2e'),
+          env: COMPILED,
           include: ['test/e2e/**/*.test.ts', 'test/conformance/**/*.test.ts'],
-          isolate: false,
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
-          expect: { poll: { timeout: 10_000 } },
+        },
+      },
+      {
+        // The same contract where a few objects hold all operations.
+        test: {
+          ...ofServers('sharded'),
+          env: { ...COMPILED, PLACEMENT: JSON.stringify({ count: 2 }) },
+          include: ['test/e2e/crash-matrix.test.ts', 'test/conformance/**/*.test.ts'],
         },
       },
     ],

@@ -1,5 +1,7 @@
 /** The public API: what a deployment imports. */
 export type { Duration } from './core/duration.ts'
+export { perKey, type PerKeyOptions, sharded, type ShardedOptions } from './config/placement.ts'
+export type { Placement } from './core/operation/placement.ts'
 export { type FingerprintFunction, type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './object/idempotency-object.ts'
 export { DirectoryObject } from './directory/directory-object.ts'

@@ -1,7 +1,9 @@
+import { deployedPlacement } from '../config/deployed-placement.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import type { Destination } from '../core/event/destination.ts'
 import type { Decision } from '../core/message-fate.ts'
 import type { UnknownReason } from '../core/operation/record.ts'
+import { type Jurisdiction, within } from '../platform/objects.ts'
 
 /** An operation whose outcome was unknown when it was put on the list. */
 export interface StuckEntry {
@@ -12,6 +14,8 @@ export interface StuckEntry {
   readonly correlationId: string
   /** Epoch milliseconds. */
   readonly since: number
+  /** Name of its object. In entries of an earlier version it is missing, and is the operation's id. */
+  readonly object?: string
 }
 
 /** An operation as it stands on the list. */
@@ -122,7 +126,10 @@ export function cut(name: string): string {
 
 const NAME = 'directory'
 
-/** The directory of a deployment. */
-export function directoryOf(env: HapaxEnv): Directory {
-  return env.DIRECTORY.getByName(NAME)
+/** The directory of a deployment. @param jurisdiction Where it is; by default where the deployment is. */
+export function directoryOf(
+  { DIRECTORY }: HapaxEnv,
+  jurisdiction: Jurisdiction = deployedPlacement().jurisdiction,
+): Directory {
+  return within(DIRECTORY, jurisdiction).getByName(NAME)
 }

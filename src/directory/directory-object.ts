@@ -6,6 +6,7 @@ import { IN_DOUBT } from '../core/message-fate.ts'
 import { logFault } from '../metrics/log.ts'
 import { Alarm } from '../platform/alarm.ts'
 import { askMany } from '../platform/ask-many.ts'
+import { guardNamed, placementBeside } from '../platform/objects.ts'
 import {
   cut,
   type DeadLetter,
@@ -55,6 +56,11 @@ interface Tally extends Record<string, SqlStorageValue> {
   bytes: number
 }
 
+const toListedEntry = ({ sequence, head }: Row): ListedEntry => ({
+  ...(JSON.parse(head) as StuckEntry),
+  sequence,
+})
+
 /**
  * The operators' lists of a deployment: operations whose outcome is unknown, and dead letters. Both are
  * rare, so one object holds them all.
@@ -96,10 +102,7 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
 
   async listStuck(question: PageQuestion): Promise<Page<ListedEntry>> {
     this.#keepRoundsLater()
-    return this.#page('stuck', question, ({ sequence, head }) => ({
-      ...(JSON.parse(head) as StuckEntry),
-      sequence,
-    }))
+    return this.#page('stuck', question, toListedEntry)
   }
 
   async strike(entries: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void> {
@@ -187,10 +190,9 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
    */
   override alarm(): Promise<void> {
     return this.#alarm.ring(async () => {
-      const sql = 'SELECT sequence, id FROM stuck WHERE sequence > ? ORDER BY sequence LIMIT ?'
+      const sql = 'SELECT sequence, head FROM stuck WHERE sequence > ? ORDER BY sequence LIMIT ?'
       const after = this.ctx.storage.kv.get<number>(CURSOR) ?? 0
-      const rows = this.#sql.exec<{ sequence: number; id: string }>(sql, after, ROUND_BATCH)
-      const batch = Array.from(rows, ({ sequence, id: operationId }) => ({ sequence, operationId }))
+      const batch = Array.from(this.#sql.exec<Row>(sql, after, ROUND_BATCH), toListedEntry)
       await this.#rearm(batch)
       const isOver = batch.length < ROUND_BATCH
       if (isOver) this.#forgetHeard()
@@ -201,10 +203,12 @@ export class DirectoryObject extends DurableObject<HapaxEnv> implements Director
   }
 
   /** An object that does not answer is asked again in the next round. */
-  async #rearm(batch: readonly Pick<ListedEntry, 'operationId' | 'sequence'>[]): Promise<void> {
+  async #rearm(batch: readonly ListedEntry[]): Promise<void> {
+    const deployed = placementBeside(this.ctx.id)
+    const guardOf = (name: string) => guardNamed(this.env, deployed, name)
     const asked = await askMany(
       batch,
-      ({ operationId }) => this.env.OPERATIONS.getByName(operationId).rearm(operationId),
+      ({ operationId, object = operationId }) => guardOf(object).rearm(operationId),
       { inAllMs: ROUND_LIMIT_MS },
     )
     const isOver = (_: unknown, index: number) => {

@@ -1,6 +1,8 @@
 import type { Hono, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
+import { deployPlacement } from '../config/deployed-placement.ts'
+import type { PlacementOptions } from '../config/placement.ts'
 import { createDigest } from '../core/digest.ts'
 import { readCorrelation } from '../core/request/correlation.ts'
 import { logFault } from '../metrics/log.ts'
@@ -17,7 +19,7 @@ import { firstOf } from './tenants.ts'
 import { contractOf, serveContract } from './well-known.ts'
 
 /** Options of a gateway. */
-export interface GatewayOptions {
+export interface GatewayOptions extends PlacementOptions {
   /**
    * Resolves the tenant of a request. Of a list, the first resolver that returns a tenant counts.
    * There is no default, because a shared tenant would replay one party's responses to another.
@@ -40,7 +42,7 @@ export interface GatewayOptions {
  * Creates a gateway: a Hono app whose routes you protect with `protect` and `idempotent`. It forwards
  * all other requests to the origin unchanged.
  *
- * @throws {Error} When `tenant` is not a function.
+ * @throws {TypeError} When `tenant` is not a function, or the placement or jurisdiction is invalid.
  * @example const app = createGateway({ tenant: credential('Authorization') })
  */
 export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
@@ -48,6 +50,7 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   if (resolvers.length === 0 || resolvers.some((resolver) => typeof resolver !== 'function')) {
     throw new TypeError("createGateway needs a tenant, such as credential('Authorization').")
   }
+  deployPlacement(options)
   const identify = authenticated(options.authenticate, firstOf(resolvers))
   const app = createApp()
   const cors = options.cors ?? ((_, next) => next())

@@ -2,14 +2,21 @@ import type { Context, MiddlewareHandler, Next } from 'hono'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { errorName } from '../core/error-name.ts'
-import { type Answer, NO_TIME, type SettleResult } from '../core/operation/answer.ts'
+import { type Answer, NO_TIME } from '../core/operation/answer.ts'
 import type { Keeping } from '../core/operation/operation-guard.ts'
 import { decideLanding, type Landing } from '../core/outcome/landing.ts'
 import { isAnswerStatus } from '../core/outcome/outcome.ts'
 import { isGatewayField } from '../core/wire/headers.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { askObject } from '../platform/ask-object.ts'
+import {
+  claimAt,
+  type Held,
+  memoryOf,
+  settle,
+  streamTo,
+  underLease,
+} from '../platform/held-claim.ts'
 import { announce } from './announce.ts'
 import { landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -26,7 +33,6 @@ import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts
 import { explain, explanationOf } from './explain-mismatch.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
-import { type Ask, type Held, settle, underLease } from './held-claim.ts'
 import { keepAlive } from './keep-alive.ts'
 import { beginObserving, endObserving } from './observe.ts'
 import { originHeadersOf } from './origin-headers.ts'
@@ -148,17 +154,25 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
   const headers = originHeadersOf(c)
   const { claim, caller, keeping } = planCall(exchange, admitted, headers)
-  const ask: Ask = (question) => askObject(c, claim.operationId, question)
   const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
   const explanation = explanationOf(exchange, admitted)
-  const answer = await ask((object) => object.claim(request, caller, explanation))
+  const { answer, ask } = await claimAt(c, request, (object, at) =>
+    object.claim(at, caller, { explanation }),
+  )
   if (answer.kind !== 'granted') {
     const allowed = await reauthorize(c, answer, headers, claim.reauthorizePath)
     return explain(exchange, admitted, allowed)
   }
   restoreBody(c, admitted.body)
   const { doubtMs = null } = answer
-  const held = { ask, claim: answer.claim, leaseMs: policy.lease, keeping, doubtMs }
+  const held = {
+    ask,
+    claim: () => answer.claim,
+    leaseMs: policy.lease,
+    waitUntil: (work: Promise<unknown>) => keepAlive(c, work),
+    keeping,
+    doubtMs,
+  }
   // The lease also covers the settle, which may be late.
   const ended = await underLease(held, () => handleAndSettle(exchange, next, admitted, held))
   return toVerdict(ended, policy)
@@ -179,7 +193,8 @@ async function handleAndSettle(
 ): Promise<Answer> {
   const { c, policy } = exchange
   const startedAt = Date.now()
-  const { claim, keeping, doubtMs } = held
+  const { keeping, doubtMs } = held
+  const claim = held.claim()
   handled.add(c.req)
   openOutbox(c)
   const rules = landingRulesOf(exchange, admitted.call)
@@ -191,7 +206,7 @@ async function handleAndSettle(
   if (reply.kind === 'streams') {
     const { head, body } = reply
     const call = { ...head, claim, rules, limitBytes: judging.limitBytes, body, keeping, events }
-    const response = await held.ask((object) => object.stream(call)).catch(toAnswerLost)
+    const response = await streamTo(held, call).catch(toAnswerLost)
     // The outcome of a JSON-RPC call is not known before its response.
     const isKnown = rules.rpcId === undefined
     const memory = isKnown && { rememberedMs: head.directives.retentionMs ?? policy.retention }
@@ -201,14 +216,19 @@ async function handleAndSettle(
   const landing =
     reply.kind === 'threw' ? HANDLER_THREW : decideLanding(reply, rules, judging.isInDoubt)
   const ending = { ...landing, claim, sealKey: keeping.sealKey, events }
-  const work = { originCalls: 0, settle: await settle(c, held, ending) }
+  const work = { originCalls: 0, settle: await settle(held, ending) }
   const { outcome } = landing
   const timing = took()
   const ageMs = outcome === 'unknown' && doubtMs !== null ? doubtMs + timing.originMs : 0
   const ended = { outcome, fence, timing, work, ageMs }
   if (reply.kind === 'fault') return { ...reply, ...ended, kind: 'lost' }
   const response = reply.kind === 'threw' ? reply.response : toResponse(reply)
-  return { kind: 'executed', response, ...ended, ...memoryOf(landing, work.settle, policy) }
+  return {
+    kind: 'executed',
+    response,
+    ...ended,
+    ...memoryOf(landing.settlement, work.settle, policy.retention),
+  }
 }
 
 /** Wraps the error, so that it is not taken for one before the claim: the handler has run. */
@@ -224,14 +244,4 @@ const HANDLER_THREW: Landing = {
     evidence: { originStatus: null, fault: null },
   },
   end: { kind: 'fault', fault: 'lost', outcome: 'unknown', originStatus: null },
-}
-
-/** How long a result is remembered, if it is stored. */
-function memoryOf(
-  { settlement }: Landing,
-  settle: SettleResult | null,
-  { retention }: Policy,
-): Pick<Verdict, 'rememberedMs'> {
-  const isStored = (settle === 'taken' || settle === 'late') && 'snapshot' in settlement
-  return isStored ? { rememberedMs: settlement.retentionMs ?? retention } : {}
 }

@@ -197,7 +197,12 @@ async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | An
     events: null,
     leaseMs: policy.lease,
   }
-  const asked = askObject(c, operationId, (object) => object.claim(request, NO_CALLER))
+  const asked = askObject(
+    c,
+    operationId,
+    (object, { movedAt }) => object.claim({ ...request, movedAt }, NO_CALLER),
+    { memory: request },
+  )
   return inTime(asked, OBJECT_MS).catch(() => null)
 }
 

@@ -1,15 +1,19 @@
 import type { Context, Handler, Next } from 'hono'
 import { routePath } from 'hono/route'
 
+import { deployedPlacement } from '../config/deployed-placement.ts'
 import type { PolicyOptions } from '../config/policy.ts'
-import type { ExecuteCall } from '../core/operation/operation-guard.ts'
+import type { Answer } from '../core/operation/answer.ts'
+import type { ExecuteCall, OperationGuard } from '../core/operation/operation-guard.ts'
+import { callerNameOf, hasShards } from '../core/operation/placement.ts'
 import { batchOf } from '../core/request/key-source.ts'
 import type { OriginRequest } from '../core/request/origin-request.ts'
 import { withoutObeyed } from '../core/request/prefer.ts'
 import { strayBody } from '../core/response/problem-details.ts'
 import { boundRetry } from '../core/retry/retry.ts'
+import { forwardCall } from '../origin/forward-call.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { askObject } from '../platform/ask-object.ts'
+import { askAt, askObject, type Place } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
 import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -24,6 +28,7 @@ import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts
 import { explain, explanationOf } from './explain-mismatch.ts'
 import { forwardUnprotected } from './forward-unprotected.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { keepAlive } from './keep-alive.ts'
 import { requestUrlOf } from './normalized-url.ts'
 import { beginObserving, endObserving } from './observe.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
@@ -84,7 +89,7 @@ async function forwardOnce(exchange: Exchange): Promise<Response> {
   }
   const { admitted } = reading
   const askedAt = Date.now()
-  // Claim, origin, settle: the object does all three, and goes on if the client disconnects.
+  // Claim, origin, settle.
   const verdict = await execute(exchange, admitted).catch(toGuardLost)
   if (isLetThrough(exchange, verdict)) return forwardUnprotected(exchange, admitted.body)
   learn(exchange, { guardMs: Date.now() - askedAt })
@@ -98,10 +103,31 @@ async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict>
   requireOrigin(c.env)
   if (isBodyless(c.req.method) && admitted.body.byteLength > 0) return rejected(strayBody())
   const call = toExecuteCall(exchange, admitted)
-  const { operationId, reauthorizePath } = call.claim
-  const answer = await askObject(c, operationId, (object) => object.execute(call))
+  const { reauthorizePath } = call.claim
+  const answer = await answerCall(exchange, call)
   const allowed = await reauthorize(c, answer, call.plan.request.headers, reauthorizePath)
   return explain(exchange, admitted, allowed)
+}
+
+/**
+ * Lets the object of the operation make the call, or makes it here if one object holds many operations:
+ * the platform gives it few connections. A Worker may end soon after its response, so the call of a
+ * client that comes back for the result is made by an object of its own.
+ */
+function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer> {
+  const deployed = deployedPlacement()
+  const { operationId } = call.claim
+  if (!hasShards(deployed.placement)) {
+    const ask = (object: OperationGuard, { movedAt }: Place) =>
+      object.execute({ ...call, claim: { ...call.claim, movedAt } })
+    return askObject(c, operationId, ask, { memory: call.claim })
+  }
+  const forwarded = { ...call, leaseMs: policy.lease, deployed }
+  if (call.caller.isAsync) {
+    const caller = { operationId, name: callerNameOf(operationId) }
+    return askAt(c, caller, (object) => object.forward(forwarded))
+  }
+  return forwardCall({ env: c.env, waitUntil: (work) => keepAlive(c, work) }, forwarded)
 }
 
 function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {

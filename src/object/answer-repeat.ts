@@ -5,6 +5,7 @@ import type { Caller, Grant } from '../core/operation/operation-guard.ts'
 import { type OperationView, toOperationView } from '../core/operation/operation-view.ts'
 import {
   doubtMs,
+  type Moved,
   type OperationRecord,
   type SettledRecord,
   type UnknownRecord,
@@ -39,7 +40,7 @@ export async function answerRepeat(
   operationId: string,
   decision: Repeat,
   caller: Caller,
-): Promise<Answer | Orphaned> {
+): Promise<Answer | Orphaned | Moved> {
   switch (decision.kind) {
     case 'replay':
       return replay(context, operationId, decision.settled, caller)
@@ -51,6 +52,7 @@ export async function answerRepeat(
       return toExpired(decision)
     case 'hold':
       return { kind: 'held', policy: 'hold', ...pickHeld(decision.record) }
+    case 'moved':
     case 'store_fault':
       return decision
   }
@@ -176,7 +178,10 @@ export function answerJoined(
 }
 
 /** Promises a result to a client that comes back for it. @returns `null` when the operation is unknown. */
-export function accept({ ledger }: ObjectContext, operationId: string): Answer | null {
+export function accept(
+  { ledger }: ObjectContext,
+  operationId: string,
+): Extract<Answer, { readonly kind: 'accepted' }> | null {
   const record = ledger.accept(operationId)
   if (record === null) return null
   return { kind: 'accepted', fence: record.fence, view: viewOperation(operationId, record) }
@@ -189,7 +194,7 @@ export function viewOperation(operationId: string, record: OperationRecord): Ope
 }
 
 /** Decides on a request, and decides again if the call that it waited for has lost its owner. */
-export async function untilAnswered<answer extends Grant | Answer>(
+export async function untilAnswered<answer extends Grant | Answer | Moved>(
   caller: Caller,
   decide: (caller: Caller) => Promise<answer | Orphaned>,
 ): Promise<answer> {
@@ -202,7 +207,7 @@ export async function untilAnswered<answer extends Grant | Answer>(
 }
 
 /** Adds the time that a request waited before it was decided on again. */
-function withWait<answer extends Grant | Answer>(answer: answer, waitedMs: number): answer {
+function withWait<answer extends Grant | Answer | Moved>(answer: answer, waitedMs: number): answer {
   if (waitedMs === 0 || !('timing' in answer)) return answer
   const { timing } = answer
   return { ...answer, timing: { ...timing, waitedMs: timing.waitedMs + waitedMs } }

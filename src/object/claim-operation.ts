@@ -7,7 +7,7 @@ import {
 } from '../core/operation/claim.ts'
 import { type Explanation, sealPlaces } from '../core/operation/explanation.ts'
 import type { Caller, CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import { type ClaimRef, type Moved, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import type { Landing } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
@@ -116,7 +116,7 @@ export async function reclaim(
   context: ObjectContext,
   { request, stored, caller, refuse }: Reclaim,
   { record, recovery }: Extract<ClaimDecision, { readonly kind: 'probe' }>,
-): Promise<Granted | Answer | Orphaned> {
+): Promise<Granted | Answer | Orphaned | Moved> {
   const known = toRef(request.operationId, record)
   const found = await askStatus(context, known, record, {
     recovery,
@@ -141,7 +141,7 @@ async function answerUndecided(
   { request, caller }: Pick<Reclaim, 'request' | 'caller'>,
   record: UnknownRecord,
   until: number | null = null,
-): Promise<Answer | Orphaned> {
+): Promise<Answer | Orphaned | Moved> {
   const decision = lookAhead(context, request)
   if (decision?.kind === 'replay' || decision?.kind === 'in_flight') {
     return answerRepeat(context, request.operationId, decision, caller)

@@ -10,13 +10,14 @@ import {
 import { type CloudEvent, DELIVERY_RETRY } from '../core/event/event.ts'
 import type { Outgoing } from '../core/operation/operation-guard.ts'
 import { doubtOf } from '../core/operation/record.ts'
-import { type DeadLetter, directoryOf } from '../directory/directory-guard.ts'
+import { type DeadLetter, type Directory, directoryOf } from '../directory/directory-guard.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordDelivery } from '../metrics/record-delivery.ts'
 import { traced } from '../metrics/trace.ts'
 import { deliver } from '../outbox/delivery.ts'
 import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
 import { inTime } from '../platform/in-time.ts'
+import { placementBeside } from '../platform/objects.ts'
 import type { NewEvent, PendingEvent } from './event-table.ts'
 import type { Ledger } from './ledger.ts'
 
@@ -63,15 +64,22 @@ export function toNewEvents(
 export class EventDeliveries {
   readonly #env: HapaxEnv
   readonly #ledger: Ledger
+  readonly #id: DurableObjectId
   readonly #deliveries = new Set<Promise<void>>()
   /** Ends of deliveries that could not be stored: until they are, their events are not sent again. */
   #unstored: Store[] = []
   /** When the directory was last told of an operation: each time is later than the one before. */
   #saidAt = 0
 
-  constructor(env: HapaxEnv, ledger: Ledger) {
+  /** @param id Of the object: the directory is told its name, and is in the same jurisdiction. */
+  constructor(env: HapaxEnv, ledger: Ledger, id: DurableObjectId) {
     this.#env = env
     this.#ledger = ledger
+    this.#id = id
+  }
+
+  get #directory(): Directory {
+    return directoryOf(this.#env, placementBeside(this.#id).jurisdiction)
   }
 
   /**
@@ -167,7 +175,7 @@ export class EventDeliveries {
   async #bury(pending: PendingDelivery, event: CloudEvent | null, death: Death): Promise<Store> {
     try {
       const letter = this.#toLetter(pending, event, death)
-      const burying = letter.then((made) => directoryOf(this.#env).bury(made))
+      const burying = letter.then((made) => this.#directory.bury(made))
       await inTime(burying, DIRECTORY_LIMIT_MS)
       return () => this.#ledger.deleteEvent(pending)
     } catch (error) {
@@ -219,11 +227,13 @@ export class EventDeliveries {
   async #list(operationId: string): Promise<void> {
     const record = this.#ledger.find(operationId)
     const doubt = doubtOf(record)
-    const directory = directoryOf(this.#env)
+    const directory = this.#directory
     this.#saidAt = Math.max(Date.now(), this.#saidAt + 1)
     if (record === null || doubt === null) return directory.unlist(operationId, this.#saidAt)
     const { tenant, operation, correlationId } = record
-    return directory.list({ operationId, tenant, operation, correlationId, ...doubt }, this.#saidAt)
+    const object = this.#id.name ?? operationId
+    const entry = { operationId, tenant, operation, correlationId, object, ...doubt }
+    return directory.list(entry, this.#saidAt)
   }
 }
 

@@ -1,12 +1,13 @@
 import type { Answer } from '../core/operation/answer.ts'
-import { type ClaimRequest, toGranted } from '../core/operation/claim.ts'
+import { type ClaimDecision, type ClaimRequest, toGranted } from '../core/operation/claim.ts'
 import type { Caller, ExecuteCall } from '../core/operation/operation-guard.ts'
+import type { Moved } from '../core/operation/record.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { requireSpill } from '../platform/spill.ts'
+import { sealRequest } from '../platform/stored-request.ts'
 import { accept, answerRepeat, type Orphaned } from './answer-repeat.ts'
 import { claimOperation, lookAhead, reclaim, refuseCall, refuseNew } from './claim-operation.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
-import { sealRequest } from './recover-operation.ts'
 import { runClaim } from './run-claim.ts'
 import { dropBody } from './wire-body.ts'
 
@@ -14,7 +15,7 @@ import { dropBody } from './wire-body.ts'
 export async function executeCall(
   context: ObjectContext,
   call: ExecuteCall,
-): Promise<Answer | Orphaned> {
+): Promise<Answer | Orphaned | Moved> {
   const { claim: request, caller, plan, explanation = null } = call
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
@@ -28,14 +29,26 @@ export async function executeCall(
     const claim = toGranted(request.operationId, decision.record)
     return orAccept(context, runClaim(context, claim, plan), request, caller)
   }
-  if (decision.kind === 'probe') {
-    const refuse = () => refuseCall(context, caller, plan)
-    const work = reclaim(context, { request, stored, caller, refuse }, decision).then((claim) =>
-      'kind' in claim ? claim : runClaim(context, claim, plan),
-    )
-    return orAccept(context, work, request, caller)
-  }
+  if (decision.kind === 'probe') return resolveCall(context, call, stored, decision)
   return answerRepeat(context, request.operationId, decision, caller)
+}
+
+/**
+ * Asks the origin what became of an earlier call, and calls it again if that was not executed.
+ *
+ * @param stored The request as the route keeps it for a recovery without a client, or `null`.
+ */
+export function resolveCall(
+  context: ObjectContext,
+  { claim: request, caller, plan }: ExecuteCall,
+  stored: Uint8Array | null,
+  decision: Extract<ClaimDecision, { readonly kind: 'probe' }>,
+): Promise<Answer | Orphaned | Moved> {
+  const refuse = () => refuseCall(context, caller, plan)
+  const work = reclaim(context, { request, stored, caller, refuse }, decision).then((claim) =>
+    'kind' in claim ? claim : runClaim(context, claim, plan),
+  )
+  return orAccept(context, work, request, caller)
 }
 
 /**
@@ -55,10 +68,10 @@ function refuseAhead(context: ObjectContext, { claim, caller, plan }: ExecuteCal
 /** A client that comes back for the result waits only for `waitMs`; the work goes on. */
 async function orAccept(
   context: ObjectContext,
-  running: Promise<Answer | Orphaned>,
+  running: Promise<Answer | Orphaned | Moved>,
   { operationId }: ClaimRequest,
   { isAsync, waitMs }: Caller,
-): Promise<Answer | Orphaned> {
+): Promise<Answer | Orphaned | Moved> {
   const work = keepAlive(context, running)
   if (!isAsync) return work
   const answer = await Promise.race([work, scheduler.wait(waitMs)])
@@ -70,11 +83,6 @@ async function orAccept(
   const accepted = accept(context, operationId)
   if (accepted === null) return work
   // Nobody receives this answer: the client comes back for the stored one.
-  context.waitUntil(
-    work.then(
-      (late) => late.kind !== 'orphaned' && dropBody(late),
-      () => {},
-    ),
-  )
+  context.waitUntil(work.then(dropBody, () => {}))
   return accepted
 }

@@ -2,12 +2,16 @@ import { DurableObject } from 'cloudflare:workers'
 
 import type { HapaxEnv } from '../config/env.ts'
 import type { Answer, SettleResult } from '../core/operation/answer.ts'
-import type { ClaimRequest } from '../core/operation/claim.ts'
-import type { Explanation } from '../core/operation/explanation.ts'
+import type { CallEnd } from '../core/operation/attempts.ts'
+import type { ClaimRequest, Granted } from '../core/operation/claim.ts'
+import { type HandOver, type HandOverQuestion, movedOf } from '../core/operation/hand-over.ts'
 import type {
   Caller,
+  ClaimDetails,
   ExecuteCall,
+  ForwardCall,
   Grant,
+  LeasedClaim,
   OperationGuard,
   OperationQuestion,
   SettleCall,
@@ -16,11 +20,12 @@ import type {
 import type { OperationView } from '../core/operation/operation-view.ts'
 import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
 import type { OperatorView } from '../core/operation/operator-view.ts'
-import { type ClaimRef, doubtOf } from '../core/operation/record.ts'
+import { type ClaimRef, doubtOf, type Moved } from '../core/operation/record.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
+import { forwardCall } from '../origin/forward-call.ts'
 import { Alarm } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
-import { untilAnswered } from './answer-repeat.ts'
+import { accept, untilAnswered } from './answer-repeat.ts'
 import { EventDeliveries } from './event-deliveries.ts'
 import { executeCall } from './execute-call.ts'
 import { Flights } from './flights.ts'
@@ -29,7 +34,12 @@ import { answerResult, inspect } from './look-up.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { examine, operate } from './operator-desk.ts'
 import { recoverOperation } from './recover-operation.ts'
-import { claimForWorker, settleForWorker, streamForWorker } from './worker-claim.ts'
+import {
+  claimAgainForWorker,
+  claimForWorker,
+  settleForWorker,
+  streamForWorker,
+} from './worker-claim.ts'
 
 /**
  * How long an alarm waits for the work that it has begun, in milliseconds. Quick work is done when it
@@ -58,7 +68,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     flights: this.#flights,
     waitUntil: (work) => this.ctx.waitUntil(work),
   }
-  readonly #events = new EventDeliveries(this.env, this.#ledger)
+  readonly #events = new EventDeliveries(this.env, this.#ledger, this.ctx.id)
   readonly #alarm = new Alarm((at) => this.#ledger.transactions.postponeAlarm(at))
 
   constructor(ctx: DurableObjectState, env: HapaxEnv) {
@@ -68,21 +78,35 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   execute(call: ExecuteCall): Promise<Answer> {
-    return untilAnswered(call.caller, (caller) => executeCall(this.#context, { ...call, caller }))
+    return unseen(
+      untilAnswered(call.caller, (caller) => executeCall(this.#context, { ...call, caller })),
+    )
   }
 
   claim(
     request: ClaimRequest,
     caller: Caller,
-    explanation: Explanation | null = null,
+    details: ClaimDetails = {},
   ): Promise<Grant | Answer> {
-    return untilAnswered(caller, (left) =>
-      claimForWorker(this.#context, request, left, explanation),
+    return unseen(
+      untilAnswered(caller, (left) => claimForWorker(this.#context, request, left, details)),
     )
   }
 
   async renew(claim: ClaimRef, leaseMs: number): Promise<boolean> {
     return this.#ledger.renew(claim, leaseMs)
+  }
+
+  async note(claim: ClaimRef, end: CallEnd): Promise<boolean> {
+    return this.#ledger.note(claim, end)
+  }
+
+  async claimAgain(claim: ClaimRef, next: LeasedClaim): Promise<Granted | null> {
+    return claimAgainForWorker(this.#context, claim, next)
+  }
+
+  async accept(operationId: string): Promise<ReturnType<typeof accept>> {
+    return accept(this.#context, operationId)
   }
 
   settle(call: SettleCall): Promise<SettleResult> {
@@ -93,25 +117,41 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return streamForWorker(this.#context, call)
   }
 
-  inspect(question: OperationQuestion): Promise<OperationView | null> {
-    return inspect(this.#context, question)
+  async inspect(question: OperationQuestion): Promise<OperationView | null> {
+    return this.#unlessMoved(question, () => inspect(this.#context, question))
   }
 
-  result(question: OperationQuestion, caller: Caller): Promise<Answer | null> {
-    return answerResult(this.#context, question, caller)
+  async result(question: OperationQuestion, caller: Caller): Promise<Answer | null> {
+    return this.#unlessMoved(question, () => answerResult(this.#context, question, caller))
   }
 
   async examine(operationId: string): Promise<OperatorView | null> {
-    return examine(this.#context, operationId)
+    return this.#unlessMoved({ operationId }, () => examine(this.#context, operationId))
   }
 
   async operate(operationId: string, action: OperatorAction): Promise<OperatorResult> {
-    return operate(this.#context, operationId, action)
+    return this.#unlessMoved({ operationId }, () => operate(this.#context, operationId, action))
+  }
+
+  async #unlessMoved<answer>(
+    { operationId }: { readonly operationId: string },
+    answer: () => answer | Promise<answer>,
+  ): Promise<answer> {
+    const moved = movedOf(this.#ledger.find(operationId))
+    return moved === null ? answer() : (moved as never)
   }
 
   async rearm(operationId: string): Promise<'in-doubt' | 'over'> {
     this.#ledger.transactions.setAlarmAgain()
     return doubtOf(this.#ledger.find(operationId)) === null ? 'over' : 'in-doubt'
+  }
+
+  async handOver(question: HandOverQuestion): Promise<HandOver> {
+    return this.#ledger.handOver(question)
+  }
+
+  forward(call: ForwardCall): Promise<Answer> {
+    return forwardCall(this.#context, call)
   }
 
   /**
@@ -129,3 +169,6 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     await within(keepAlive(this.#context, work), ALARM_PATIENCE_MS)
   }
 }
+
+/** Types an answer as `OperationGuard` does: that an operation has moved is between `askObject` and the object. */
+const unseen = <answer>(answer: Promise<answer>) => answer as Promise<Exclude<answer, Moved>>

@@ -13,6 +13,11 @@ import {
   toGranted,
 } from '../core/operation/claim.ts'
 import { decideAlarm } from '../core/operation/due.ts'
+import {
+  decideHandOver,
+  type HandOver,
+  type HandOverQuestion,
+} from '../core/operation/hand-over.ts'
 import { decideAdoption, decideRenewal } from '../core/operation/lease.ts'
 import type {
   ClaimRef,
@@ -224,6 +229,16 @@ export class Ledger {
     this.#replace(claim, (record, now) => {
       const isUnknown = isOpen(record, claim) && record.state === 'unknown'
       return isUnknown ? postpone(record, askedMs, now) : null
+    })
+  }
+
+  /** Lets another object guard an operation, if nothing is known of it here. */
+  handOver(question: HandOverQuestion): HandOver {
+    const { operationId: id } = question
+    return this.#change(id, (known, now) => {
+      const { answer, record } = decideHandOver(this.#asNow(id, known, now), question, now)
+      if (record !== null) this.#write(id, { known, record }, now)
+      return answer
     })
   }
 

@@ -9,6 +9,13 @@ import type { Tables } from './tables.ts'
 /** Where a record is: in a bucket, set aside, or nowhere. */
 type Place = BucketPlace | 'aside' | null
 
+/** A record, and where it is. */
+interface Known {
+  readonly id: string
+  readonly record: OperationRecord | null
+  readonly place: Place
+}
+
 /** A record in progress. */
 interface Open {
   readonly record: OperationRecord
@@ -29,8 +36,8 @@ export class RecordBuckets implements RecordStore {
   #openDueAt = Infinity
   /** Nothing that is set aside is due before that; `null`: not known. */
   #asideDueAt: number | null = null
-  /** Where the record is that was read last: it is the next one that is written. */
-  #last: { readonly id: string; readonly place: Place } | null = null
+  /** The record that was read or written last: it is often the next one that is asked for. */
+  #last: Known | null = null
 
   constructor(tables: Tables) {
     this.#buckets = new Buckets(tables)
@@ -38,12 +45,14 @@ export class RecordBuckets implements RecordStore {
   }
 
   read(id: string): OperationRecord | null {
-    const open = this.#opened().get(id)
-    if (open !== undefined) return open.record
+    return this.#opened().get(id)?.record ?? this.#known(id).record
+  }
+
+  #known(id: string): Known {
+    if (this.#last?.id === id) return this.#last
     const found = this.#buckets.find(id)
     const record = found?.record ?? this.#aside.find(id)
-    this.#last = { id, place: found?.place ?? (record && 'aside') }
-    return record
+    return (this.#last = { id, record, place: found?.place ?? (record && 'aside') })
   }
 
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void {
@@ -51,7 +60,7 @@ export class RecordBuckets implements RecordStore {
     // Where it is the same, only the time at which the alarm comes has changed.
     const place =
       known?.record === record ? known.place : this.#store(id, record, now, toStored(record, body))
-    this.#last = { id, place }
+    this.#last = { id, record, place }
     if (record.state !== 'in_progress') return void this.#opened().delete(id)
     const due = dueAt(record, now) ?? Infinity
     this.#opened().set(id, { record, place, dueAt: due })
@@ -61,7 +70,7 @@ export class RecordBuckets implements RecordStore {
   /** Stores a record where it is, if it can stay there, or where it belongs. */
   #store(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): Place {
     const from = this.#placeOf(id)
-    if (record.state === 'unknown' || record.state === 'expired') {
+    if (record.state === 'unknown') {
       this.#remove(id, from, 'aside')
       return this.#setAside(id, record, now, body)
     }
@@ -84,7 +93,7 @@ export class RecordBuckets implements RecordStore {
   delete(id: string): void {
     this.#remove(id, this.#placeOf(id))
     this.#opened().delete(id)
-    this.#last = { id, place: null }
+    this.#last = { id, record: null, place: null }
   }
 
   #remove(id: string, place: Place, to: Place = null): void {
@@ -152,10 +161,7 @@ export class RecordBuckets implements RecordStore {
   }
 
   #placeOf(id: string): Place {
-    const open = this.#opened().get(id)
-    if (open !== undefined) return open.place
-    if (this.#last?.id !== id) this.read(id)
-    return this.#last?.place ?? null
+    return (this.#opened().get(id) ?? this.#known(id)).place
   }
 
   #asideDue(): number {

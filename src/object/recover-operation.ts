@@ -1,19 +1,13 @@
-import type { HapaxEnv } from '../config/env.ts'
 import { isUnexecuted } from '../core/operation/attempts.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import type { HeaderField } from '../core/operation/snapshot.ts'
-import {
-  decodeStoredRequest,
-  encodeStoredRequest,
-  type StoredRequest,
-  toProbeHeaders,
-} from '../core/request/origin-request.ts'
+import { type StoredRequest, toProbeHeaders } from '../core/request/origin-request.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { openStoredBytes, toStoredBytes } from '../platform/at-rest.ts'
+import { openStoredRequest } from '../platform/stored-request.ts'
 import { askStatus } from './ask-status.ts'
 import { claimNext } from './claim-operation.ts'
 import { giveUp } from './land-claim.ts'
@@ -105,28 +99,6 @@ async function readStored(
 ): Promise<StoredRequest | null> {
   const stored = ledger.bodies.readRequest(operationId)
   return stored && openStoredRequest(env, operationId, stored)
-}
-
-/** Encodes a request for storage with its claim: sealed if the deployment has a secret. */
-export function sealRequest(
-  env: HapaxEnv,
-  operationId: string,
-  stored: StoredRequest,
-): Promise<Uint8Array<ArrayBuffer>> {
-  return toStoredBytes(env, 'stored request', operationId, encodeStoredRequest(stored))
-}
-
-/**
- * Reads what `sealRequest` has written.
- *
- * @throws {Error} When it was sealed with another secret.
- */
-export async function openStoredRequest(
-  env: HapaxEnv,
-  operationId: string,
-  stored: Uint8Array<ArrayBuffer>,
-): Promise<StoredRequest> {
-  return decodeStoredRequest(await openStoredBytes(env, 'stored request', operationId, stored))
 }
 
 /** With what the alarm asks: the headers of the stored request, or those that tie it to its operation. */

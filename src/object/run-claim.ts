@@ -1,20 +1,12 @@
 import { type Answer, ifEnded, ifUnknown, NO_TIME } from '../core/operation/answer.ts'
-import type { Evidence } from '../core/operation/attempts.ts'
 import type { Granted } from '../core/operation/claim.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, doubtMs, type OperationRecord } from '../core/operation/record.ts'
-import { decideLanding, evidenceOf, ownOutcomeOf } from '../core/outcome/landing.ts'
-import { isRefusalOfCaller, isRefusalOfRequest, type Outcome } from '../core/outcome/outcome.ts'
-import type { AnswerHead, Reply } from '../core/outcome/reply.ts'
-import type { OriginRequest } from '../core/request/origin-request.ts'
-import { readShouldRetry } from '../core/retry/retry-after.ts'
-import { type RetryAsk, retryCalls } from '../core/retry/retry.ts'
+import { decideLanding } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { traced } from '../metrics/trace.ts'
-import { callOrigin, type IsLive } from '../origin/call.ts'
-import { healthOf } from '../origin/health.ts'
-import { isJudgedByBody, judgeHead, judgeReply } from '../origin/judge.ts'
-import { type OriginTarget, requireOrigin } from '../origin/target.ts'
+import { callForClaim, type Claims } from '../origin/call-for-claim.ts'
+import { requireOrigin } from '../origin/target.ts'
 import { landClaim, orGiveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
@@ -45,7 +37,7 @@ async function callAndLand(
   const { claim, reply, originCalls } = await traced(
     'hapax call',
     { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
-    () => callForClaim(context.ledger, origin, first, plan),
+    () => callForClaim(claimsOf(context.ledger), origin, first, plan),
   )
   const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
   const { fence } = claim
@@ -89,117 +81,13 @@ function rememberedMs(record: OperationRecord | null, { claimId }: ClaimRef): nu
   return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
 }
 
-/** The last call that was made for a claim. */
-interface LastCall {
-  /** The last claim: every call has one of its own. */
-  readonly claim: Granted
-  readonly reply: Reply
-  readonly originCalls: number
-}
-
-/** Bodies up to this length, where it is declared, are collected before they are answered with. */
-const COLLECTED_BYTES = 1_048_576
-
-/**
- * Calls the origin for a claim, again where the policy says so. Every call is claimed with the
- * next fence before it is made, and what the one before came to is on disk during the pause.
- */
-async function callForClaim(
-  ledger: Ledger,
-  origin: OriginTarget,
-  first: Granted,
-  plan: CallPlan,
-): Promise<LastCall> {
-  const health = healthOf(origin.base)
-  const { retry, rules } = plan
-  const judging = { rules, limitBytes: plan.bounds.limitBytes }
-  let claim = first
-  const isLive: IsLive = (head, declaredBytes) => isStreamed(head, declaredBytes, plan, claim)
-  const outcomeOf = ({ reply }: LastCall) => ownOutcomeOf(reply, rules, claim.isInDoubt)
-  return retryCalls<LastCall>(retry, plan.retryBounds, {
-    async call(originCalls) {
-      const request = withFence(plan.request, claim.fence)
-      const called = await callOrigin(origin, request, plan.bounds, isLive)
-      health.report(retry, { hasFailed: isOriginFailure(called), now: Date.now() })
-      const reply = await judgeReply(called, judging)
-      return { claim, reply, originCalls }
+/** The claims of calls that the object makes itself. They keep their name, and only the fence grows. */
+function claimsOf(ledger: Ledger): Claims {
+  return {
+    note: (claim, end) => ledger.note(claim, end),
+    claimAgain: (claim) => {
+      const { claimId } = claim
+      return ledger.claimAgain(claim, { claimId, owner: { kind: 'object' }, isResolved: false })
     },
-    outcomeOf,
-    askOf: ({ reply }) => retryAskOf(reply, claim),
-    async pause(delayMs, end) {
-      const { reply } = end
-      if (!health.admitRetry(retry, plan.tenant, Date.now())) return false
-      const ended = { outcome: outcomeOf(end), evidence: evidenceOf(reply) }
-      const next = await claimAnother(ledger, claim, ended, delayMs)
-      if (next === null) return false
-      discard(reply)
-      claim = next
-      return true
-    },
-    now: () => Date.now(),
-    random: () => Math.random(),
-  })
-}
-
-/** @returns `null` when the claim is no longer the last one, or the store does not take the next. */
-async function claimAnother(
-  ledger: Ledger,
-  claim: ClaimRef,
-  end: { readonly outcome: Outcome; readonly evidence: Evidence },
-  delayMs: number,
-): Promise<Granted | null> {
-  try {
-    if (!ledger.note(claim, end)) return null
-    await scheduler.wait(delayMs)
-    const { claimId } = claim
-    return ledger.claimAgain(claim, { claimId, owner: { kind: 'object' }, isResolved: false })
-  } catch (error) {
-    logFault('a retry could not be recorded; none is made', error)
-    return null
   }
-}
-
-function withFence(request: OriginRequest, fence: number): OriginRequest {
-  return { ...request, headers: [...request.headers, ['idempotency-attempt', String(fence)]] }
-}
-
-/**
- * Whether an answer goes to the client while it comes: its end decides nothing any more, and its
- * length is not known or not small. Every other answer is worth waiting for: it may be tried again,
- * and one that breaks off can still be told as a problem.
- */
-function isStreamed(
-  head: AnswerHead,
-  declaredBytes: number | null,
-  { rules, bounds }: CallPlan,
-  { isInDoubt }: Granted,
-): boolean {
-  if (isJudgedByBody(head, rules)) return false
-  const outcome = ownOutcomeOf({ kind: 'head', ...judgeHead(head, rules) }, rules, isInDoubt)
-  if (outcome === 'not_executed' || outcome === 'unknown') return false
-  return declaredBytes === null || declaredBytes > Math.min(COLLECTED_BYTES, bounds.limitBytes)
-}
-
-/**
- * What an answer says of another try. What only the client can mend is sent again for one reason: to
- * hear of a call in doubt, and never for a caller that is refused.
- */
-function retryAskOf(reply: Reply, { isInDoubt }: Granted): RetryAsk {
-  if (reply.kind === 'fault') return { isForbidden: isRefusalOfCaller(reply.originStatus) }
-  const { status, headers, said, retryAfterMs } = reply
-  const isRefusal = isInDoubt
-    ? isRefusalOfCaller(status) || said?.isStep === true
-    : isRefusalOfRequest(status) || said?.isRefusal === true
-  const isForbidden = isRefusal || readShouldRetry(headers) === false
-  return { minimumMs: retryAfterMs ?? 0, isForbidden }
-}
-
-/** What speaks against the origin itself, not against the request. */
-function isOriginFailure(reply: Reply): boolean {
-  return reply.kind === 'fault' || reply.status >= 500
-}
-
-/** An answer that nobody gets is read to its end, so that its connection can be used again. */
-function discard(reply: Reply): void {
-  if (reply.kind === 'answer' && reply.body instanceof ReadableStream) void reply.body.cancel()
 }

@@ -6,14 +6,13 @@ import {
   decideLanding,
   landStreamed,
   memoryOf,
-  ownOutcomeOf,
   toSettlement,
   toUnkept,
 } from '../core/outcome/landing.ts'
 import type { OriginFault, Outcome } from '../core/outcome/outcome.ts'
 import type { FlightEnd, LandingRules, LiveBody, ReplyOf } from '../core/outcome/reply.ts'
 import { toSnapshotHeaders } from '../core/wire/headers.ts'
-import { openCallStream } from '../origin/judge.ts'
+import { liveOutcomeOf, openCallStream } from '../origin/judge.ts'
 import type { NewEvent } from './event-table.ts'
 import { settleClaim } from './land-claim.ts'
 import type { ObjectContext } from './object-context.ts'
@@ -95,8 +94,7 @@ function landLive(reply: ReplyOf<'live'>, rules: LandingRules, isInDoubt: boolea
     decideLanding({ kind: 'fault', fault, originStatus: reply.status }, rules, isInDoubt).settlement
   const call = openCallStream(reply, rules)
   if (call === null) {
-    const isFailure = ownOutcomeOf(reply, rules, isInDoubt) === 'failed'
-    const outcome = isFailure ? 'failed' : 'succeeded'
+    const outcome = liveOutcomeOf(reply, rules, isInDoubt) ?? 'succeeded'
     return {
       outcome,
       onChunk: null,

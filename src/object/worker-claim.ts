@@ -1,15 +1,30 @@
 import type { Answer, SettleResult } from '../core/operation/answer.ts'
-import { type ClaimRequest, type Granted, toOwner } from '../core/operation/claim.ts'
-import type { Explanation } from '../core/operation/explanation.ts'
-import type { Caller, Grant, SettleCall, StreamCall } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, doubtMs, ownerOf, toRef } from '../core/operation/record.ts'
+import {
+  type ClaimDecision,
+  type ClaimRequest,
+  type Granted,
+  toGranted,
+  toOwner,
+} from '../core/operation/claim.ts'
+import type {
+  Caller,
+  ClaimDetails,
+  Forwarding,
+  Grant,
+  LeasedClaim,
+  SettleCall,
+  StreamCall,
+} from '../core/operation/operation-guard.ts'
+import { type ClaimRef, doubtMs, type Moved, ownerOf } from '../core/operation/record.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
+import type { OriginFault } from '../core/outcome/outcome.ts'
 import type { LiveBody } from '../core/outcome/reply.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { answerRepeat, type Orphaned } from './answer-repeat.ts'
 import { claimOperation, lookAhead, reclaim, refuseLate, refuseNew } from './claim-operation.ts'
 import { toNewEvents } from './event-deliveries.ts'
+import { resolveCall } from './execute-call.ts'
 import { giveUp, landClaim } from './land-claim.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { streamAnswer } from './stream-answer.ts'
@@ -18,36 +33,79 @@ import { streamAnswer } from './stream-answer.ts'
 const ADOPT_TRIES = 4
 const ADOPT_RETRY_MS = 50
 
+/** A claim of a Worker that runs a handler. */
+const NO_FORWARDING: Forwarding = { stored: null, circuitMs: null, call: null }
+
 /** Grants an operation to a Worker under a lease, or answers from what is known about it. */
 export async function claimForWorker(
   context: ObjectContext,
   request: ClaimRequest,
   caller: Caller,
-  explanation: Explanation | null,
-): Promise<Grant | Answer | Orphaned> {
+  { explanation = null, forwarding = NO_FORWARDING }: ClaimDetails,
+): Promise<Grant | Answer | Orphaned | Moved> {
   const { operationId } = request
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
-  const late = refuseLate(caller)
-  if (late !== null && lookAhead(context, request)?.kind === 'execute') return late
-  const decision = claimOperation(context, { request, stored: null, explanation })
+  const refused = refuseForwarding(caller, forwarding)
+  if (refused !== null && lookAhead(context, request)?.kind === 'execute') return refused
+  const decision = claimOperation(context, { request, stored: forwarding.stored, explanation })
   if (decision.kind === 'execute') {
     const { record } = decision
-    const claim = toRef(operationId, record)
+    const claim = toGranted(operationId, record)
     context.flights.takeOff(claim, ownerOf(record))
     return { kind: 'granted', claim, doubtMs: doubtMs(record, Date.now()) }
   }
   if (decision.kind === 'probe') {
-    const refuse = () => refuseLate(caller)
-    const reclaiming = reclaim(context, { request, stored: null, caller, refuse }, decision)
-    const granting = reclaiming.then((claim): Grant | Answer | Orphaned => {
-      if ('kind' in claim) return claim
-      context.flights.takeOff(claim, toOwner(request, Date.now()))
-      return { kind: 'granted', claim }
-    })
-    return keepAlive(context, granting)
+    return keepAlive(context, resolveForWorker(context, { request, caller, forwarding }, decision))
   }
   return answerRepeat(context, operationId, decision, caller)
+}
+
+/** Refuses a call that is too late, or for which the circuit to the origin is open, as its Worker says. */
+function refuseForwarding(caller: Caller, { circuitMs }: Forwarding): Answer | null {
+  const late = refuseLate(caller)
+  if (late !== null || circuitMs === null) return late
+  return { kind: 'circuit_open', retryAfterMs: circuitMs }
+}
+
+/** A claim of a Worker. */
+interface WorkerClaim {
+  readonly request: ClaimRequest
+  readonly caller: Caller
+  readonly forwarding: Forwarding
+}
+
+/** Asks the origin what became of an earlier call, and grants the operation if that was not executed. */
+async function resolveForWorker(
+  context: ObjectContext,
+  { request, caller, forwarding }: WorkerClaim,
+  decision: Extract<ClaimDecision, { readonly kind: 'probe' }>,
+): Promise<Grant | Answer | Orphaned | Moved> {
+  const { stored, call } = forwarding
+  // Nobody waits for the end of the question, to whom the claim could be granted.
+  if (call !== null) return resolveCall(context, call, stored, decision)
+  const refuse = () => refuseForwarding(caller, forwarding)
+  const claim = await reclaim(context, { request, stored, caller, refuse }, decision)
+  if ('kind' in claim) return claim
+  context.flights.takeOff(claim, toOwner(request, Date.now()))
+  return { kind: 'granted', claim }
+}
+
+/** Makes the next claim of a Worker that calls the origin again. */
+export function claimAgainForWorker(
+  { ledger, flights }: ObjectContext,
+  claim: ClaimRef,
+  { claimId, leaseMs }: LeasedClaim,
+): Granted | null {
+  const { operationId, fence } = claim
+  const record = ledger.find(operationId)
+  // The answer to this question was lost, and it is asked again.
+  const isRepeat = record?.claimId === claimId && record.fence === fence + 1
+  if (isRepeat) return record.state === 'in_progress' ? toGranted(operationId, record) : null
+  const owner = toOwner({ leaseMs }, Date.now())
+  const granted = ledger.claimAgain(claim, { claimId, owner, isResolved: false })
+  if (granted !== null) flights.takeOff(granted, owner)
+  return granted
 }
 
 /** Ends a Worker's claim. @throws {Error} Where that could not be stored yet. */
@@ -68,13 +126,17 @@ export async function streamForWorker(
   context: ObjectContext,
   call: StreamCall,
 ): Promise<WireResponse> {
-  const { claim, limitBytes, rules, body, keeping, events, ...head } = call
+  const { claim, limitBytes, rules, body, declaredBytes = null, keeping, events, ...rest } = call
+  const { faultOf, ...head } = rest
   if (keeping.spillBytes !== null) requireSpill(context.env.SNAPSHOTS)
   const emitted = await toNewEvents(context.env, claim.operationId, events)
   const adopted = await adopt(context, claim)
   // A late owner's client gets its answer; nothing of it touches the record or those who wait.
-  if (adopted === null) return { status: head.status, headers: head.headers, body }
-  const reply = { kind: 'live', ...head, body: toLiveBody(body), declaredBytes: null } as const
+  if (adopted === null) {
+    return { status: head.status, headers: head.headers, body, bodyBytes: declaredBytes }
+  }
+  const live = toLiveBody(body, faultOf)
+  const reply = { kind: 'live', ...head, body: live, declaredBytes } as const
   const bounds = { timeoutMs: 0, limitBytes }
   try {
     return streamAnswer(context, adopted, reply, { rules, bounds, keeping, emitted }).response
@@ -105,16 +167,33 @@ async function adopt({ ledger, flights }: ObjectContext, claim: ClaimRef): Promi
   return null
 }
 
-/** Makes a live body of a stream from a Worker. A stream that breaks off was lost with its Worker. */
-function toLiveBody(stream: ReadableStream<Uint8Array>): LiveBody {
+/** A stub of a function; it lives only as long as the call that brought it, unless it is copied. */
+type FaultStub = NonNullable<StreamCall['faultOf']> &
+  Partial<Disposable> & { readonly dup?: () => FaultStub }
+
+/** Makes a live body of a stream from a Worker. A stream that breaks off was lost with its Worker, unless that says why. */
+function toLiveBody(stream: ReadableStream<Uint8Array>, faultOf?: FaultStub): LiveBody {
   const reader = stream.getReader()
+  const kept = faultOf?.dup?.() ?? faultOf
+  let fault: OriginFault = 'lost'
+  const end = () => kept?.[Symbol.dispose]?.()
   return {
     async next() {
-      const { value } = await reader.read()
-      return value ?? null
+      try {
+        const { value } = await reader.read()
+        if (value === undefined) end()
+        return value ?? null
+      } catch (error) {
+        fault = (await kept?.().catch(() => null)) ?? fault
+        end()
+        throw error
+      }
     },
-    faultOf: () => 'lost',
-    // The sender may already be gone.
-    cancel: () => void reader.cancel().catch(() => {}),
+    faultOf: () => fault,
+    cancel() {
+      end()
+      // The sender may already be gone.
+      reader.cancel().catch(() => {})
+    },
   }
 }

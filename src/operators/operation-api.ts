@@ -2,7 +2,6 @@ import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
 import { createDigest } from '../core/digest.ts'
-import type { OperationGuard } from '../core/operation/operation-guard.ts'
 import { isOperationId, possibleIds } from '../core/operation/operation.ts'
 import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
 import type { OperatorView } from '../core/operation/operator-view.ts'
@@ -11,6 +10,7 @@ import { parseKey } from '../core/request/key.ts'
 import { directoryOf } from '../directory/directory-guard.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
+import { askObject } from '../platform/ask-object.ts'
 import { inTime } from '../platform/in-time.ts'
 import { OFFSET_ADVICE, readOffset, withRequests } from './analytics-api.ts'
 import { examineInTime } from './ask-objects.ts'
@@ -118,8 +118,8 @@ async function operate(
   let result: OperatorResult
   try {
     // Asked once: a second try would be told that there is nothing to do, and nobody of the first.
-    const object = c.env.OPERATIONS.getByName(id) as unknown as OperationGuard
-    result = await inTime(object.operate(id, action), OPERATE_LIMIT_MS)
+    const asked = askObject(c, id, (object) => object.operate(id, action), { maxTries: 1 })
+    result = await inTime(asked, OPERATE_LIMIT_MS)
   } catch (error) {
     logFault('an operator was not told what became of an action', error)
     auditUnconfirmed(c, name, { operationId: id })

@@ -16,10 +16,31 @@ export class OriginHealth {
 
   /** Asks for passage of a first call. @returns Milliseconds to stay away, or `null`: it may pass. */
   admit(policy: RetryPolicy, tenant: string, now: number): number | null {
-    if (policy.budget !== false) {
-      this.#remember(tenant, deposit(this.#budgetOf(tenant), policy.budget, now))
-    }
+    this.begin(policy, tenant, now)
     return this.#pass(policy, now)
+  }
+
+  /**
+   * Asks for passage before it is known whether a call is made.
+   *
+   * @returns Milliseconds to stay away, or `null`. If no call is made, `giveBack` lets another one pass.
+   */
+  reserve(
+    policy: RetryPolicy,
+    now: number,
+  ): { readonly retryAfterMs: number | null; readonly giveBack: () => void } {
+    const before = this.#circuit
+    const retryAfterMs = this.#pass(policy, now)
+    const after = this.#circuit
+    const giveBack = () => {
+      if (this.#circuit === after) this.#circuit = before
+    }
+    return { retryAfterMs, giveBack }
+  }
+
+  /** Counts a first call that has passed before: it pays into the budget for retries. */
+  begin({ budget }: RetryPolicy, tenant: string, now: number): void {
+    if (budget !== false) this.#remember(tenant, deposit(this.#budgetOf(tenant), budget, now))
   }
 
   /** Asks for passage of a retry, which the tenant's budget must pay. */

@@ -1,6 +1,7 @@
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { errorName } from '../core/error-name.ts'
 import type { AnswerFacts } from '../core/outcome/classify.ts'
+import { ownOutcomeOf } from '../core/outcome/landing.ts'
 import {
   type AnswerToJudge,
   judgeAnswer,
@@ -174,6 +175,17 @@ function openDecoding(codings: readonly Coding[], onChunk: (chunk: Uint8Array) =
 
 async function readAll(body: ReadableStream<Uint8Array>, onChunk: (chunk: Uint8Array) => void) {
   for await (const chunk of body) onChunk(chunk)
+}
+
+/** The outcome of an executed answer that is still arriving; `null`: only its end tells it. */
+export function liveOutcomeOf(
+  head: AnswerHead,
+  rules: LandingRules,
+  isInDoubt: boolean,
+): 'succeeded' | 'failed' | null {
+  if (rules.rpcId !== undefined && isCallStream(head)) return null
+  const outcome = ownOutcomeOf({ kind: 'head', ...head }, rules, isInDoubt)
+  return outcome === 'failed' ? 'failed' : 'succeeded'
 }
 
 /** A successful stream of events goes to its client while it comes: it may ask for something. */

@@ -1,17 +1,43 @@
+import { deployedPlacement } from '../config/deployed-placement.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import type { OperationGuard } from '../core/operation/operation-guard.ts'
+import { type DeployedPlacement, objectNameOf } from '../core/operation/placement.ts'
+import type { Memory, Moved } from '../core/operation/record.ts'
 import { traced } from '../metrics/trace.ts'
+import { guardNamed } from './objects.ts'
 
 /** The context of a request, of which only the binding is asked. */
-interface HasOperations {
+export interface HasOperations {
   readonly env: Pick<HapaxEnv, 'OPERATIONS'>
+  /** Where objects are; by default where this deployment has them. */
+  readonly deployed?: DeployedPlacement
 }
 
 const MAX_TRIES = 3
 const RETRY_MS = 100
 
+/** Most objects that are asked about one operation. More would name each other in a circle. */
+const MAX_MOVES = 4
+
+/** The object that guards an operation. */
+export interface Place {
+  readonly name: string
+  readonly operationId: string
+  /** When another object has said that this one guards the operation, in epoch milliseconds, or `null`. */
+  readonly movedAt: number | null
+}
+
+/** How an object is asked. */
+export interface Asking {
+  /** How long the operation is remembered if the question claims it; `null` if it does not. */
+  readonly memory?: Memory | null
+  /** How often a lost question is asked. Default: 3. */
+  readonly maxTries?: number
+}
+
 /**
- * Asks the object that guards an operation: one for each.
+ * Asks the object that guards an operation. While the placement changes, the object of the earlier
+ * placement is asked first whether it has the operation.
  *
  * A question that the platform lost is asked again with a new stub. That is safe even if the first one
  * arrived: the record says what was claimed, and an object that was reset recognizes its orphan. An
@@ -19,26 +45,62 @@ const RETRY_MS = 100
  *
  * @throws {Error} When the object cannot be reached, or fails. The question may still have had effects.
  */
-export function askObject<answer>(
+export async function askObject<answer>(
   c: HasOperations,
   operationId: string,
+  question: (object: OperationGuard, place: Place) => Promise<answer>,
+  { memory = null, maxTries = MAX_TRIES }: Asking = {},
+): Promise<answer> {
+  let place = await locate(c, operationId, memory)
+  for (let moves = 0; moves <= MAX_MOVES; moves++) {
+    const asked = place
+    // oxlint-disable-next-line no-await-in-loop -- one object after the other
+    const answer = await askAt(c, asked, (object) => question(object, asked), maxTries)
+    if (!isMoved(answer)) return answer
+    place = { operationId, name: answer.to, movedAt: answer.at }
+  }
+  throw new Error('An operation is on its way to another object. Ask again.')
+}
+
+/** Asks the object of which it is known that it guards an operation. @throws {Error} As for `askObject`. */
+export function askAt<answer>(
+  { env, deployed = deployedPlacement() }: HasOperations,
+  { name, operationId }: Omit<Place, 'movedAt'>,
   question: (object: OperationGuard) => Promise<answer>,
+  maxTries = MAX_TRIES,
 ): Promise<answer> {
   return traced('hapax object', { 'hapax.operation_id': operationId }, async () => {
     for (let tries = 1; ; tries++) {
       try {
-        // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
-        const object = c.env.OPERATIONS.getByName(operationId) as unknown as OperationGuard
         // oxlint-disable-next-line no-await-in-loop -- one try after the other
-        return await question(object)
+        return await question(guardNamed(env, deployed, name))
       } catch (error) {
-        if (tries === MAX_TRIES || !isLost(error)) throw error
+        if (tries === maxTries || !isLost(error)) throw error
         // oxlint-disable-next-line no-await-in-loop -- one try after the other
         await scheduler.wait(RETRY_MS * tries * Math.random())
       }
     }
   })
 }
+
+/** Finds the object that guards an operation. A claim makes the earlier placement hand it over. */
+async function locate(
+  c: HasOperations,
+  operationId: string,
+  memory: Memory | null,
+): Promise<Place> {
+  const { placement } = c.deployed ?? deployedPlacement()
+  const to = objectNameOf(placement, operationId)
+  const place = { operationId, name: to, movedAt: null }
+  if (placement.previous === null) return place
+  const before = { ...place, name: objectNameOf(placement.previous, operationId) }
+  const said = await askAt(c, before, (object) => object.handOver({ operationId, to, memory }))
+  if (said.kind === 'here') return before
+  return said.kind === 'moved' ? { ...place, name: said.to, movedAt: said.at } : place
+}
+
+const isMoved = (answer: unknown): answer is Moved =>
+  typeof answer === 'object' && answer !== null && 'kind' in answer && answer.kind === 'moved'
 
 function isLost(error: unknown): boolean {
   if (!(error instanceof Error) || ('overloaded' in error && error.overloaded === true))

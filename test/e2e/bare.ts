@@ -8,6 +8,9 @@ import { serveBare, stateOf, writeBareProject } from '../../dev/bare-workerd.ts'
 import { builtWorkerOf } from './built-worker.ts'
 import type { Gateway, Origin } from './server.ts'
 
+/** Of every gateway in this project of tests, for `gateway/placement.ts`. */
+const { PLACEMENT } = process.env
+
 /** What `startBareGateway` needs to know. */
 export interface BareOptions {
   /** Sets `ORIGIN_URL`; not needed where `services` has `ORIGIN`. */
@@ -74,6 +77,7 @@ async function writeProject(directory: string, port: number, options: BareOption
   const bindings = {
     ...vars,
     ...(options.origin === undefined ? {} : { ORIGIN_URL: options.origin.url }),
+    ...(PLACEMENT === undefined ? {} : { PLACEMENT }),
     ...options.vars,
   }
   const services = options.services ?? {}

@@ -337,6 +337,7 @@ export class World {
       case 'mismatch':
       case 'hold':
       case 'expired':
+      case 'moved':
     }
     const isGrant = decision.kind === 'execute' && nameOf(toRef('', decision.record)) === call
     // Its Worker does not begin before it has heard that it may.

@@ -11,7 +11,7 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
-import { openStoredRequest, sealRequest } from '../../src/object/recover-operation.ts'
+import { openStoredRequest, sealRequest } from '../../src/platform/stored-request.ts'
 import { idOf, objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'

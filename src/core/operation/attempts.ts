@@ -12,6 +12,12 @@ export interface Evidence {
   readonly retryAfterMs?: number
 }
 
+/** The end of a call. */
+export interface CallEnd {
+  readonly outcome: Outcome
+  readonly evidence: Evidence
+}
+
 /** The evidence of at most so many calls is kept. */
 const MAX_ATTEMPTS_KEPT = 20
 
@@ -51,7 +57,7 @@ function makeRoom(attempts: readonly Attempt[]): readonly Attempt[] {
 /** Notes the end of the last claim's call. */
 export function closeAttempt(
   { attempts, fence }: OperationRecord,
-  { outcome, evidence }: { readonly outcome: Outcome; readonly evidence: Evidence },
+  { outcome, evidence }: CallEnd,
   endedAt: number,
 ): Attempt[] {
   return attempts.map((attempt) =>

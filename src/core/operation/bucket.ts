@@ -7,9 +7,9 @@ const PER_RETENTION = 4
 
 /** Until when a record is kept, in epoch milliseconds. For a claim, as if it were settled at once. */
 export function keptUntil(record: OperationRecord): number {
-  const isSettled = record.state === 'succeeded' || record.state === 'failed'
-  const endsAt = isSettled ? record.expiresAt : record.claimedAt + record.retentionMs
-  return endsAt + record.tombstoneMs
+  const { claimedAt, retentionMs, tombstoneMs } = record
+  const expiresAt = record.state === 'in_progress' ? null : record.expiresAt
+  return (expiresAt ?? claimedAt + retentionMs) + tombstoneMs
 }
 
 /**

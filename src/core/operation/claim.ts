@@ -6,6 +6,7 @@ import {
   toUnexecuted,
   withAttempt,
 } from './attempts.ts'
+import { movedOf } from './hand-over.ts'
 import {
   type Attempt,
   type ClaimedFacts,
@@ -13,6 +14,7 @@ import {
   doubtOf,
   type ExpiredRecord,
   type InProgressRecord,
+  type Moved,
   type OperationRecord,
   type Owner,
   RECORD_VERSION,
@@ -32,6 +34,8 @@ export interface ClaimRequest extends ClaimedFacts {
   readonly leaseMs: number | null
   /** Whether it is refused if nothing is known of the operation. Default: `false`. */
   readonly mustBeKnown?: boolean
+  /** When another object has handed the operation over to this one, in epoch milliseconds, if one has. */
+  readonly movedAt?: number | null
 }
 
 /** The fate of a request. If it has a `record`, the caller stores it. */
@@ -46,6 +50,8 @@ export type ClaimDecision =
       readonly record: UnknownRecord
       readonly recovery: Extract<Recovery, { kind: 'probe' }>
     }
+  /** Another object guards the operation. */
+  | Moved
   /** `known: null`: nothing is known of it, and the request must not begin it. */
   | {
       readonly kind: 'expired'
@@ -72,11 +78,21 @@ export function decideClaim(
   request: ClaimRequest,
   facts: ClaimFacts,
 ): ClaimDecision {
-  const record = known === null ? null : remember(tighten(known, request.recovery), request)
-  if (record === null || isForgotten(record, facts)) {
-    if (request.mustBeKnown === true) return { kind: 'expired', known: null, isOther: false }
-    return execute(request, null, facts.now)
+  if (known === null) return begin(request, facts)
+  const moved = movedOf(known)
+  if (moved === null) {
+    return decideKnown(remember(tighten(known, request.recovery), request), request, facts)
   }
+  const isOver = isBack(moved, request) || isForgotten(known, facts)
+  return isOver ? begin(request, facts) : moved
+}
+
+function decideKnown(
+  record: OperationRecord,
+  request: ClaimRequest,
+  facts: ClaimFacts,
+): ClaimDecision {
+  if (isForgotten(record, facts)) return begin(request, facts)
   const isOther = record.fingerprint !== request.fingerprint
   if (record.state === 'expired') return { kind: 'expired', known: record, isOther }
   if (record.state !== 'in_progress' && isExpired(record, facts)) {
@@ -84,6 +100,16 @@ export function decideClaim(
   }
   if (isOther) return { kind: 'mismatch', known: record }
   return decideByState(record, request, facts)
+}
+
+/** Whether the operation was handed back after it had been handed over. */
+const isBack = (moved: Moved, { movedAt = null }: ClaimRequest) =>
+  movedAt !== null && movedAt > moved.at
+
+/** Claims an operation of which nothing is known. */
+function begin(request: ClaimRequest, { now }: ClaimFacts): ClaimDecision {
+  if (request.mustBeKnown === true) return { kind: 'expired', known: null, isOther: false }
+  return execute(request, null, now)
 }
 
 function decideByState(
@@ -204,7 +230,8 @@ function toClaimed(
   previous: OperationRecord | null,
   now: number,
 ): InProgressRecord {
-  const { operationId: _id, leaseMs: _leaseMs, mustBeKnown: _mustBeKnown, ...facts } = request
+  const { operationId: _id, leaseMs: _leaseMs, ...claimed } = request
+  const { mustBeKnown: _mustBeKnown, movedAt: _movedAt, ...facts } = claimed
   const fence = previous === null ? FIRST_FENCE : previous.fence + 1
   const before = previous?.attempts ?? []
   return {

@@ -1,16 +1,20 @@
 import type { Destination } from '../event/destination.ts'
 import type { CloudEvent } from '../event/event.ts'
 import type { Landing } from '../outcome/landing.ts'
+import type { OriginFault } from '../outcome/outcome.ts'
 import type { AnswerHead, LandingRules } from '../outcome/reply.ts'
 import type { OriginRequest } from '../request/origin-request.ts'
 import type { RetryBounds, RetryPolicy } from '../retry/retry.ts'
 import type { SealKey } from '../seal.ts'
 import type { Answer, SettleResult } from './answer.ts'
-import type { ClaimRequest } from './claim.ts'
+import type { CallEnd } from './attempts.ts'
+import type { ClaimRequest, Granted } from './claim.ts'
 import type { Explanation } from './explanation.ts'
+import type { HandOver, HandOverQuestion } from './hand-over.ts'
 import type { OperationView } from './operation-view.ts'
 import type { OperatorAction, OperatorResult } from './operator-action.ts'
 import type { OperatorView } from './operator-view.ts'
+import type { DeployedPlacement } from './placement.ts'
 import type { ClaimRef } from './record.ts'
 import type { CallBounds } from './recovery.ts'
 import type { HeaderField, WireResponse } from './snapshot.ts'
@@ -66,6 +70,40 @@ export interface ExecuteCall {
   readonly explanation?: Explanation | null
 }
 
+/** A claim of a Worker that forwards the request to the origin. */
+export interface Forwarding {
+  /** The request as the route keeps it for a recovery without a client, or `null`. */
+  readonly stored: Uint8Array | null
+  /** For how many milliseconds the circuit to the origin stays open; `null`: it is closed. */
+  readonly circuitMs: number | null
+  /**
+   * The call of a client that comes back for the result: the object makes it if it must ask the origin
+   * first. `null` for a client that waits.
+   */
+  readonly call: ExecuteCall | null
+}
+
+/** What comes with the claim of a Worker. */
+export interface ClaimDetails {
+  /** What explains a later mismatch, if anything does. */
+  readonly explanation?: Explanation | null
+  /** Absent where a handler runs, and nothing is forwarded. */
+  readonly forwarding?: Forwarding
+}
+
+/** A request for an object that calls the origin in place of a Worker, which may end too soon. */
+export interface ForwardCall extends ExecuteCall {
+  readonly leaseMs: number
+  /** Where the object is that guards the operation. */
+  readonly deployed: DeployedPlacement
+}
+
+/** The next claim of a Worker that calls the origin again. */
+export interface LeasedClaim {
+  readonly claimId: string
+  readonly leaseMs: number
+}
+
 /** An event for the outbox. */
 export interface Outgoing {
   readonly event: CloudEvent
@@ -80,12 +118,16 @@ export interface SettleCall extends Pick<Landing, 'settlement' | 'end'> {
   readonly events: readonly Outgoing[]
 }
 
-/** A handler's answer that is still arriving. */
+/** An answer that is still arriving at a Worker. */
 export interface StreamCall extends AnswerHead {
   readonly claim: ClaimRef
   readonly rules: LandingRules
   readonly limitBytes: number
   readonly body: ReadableStream<Uint8Array>
+  /** Length of the body, if it was declared. */
+  readonly declaredBytes?: number | null
+  /** Why the body broke off. By default it was lost with its Worker. */
+  readonly faultOf?: () => Promise<OriginFault>
   readonly keeping: Keeping
   readonly events: readonly Outgoing[]
 }
@@ -103,7 +145,7 @@ export interface OperationQuestion {
 /** A claim granted to a Worker, which makes the call itself. So there is no `Answer` yet. */
 export interface Grant {
   readonly kind: 'granted'
-  readonly claim: ClaimRef
+  readonly claim: Granted
   /** For how many milliseconds an earlier call has left the operation in doubt, if it has. */
   readonly doubtMs?: number | null
 }
@@ -111,18 +153,23 @@ export interface Grant {
 /**
  * What a Worker may ask of the object that guards an operation. Plain data both ways; a promise
  * rejects only when the object could not be reached or was reset.
+ *
+ * Instead of any answer the object may return `Moved`: `askObject` then asks the other object, so that
+ * its callers never see it.
  */
 export interface OperationGuard {
   /** Runs the operation at the origin, or answers from what is known about it. */
   execute(call: ExecuteCall): Promise<Answer>
   /** Grants the operation to the Worker under a lease, or answers from what is known about it. */
-  claim(
-    claim: ClaimRequest,
-    caller: Caller,
-    explanation?: Explanation | null,
-  ): Promise<Grant | Answer>
+  claim(claim: ClaimRequest, caller: Caller, details?: ClaimDetails): Promise<Grant | Answer>
   /** Lengthens a lease. @returns `false` when no Worker holds this claim any more. */
   renew(claim: ClaimRef, leaseMs: number): Promise<boolean>
+  /** Notes that a Worker's call has ended and another one follows. @returns `false` as for `renew`. */
+  note(claim: ClaimRef, end: CallEnd): Promise<boolean>
+  /** Makes the next claim of a Worker. A repeat gets the same one. @returns `null` if another one has it. */
+  claimAgain(claim: ClaimRef, next: LeasedClaim): Promise<Granted | null>
+  /** Promises the result of an operation to a client that comes back for it. @returns `null` if it is unknown. */
+  accept(operationId: string): Promise<Extract<Answer, { readonly kind: 'accepted' }> | null>
   /** Ends the Worker's claim; refused if a newer claim exists, or none. A repeat is `taken` again. */
   settle(call: SettleCall): Promise<SettleResult>
   /** Shows an operation to its tenant, after a bounded wait for its end. */
@@ -141,4 +188,8 @@ export interface OperationGuard {
    * @returns `over` if the operation has ended, or cannot have been executed.
    */
   rearm(operationId: string): Promise<'in-doubt' | 'over'>
+  /** Hands an operation of an earlier placement over to another object, if nothing is known of it here. */
+  handOver(question: HandOverQuestion): Promise<HandOver>
+  /** Forwards a request as a Worker does: claims at the guard of the operation. Stores nothing itself. */
+  forward(call: ForwardCall): Promise<Answer>
 }

@@ -134,6 +134,18 @@ export interface UnknownRecord extends RecordBase {
   readonly recoveryAt: number
 }
 
+/**
+ * An object says that another one guards an operation. It answers so to every question about it, and
+ * whoever asked asks there.
+ */
+export interface Moved {
+  readonly kind: 'moved'
+  /** Name of the other object. */
+  readonly to: string
+  /** Epoch milliseconds. Of two objects that name each other, the later word counts. */
+  readonly at: number
+}
+
 /** A tombstone: the snapshot is deleted, the key is still refused. */
 export interface ExpiredRecord extends RecordBase {
   readonly state: 'expired'
@@ -141,6 +153,8 @@ export interface ExpiredRecord extends RecordBase {
   readonly outcome?: 'succeeded' | 'failed' | 'unknown'
   readonly settledAt: number
   readonly expiresAt: number
+  /** Set if nothing has expired: another object guards the operation. */
+  readonly moved?: Moved
 }
 
 /** The record of an operation. */

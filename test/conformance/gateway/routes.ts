@@ -12,6 +12,7 @@ import {
   probe,
   protect,
 } from '../../../src/hapax.ts'
+import { placed, soonOrphaned } from '../../e2e/gateway/placement.ts'
 
 /**
  * Routes by the name of their policy: `/<name>/<anything>`, so that every test has paths of its own
@@ -84,6 +85,7 @@ const POLICIES: Readonly<Record<string, PolicyOptions>> = {
 
 const tenantOf = credential('Authorization')
 export const app = createGateway({
+  ...placed,
   tenant(c) {
     if (c.req.header('X-Tenant-Fault') !== undefined) throw new Error('the resolver fails')
     return tenantOf(c)
@@ -94,7 +96,9 @@ const shared = cors({ origin: 'https://shop.example', exposeHeaders: ['Idempoten
 app.use('/cors/*', shared)
 app.use('/handler-cors/*', shared)
 
-for (const [name, policy] of Object.entries(POLICIES)) app.all(`/${name}/*`, protect(policy))
+for (const [name, policy] of Object.entries(POLICIES)) {
+  app.all(`/${name}/*`, protect({ ...soonOrphaned, ...policy }))
+}
 
 // A deployment after the first one: the same route with another policy.
 const before = protect()

@@ -1,28 +1,43 @@
 import { env } from 'cloudflare:workers'
 
 import { batch, createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
+import { placed, soonOrphaned } from './placement.ts'
 
-export const app = createGateway({ tenant: credential('Authorization') })
+export const app = createGateway({ tenant: credential('Authorization'), ...placed })
 
 // A route for each policy of an unknown outcome; `:point` is the moment at which a test kills.
-app.post('/hold/:point', protect({ unknown: 'hold' }))
-app.post('/probe/:point', protect({ unknown: probe('/status?key={key}', { grace: 0 }) }))
-app.post('/resend/:point', protect({ unknown: 'resend' }))
-app.post('/durable/:point', protect({ unknown: 'resend', durable: true, snapshot: { seal: true } }))
+app.post('/hold/:point', protect({ unknown: 'hold', ...soonOrphaned }))
+app.post(
+  '/probe/:point',
+  protect({ unknown: probe('/status?key={key}', { grace: 0 }), ...soonOrphaned }),
+)
+app.post('/resend/:point', protect({ unknown: 'resend', ...soonOrphaned }))
+app.post(
+  '/durable/:point',
+  protect({ unknown: 'resend', durable: true, snapshot: { seal: true }, ...soonOrphaned }),
+)
 // Sealed, so that no alarm asks beside the retry: without the client's key it could not keep a result.
 app.post(
   '/asked/:point',
-  protect({ unknown: probe('/status?key={key}', { grace: 0 }), snapshot: { seal: true } }),
+  protect({
+    unknown: probe('/status?key={key}', { grace: 0 }),
+    snapshot: { seal: true },
+    ...soonOrphaned,
+  }),
 )
 
 // Between two calls: the one before was not executed, the next is up to a minute away.
 const pausing = { attempts: 20, base: '60s', cap: '60s', deadline: '10m' } as const
-app.post('/hold-pause', protect({ unknown: 'hold', retry: pausing }))
+app.post('/hold-pause', protect({ unknown: 'hold', retry: pausing, ...soonOrphaned }))
 app.post(
   '/probe-pause',
-  protect({ unknown: probe('/status?key={key}', { grace: 0 }), retry: pausing }),
+  protect({
+    unknown: probe('/status?key={key}', { grace: 0 }),
+    retry: pausing,
+    ...soonOrphaned,
+  }),
 )
-app.post('/resend-pause', protect({ unknown: 'resend', retry: pausing }))
+app.post('/resend-pause', protect({ unknown: 'resend', retry: pausing, ...soonOrphaned }))
 
 app.post('/limited', protect({ limits: { rate: true } }))
 

@@ -270,6 +270,7 @@ describe('decideClaim', () => {
     expect(decision).toEqual({
       kind: 'execute',
       record: {
+        version: 1,
         state: 'in_progress',
         operation: 'POST /payments',
         tenant: 'tenant-1',

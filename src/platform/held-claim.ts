@@ -1,0 +1,147 @@
+import type { Answer, SettleResult } from '../core/operation/answer.ts'
+import type { ClaimRequest } from '../core/operation/claim.ts'
+import type {
+  Grant,
+  OperationGuard,
+  SettleCall,
+  StreamCall,
+} from '../core/operation/operation-guard.ts'
+import type { ClaimRef } from '../core/operation/record.ts'
+import type { Settlement } from '../core/operation/settle.ts'
+import type { WireResponse } from '../core/operation/snapshot.ts'
+import { logFault } from '../metrics/log.ts'
+import { askAt, askObject, type HasOperations, type Place } from './ask-object.ts'
+
+/** Asks the object that granted a claim. */
+type Ask = <answer>(question: (object: OperationGuard) => Promise<answer>) => Promise<answer>
+
+/** A claim that is held under a lease, and the object that granted it. */
+export interface Held {
+  readonly ask: Ask
+  /** The last claim: another call of the origin has another one. */
+  readonly claim: () => ClaimRef
+  readonly leaseMs: number
+  /** Keeps the holder there until some work has ended. */
+  readonly waitUntil: (work: Promise<unknown>) => void
+}
+
+/** A granted claim, or why there is none, and the object that was asked. */
+export interface Granting {
+  readonly answer: Grant | Answer
+  readonly ask: Ask
+}
+
+/** Claims an operation. @param claim Asks an object, with the request as that object needs it. */
+export async function claimAt(
+  c: HasOperations,
+  claiming: ClaimRequest,
+  claim: (object: OperationGuard, request: ClaimRequest, name: string) => Promise<Grant | Answer>,
+): Promise<Granting> {
+  const { operationId } = claiming
+  let at: Place = { operationId, name: operationId, movedAt: null }
+  const question = (object: OperationGuard, place: Place) => {
+    at = place
+    return claim(object, { ...claiming, movedAt: place.movedAt }, place.name)
+  }
+  const answer = await askObject(c, operationId, question, { memory: claiming })
+  return { answer, ask: (later) => askAt(c, at, later) }
+}
+
+/** Renews the lease after every third of its time, while the work runs. */
+export async function underLease<result>(
+  { ask, claim, leaseMs }: Held,
+  work: () => Promise<result>,
+): Promise<result> {
+  const renewal = setInterval(() => {
+    ask((object) => object.renew(claim(), leaseMs)).catch((error: unknown) =>
+      logFault('a lease was not renewed', error),
+    )
+  }, leaseMs / 3)
+  try {
+    return await work()
+  } finally {
+    clearInterval(renewal)
+  }
+}
+
+/**
+ * Sends a stream to the object, which records it and passes it on.
+ *
+ * The client may leave before the end. The connection to the object ends with its answer, and would
+ * take along the stream to it: so the answer is read to its end all the same.
+ */
+export async function streamTo(
+  { ask, waitUntil }: Pick<Held, 'ask' | 'waitUntil'>,
+  call: StreamCall,
+): Promise<WireResponse> {
+  const response = await ask((object) => object.stream(call))
+  const { body } = response
+  if (!(body instanceof ReadableStream)) return response
+  return { ...response, body: toOutliving(body, waitUntil) }
+}
+
+/** A stream that is read to its end even if its reader leaves. */
+function toOutliving(
+  body: ReadableStream<Uint8Array>,
+  waitUntil: Held['waitUntil'],
+): ReadableStream<Uint8Array> {
+  const reader = body.getReader()
+  const drain = async () => {
+    // oxlint-disable-next-line no-await-in-loop -- one chunk after the other
+    while (!(await reader.read()).done);
+  }
+  return new ReadableStream({
+    type: 'bytes',
+    async pull(controller) {
+      const { value } = await reader.read()
+      if (value !== undefined) return controller.enqueue(value)
+      controller.close()
+      controller.byobRequest?.respond(0)
+    },
+    cancel: () => waitUntil(drain().catch(() => {})),
+  })
+}
+
+/** How long a result is remembered, if it is stored. @param retentionMs Of the route. */
+export function memoryOf(
+  settlement: Settlement,
+  settled: SettleResult | null,
+  retentionMs: number,
+): { readonly rememberedMs?: number } {
+  const isStored = (settled === 'taken' || settled === 'late') && 'snapshot' in settlement
+  return isStored ? { rememberedMs: settlement.retentionMs ?? retentionMs } : {}
+}
+
+const SETTLE_TRIES = 4
+const SETTLE_RETRY_MS = 200
+
+/** Settles a claim. If that fails, the client still gets its answer: the claim prevents a second execution. */
+export async function settle(
+  held: Held,
+  { claim, settlement, end, sealKey, events }: SettleCall,
+): Promise<SettleResult | null> {
+  const trySettle = () =>
+    held.ask((object) => object.settle({ claim, settlement, end, sealKey, events }))
+  try {
+    return await trySettle()
+  } catch (error) {
+    logFault('a settle could not be stored; it will be tried again', error)
+    held.waitUntil(underLease(held, () => settleLater(trySettle)))
+    // Whether it is settled is not known yet.
+    return null
+  }
+}
+
+async function settleLater(trySettle: () => Promise<unknown>): Promise<void> {
+  for (let tries = 1; tries < SETTLE_TRIES; tries++) {
+    // oxlint-disable-next-line no-await-in-loop -- one try after the other
+    await scheduler.wait(SETTLE_RETRY_MS * 4 ** tries)
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- one try after the other
+      await trySettle()
+      return
+    } catch (error) {
+      logFault('a settle could still not be stored', error)
+    }
+  }
+}
