@@ -62,7 +62,7 @@ export class Ledger {
   readonly #storage: DurableObjectStorage
   readonly #records: RecordTable
   readonly #events: EventTable
-  readonly #lanes = new EventLanes()
+  readonly #lanes: EventLanes
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
 
@@ -71,7 +71,8 @@ export class Ledger {
     this.#storage = storage
     this.#records = new RecordTable(tables)
     this.#events = new EventTable(tables)
-    this.transactions = new Transactions(storage, tables, this.#events, this.#lanes)
+    this.#lanes = new EventLanes(this.#events)
+    this.transactions = new Transactions(storage, tables, this.#lanes)
     this.bodies = new Bodies(tables, this.#records, this.transactions)
     this.#isRunning = isRunning
   }
@@ -343,8 +344,7 @@ export class Ledger {
   }
 
   #takeEvents(now: number): PendingEvent[] {
-    const taken = this.#lanes.take(this.#events.listHeads(), now)
-    return taken.map(({ sequence }) => this.#events.read(sequence))
+    return this.#lanes.take(now).map(({ sequence }) => this.#events.read(sequence))
   }
 
   /** Reads a record and lets it be decided on, in one transaction. */

@@ -1,8 +1,6 @@
 import { dueAt } from '../core/operation/due.ts'
 import type { OperationRecord } from '../core/operation/record.ts'
-
-/** Names the events with one operation and one recipient. There is an index of it, which this must match. */
-export const LANE = `operation_id || json_extract(head, '$.recipient')`
+import { adoptEvents, createEventTable } from './event-rows.ts'
 
 interface Summary extends Record<string, SqlStorageValue> {
   operationCount: number
@@ -14,6 +12,9 @@ interface Summary extends Record<string, SqlStorageValue> {
   dueAt: number | null
 }
 
+/** What there is of the tables. */
+type Known = 'nothing' | 'no events' | 'events'
+
 /**
  * The SQLite tables of one object. Synchronous, so that work on them composes in a transaction.
  *
@@ -22,7 +23,8 @@ interface Summary extends Record<string, SqlStorageValue> {
  */
 export class Tables {
   readonly #storage: DurableObjectStorage
-  #areKnown = false
+  /** `null` before the first look. */
+  #known: Known | null = null
 
   constructor(storage: DurableObjectStorage) {
     this.#storage = storage
@@ -38,23 +40,50 @@ export class Tables {
       return this.#storage.transactionSync(work)
     } catch (error) {
       // The creation of the tables may have been rolled back.
-      this.#areKnown = false
+      this.#known = null
       throw error
     }
   }
 
   /** Whether anything was ever written: only then there is something to read, or to give back. */
   areThere(): boolean {
-    if (this.#areKnown) return true
-    const sql = "SELECT 1 FROM sqlite_master WHERE name = 'operation'"
-    // An object of an earlier version does not have all of them.
-    if (this.sql.exec(sql).toArray().length > 0) this.create()
-    return this.#areKnown
+    this.#known ??= this.#look()
+    return this.#known !== 'nothing'
   }
 
-  /** Makes those that are missing. */
+  /** Makes those that are missing, except that of events. */
   create(): void {
-    if (this.#areKnown) return
+    if (this.areThere()) return
+    this.#create()
+    this.#known = 'no events'
+  }
+
+  /** Whether an event was ever stored. Without any, nothing is read for them. */
+  haveEvents(): boolean {
+    this.#known ??= this.#look()
+    return this.#known === 'events'
+  }
+
+  /** Makes the table of events if it is missing. */
+  createEvents(): void {
+    this.create()
+    if (this.#known === 'events') return
+    createEventTable(this.sql)
+    this.#known = 'events'
+  }
+
+  #look(): Known {
+    const rows = this.sql.exec<{ name: string }>('SELECT name FROM sqlite_master')
+    const names = new Set(Array.from(rows, ({ name }) => name))
+    if (!names.has('operation')) return 'nothing'
+    // An object of an earlier version does not have all of them.
+    this.#create()
+    if (!names.has('event')) return 'no events'
+    this.#storage.transactionSync(() => adoptEvents(this.sql, names))
+    return 'events'
+  }
+
+  #create(): void {
     this.sql.exec(`
       CREATE TABLE IF NOT EXISTS operation (
         id TEXT PRIMARY KEY,
@@ -69,15 +98,6 @@ export class Tables {
         spill_key TEXT,
         PRIMARY KEY (operation_id, belongs_to, part)
       ) STRICT, WITHOUT ROWID;
-      CREATE TABLE IF NOT EXISTS event (
-        sequence INTEGER PRIMARY KEY,
-        operation_id TEXT NOT NULL,
-        head TEXT NOT NULL,
-        bytes BLOB NOT NULL,
-        failures INTEGER NOT NULL,
-        due_at INTEGER NOT NULL
-      ) STRICT;
-      CREATE INDEX IF NOT EXISTS event_lane ON event (${LANE});
       CREATE TABLE IF NOT EXISTS left_body (
         operation_id TEXT NOT NULL,
         belongs_to TEXT NOT NULL,
@@ -85,7 +105,6 @@ export class Tables {
         PRIMARY KEY (operation_id, belongs_to)
       ) STRICT, WITHOUT ROWID;
       CREATE TABLE IF NOT EXISTS garbage (spill_key TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;`)
-    this.#areKnown = true
   }
 
   /** Counts what is stored, except events, and says when it is due. */
@@ -106,7 +125,7 @@ export class Tables {
 
   /** Gives the whole storage back, the alarm included. */
   async deleteAll(): Promise<void> {
-    this.#areKnown = false
+    this.#known = null
     await this.#storage.deleteAll()
   }
 }

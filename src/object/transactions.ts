@@ -1,6 +1,5 @@
 import { logFault } from '../metrics/log.ts'
 import type { EventLanes } from './event-lanes.ts'
-import type { EventTable } from './event-table.ts'
 import type { Tables } from './tables.ts'
 
 /** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
@@ -10,22 +9,15 @@ const SWEEP_RETRY_MS = 60_000
 export class Transactions {
   readonly #storage: DurableObjectStorage
   readonly #tables: Tables
-  readonly #events: EventTable
   readonly #lanes: EventLanes
   /** Called when something is to be deleted in the bucket. */
   onGarbage = () => {}
   /** The alarm that this instance has set, in epoch milliseconds. */
   #alarmAt: number | null = null
 
-  constructor(
-    storage: DurableObjectStorage,
-    tables: Tables,
-    events: EventTable,
-    lanes: EventLanes,
-  ) {
+  constructor(storage: DurableObjectStorage, tables: Tables, lanes: EventLanes) {
     this.#storage = storage
     this.#tables = tables
-    this.#events = events
     this.#lanes = lanes
   }
 
@@ -67,14 +59,13 @@ export class Transactions {
   /** Sets the alarm for the next due time. @returns What is left to do after the transaction. */
   #setAlarmForNext(now: number): { readonly isEmpty: boolean; readonly hasGarbage: boolean } {
     const { operationCount, garbageCount, leftCount, dueAt } = this.#tables.summary()
-    const heads = this.#events.listHeads()
+    const events = this.#lanes.left(now)
     const hasGarbage = garbageCount > 0
     // Garbage in the bucket is deleted now, and by the alarm if that fails.
     const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : Infinity
-    const eventsAt = heads.map((head) => this.#lanes.dueAt(head, now))
-    const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, ...eventsAt)
-    const count = operationCount + heads.length + garbageCount + leftCount
-    const isEmpty = count === 0 && this.#tables.areThere()
+    const alarmAt = Math.min(dueAt ?? Infinity, sweepAt, events.dueAt)
+    const count = operationCount + garbageCount + leftCount
+    const isEmpty = count === 0 && events.isEmpty && this.#tables.areThere()
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1))
     else if (!isEmpty) this.#deleteAlarm()

@@ -23,6 +23,7 @@ import {
   secret,
   webhook,
 } from '../../src/hapax.ts'
+import { createEventTable } from '../../src/object/event-rows.ts'
 import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
@@ -129,11 +130,14 @@ async function readObject(id: string) {
   const object = env.OPERATIONS.getByName(id)
   return runInDurableObject(object, async (_: IdempotencyObject, { storage }) => {
     const { sql } = storage
-    const isThere = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'event'").toArray().length
+    const isThere = (table: string) =>
+      sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', table).toArray().length > 0
     const alarmAt = await storage.getAlarm()
-    if (isThere === 0) return { isEmpty: true, states: [], events: [], alarmAt }
+    if (!isThere('operation')) return { isEmpty: true, states: [], events: [], alarmAt }
     const records = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
-    const events = sql.exec<StoredEvent>('SELECT * FROM event ORDER BY sequence').toArray()
+    const events = isThere('event')
+      ? sql.exec<StoredEvent>('SELECT * FROM event ORDER BY sequence').toArray()
+      : []
     const states = records.map(({ record }) => (JSON.parse(record) as { state: string }).state)
     return { isEmpty: false, states, events, alarmAt }
   })
@@ -144,6 +148,7 @@ const countOf = async (key: string) => (await stored(key)).events.length
 /** Lets a table of the object refuse what a condition says, as a full disk would. */
 async function refuseWrites(key: string, table: string, condition: string): Promise<void> {
   await runInDurableObject(await objectOf(key), (_: IdempotencyObject, { storage: { sql } }) => {
+    if (table === 'event') createEventTable(sql)
     sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON ${table} WHEN ${condition}
       BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
   })
