@@ -47,11 +47,6 @@ import {
  */
 const ALARM_PATIENCE_MS = 2_000
 
-/** Whether an object guards many operations: its name says so. */
-function isShard({ name }: DurableObjectId): boolean {
-  return name?.startsWith('shard:') === true
-}
-
 /**
  * The guard of an operation: claims it durably before the origin is called, calls the origin itself,
  * stores the response and replays it to every repeat. It is the only writer of the record, and its
@@ -59,7 +54,7 @@ function isShard({ name }: DurableObjectId): boolean {
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
   readonly #flights = new Flights((id) => this.#ledger.watch(id))
-  readonly #ledger = new Ledger(this.ctx.storage, isShard(this.ctx.id), (id) =>
+  readonly #ledger = new Ledger(this.ctx.storage, isShard(this.ctx.id.name), (id) =>
     this.#flights.isRunning(id),
   )
   readonly #context: ObjectContext = {

@@ -82,7 +82,7 @@ export class Ledger {
   readonly #storage: DurableObjectStorage
   readonly #records: RecordStore
   readonly #events: EventTable
-  readonly #lanes = new EventLanes()
+  readonly #lanes: EventLanes
   /** Whether this object's memory holds the running call of an operation. */
   readonly #isRunning: (operationId: string) => boolean
 
@@ -96,7 +96,8 @@ export class Ledger {
     this.#storage = storage
     this.#records = isShard ? new RecordBuckets(tables) : new RecordTable(tables)
     this.#events = new EventTable(tables)
-    const stored = { tables, records: this.#records, events: this.#events, lanes: this.#lanes }
+    this.#lanes = new EventLanes(this.#events)
+    const stored = { tables, records: this.#records, lanes: this.#lanes }
     this.transactions = new Transactions(storage, stored, isShard)
     this.bodies = new Bodies(tables, this.#records, this.transactions)
     this.transactions.cleanUpAt = (now) => this.bodies.cleanUpAt(now)
@@ -398,8 +399,7 @@ export class Ledger {
   }
 
   #takeEvents(now: number): PendingEvent[] {
-    const taken = this.#lanes.take(this.#events.listHeads(), now)
-    return taken.map(({ sequence }) => this.#events.read(sequence))
+    return this.#lanes.take(now).map(({ sequence }) => this.#events.read(sequence))
   }
 
   /** Reads a record and lets it be decided on, in one transaction. */

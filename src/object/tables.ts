@@ -1,3 +1,5 @@
+import { adoptEvents, createEventTable } from './event-rows.ts'
+
 /** The columns of each table. A table is created when its first row is written. */
 const COLUMNS = {
   operation: `
@@ -22,20 +24,6 @@ const COLUMNS = {
 
 /** A table that has a key of its own. */
 type KeyedTable = keyof typeof COLUMNS
-
-/** Names the events with one operation and one recipient. There is an index of it, which this must match. */
-export const LANE = `operation_id || json_extract(head, '$.recipient')`
-
-const EVENTS = `
-  CREATE TABLE IF NOT EXISTS event (
-    sequence INTEGER PRIMARY KEY,
-    operation_id TEXT NOT NULL,
-    head TEXT NOT NULL,
-    bytes BLOB NOT NULL,
-    failures INTEGER NOT NULL,
-    due_at INTEGER NOT NULL
-  ) STRICT;
-  CREATE INDEX IF NOT EXISTS event_lane ON event (${LANE})`
 
 /**
  * The SQLite tables of one object. Synchronous, so that work on them composes in a transaction.
@@ -94,7 +82,9 @@ export class Tables {
 
   /** Creates the table of events, if it does not exist. */
   requireEvents(): void {
-    if (!this.has('event')) this.create('event', EVENTS)
+    if (this.has('event')) return
+    createEventTable(this.sql)
+    this.#names().set('event', '')
   }
 
   /** Creates the table of operations, or adds the column that an earlier version did not have. */
@@ -117,14 +107,18 @@ export class Tables {
   }
 
   #names(): Map<string, string> {
-    return (this.#known ??= new Map(
-      this.sql
-        .exec<{ name: string; made: string }>(
-          "SELECT name, sql AS made FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_cf%' ESCAPE '\\'",
-        )
-        .toArray()
-        .map(({ name, made }) => [name, made]),
-    ))
+    return (this.#known ??= this.#look())
+  }
+
+  #look(): Map<string, string> {
+    const rows = this.sql.exec<{ name: string; made: string | null }>(
+      "SELECT name, sql AS made FROM sqlite_master WHERE name NOT LIKE '\\_cf%' ESCAPE '\\'",
+    )
+    const known = new Map(Array.from(rows, ({ name, made }) => [name, made ?? '']))
+    if (known.has('event')) {
+      this.#storage.transactionSync(() => adoptEvents(this.sql, new Set(known.keys())))
+    }
+    return known
   }
 
   /** Gives the whole storage back, the alarm included. */

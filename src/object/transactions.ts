@@ -1,7 +1,6 @@
 import { isSoonEnough } from '../core/operation/due.ts'
 import { logFault } from '../metrics/log.ts'
 import type { EventLanes } from './event-lanes.ts'
-import type { EventTable } from './event-table.ts'
 import type { RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -15,7 +14,6 @@ const OVERDUE_MS = 60_000
 interface Stored {
   readonly tables: Tables
   readonly records: RecordStore
-  readonly events: EventTable
   readonly lanes: EventLanes
 }
 
@@ -24,7 +22,6 @@ export class Transactions {
   readonly #storage: DurableObjectStorage
   readonly #tables: Tables
   readonly #records: RecordStore
-  readonly #events: EventTable
   readonly #lanes: EventLanes
   readonly #isShared: boolean
   /** Called when something is to be deleted in the bucket. */
@@ -37,14 +34,13 @@ export class Transactions {
   /** @param isShared Whether the alarm is that of many operations. */
   constructor(
     storage: DurableObjectStorage,
-    { tables, records, events, lanes }: Stored,
+    { tables, records, lanes }: Stored,
     isShared: boolean,
   ) {
     this.#storage = storage
     this.#isShared = isShared
     this.#tables = tables
     this.#records = records
-    this.#events = events
     this.#lanes = lanes
   }
 
@@ -90,11 +86,11 @@ export class Transactions {
     // Garbage in the bucket is deleted now, and by the alarm if that fails.
     const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : null
     const cleanUpAt = this.cleanUpAt(now)
-    const times = [sweepAt, cleanUpAt, this.#leftDueAt(), this.#eventsDueAt(now)].filter(
-      (at) => at !== null,
-    )
-    const alarmAt = Math.min(this.#records.dueAt(), ...times)
-    const isEmpty = times.length === 0 && this.#records.isEmpty() && this.#tables.areThere
+    const events = this.#lanes.left(now)
+    const times = [sweepAt, cleanUpAt, this.#leftDueAt()].filter((at) => at !== null)
+    const alarmAt = Math.min(this.#records.dueAt(), events.dueAt, ...times)
+    const isLeft = times.length > 0 || !events.isEmpty || !this.#records.isEmpty()
+    const isEmpty = !isLeft && this.#tables.areThere
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1), now)
     else if (!isEmpty) this.#deleteAlarm()
@@ -111,12 +107,6 @@ export class Transactions {
     if (!this.#tables.has('left_body')) return null
     const sql = 'SELECT min(due_at) AS due FROM left_body'
     return this.#tables.sql.exec<{ due: number | null }>(sql).one().due
-  }
-
-  /** When the alarm has something to do for an event; `null`: there is none. */
-  #eventsDueAt(now: number): number | null {
-    const times = this.#events.listHeads().map((head) => this.#lanes.dueAt(head, now))
-    return times.length === 0 ? null : Math.min(...times)
   }
 
   /** Sets the alarm for the next due time, even if this instance believes that it is set. */

@@ -459,7 +459,7 @@ describe('an object whose disk refuses', () => {
       ...TWO,
     ])
     await runInDurableObject(await objectOf('one-refused'), (_, { storage: { sql } }) => {
-      sql.exec(`CREATE TRIGGER refusal BEFORE DELETE ON event WHEN OLD.sequence <= 5
+      sql.exec(`CREATE TRIGGER refusal BEFORE DELETE ON event WHEN OLD.head NOT LIKE '%${SHOP}%'
         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
     })
     await ring('one-refused')

@@ -43,9 +43,8 @@ async function entryOf(key: string): Promise<ListedEntry | null> {
 /** Notices of an operation that wait in its object. */
 const noticesOf = async (key: string) =>
   runInDurableObject(await objectOf(key), (_: IdempotencyObject, { storage: { sql } }) => {
-    // The table is made for the first event.
-    if (sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'event'").toArray().length === 0)
-      return []
+    const [table] = sql.exec("SELECT 1 FROM sqlite_master WHERE name = 'event'")
+    if (table === undefined) return []
     const rows = sql.exec<{ sequence: number; due_at: number }>(
       `SELECT sequence, due_at FROM event WHERE head LIKE '%"directory"%'`,
     )

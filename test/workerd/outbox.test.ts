@@ -23,6 +23,7 @@ import {
   secret,
   webhook,
 } from '../../src/hapax.ts'
+import { createEventTable } from '../../src/object/event-rows.ts'
 import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
@@ -129,9 +130,9 @@ async function readObject(id: string) {
   const object = env.OPERATIONS.getByName(id)
   return runInDurableObject(object, async (_: IdempotencyObject, { storage }) => {
     const { sql } = storage
-    const alarmAt = await storage.getAlarm()
     const isThere = (table: string) =>
       sql.exec('SELECT 1 FROM sqlite_master WHERE name = ?', table).toArray().length > 0
+    const alarmAt = await storage.getAlarm()
     if (!isThere('operation')) return { isEmpty: true, states: [], events: [], alarmAt }
     const records = sql.exec<{ record: string }>('SELECT record FROM operation').toArray()
     const events = isThere('event')
@@ -147,9 +148,7 @@ const countOf = async (key: string) => (await stored(key)).events.length
 /** Lets a table of the object refuse what a condition says, as a full disk would. */
 async function refuseWrites(key: string, table: string, condition: string): Promise<void> {
   await runInDurableObject(await objectOf(key), (_: IdempotencyObject, { storage: { sql } }) => {
-    // As the object makes it with its first event.
-    sql.exec(`CREATE TABLE IF NOT EXISTS event (sequence INTEGER PRIMARY KEY, operation_id TEXT NOT NULL,
-      head TEXT NOT NULL, bytes BLOB NOT NULL, failures INTEGER NOT NULL, due_at INTEGER NOT NULL)`)
+    if (table === 'event') createEventTable(sql)
     sql.exec(`CREATE TRIGGER refusal BEFORE INSERT ON ${table} WHEN ${condition}
       BEGIN SELECT RAISE(ABORT, 'the disk is full'); END`)
   })
