@@ -12,7 +12,7 @@ const require = createRequire(import.meta.url)
 // A CommonJS module, whose default export is the path of the binary: Node and Vitest differ in how they import it.
 const { default: workerd } = require('workerd') as { default: string }
 const START_LIMIT_MS = 30_000
-const LOOK_MS = 20
+const LOOK_MS = 5
 
 /** A Worker, and what it is bound to. */
 export interface BareWorker {

@@ -5,6 +5,8 @@ import { connect, type Socket } from 'node:net'
 export interface Shot {
   readonly path: string
   readonly key: string
+  /** Default: a payment, as JSON. */
+  readonly body?: string
   /** What the head of the answer must have. */
   readonly expects: RegExp
 }
@@ -50,12 +52,12 @@ export class Connection {
   }
 
   /** Sends a request and reads its answer. @throws {Error} If it is another one than expected. */
-  async send({ path, key, expects }: Shot): Promise<void> {
+  async send({ path, key, body = BODY, expects }: Shot): Promise<void> {
     this.#received = ''
     this.#answered = Promise.withResolvers()
     this.#socket.write(
       `POST ${path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer bench\r\nIdempotency-Key: ${key}\r\n` +
-        `Content-Type: application/json\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`,
+        `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
     )
     const answer = await this.#answered.promise
     if (!expects.test(answer)) throw new Error(`${path} gave another answer:\n${answer}`)

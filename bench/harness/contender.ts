@@ -3,6 +3,8 @@ export interface Running {
   readonly url: string
   /** The processes whose CPU and memory count as the contender's. */
   readonly pids: readonly number[]
+  /** How long it took until it answered, in milliseconds. */
+  readonly readyMs: number
   readonly stop: () => Promise<void>
 }
 

@@ -2,6 +2,7 @@
 import { createServer } from 'node:http'
 
 import { listen } from '../../dev/local-server.ts'
+import { tellParent } from './tell-parent.ts'
 
 /** How long a path with `slow` in it takes: time for a duplicate to come and join. */
 const SLOW_MS = 100
@@ -27,5 +28,4 @@ const server = createServer((incoming, outgoing) => {
   })
 })
 
-process.send?.(await listen(server))
-process.once('disconnect', () => process.exit())
+tellParent(await listen(server))

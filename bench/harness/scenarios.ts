@@ -6,6 +6,8 @@ import type { Scenario } from './rounds.ts'
 
 /** A kind of request: where it goes, and what its answer says. */
 export interface Target {
+  /** The request in a few words. */
+  readonly what: string
   readonly path: string
   readonly expects: RegExp
 }
@@ -14,21 +16,39 @@ export interface Target {
 const REPLAYED_KEYS = 32
 
 /** Each request is a new operation. */
-export function newOperations(contender: Contender, { path, expects }: Target): Scenario {
+export function newOperations(contender: Contender, { what, path, expects }: Target): Scenario {
   return {
-    name: `${contender.name}: new operation`,
+    name: `${contender.name}: ${what}`,
     contender,
     next: () => ({ path, key: randomUUID(), expects }),
   }
 }
 
+/** So many requests in a row share a key: as many as there are connections. */
+const JOINING = 32
+
+/** All connections ask for the same operation at once, and then for the next. */
+export function joins(contender: Contender, { what, path, expects }: Target): Scenario {
+  let sent = 0
+  let key = ''
+  return {
+    name: `${contender.name}: ${what}`,
+    contender,
+    next() {
+      if (sent % JOINING === 0) key = randomUUID()
+      sent += 1
+      return { path, key, expects }
+    },
+  }
+}
+
 /** Each request repeats one of a few operations that are done. */
-export function repeats(contender: Contender, first: Target, { expects }: Target): Scenario {
+export function repeats(contender: Contender, first: Target, { what, expects }: Target): Scenario {
   const keys = Array.from({ length: REPLAYED_KEYS }, () => randomUUID())
   const shots: readonly Shot[] = keys.map((key) => ({ path: first.path, key, expects }))
   let sent = 0
   return {
-    name: `${contender.name}: repeat`,
+    name: `${contender.name}: ${what}`,
     contender,
     prepare: shots.map((shot) => ({ ...shot, expects: first.expects })),
     next() {

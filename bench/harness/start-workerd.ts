@@ -1,5 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, statfsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { rmSync } from 'node:fs'
 import path from 'node:path'
 
 import { unstable_getMiniflareWorkerOptions as readWorkerOptions } from 'wrangler'
@@ -8,9 +7,7 @@ import { freePort } from '../../demo/dev-server.ts'
 import { type BareWorker, serveBare, writeBareProject } from '../../dev/bare-workerd.ts'
 import { bundleWorker } from '../../dev/bundle-worker.ts'
 import type { Contender, Running } from './contender.ts'
-
-const MEMORY_DISK = '/dev/shm'
-const ROOM_BYTES = 2 ** 31
+import { createStateDirectory } from './state-directory.ts'
 
 /** A Worker of `bench/workers` as a contender. */
 export interface WorkerEntry {
@@ -22,17 +19,6 @@ export interface WorkerEntry {
   readonly vars?: Readonly<Record<string, string>>
   /** Default: `/ready`. */
   readonly readyPath?: string
-}
-
-/** A directory for state: on a memory disk where there is room, so that no disk is measured. */
-function createStateDirectory(): string {
-  const hasRoom = existsSync(MEMORY_DISK) && roomOf(MEMORY_DISK) > ROOM_BYTES
-  return mkdtempSync(path.join(hasRoom ? MEMORY_DISK : tmpdir(), 'hapax-bench-'))
-}
-
-function roomOf(directory: string): number {
-  const { bavail, bsize } = statfsSync(directory)
-  return bavail * bsize
 }
 
 /** A contender in a bare `workerd serve`, with the compatibility date and flags of `wrangler.toml`. */
@@ -49,10 +35,12 @@ async function start(worker: WorkerEntry, originUrl: string): Promise<Running> {
   const configuration = writeBareProject(directory, port, toBareWorker(worker, bundle, originUrl))
   const { readyPath = '/ready' } = worker
   // What a Worker logs is written, and read by nobody.
+  const startedAt = performance.now()
   const server = await serveBare({ configuration, port, readyPath, stdout: 'ignore' })
   return {
     url: `http://127.0.0.1:${port}`,
     pids: [server.pid],
+    readyMs: performance.now() - startedAt,
     async stop() {
       await server.kill()
       rmSync(directory, { recursive: true, force: true })
