@@ -3,6 +3,8 @@
  * same gateway without operators.
  *
  *     npm run check:bundle
+ *
+ * `docs/decisions/014-bundle-budget.md` says how the limits are chosen, and what is in a Worker.
  */
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
