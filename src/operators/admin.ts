@@ -3,7 +3,7 @@ import { bodyLimit } from 'hono/body-limit'
 
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
-import ADMIN_OPENAPI from './admin-openapi.json' with { type: 'json' }
+import { serveAdminDocument } from './admin-document.ts'
 import { answerQuery, answerTimeline, findByCorrelation } from './analytics-api.ts'
 import { NoAnswer } from './ask-objects.ts'
 import { authenticate, hasOperators } from './authenticate.ts'
@@ -30,7 +30,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
     return refusal(c, 500, 'It failed. The log says why; nothing is known to have changed.')
   })
   admin.use(onlyOperators, onlySmall)
-  admin.get('/openapi.json', (c) => c.json(ADMIN_OPENAPI))
+  admin.get('/openapi.json', serveAdminDocument)
   admin.post('/operations/lookup', lookUp)
   admin.post('/operations/resolve', resolveMany)
   admin.get('/operations', findByCorrelation)

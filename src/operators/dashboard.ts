@@ -2,8 +2,7 @@ import type { Context } from 'hono'
 
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { requestUrlOf } from '../http/normalized-url.ts'
-import { logFault } from '../metrics/log.ts'
-import { inTime } from '../platform/in-time.ts'
+import { fetchAsset } from './assets.ts'
 import { hasOperators } from './authenticate.ts'
 
 const PAGE = '/_hapax/dashboard'
@@ -51,19 +50,4 @@ export async function serveDashboard(c: Context<GatewayEnv>): Promise<Response> 
   // The names of all other files contain their version.
   headers.set('Cache-Control', isPage ? 'no-cache' : 'public, max-age=31536000, immutable')
   return response
-}
-
-/** The time limit for a file of the page, in milliseconds. */
-const ASSET_MS = 10_000
-
-/** @returns `null` if the assets do not answer, which does not mean that the file is missing. */
-async function fetchAsset(assets: Fetcher, url: string): Promise<Response | null> {
-  try {
-    const found = await inTime(assets.fetch(new Request(url)), ASSET_MS)
-    if (found.status < 500) return found
-    throw new Error(`The assets answered ${found.status}.`)
-  } catch (error) {
-    logFault('a file of the dashboard could not be read', error)
-    return null
-  }
 }

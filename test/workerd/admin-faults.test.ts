@@ -166,20 +166,43 @@ describe.each(FAULTS)('an object that $how', ({ fault }) => {
   })
 })
 
-describe('the files of the dashboard', () => {
-  it.each([
+describe('the static assets', () => {
+  function fetchPath(path: string, vars: object): Promise<Response> {
+    const app = createOperatedGateway({ tenant: credential('Authorization') })
+    const headers = { Authorization: `Bearer ${TOKEN}` }
+    const request = new Request(`https://gateway.test${path}`, { headers })
+    const bindings = { ...env, HAPAX_ADMIN_TOKEN: TOKEN, ...vars }
+    return Promise.resolve(app.fetch(request, bindings, createExecutionContext()))
+  }
+
+  const faults = [
     ...FAULTS,
     { how: 'answer 500', fault: async () => new Response('no', { status: 500 }) },
-  ])('are asked for again later where their store $how', async ({ fault }) => {
-    const app = createOperatedGateway({ tenant: credential('Authorization') })
-    const vars = { HAPAX_ADMIN_TOKEN: TOKEN, ASSETS: { fetch: fault } }
-    const answering = app.fetch(
-      new Request('https://gateway.test/_hapax/dashboard'),
-      { ...env, ...vars },
-      createExecutionContext(),
-    )
+  ]
+
+  it.each(
+    faults.flatMap(({ how, fault }) => [
+      { how, fault, path: '/_hapax/dashboard' },
+      { how, fault, path: '/_hapax/admin/openapi.json' },
+    ]),
+  )('are asked for $path again later where they $how', async ({ fault, path }) => {
+    const answering = fetchPath(path, { ASSETS: { fetch: fault } })
     await vi.advanceTimersByTimeAsync(12_000)
     const response = await answering
     expect([response.status, response.headers.get('Retry-After')]).toEqual([503, '5'])
+  })
+
+  it.each([
+    { name: 'there are none', vars: { ASSETS: undefined }, detail: 'binds no ASSETS' },
+    {
+      name: 'they are not built',
+      vars: { ASSETS: { fetch: async () => new Response('no', { status: 404 }) } },
+      detail: 'npm run build:dashboard',
+    },
+  ])('do not have the document of the admin API where $name', async ({ vars, detail }) => {
+    const response = await fetchPath('/_hapax/admin/openapi.json', vars)
+    expect(response.status).toBe(404)
+    expect(await response.json()).toMatchObject({ detail: expect.stringContaining(detail) })
+    expect((await fetchPath('/_hapax/dashboard', vars)).status).toBe(404)
   })
 })
