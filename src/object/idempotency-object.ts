@@ -20,6 +20,7 @@ import type {
 import type { OperationView } from '../core/operation/operation-view.ts'
 import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
 import type { OperatorView } from '../core/operation/operator-view.ts'
+import { isShard } from '../core/operation/placement.ts'
 import { type ClaimRef, doubtOf, type Moved } from '../core/operation/record.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
 import { forwardCall } from '../origin/forward-call.ts'
