@@ -74,8 +74,11 @@ function readFile<row>(file: string, read: (database: DatabaseSync) => row[]): r
 }
 
 function recordsOf(database: DatabaseSync): StoredRecord[] {
-  return database
-    .prepare('SELECT record FROM operation')
+  // A shard keeps them in a table for each time at which they expire.
+  const tables = database
+    .prepare("SELECT name FROM sqlite_master WHERE name = 'operation' OR name LIKE 'bucket%'")
     .all()
+  return tables
+    .flatMap(({ name }) => database.prepare(`SELECT record FROM ${String(name)}`).all())
     .map(({ record }) => JSON.parse(String(record)) as StoredRecord)
 }

@@ -81,7 +81,7 @@ export function decideClaim(
   if (known === null) return begin(request, facts)
   const moved = movedOf(known)
   if (moved === null) {
-    return decideKnown(remember(tighten(known, request.recovery), request), request, facts)
+    return decideKnown(asAsked(known, request), request, facts)
   }
   const isOver = isBack(moved, request) || isForgotten(known, facts)
   return isOver ? begin(request, facts) : moved
@@ -110,6 +110,12 @@ const isBack = (moved: Moved, { movedAt = null }: ClaimRequest) =>
 function begin(request: ClaimRequest, { now }: ClaimFacts): ClaimDecision {
   if (request.mustBeKnown === true) return { kind: 'expired', known: null, isOther: false }
   return execute(request, null, now)
+}
+
+/** Applies the present policy of a record's own route; another route says nothing about it. */
+function asAsked(known: OperationRecord, request: ClaimRequest): OperationRecord {
+  if (known.operation !== request.operation) return known
+  return remember(tighten(known, request.recovery), request)
 }
 
 function decideByState(

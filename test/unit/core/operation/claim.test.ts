@@ -294,6 +294,16 @@ describe('decideClaim', () => {
     })
   })
 
+  it('judges expiry by the word of its own route, whichever route the key is sent to', () => {
+    const known = settledOf({ settledAt: 0, expiresAt: 400, retentionMs: 400, tombstoneMs: 1_000 })
+    const request = requestOf({
+      operation: 'POST /refunds',
+      fingerprint: 'v1:b',
+      retentionMs: 9_000,
+    })
+    expect(decideClaim(known, request, factsOf())).toMatchObject({ kind: 'expired', isOther: true })
+  })
+
   it.each([
     { name: 'of the first request', places: '', expected: 'places' },
     { name: 'that it brings along', places: 'its own', expected: 'its own' },
