@@ -27,12 +27,16 @@ export interface BareOptions {
   readonly services?: Readonly<Record<string, string>>
   /** Default: `wrangler.toml` of `test/e2e/gateway`. */
   readonly config?: string
+  /** Variables of a second gateway that runs at the same time, with the objects of the first. */
+  readonly beside?: Readonly<Record<string, string>>
 }
 
 /** A gateway in bare workerd. */
 export interface BareGateway extends Gateway {
   /** Directory of its state, for `state.ts`. */
   readonly state: string
+  /** URL of the second gateway, if there is one. */
+  readonly besideUrl: string
   /** Kills it and starts it again on the same state, with other variables. */
   redeploy(vars: Readonly<Record<string, string>>): Promise<void>
 }
@@ -45,12 +49,14 @@ export interface BareGateway extends Gateway {
 export async function startBareGateway(options: BareOptions): Promise<BareGateway> {
   const directory = mkdtempSync(path.join(tmpdir(), 'hapax-bare-'))
   const port = await freePort()
+  const ports = { port, beside: options.beside === undefined ? 0 : await freePort() }
   const configuration = path.join(directory, 'workerd.capnp')
-  await writeProject(directory, configuration, port, options)
+  await writeProject(directory, configuration, ports, options)
   const url = `http://127.0.0.1:${port}`
   let server = await serve(configuration, port)
   return {
     url,
+    besideUrl: `http://127.0.0.1:${ports.beside}`,
     state: stateOf(directory),
     send: (request) => send(url, request),
     kill: () => server.kill(),
@@ -61,7 +67,7 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
     async redeploy(vars) {
       await server.kill()
       const deployed = { ...options, vars: { ...options.vars, ...vars } }
-      await writeProject(directory, configuration, port, deployed)
+      await writeProject(directory, configuration, ports, deployed)
       server = await serve(configuration, port)
     },
     async stop() {
@@ -123,7 +129,7 @@ async function answering(child: ChildProcess, port: number): Promise<void> {
 async function writeProject(
   directory: string,
   configuration: string,
-  port: number,
+  ports: { readonly port: number; readonly beside: number },
   options: BareOptions,
 ): Promise<void> {
   const config = options.config ?? path.join(import.meta.dirname, 'gateway/wrangler.toml')
@@ -140,10 +146,13 @@ async function writeProject(
     ...(PLACEMENT === undefined ? {} : { PLACEMENT }),
     ...options.vars,
   }
-  const bindings = [
-    ...Object.entries(texts).map(([name, text]) => binding(name, `text = ${quote(text)}`)),
+  const bindingsOf = (variables: Readonly<Record<string, string>>) => [
+    ...Object.entries(variables).map(([name, text]) => binding(name, `text = ${quote(text)}`)),
     ...Object.entries(worker.durableObjects).map(([name, { className }]) =>
-      binding(name, `durableObjectNamespace = ${quote(className)}`),
+      binding(
+        name,
+        `durableObjectNamespace = (className = ${quote(className)}, serviceName = "gateway")`,
+      ),
     ),
     ...Object.keys(worker.analyticsEngineDatasets).map((name) => platform(name, 'Dataset')),
     ...Object.entries(worker.ratelimits).map(([name, { simple }]) =>
@@ -151,6 +160,13 @@ async function writeProject(
     ),
     ...services.map(([name]) => binding(name, `service = ${quote(name)}`)),
   ]
+  const gatewayOf = (variables: Readonly<Record<string, string>>) => `
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = ${quote(worker.compatibilityDate)},
+  compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
+  bindings = [
+    ${bindingsOf(variables).join(',\n    ')}
+  ],`
   const namespaces = Object.values(worker.durableObjects).map(
     ({ className }) =>
       `(className = ${quote(className)}, uniqueKey = ${quote(className)}, enableSql = true)`,
@@ -161,20 +177,20 @@ async function writeProject(
 const config :Workerd.Config = (
   services = [
     (name = "gateway", worker = .gateway),
+    (name = "beside", worker = .beside),
     (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${quote(worker.compatibilityDate)})),
     ${services.map(([name]) => `(name = ${quote(name)}, worker = (modules = [(name = "${name}.js", esModule = embed "${name}.js")], compatibilityDate = ${quote(worker.compatibilityDate)})),`).join('\n    ')}
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "state", disk = (path = ${quote(stateOf(directory))}, writable = true)),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
-);
-const gateway :Workerd.Worker = (
-  modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = ${quote(worker.compatibilityDate)},
-  compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
-  bindings = [
-    ${bindings.join(',\n    ')}
+  sockets = [
+    (name = "http", address = "127.0.0.1:${ports.port}", http = (), service = "gateway"),
+    (name = "beside", address = "127.0.0.1:${ports.beside}", http = (), service = "beside"),
   ],
+);
+const beside :Workerd.Worker = (${gatewayOf({ ...texts, ...options.beside })}
+);
+const gateway :Workerd.Worker = (${gatewayOf(texts)}
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "state"),
 );
