@@ -27,6 +27,11 @@ export interface BareWorker {
   readonly ratelimits: Readonly<Record<string, { readonly simple: object }>>
   /** Workers behind service bindings, by the binding's name: the source of an ES module. */
   readonly services: Readonly<Record<string, string>>
+  /** The same Worker with other variables, which runs at the same time and shares the objects. */
+  readonly beside?: {
+    readonly port: number
+    readonly bindings: Readonly<Record<string, string>>
+  }
 }
 
 /** Directory in which a project keeps the state of its objects. */
@@ -49,6 +54,7 @@ export function writeBareProject(directory: string, port: number, worker: BareWo
 }
 
 function toConfiguration(directory: string, port: number, worker: BareWorker): string {
+  const { beside } = worker
   const date = quote(worker.compatibilityDate)
   const services = Object.keys(worker.services).map(
     (name) =>
@@ -62,33 +68,46 @@ function toConfiguration(directory: string, port: number, worker: BareWorker): s
 const config :Workerd.Config = (
   services = [
     (name = "gateway", worker = .gateway),
+    ${beside === undefined ? '' : '(name = "beside", worker = .beside),'}
     (name = "platform", worker = (modules = [(name = "platform.js", esModule = embed "platform.js")], compatibilityDate = ${date})),
     ${services.join('\n    ')}
     (name = "internet", network = (allow = ["public", "private"], tlsOptions = (trustBrowserCas = true))),
     (name = "state", disk = (path = ${quote(stateOf(directory))}, writable = true)),
   ],
-  sockets = [(name = "http", address = "127.0.0.1:${port}", http = (), service = "gateway")],
-);
-const gateway :Workerd.Worker = (
-  modules = [(name = "worker.js", esModule = embed "worker.js")],
-  compatibilityDate = ${date},
-  compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
-  bindings = [
-    ${toBindings(worker).join(',\n    ')}
+  sockets = [
+    ${socket('gateway', port)},
+    ${beside === undefined ? '' : socket('beside', beside.port)}
   ],
+);
+const gateway :Workerd.Worker = (${toWorker(worker, worker.bindings)}
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "state"),
 );
+${beside === undefined ? '' : `const beside :Workerd.Worker = (${toWorker(worker, beside.bindings)}\n);`}
 `
 }
 
-function toBindings(worker: BareWorker): string[] {
+const socket = (service: string, port: number) =>
+  `(name = ${quote(service)}, address = "127.0.0.1:${port}", http = (), service = ${quote(service)})`
+
+function toWorker(worker: BareWorker, texts: BareWorker['bindings']): string {
+  return `
+  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  compatibilityDate = ${quote(worker.compatibilityDate)},
+  compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
+  bindings = [
+    ${toBindings(worker, texts).join(',\n    ')}
+  ],`
+}
+
+function toBindings(worker: BareWorker, texts: BareWorker['bindings']): string[] {
   return [
-    ...Object.entries(worker.bindings).map(([name, text]) =>
-      binding(name, `text = ${quote(text)}`),
-    ),
+    ...Object.entries(texts).map(([name, text]) => binding(name, `text = ${quote(text)}`)),
     ...Object.entries(worker.durableObjects).map(([name, { className }]) =>
-      binding(name, `durableObjectNamespace = ${quote(className)}`),
+      binding(
+        name,
+        `durableObjectNamespace = (className = ${quote(className)}, serviceName = "gateway")`,
+      ),
     ),
     ...Object.keys(worker.analyticsEngineDatasets).map((name) => platform(name, 'Dataset')),
     ...Object.entries(worker.ratelimits).map(([name, { simple }]) =>

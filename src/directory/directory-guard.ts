@@ -14,7 +14,7 @@ export interface StuckEntry {
   readonly correlationId: string
   /** Epoch milliseconds. */
   readonly since: number
-  /** Name of its object. In entries of an earlier version it is missing, and is the operation's id. */
+  /** Name of its object, if that is not the operation's id. */
   readonly object?: string
 }
 

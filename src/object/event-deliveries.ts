@@ -231,8 +231,9 @@ export class EventDeliveries {
     this.#saidAt = Math.max(Date.now(), this.#saidAt + 1)
     if (record === null || doubt === null) return directory.unlist(operationId, this.#saidAt)
     const { tenant, operation, correlationId } = record
-    const object = this.#id.name ?? operationId
-    const entry = { operationId, tenant, operation, correlationId, object, ...doubt }
+    const { name = operationId } = this.#id
+    const object = name === operationId ? {} : { object: name }
+    const entry = { operationId, tenant, operation, correlationId, ...doubt, ...object }
     return directory.list(entry, this.#saidAt)
   }
 }

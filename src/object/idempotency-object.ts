@@ -23,7 +23,7 @@ import type { OperatorView } from '../core/operation/operator-view.ts'
 import { isShard } from '../core/operation/placement.ts'
 import { type ClaimRef, doubtOf, type Moved } from '../core/operation/record.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
-import { forwardCall } from '../origin/forward-call.ts'
+import { forwardForWorker } from '../origin/forward-call.ts'
 import { Alarm } from '../platform/alarm.ts'
 import { within } from '../platform/in-time.ts'
 import { accept, untilAnswered } from './answer-repeat.ts'
@@ -35,6 +35,7 @@ import { answerResult, inspect } from './look-up.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { examine, operate } from './operator-desk.ts'
 import { recoverOperation } from './recover-operation.ts'
+import { RecoveryLanes } from './recovery-lanes.ts'
 import {
   claimAgainForWorker,
   claimForWorker,
@@ -62,6 +63,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     env: this.env,
     ledger: this.#ledger,
     flights: this.#flights,
+    recoveries: new RecoveryLanes(),
     waitUntil: (work) => this.ctx.waitUntil(work),
   }
   readonly #events = new EventDeliveries(this.env, this.#ledger, this.ctx.id)
@@ -147,7 +149,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
   }
 
   forward(call: ForwardCall): Promise<Answer> {
-    return forwardCall(this.#context, call)
+    return forwardForWorker(this.#context, call)
   }
 
   /**

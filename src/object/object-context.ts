@@ -2,12 +2,14 @@ import type { HapaxEnv } from '../config/env.ts'
 import { logFault } from '../metrics/log.ts'
 import type { Flights } from './flights.ts'
 import type { Ledger } from './ledger.ts'
+import type { RecoveryLanes } from './recovery-lanes.ts'
 
 /** What everything shares that one object does. */
 export interface ObjectContext {
   readonly env: HapaxEnv
   readonly ledger: Ledger
   readonly flights: Flights
+  readonly recoveries: RecoveryLanes
   /** Keeps the object there until some work has ended. */
   readonly waitUntil: (work: Promise<unknown>) => void
 }

@@ -1,6 +1,7 @@
 import { isUnexecuted } from '../core/operation/attempts.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import { isOpen } from '../core/operation/settle.ts'
 import type { HeaderField } from '../core/operation/snapshot.ts'
 import { type StoredRequest, toProbeHeaders } from '../core/request/origin-request.ts'
 import { logFault } from '../metrics/log.ts'
@@ -23,11 +24,20 @@ const ONE_CALL: Pick<CallPlan, 'retry' | 'retryBounds'> = {
   retryBounds: { attempts: 1, deadlineAt: 0 },
 }
 
-/** Does what the policy of the route says about an unknown outcome, without any client. */
-export async function recoverOperation(
-  context: ObjectContext,
-  { id, record }: Recoverable,
-): Promise<void> {
+/** Does what the policy of the route says about an unknown outcome, without any client, when there is room. */
+export function recoverOperation(context: ObjectContext, due: Recoverable): Promise<void> {
+  return context.recoveries.run(due.id, async () => {
+    if (isStillDue(context, due)) await recoverNow(context, due)
+  })
+}
+
+/** Whether no request has taken the operation over while its recovery waited. */
+function isStillDue({ ledger, flights }: ObjectContext, { id, record }: Recoverable): boolean {
+  const found = ledger.find(id)
+  return found?.state === 'unknown' && isOpen(found, toRef(id, record)) && !flights.isRunning(id)
+}
+
+async function recoverNow(context: ObjectContext, { id, record }: Recoverable): Promise<void> {
   const known = toRef(id, record)
   // Before anything is awaited: from now on a request joins, and does not recover it as well.
   context.flights.takeOff(known, { kind: 'object' })

@@ -101,6 +101,14 @@ async function claimUnderLease(
   }
 }
 
+/** The same for a Worker, to which only byte streams can be sent. */
+export async function forwardForWorker(forwarder: Forwarder, call: ForwardCall): Promise<Answer> {
+  const answer = await forwardCall(forwarder, call)
+  if (answer.kind !== 'executed' || !(answer.response.body instanceof ReadableStream)) return answer
+  const body = answer.response.body.pipeThrough(new IdentityTransformStream())
+  return { ...answer, response: { ...answer.response, body } }
+}
+
 /** A client that comes back for the result waits only for `waitMs`; the work goes on. */
 async function orAccept(
   { ask, granted }: Forwarded,

@@ -91,12 +91,10 @@ function toOutliving(
     while (!(await reader.read()).done);
   }
   return new ReadableStream({
-    type: 'bytes',
     async pull(controller) {
       const { value } = await reader.read()
-      if (value !== undefined) return controller.enqueue(value)
-      controller.close()
-      controller.byobRequest?.respond(0)
+      if (value === undefined) controller.close()
+      else controller.enqueue(value)
     },
     cancel: () => waitUntil(drain().catch(() => {})),
   })

@@ -22,12 +22,16 @@ export interface BareOptions {
   readonly config?: string
   /** Puts a state there before it starts. */
   readonly fill?: (state: string) => void
+  /** Variables of a second gateway that runs at the same time, with the objects of the first. */
+  readonly beside?: Readonly<Record<string, string>>
 }
 
 /** A gateway in bare workerd. */
 export interface BareGateway extends Gateway {
   /** Directory of its state, for `state.ts`. */
   readonly state: string
+  /** URL of the second gateway, if there is one. */
+  readonly besideUrl: string
   /** Kills it and starts it again on the same state, with other variables. */
   redeploy(vars: Readonly<Record<string, string>>): Promise<void>
 }
@@ -40,7 +44,8 @@ export interface BareGateway extends Gateway {
 export async function startBareGateway(options: BareOptions): Promise<BareGateway> {
   const directory = mkdtempSync(path.join(tmpdir(), 'hapax-bare-'))
   const port = await freePort()
-  const configuration = await writeProject(directory, port, options)
+  const ports = { port, beside: options.beside === undefined ? 0 : await freePort() }
+  const configuration = await writeProject(directory, ports, options)
   options.fill?.(stateOf(directory))
   const url = `http://127.0.0.1:${port}`
   const serve = () =>
@@ -48,6 +53,7 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
   let server = await serve()
   return {
     url,
+    besideUrl: `http://127.0.0.1:${ports.beside}`,
     state: stateOf(directory),
     send: (request) => send(url, request),
     kill: () => server.kill(),
@@ -58,7 +64,7 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
     async redeploy(vars) {
       await server.kill()
       const deployed = { ...options, vars: { ...options.vars, ...vars } }
-      await writeProject(directory, port, deployed)
+      await writeProject(directory, ports, deployed)
       server = await serve()
     },
     async stop() {
@@ -70,7 +76,12 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
   }
 }
 
-async function writeProject(directory: string, port: number, options: BareOptions) {
+interface Ports {
+  readonly port: number
+  readonly beside: number
+}
+
+async function writeProject(directory: string, { port, beside }: Ports, options: BareOptions) {
   const config = options.config ?? path.join(import.meta.dirname, 'gateway/wrangler.toml')
   const { bundle, options: worker } = await builtWorkerOf(config)
   const { ORIGIN_URL: _, ...vars } = worker.bindings
@@ -81,5 +92,13 @@ async function writeProject(directory: string, port: number, options: BareOption
     ...options.vars,
   }
   const services = options.services ?? {}
-  return writeBareProject(directory, port, { ...worker, bundle, bindings, services })
+  return writeBareProject(directory, port, {
+    ...worker,
+    bundle,
+    bindings,
+    services,
+    ...(options.beside && {
+      beside: { port: beside, bindings: { ...bindings, ...options.beside } },
+    }),
+  })
 }
