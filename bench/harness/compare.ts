@@ -8,6 +8,7 @@ export async function compareInTurns(
   originUrl: string,
   pace: Pace,
 ): Promise<Result[]> {
+  if (comparisons.length === 0) return []
   const scenarios = new Set(comparisons.flatMap(({ of, against }) => [against, of]))
   const running = new Map<Contender, Running>()
   try {

@@ -5,7 +5,7 @@ import type { Contender } from './contender.ts'
 import { sendEach } from './load.ts'
 import type { Target } from './scenarios.ts'
 
-/** So many operations are counted; the mean is told. */
+/** So many operations are counted where each has an object; the mean is told. */
 const OPERATIONS = 16
 
 /** What the objects of a Worker tell at `/bench/counts`. */
@@ -24,6 +24,8 @@ export interface Counted {
   readonly contender: Contender
   /** Which operations: their policy. */
   readonly name: string
+  /** How many operations to count: the more there are, the less weighs what a shard does once. */
+  readonly operations?: number
   readonly first: Target
   readonly replay: Target
   /** The same key for another payload, where that is told from a repeat. */
@@ -46,7 +48,7 @@ export async function countOperations(counted: Counted, originUrl: string): Prom
     const response = await fetch(`${url}/bench/${what}`, { method: 'POST' })
     return (await response.json()) as Counts
   }
-  const keys = Array.from({ length: OPERATIONS }, () => randomUUID())
+  const keys = Array.from({ length: countOf(counted) }, () => randomUUID())
   const count = async (step: string, { path, expects }: Target, other: Partial<Shot> = {}) => {
     await sendEach(
       url,
@@ -67,8 +69,11 @@ export async function countOperations(counted: Counted, originUrl: string): Prom
   }
 }
 
-function toStep({ contender, name }: Counted, step: string, sums: Counts): CountedStep {
-  const means = Object.entries(sums).map(([what, sum]) => [what, Number(sum) / OPERATIONS])
+const countOf = ({ operations = OPERATIONS }: Counted) => operations
+
+function toStep(counted: Counted, step: string, sums: Counts): CountedStep {
+  const { contender, name } = counted
+  const means = Object.entries(sums).map(([what, sum]) => [what, Number(sum) / countOf(counted)])
   const counts = Object.fromEntries(means) as Counts
   const billedWrites = counts.rowsWritten + counts.setAlarms
   return { operation: `${contender.name}: ${name}`, step, counts, billedWrites }
@@ -76,5 +81,7 @@ function toStep({ contender, name }: Counted, step: string, sums: Counts): Count
 
 /** A line of the table. */
 export function toCountsRow({ operation, step, counts, billedWrites }: CountedStep) {
-  return { operation, step, ...counts, billedWrites }
+  const means = Object.entries({ ...counts, billedWrites })
+  const rounded = means.map(([what, mean]) => [what, Math.round(mean * 100) / 100])
+  return { operation, step, ...Object.fromEntries(rounded) }
 }
