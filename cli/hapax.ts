@@ -7,6 +7,7 @@ import { inspect } from 'node:util'
 
 import { admin } from './admin.ts'
 import { analytics } from './analytics.ts'
+import { cost } from './cost.ts'
 import { Failure } from './failure.ts'
 import { openapi } from './openapi.ts'
 import { print, printError } from './print.ts'
@@ -14,12 +15,13 @@ import { print, printError } from './print.ts'
 /** Runs a command with its arguments. Throws `Failure` if the command fails. */
 type Command = (args: string[]) => Promise<void>
 
-const COMMANDS: Readonly<Record<string, Command>> = { admin, analytics, openapi }
+const COMMANDS: Readonly<Record<string, Command>> = { admin, analytics, cost, openapi }
 
 const HELP = `Usage: hapax <command> [options]
 
   admin      look up and resolve operations, replay dead letters
   analytics  query reuse, conflicts and stuck operations
+  cost       estimate the bill of a placement
   openapi    export the protected routes as OpenAPI, or merge them into your document
 
 Run hapax <command> --help for details. Exit codes: 0 success, 1 failure, 2 usage error.

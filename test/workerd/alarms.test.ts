@@ -303,4 +303,17 @@ describe('the alarm of an operation that is held when it is lost', () => {
     })
     expect(entries).toMatchObject([{ operationId: await idOf('long'), reason: 'owner-lost' }])
   })
+
+  it('lists at the end of retention what was lost when its call had just begun', async () => {
+    const origin = playSlowOrigin(() => answer(201))
+    const lost = clientWith({})('brief')
+    await origin.asked()
+    await abortAllDurableObjects()
+    await lost
+    expect(await stuck()).not.toContain(await idOf('brief'))
+    pass(DAY_MS * (1 + 1 / 64))
+    await runDurableObjectAlarm(await objectOf('brief'))
+    expect(await stuck()).toContain(await idOf('brief'))
+    expect(word(await clientWith({})('brief'))).toBe('unknown')
+  })
 })
