@@ -178,19 +178,6 @@ describe('IdempotencyObject', () => {
     expect(origin.requests).toHaveLength(2)
   })
 
-  it('does nothing about a record that a newer version wrote', async () => {
-    const origin = playOrigin(created)
-    await (await send({ key: 'newer' })).text()
-    const object = await objectOf('newer')
-    await runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) =>
-      sql.exec("UPDATE operation SET record = json_set(record, '$.version', 99)"),
-    )
-    await evictDurableObject(object)
-    const refused = await send({ key: 'newer' })
-    expect(refused.headers.get('Hapax-Error')).toBe('outcome-unknown')
-    expect(origin.requests).toHaveLength(1)
-  })
-
   it('gives its whole storage back when nothing is remembered any more', async () => {
     playOrigin(created)
     await send({ key: 'cleaned', path: '/tickets' })
