@@ -127,7 +127,11 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
     const caller = { operationId, name: callerNameOf(operationId) }
     return askAt(c, caller, (object) => object.forward(forwarded))
   }
-  return forwardCall({ env: c.env, waitUntil: (work) => keepAlive(c, work) }, forwarded)
+  const waitUntil = (work: Promise<unknown>) => keepAlive(c, work)
+  const answering = forwardCall({ env: c.env, waitUntil }, forwarded)
+  // From before the claim on: a claim that nobody hears of would stand until its lease is over.
+  waitUntil(answering)
+  return answering
 }
 
 async function toExecuteCall(exchange: Exchange, admitted: Admitted): Promise<ExecuteCall> {
