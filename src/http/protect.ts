@@ -119,13 +119,14 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
   const { operationId } = call.claim
   if (!hasShards(deployed.placement)) {
     const ask = (object: OperationGuard, { movedAt }: Place) =>
-      object.execute({ ...call, claim: { ...call.claim, movedAt } })
+      object.execute(movedAt === null ? call : { ...call, claim: { ...call.claim, movedAt } })
     return askObject(c, operationId, ask, { memory: call.claim })
   }
   const forwarded = { ...call, leaseMs: policy.lease, deployed }
   if (call.caller.isAsync) {
     const caller = { operationId, name: callerNameOf(operationId) }
-    return askAt(c, caller, (object) => object.forward(forwarded))
+    // Asked once: the one that was asked before may still make the call, under the same claim.
+    return askAt(c, caller, (object) => object.forward(forwarded), 1)
   }
   const waitUntil = (work: Promise<unknown>) => keepAlive(c, work)
   const answering = forwardCall({ env: c.env, waitUntil }, forwarded)

@@ -114,6 +114,18 @@ describe('a gateway with shards', () => {
     expect((await others()).map(String)).toEqual([String(caller.id)])
   })
 
+  it('asks for that call once, since one that was lost may still be made', async () => {
+    const forward = vi.fn(() =>
+      Promise.reject(Object.assign(new Error('The connection is lost.'), { retryable: true })),
+    )
+    const getByName = (name: string) =>
+      name.startsWith('call:') ? { forward } : env.OPERATIONS.getByName(name)
+    const headers = { Prefer: 'respond-async' }
+    const options = { headers, env: { OPERATIONS: { getByName } } }
+    expect((await clientOf(app, '/pay')('lost', options)).status).toBe(503)
+    expect(forward).toHaveBeenCalledTimes(1)
+  })
+
   it('cannot be beside a gateway with another placement or jurisdiction', () => {
     const says = /All gateways of a Worker have one placement/
     expect(() => createGateway({ tenant, placement: perKey() })).toThrow(says)
