@@ -160,6 +160,8 @@ class SilenceWatch {
   #timer: ReturnType<typeof setTimeout> | null = null
   /** Since when it is silent, in epoch milliseconds; `null` while nothing is waited for. */
   #since: number | null = null
+  /** When the call ends in any case, in epoch milliseconds. */
+  #breakAt = Infinity
 
   constructor(timeoutMs: number) {
     this.#timeoutMs = timeoutMs
@@ -189,8 +191,11 @@ class SilenceWatch {
   #look(afterMs: number): void {
     this.#timer = setTimeout(() => {
       this.#timer = null
-      if (this.#since === null) return
-      const leftMs = Math.min(this.#timeoutMs, this.#since + this.#timeoutMs - Date.now())
+      const now = Date.now()
+      const silentAt = this.#since === null ? Infinity : this.#since + this.#timeoutMs
+      const leftMs = Math.min(this.#timeoutMs, silentAt - now, this.#breakAt - now)
+      // The next restart looks again, unless it is to end in any case.
+      if (this.#since === null && this.#breakAt === Infinity) return
       if (leftMs > 0) this.#look(leftMs)
       else this.#controller.abort()
     }, afterMs)
@@ -204,7 +209,11 @@ class SilenceWatch {
 
   /** Ends the call after this time, even if it is not silent. @returns Cancels that. */
   breakIn(ms: number): () => void {
-    const timer = setTimeout(() => this.abort(), ms)
-    return () => clearTimeout(timer)
+    this.#breakAt = Date.now() + ms
+    // A running timer looks at least so often.
+    if (this.#timer === null) this.#look(Math.min(ms, this.#timeoutMs))
+    return () => {
+      this.#breakAt = Infinity
+    }
   }
 }

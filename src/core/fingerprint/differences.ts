@@ -46,7 +46,17 @@ type Places = ReadonlyMap<string, Content>
 /** What is not looked into. */
 const CLOSED: ReadonlyMap<string, string> = new Map([['', '']])
 
-/** A digest of each place of a request. */
+/**
+ * Characters of a value that is kept as it is, behind `=`: whoever can open the digests can try all
+ * values of this length, and a digest costs time.
+ */
+const PLAIN_LENGTH = 8
+const PLAIN = '='
+
+/** Parts that hold nothing secret, and are kept as they are. */
+const PLAIN_PARTS: ReadonlySet<string> = new Set(['method', 'media-type'])
+
+/** A digest of each place of a request, or its value behind `=`. */
 export type PlaceDigests = ReadonlyMap<string, string>
 
 /** Whether a body is too large to be looked into. */
@@ -56,20 +66,24 @@ export function isLarge({ bytes }: ReadBody): boolean {
 
 /** Digests each place, keyed by the client's own key, which is not stored. */
 export function digestPlaces(request: ComparedRequest, digest: Digest, key: string): PlaceDigests {
-  const places = new Map([
+  const places: Places = new Map([
     ...toParts(request),
     ...withPrefix('query:', openPairs(request.query).places()),
     ...withPrefix('body:', openBody(request).places()),
   ])
-  return digestAll(places, digest, key)
-}
-
-function digestAll(places: Places, digest: Digest, key: string): PlaceDigests {
   const digested = new Map<string, string>()
   for (const [place, content] of places) {
-    digested.set(place, digest('place', key, place, content).slice(0, DIGEST_LENGTH))
+    const isPlain = content.length <= PLAIN_LENGTH || PLAIN_PARTS.has(place)
+    const plain = isPlain ? toPlain(content) : null
+    digested.set(place, plain ?? digestOf(place, content, digest, key))
   }
   return digested
+}
+
+const toPlain = (content: Content) => (typeof content === 'string' ? PLAIN + content : null)
+
+function digestOf(place: string, content: Content, digest: Digest, key: string): string {
+  return digest('place', key, place, content).slice(0, DIGEST_LENGTH)
 }
 
 /** Finds how a request differs from the one with these digests. */
@@ -86,7 +100,11 @@ export function findDifferences(
     ...withPrefix('query:', new Map([...CLOSED, ...query.shared])),
     ...withPrefix('body:', new Map([...CLOSED, ...body.shared])),
   ])
-  const own = digestAll(comparable, digest, key)
+  const own = new Map<string, string>()
+  for (const [place, content] of comparable) {
+    const plain = known.get(place)?.startsWith(PLAIN) === true ? toPlain(content) : null
+    own.set(place, plain ?? digestOf(place, content, digest, key))
+  }
   // A header that counts only where it is present has no place in a request without it.
   const headers = [...own.keys()].filter((place) => place.startsWith('headers:'))
   const places = new Set([...known.keys(), ...headers])

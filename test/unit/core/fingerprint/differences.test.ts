@@ -110,11 +110,18 @@ describe('digestPlaces', () => {
   })
 
   it('digests one value differently at each place, and under each key', async () => {
-    const request = await read(json('{"a":"same","b":"same"}'))
-    const one = [...digestPlaces(request, DIGEST, 'key').values()]
-    const other = [...digestPlaces(request, DIGEST, 'another').values()]
+    const request = await read(json('{"a":"the same","b":"the same"}'))
+    const digestsUnder = (key: string) =>
+      [...digestPlaces(request, DIGEST, key).values()].filter((one) => !one.startsWith('='))
+    const [one, other] = [digestsUnder('key'), digestsUnder('another')]
     expect(new Set([...one, ...other]).size).toBe(one.length + other.length)
     for (const digest of one) expect(digest).toMatch(/^[\w-]{11}$/)
+  })
+
+  it('keeps a value of up to 8 characters as it is, and digests a longer one', async () => {
+    const digests = digestPlaces(await read(json('{"a":12345678,"b":123456789}')), DIGEST, 'key')
+    expect(digests.get('body:/a')).toBe('=12345678')
+    expect(digests.get('body:/b')).toMatch(/^[\w-]{11}$/)
   })
 
   it.each([
