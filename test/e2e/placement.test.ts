@@ -116,8 +116,7 @@ describe('a shard', () => {
     await origin.received('/status', 2)
     const held = hanging.map((where) => ask(where))
     await Promise.all(hanging.map((where) => origin.received(where)))
-    const [fine] = keysOf('fine', 1)
-    const answers = [await ask(String(fine)), await ask(String(fine))]
+    const answers = [await ask('/hold/fine'), await ask('/hold/fine')]
     expect(answers.map(word)).toEqual(['executed', 'replayed'])
     expect(origin.requestsTo('/status')).toHaveLength(2)
     for (const release of releases) release(json(201, {}))

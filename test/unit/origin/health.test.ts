@@ -48,4 +48,20 @@ describe('OriginHealth', () => {
     }
     expect(health.admit(policy, 'another', NOW + 2)).toBeGreaterThan(0)
   })
+
+  it('lets one call try the origin after the cooldown, or another one if that is not made', () => {
+    const health = new OriginHealth()
+    const policy = retryPolicyOf({ breaker: { failures: 1, cooldownMs: 1_000 } })
+    health.report(policy, { hasFailed: true, now: NOW })
+    expect(health.reserve(policy, NOW + 999).retryAfterMs).toBe(1)
+    const first = health.reserve(policy, NOW + 1_000)
+    expect(first.retryAfterMs).toBeNull()
+    expect(health.reserve(policy, NOW + 1_000).retryAfterMs).toBe(1_000)
+    first.giveBack()
+    const second = health.reserve(policy, NOW + 1_000)
+    expect(second.retryAfterMs).toBeNull()
+    health.report(policy, { hasFailed: false, now: NOW + 1_001 })
+    second.giveBack()
+    expect(health.reserve(policy, NOW + 1_002).retryAfterMs).toBeNull()
+  })
 })
