@@ -11,7 +11,7 @@ import {
 import { counting, withCounts } from './storage-counts.ts'
 
 export const IdempotencyObject = counting(Operation)
-export const DirectoryObject = counting(Directory)
+export const DirectoryObject = counting(Directory, new Set())
 
 const app = createGateway({ tenant: credential('Authorization') })
 app.post('/payments', protect({ unknown: 'hold' }))
