@@ -19,7 +19,7 @@ import { startOrigin } from './harness/start-origin.ts'
 
 const QUICK: Pace = {
   rounds: 3,
-  warmUp: { ms: 1_000, count: 300 },
+  warmUp: { ms: 2_000, count: 500 },
   leadIn: { ms: 100, count: 64 },
   measured: { ms: 700, count: 100 },
 }
