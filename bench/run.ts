@@ -19,13 +19,13 @@ import { startOrigin } from './harness/start-origin.ts'
 
 const QUICK: Pace = {
   rounds: 3,
-  warmUp: { ms: 2_000, count: 500 },
+  warmUp: { ms: 1_500, count: 400 },
   leadIn: { ms: 100, count: 64 },
   measured: { ms: 700, count: 100 },
 }
 const FULL: Pace = {
   rounds: 12,
-  warmUp: { ms: 4_000, count: 1_000 },
+  warmUp: { ms: 4_000, count: 3_000 },
   leadIn: { ms: 300, count: 128 },
   measured: { ms: 2_000, count: 300 },
 }

@@ -5,7 +5,7 @@ import { spreadOf } from './statistics.ts'
 
 const STARTS = 3
 /** Few enough for all of their objects to be in memory at the end: an idle one stays for 10 s. */
-const OPERATIONS = { ms: 0, count: 300 }
+const OPERATIONS = { ms: 0, count: 200 }
 
 /** What a Worker needs to start, and to hold its operations. */
 export interface Footprint {
