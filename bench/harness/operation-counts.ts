@@ -58,11 +58,12 @@ export async function countOperations(counted: Counted, originUrl: string): Prom
   }
   const { first, replay, mismatch } = counted
   try {
-    const steps = [
-      await count('new operation', first),
-      await count('replay', replay),
+    const steps = [await count('new operation', first), await count('replay', replay)]
+    await take('leave')
+    steps.push(
+      await count('replay, object not in memory', replay),
       ...(mismatch ? [await count('mismatch', mismatch, { body: '{"amount":1}' })] : []),
-    ]
+    )
     return [...steps, toStep(counted, 'expiry and deletion', await take('lapse'))]
   } finally {
     await stop()

@@ -12,7 +12,7 @@ import { placement } from './placement.ts'
 import { counting, withCounts } from './storage-counts.ts'
 
 export const IdempotencyObject = counting(Operation)
-export const DirectoryObject = counting(Directory)
+export const DirectoryObject = counting(Directory, new Set())
 
 const app = createGateway({ tenant: credential('Authorization'), placement })
 app.post('/payments', protect({ unknown: 'hold' }))

@@ -50,17 +50,23 @@ function takeCounts(): StorageCounts {
   return taken
 }
 
-/** Ids of the objects that have lived, whatever their class. */
-const ids = new Set<string>()
+/** Ids of the objects of operations that have lived. */
+const operations = new Set<string>()
 
-/** A class of objects that counts. Its method `lapse` lets the time of its alarm come. */
-export function counting(base: ObjectClass) {
+/** A class of objects that counts. @param ids Takes the ids of its objects; by default for operations. */
+export function counting(base: ObjectClass, ids = operations) {
   countCalls(base.prototype as Record<string, unknown>)
   return class extends base {
     constructor(ctx: DurableObjectState, env: never) {
       countStorage(ctx.storage)
       ids.add(ctx.id.toString())
       super(ctx, env)
+    }
+
+    /** Leaves memory, as an idle object does. */
+    async leave(): Promise<void> {
+      await this.ctx.storage.sync()
+      this.ctx.abort('It leaves memory.')
     }
 
     /** Rings the alarm when it is due, by a clock that is set forward. @returns Whether there was one. */
@@ -133,7 +139,8 @@ function countKeyValues(kv: SyncKvStorage): void {
   }
 }
 
-interface Lapsing {
+interface CountingObject {
+  leave(): Promise<void>
   lapse(): Promise<boolean>
 }
 
@@ -141,11 +148,15 @@ interface Lapsing {
 const ALARM_LIMIT = 1_000
 
 /** Lets all operations expire. */
-async function lapse(objects: DurableObjectNamespace): Promise<void> {
-  for (const id of ids) {
-    const object = objects.get(objects.idFromString(id)) as unknown as Lapsing
+async function lapseAll(objects: readonly CountingObject[]): Promise<void> {
+  for (const object of objects)
     for (let alarm = 0; alarm < ALARM_LIMIT; alarm += 1) if (!(await object.lapse())) break
-  }
+}
+
+/** Lets all objects leave memory. */
+async function leaveAll(objects: readonly CountingObject[]): Promise<void> {
+  // Each ends with the error of its end.
+  await Promise.allSettled(objects.map((object) => object.leave()))
 }
 
 /** What a Worker needs whose objects count. */
@@ -153,14 +164,23 @@ interface CountedEnv {
   readonly OPERATIONS: DurableObjectNamespace
 }
 
-/** A Worker that also tells what its objects have counted: `/bench/counts`, and `/bench/lapse` after all have expired. */
+/**
+ * A Worker that also tells what its objects have counted: at `/bench/counts`, at `/bench/lapse` after
+ * all have expired, and at `/bench/leave` after all have left memory.
+ */
 export function withCounts<Env extends object>(
   worker: ExportedHandler<Env>,
 ): ExportedHandler<Env & CountedEnv> {
   return {
     async fetch(request, env, ctx) {
       const { pathname } = new URL(request.url)
-      if (pathname === '/bench/lapse') await lapse(env.OPERATIONS)
+      const objects = () =>
+        [...operations].map((id) => {
+          const stub: unknown = env.OPERATIONS.get(env.OPERATIONS.idFromString(id))
+          return stub as CountingObject
+        })
+      if (pathname === '/bench/lapse') await lapseAll(objects())
+      if (pathname === '/bench/leave') await leaveAll(objects())
       if (pathname.startsWith('/bench/')) return Response.json(takeCounts())
       return worker.fetch?.(request, env, ctx) ?? new Response(null, { status: 404 })
     },
