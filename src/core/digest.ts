@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto'
+import { createHash, createHmac, hash } from 'node:crypto'
 
 import { LENGTH_BYTES, lengthOf } from './bytes.ts'
 
@@ -17,11 +17,13 @@ export type Digest = (purpose: string, ...parts: Parts) => string
  */
 export function createDigest(secret = ''): Digest {
   return (...parts) => {
-    const hash = secret === '' ? createHash('sha256') : createHmac('sha256', secret)
     const isShort = maxBytesOf(parts) <= shared.byteLength
+    // The other way makes a stream for each digest, which takes three times as long.
+    if (isShort && secret === '') return hash('sha256', encodeShort(parts), 'base64url')
+    const sum = secret === '' ? createHash('sha256') : createHmac('sha256', secret)
     const encoded = isShort ? [encodeShort(parts)] : encodeEach(parts)
-    for (const bytes of encoded) hash.update(bytes)
-    return hash.digest('base64url')
+    for (const bytes of encoded) sum.update(bytes)
+    return sum.digest('base64url')
   }
 }
 

@@ -148,7 +148,7 @@ function createSender(
 
   async function inherit(item: Context<GatewayEnv>, next: Next): Promise<void> {
     for (const [name, value] of Object.entries(c.var)) item.set(name as never, value as never)
-    item.set('hapax', { ...c.var.hapax, startedAt: Date.now(), identify: async () => identity })
+    item.set('hapax', { ...c.get('hapax'), startedAt: Date.now(), identify: async () => identity })
     await next()
   }
 }
@@ -243,7 +243,7 @@ function respondToAll(c: Context<GatewayEnv>, items: readonly AnsweredItem[]): R
     'Content-Type': 'application/json',
     'Cache-Control': 'no-store',
     'Idempotency-Status': word,
-    'X-Correlation-Id': c.var.hapax.correlation.correlationId,
+    'X-Correlation-Id': c.get('hapax').correlation.correlationId,
     ...shouldRetry(isRetryable),
   })
   if (retryAfterMs > 0) headers.set('Retry-After', String(Math.ceil(retryAfterMs / 1_000)))

@@ -155,7 +155,7 @@ function callerOf(
  */
 function addressOf(c: Context<GatewayEnv>): string {
   const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
-  return c.var.hapax.digest('address', network)
+  return c.get('hapax').digest('address', network)
 }
 
 /** The binding that limits new operations, if the route has a limit. @throws {ConfigurationFault} If it is missing. */
@@ -177,7 +177,7 @@ export function sealKeysOf(
   const { HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS } = c.env
   const secrets = [HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS].filter((secret) => !!secret)
   return secrets.map((secret = '') => ({
-    id: c.var.hapax.digest('seal key', secret).slice(0, KEY_ID_LENGTH),
+    id: c.get('hapax').digest('seal key', secret).slice(0, KEY_ID_LENGTH),
     bytes: deriveSealKey(secret, 'snapshot', operationId, clientKey),
   }))
 }

@@ -105,7 +105,7 @@ export function mark(
   const { c, known } = exchange
   const { headers, status } = response
   headers.set('Idempotency-Status', judged.status)
-  headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
   if (known.source === 'repeatability') markRepeatability(headers, judged.status)
   expose(c, headers)
   recordVerdict(exchange, judged, { status, headers, problem })
@@ -135,7 +135,7 @@ function toRequestFacts(
   { timing, work, status, outcome, fence, ageMs }: Judged,
   answered: Answered,
 ): RequestFacts {
-  const { startedAt, correlation } = c.var.hapax
+  const { startedAt, correlation } = c.get('hapax')
   return {
     ...timing,
     operation: known.operation,
@@ -196,7 +196,9 @@ function toReadable(
   reply: WireResponse,
   status: IdempotencyStatus,
 ): WireResponse {
-  return isOfAnother(status) ? toAcceptedCoding(reply, acceptedEncodings(c.req.raw)) : reply
+  const isEncoded = reply.headers.some(([name]) => name === 'content-encoding')
+  if (!isEncoded || !isOfAnother(status)) return reply
+  return toAcceptedCoding(reply, acceptedEncodings(c.req.raw))
 }
 
 function toResponse({ status, headers: fields, body, bodyBytes }: WireResponse): Response {

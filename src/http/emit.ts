@@ -49,7 +49,7 @@ export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: str
     event: toEmitted(
       event,
       toEventId(claim, String(index + 1)),
-      { ...c.var.hapax.correlation, tenant },
+      { ...c.get('hapax').correlation, tenant },
       now,
     ),
     to: event.to,
@@ -71,7 +71,7 @@ export async function runUnrecorded(c: Context<GatewayEnv>, next: Next): Promise
 /** The tenant of the request, or an empty string: an unprotected request is never rejected for that. */
 async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
   try {
-    const identity = await c.var.hapax.identify(c)
+    const identity = await c.get('hapax').identify(c)
     return identity.kind === 'known' ? identity.tenant : ''
   } catch {
     return ''

@@ -38,7 +38,7 @@ async function isAmong(
 /** Resolves the tenant of a request that may be observed: a resolver that fails is not the client's problem. */
 export async function identify(c: Context<GatewayEnv>): Promise<Identity> {
   try {
-    return await c.var.hapax.identify(c)
+    return await c.get('hapax').identify(c)
   } catch (error) {
     logFault('a tenant could not be resolved', error)
     return NOBODY
@@ -47,7 +47,7 @@ export async function identify(c: Context<GatewayEnv>): Promise<Identity> {
 
 /** A number from 0 to 100 that stays the same for a tenant and is spread evenly among tenants. */
 async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> {
-  const hash = c.var.hapax.digest('share', tenant)
+  const hash = c.get('hapax').digest('share', tenant)
   const bytes = new TextEncoder().encode(hash.slice(0, 8))
   return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
 }

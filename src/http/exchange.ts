@@ -51,7 +51,7 @@ export interface Admitted {
 export function openExchange(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { payload = new Payload(c, policy), identify = c.var.hapax.identify }: Partial<Exchange> = {},
+  { payload = new Payload(c, policy), identify = c.get('hapax').identify }: Partial<Exchange> = {},
 ): Exchange {
   const known: KnownRequest = {
     operation: operationOf(c, policy),

@@ -15,7 +15,7 @@ export function explanationOf(
   { c }: Exchange,
   { compared, key }: Pick<Admitted, 'compared' | 'key'>,
 ): Explanation | null {
-  return compared && toExplanation(compared, c.var.hapax.digest, key)
+  return compared && toExplanation(compared, c.get('hapax').digest, key)
 }
 
 /** Makes the verdict of an answer. For a mismatch, it contains the differences of the requests. */
@@ -43,7 +43,7 @@ async function compare(
     const key = placesKeyOf(c.env.HAPAX_DIGEST_KEY, operationId, clientKey)
     const opened = await unseal(key, operationId, fromBase64(places))
     const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
-    return findDifferences(new Map(known), compared, c.var.hapax.digest, clientKey)
+    return findDifferences(new Map(known), compared, c.get('hapax').digest, clientKey)
   } catch {
     // The secret has changed. The requests differ in any case.
     return null

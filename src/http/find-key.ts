@@ -123,7 +123,7 @@ function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourc
   if (id === undefined || firstSent === undefined) {
     return { ok: false, error: 'Send Repeatability-Request-ID and Repeatability-First-Sent both.' }
   }
-  const fault = checkFirstSent(firstSent, c.var.hapax.startedAt - retention)
+  const fault = checkFirstSent(firstSent, c.get('hapax').startedAt - retention)
   if (fault !== null) return { ok: false, error: fault }
   // A UUID is the same in either case.
   return parseKey(UUID.test(id) ? id.toLowerCase() : id)
@@ -160,7 +160,7 @@ async function readBusiness(
     if (value === null || value.kind === 'nested') return null
     texts.push(JSON.stringify(value.kind === 'string' ? value.text : { literal: value.text }))
   }
-  return ok(exchange.c.var.hapax.digest('business key', placeOf(exchange), ...texts))
+  return ok(exchange.c.get('hapax').digest('business key', placeOf(exchange), ...texts))
 }
 
 /** A JSON value or a form field. Several fields of one name are one literal. */

@@ -33,7 +33,7 @@ export async function fingerprintRequest({
   payload,
   known,
 }: Exchange): Promise<Result<Fingerprinted, Problem>> {
-  const { digest } = c.var.hapax
+  const { digest } = c.get('hapax')
   if (rules === false) {
     const any = fingerprintOfAny(known.operation, digest)
     return ok({ fingerprint: any, compared: null })

@@ -8,9 +8,10 @@ import type { RequestFacts } from '../core/request-facts.ts'
 import type { Correlation } from '../core/request/correlation.ts'
 
 /** Facts of a request that the gateway knows before routing. */
-interface RequestScope {
+export interface RequestScope {
   /** Epoch milliseconds when it arrived. */
   readonly startedAt: number
+  /** Made when it is first needed. */
   readonly correlation: Correlation
   readonly digest: Digest
   readonly identify: Identify

@@ -1,20 +1,20 @@
-import type { Hono, MiddlewareHandler } from 'hono'
+import type { Context, Hono, MiddlewareHandler } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 
 import { deployPlacement } from '../config/deployed-placement.ts'
 import type { PlacementOptions } from '../config/placement.ts'
 import { createDigest } from '../core/digest.ts'
-import { readCorrelation } from '../core/request/correlation.ts'
+import { type Correlation, readCorrelation } from '../core/request/correlation.ts'
 import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
-import type { GatewayEnv, TenantResolver } from './gateway-env.ts'
+import type { GatewayEnv, Identify, RequestScope, TenantResolver } from './gateway-env.ts'
 import { createApp } from './normalized-url.ts'
 import { operationLookup } from './operation-lookup.ts'
 import { passThrough } from './pass-through.ts'
 import { keepBody } from './payload.ts'
 import { problemPages } from './problem-pages.ts'
-import { refuseUrl } from './refuse-url.ts'
-import { isReserved, keepApart, reserve } from './reserved-paths.ts'
+import { refuseUrl, whyRefused } from './refuse-url.ts'
+import { isApart, isReserved, reserve } from './reserved-paths.ts'
 import { firstOf } from './tenants.ts'
 import { contractOf, serveContract } from './well-known.ts'
 
@@ -54,25 +54,23 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
   const identify = authenticated(options.authenticate, firstOf(resolvers))
   const app = createApp()
   const cors = options.cors ?? ((_, next) => next())
-  app.use(async function scope(c, next) {
-    c.set('hapax', {
-      startedAt: Date.now(),
-      correlation: readCorrelation(c.req.raw.headers, () => crypto.randomUUID()),
-      digest: createDigest(c.env.HAPAX_DIGEST_KEY),
-      identify,
-    })
+  // One step for every request: most of them only pass through, and each step costs time.
+  app.use(async function enter(c, next) {
+    c.set('hapax', openScope(c, identify))
     keepBody(c)
-    await next()
+    const because = whyRefused(c)
+    if (because !== null) return refuseUrl(c, cors, because)
+    return isApart(c) ? c.text('Not found', 404) : next()
   })
-  app.use(refuseUrl(cors))
-  app.use(keepApart)
   app.use('/_hapax/problems/*', cors)
   app.use('/_hapax/operations/*', cors)
   app.route('/_hapax/problems', problemPages)
   app.route('/_hapax/operations', operationLookup)
   app.get('/.well-known/idempotency', (c) => serveContract(c, contractOf(app.routes)))
   app.all('/.well-known/idempotency', (c) => c.text('Not found', 404))
-  app.use((c, next) => (isReserved(c.req.path) ? next() : cors(c, next)))
+  if (options.cors !== undefined) {
+    app.use((c, next) => (isReserved(c.req.path) ? next() : cors(c, next)))
+  }
   app.use('/_hapax/*', reserve)
   app.notFound(passThrough)
   app.onError((error, c) => {
@@ -82,4 +80,17 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
     return c.text('Internal Server Error', 500)
   })
   return app
+}
+
+function openScope({ env, req }: Context<GatewayEnv>, identify: Identify): RequestScope {
+  const { headers } = req.raw
+  let correlation: Correlation | undefined
+  return {
+    startedAt: Date.now(),
+    get correlation() {
+      return (correlation ??= readCorrelation(headers, () => crypto.randomUUID()))
+    },
+    digest: createDigest(env.HAPAX_DIGEST_KEY),
+    identify,
+  }
 }

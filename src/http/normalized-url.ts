@@ -57,7 +57,10 @@ function matchedPathOf(request: Request): string {
   const read = readUrl(request)
   // It is rejected before any route.
   if (!read.ok) return '/'
-  const decoded = tryDecode(read.value.path.replaceAll('%25', '%2525'), decodeURI)
+  const { path } = read.value
+  // Without an escape there is nothing to decode.
+  if (!path.includes('%')) return path
+  const decoded = tryDecode(path.replaceAll('%25', '%2525'), decodeURI)
   // In a pattern such as `:name{.+}` the dot does not match them.
   return decoded.replaceAll(/[\n\r\u2028\u2029]/g, encodeURIComponent)
 }

@@ -81,7 +81,7 @@ export async function endObserving(
   const { c, policy, payload } = exchange
   // An announcement is a header, so it must be known before the answer. A body is not read after it.
   const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseeing
-  const waitMs = Math.max(0, c.var.hapax.startedAt + ANSWER_MS - Date.now())
+  const waitMs = Math.max(0, c.get('hapax').startedAt + ANSWER_MS - Date.now())
   const early = await inTime(needed, waitMs).catch(() => null)
   const { status } = answered
   const headers = toClientHeaders(answered.headers)
@@ -129,7 +129,7 @@ function toObserved(exchange: Exchange, answered: Response, early: Foreseen | nu
 function correlate(c: Context<GatewayEnv>, response: Response): Response {
   if (!isAnswerStatus(response.status)) return response
   const correlated = new Response(response.body, response)
-  correlated.headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  correlated.headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
   return correlated
 }
 
@@ -185,7 +185,7 @@ const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 /** @returns `null` if the store fails. */
 async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { c, policy } = exchange
-  const operationId = c.var.hapax.digest('observed', admitted.claim.operationId)
+  const operationId = c.get('hapax').digest('observed', admitted.claim.operationId)
   // An observed operation is not remembered longer than a result.
   const resending = { ...exchange, policy: { ...policy, unknown: 'resend' as const } }
   const request = {

@@ -38,7 +38,7 @@ const ASK_AGAIN_SECONDS = 1
 export const operationLookup = new Hono<GatewayEnv>()
   .use(async (c, next) => {
     await next()
-    c.header('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+    c.header('X-Correlation-Id', c.get('hapax').correlation.correlationId)
     expose(c, c.res.headers)
   })
   .get('/', async (c) => {
@@ -88,7 +88,7 @@ async function inspectByKey(
   asked: OperationQuestion,
   { key, operation }: Named,
 ): Promise<OperationView | null> {
-  const ids = possibleIds(c.var.hapax.digest, asked.tenant, key, { operation })
+  const ids = possibleIds(c.get('hapax').digest, asked.tenant, key, { operation })
   for (const { id: operationId, bears } of ids) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     const view = await inspect(c, { ...asked, operationId })
@@ -98,7 +98,7 @@ async function inspectByKey(
 }
 
 async function toQuestion(c: Context<GatewayEnv>): Promise<Result<OperationQuestion, Problem>> {
-  const identity = await c.var.hapax.identify(c)
+  const identity = await c.get('hapax').identify(c)
   if (identity.kind !== 'known') return err(tenantMissing(identity))
   const waitMs = readPreference(c.req.raw.headers).waitMs ?? 0
   const operationId = c.req.param('id') ?? ''

@@ -19,7 +19,7 @@ interface Said {
 /** The headers for the origin: those of the request, with those of the gateway replacing them. */
 export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): HeaderField[] {
   const { key = null, encodings = toOriginEncodings(acceptedEncodings(c.req.raw)) } = said
-  const { correlationId, traceparent } = c.var.hapax.correlation
+  const { correlationId, traceparent } = c.get('hapax').correlation
   const own: HeaderField[] = [
     ['x-correlation-id', correlationId],
     ['traceparent', traceparent],

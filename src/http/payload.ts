@@ -114,7 +114,7 @@ export function restoreBody(
 
 /** Restores a body that other code has read. @throws {BodyLost} If its bytes are lost. */
 export async function restoreTaken(c: Context<GatewayEnv>): Promise<void> {
-  if (isTaken(c.req.raw)) restoreBody(c, await keptBytes(c))
+  restoreBody(c, await keptBytes(c))
 }
 
 /** Whether requests of a method have no body. None can be created with one, only passed on. */
@@ -139,10 +139,19 @@ async function collect(c: Context<GatewayEnv>, limitBytes: number): Promise<Coll
   if (isTaken(request)) return collectBody(new Blob([await keptBytes(c)]).stream(), limitBytes)
   if (isDeclaredOver(request, limitBytes)) return null
   // A body that could not be restored is only copied.
-  const { body } = isBodyless(request.method) && request.body !== null ? request.clone() : request
-  const collected = await collectBody(body, limitBytes)
+  const source = isBodyless(request.method) && request.body !== null ? request.clone() : request
+  const collected = await collectFrom(source, limitBytes)
   if (collected.kind === 'whole') kept.set(request, collected.bytes)
   return collected
+}
+
+/** Reads a body at once if it declares its length: in chunks it takes much longer. */
+async function collectFrom(source: Request, limitBytes: number): Promise<CollectedBody> {
+  if (!source.headers.has('content-length')) return collectBody(source.body, limitBytes)
+  const bytes = new Uint8Array(await source.arrayBuffer())
+  // A request that code has made can hold more than it declares.
+  if (bytes.byteLength > limitBytes) return collectBody(new Blob([bytes]).stream(), limitBytes)
+  return { kind: 'whole', bytes }
 }
 
 /** Whether every reader takes it for the same JSON: in another charset, the bytes could be another message. */
@@ -174,11 +183,13 @@ const kept = new WeakMap<Request, Promise<Uint8Array<ArrayBuffer>> | Uint8Array<
 export function keepBody(c: Context): void {
   // Code before the gateway has read the body and filled the cache.
   if (Object.keys(c.req.bodyCache).length > 0) return
-  Object.defineProperty(c.req.bodyCache, 'arrayBuffer', {
-    enumerable: true,
-    configurable: true,
-    get: () => readBytes(c.req.raw),
-  })
+  const cache = {
+    get arrayBuffer() {
+      return readBytes(c.req.raw)
+    },
+  }
+  // Hono's cache holds promises, whatever its type says.
+  c.req.bodyCache = cache as unknown as typeof c.req.bodyCache
 }
 
 /** Returns a copy, because the reader may change or transfer it. */

@@ -107,7 +107,7 @@ interface ProblemDocument {
 function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
   const { slug, title, status, retryable, retry, differences } = problem
   const detail = toSentence(problem.detail)
-  const { correlationId } = c.var.hapax.correlation
+  const { correlationId } = c.get('hapax').correlation
   const { origin, path } = requestUrlOf(c)
   return {
     type: origin + problemPath(slug),

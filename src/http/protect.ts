@@ -119,15 +119,20 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
   const { operationId } = call.claim
   if (!hasShards(deployed.placement)) {
     const ask = (object: OperationGuard, { movedAt }: Place) =>
-      object.execute({ ...call, claim: { ...call.claim, movedAt } })
+      object.execute(movedAt === null ? call : { ...call, claim: { ...call.claim, movedAt } })
     return askObject(c, operationId, ask, { memory: call.claim })
   }
   const forwarded = { ...call, leaseMs: policy.lease, deployed }
   if (call.caller.isAsync) {
     const caller = { operationId, name: callerNameOf(operationId) }
-    return askAt(c, caller, (object) => object.forward(forwarded))
+    // Asked once: the one that was asked before may still make the call, under the same claim.
+    return askAt(c, caller, (object) => object.forward(forwarded), 1)
   }
-  return forwardCall({ env: c.env, waitUntil: (work) => keepAlive(c, work) }, forwarded)
+  const waitUntil = (work: Promise<unknown>) => keepAlive(c, work)
+  const answering = forwardCall({ env: c.env, waitUntil }, forwarded)
+  // From before the claim on: a claim that nobody hears of would stand until its lease is over.
+  waitUntil(answering)
+  return answering
 }
 
 function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {

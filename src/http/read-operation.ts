@@ -58,7 +58,7 @@ async function admit(
 ): Promise<Result<Admitted, Problem>> {
   const { c, policy, payload, known } = exchange
   const { operation } = known
-  const { digest, correlation } = c.var.hapax
+  const { digest, correlation } = c.get('hapax')
   const { key, call } = found
   const whole = await payload.whole()
   if (!whole.ok) return whole

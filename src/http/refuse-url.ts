@@ -8,22 +8,23 @@ import { readRequestUrl } from './normalized-url.ts'
 import { problemResponse } from './problem-response.ts'
 
 /**
- * Rejects a request whose URL is invalid or leaves the origin's base path, before any route.
+ * Rejects a request before any route.
  *
  * @param cors Lets scripts of another web origin read the reason.
  */
-export function refuseUrl(cors: MiddlewareHandler<GatewayEnv>): MiddlewareHandler<GatewayEnv> {
-  return async function refuseUrl(c, next) {
-    const because = whyRefused(c)
-    if (because === null) return next()
-    const answer = await cors(c, async () => {
-      c.res = refusal(c, because)
-    })
-    return answer ?? c.res
-  }
+export async function refuseUrl(
+  c: Context<GatewayEnv>,
+  cors: MiddlewareHandler<GatewayEnv>,
+  because: string,
+): Promise<Response> {
+  const answer = await cors(c, async () => {
+    c.res = refusal(c, because)
+  })
+  return answer ?? c.res
 }
 
-function whyRefused(c: Context<GatewayEnv>): string | null {
+/** Why a request is rejected: its URL is invalid, or leaves the origin's base path. `null` if it is not. */
+export function whyRefused(c: Context<GatewayEnv>): string | null {
   const read = readRequestUrl(c)
   if (!read.ok) return read.error.because
   if (!read.value.isAboveRoot || !hasBasePath(c.env)) return null
@@ -34,7 +35,7 @@ function refusal(c: Context<GatewayEnv>, because: string): Response {
   const response = problemResponse(c, requestInvalid(because))
   const { headers } = response
   headers.set('Idempotency-Status', 'rejected')
-  headers.set('X-Correlation-Id', c.var.hapax.correlation.correlationId)
+  headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
   expose(c, headers)
   return response
 }

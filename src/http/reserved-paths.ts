@@ -22,22 +22,20 @@ export const reserve: MiddlewareHandler<GatewayEnv> = async function reserve(c, 
 const OPERATORS = /^\/_hapax\/(?:admin|dashboard|metrics)(?:\/|$)/
 
 /**
- * Separates the operators' paths from those of the origin. If `HAPAX_OPERATORS_HOST` is set, that host
- * serves only the operators' paths, and no other host serves them. Scripts on the origin's pages then
- * run on another web origin.
+ * Whether a request is not served on its host. If `HAPAX_OPERATORS_HOST` is set, that host serves only
+ * the operators' paths, and no other host serves them. Scripts on the origin's pages then run on
+ * another web origin.
  *
  * No service worker can be registered below `/_hapax`: a stored response of the origin could become
  * one, and control the operators' pages.
  */
-export const keepApart: MiddlewareHandler<GatewayEnv> = async function keepApart(c, next) {
+export function isApart(c: Context<GatewayEnv>): boolean {
   const { path } = c.req
-  if (path.startsWith('/_hapax/') && c.req.header('Service-Worker') !== undefined) {
-    return c.text('Not found', 404)
-  }
+  if (path.startsWith('/_hapax/') && c.req.header('Service-Worker') !== undefined) return true
   const { HAPAX_OPERATORS_HOST: configured } = c.env
-  if (!configured) return next()
+  if (!configured) return false
   const isTheirs = OPERATORS.test(path)
-  return isTheirs === isOperatorsHost(c, configured, isTheirs) ? next() : c.text('Not found', 404)
+  return isTheirs !== isOperatorsHost(c, configured, isTheirs)
 }
 
 /** Compares hosts as URLs do: ignoring case and the default port. */

@@ -35,7 +35,7 @@ export function credential(header: string): TenantResolver {
     if (read.ok) {
       const { value: parts } = read
       if (parts === null) return NOBODY
-      const tenant = c.var.hapax.digest('credential', header.toLowerCase(), ...parts)
+      const tenant = c.get('hapax').digest('credential', header.toLowerCase(), ...parts)
       return { kind: 'known', tenant, isVerified: false }
     }
     if (Date.now() - toldAt >= TELL_AGAIN_MS) {
@@ -58,7 +58,7 @@ export function cookie(name: string): TenantResolver {
   return createResolver(async function cookie(c) {
     const value = readCookie(c.req.header('Cookie') ?? '', name)
     if (value === null) return NOBODY
-    const tenant = c.var.hapax.digest('cookie', name, value)
+    const tenant = c.get('hapax').digest('cookie', name, value)
     return { kind: 'known', tenant, isVerified: false }
   })
 }
@@ -84,7 +84,7 @@ export function claim(name: string): TenantResolver {
     const payload = verifiedOf(c)
     const value = toText(payload?.[name])
     if (!value) return NOBODY
-    const tenant = c.var.hapax.digest('claim', toText(payload?.['iss']) ?? '', name, value)
+    const tenant = c.get('hapax').digest('claim', toText(payload?.['iss']) ?? '', name, value)
     return { kind: 'known', tenant, isVerified: true }
   })
 }
@@ -103,7 +103,7 @@ export function fromHeader(name: string): TenantResolver {
   return createResolver(async function fromHeader(c) {
     const value = c.req.header(name)
     if (!value) return NOBODY
-    const tenant = c.var.hapax.digest('header', name.toLowerCase(), value)
+    const tenant = c.get('hapax').digest('header', name.toLowerCase(), value)
     return { kind: 'known', tenant, isVerified: true }
   })
 }
@@ -135,7 +135,7 @@ export function combine(...resolvers: readonly TenantResolver[]): TenantResolver
     if (refused !== undefined) return refused
     const told = parts.filter((part) => part.kind === 'known')
     if (told.length < resolvers.length) return NOBODY
-    const tenant = c.var.hapax.digest('combined', ...told.map((part) => part.tenant))
+    const tenant = c.get('hapax').digest('combined', ...told.map((part) => part.tenant))
     return { kind: 'known', tenant, isVerified: told.some(({ isVerified }) => isVerified) }
   })
 }

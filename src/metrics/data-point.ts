@@ -19,6 +19,8 @@ export function toDataPoint(facts: RequestFacts): AnalyticsEngineDataPoint {
 }
 
 function toIndex(tenant: string): string {
+  // Most tenants are digests: one byte for each character, and short.
+  if (tenant.length <= MAX_INDEX_BYTES && /^[ -~]*$/.test(tenant)) return tenant
   const bytes = new TextEncoder().encode(tenant)
   return new TextDecoder().decode(bytes.subarray(0, MAX_INDEX_BYTES)).replace(/\uFFFD$/, '')
 }

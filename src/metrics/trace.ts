@@ -14,9 +14,8 @@ export function traced<result>(
   work: () => Promise<result>,
 ): Promise<result> {
   return tracing.enterSpan(name, (span) => {
-    for (const [key, value] of Object.entries(attributes)) {
-      if (value !== undefined) span.setAttribute(key, value)
-    }
+    // Most requests are not sampled.
+    if (span.isTraced) span.setAttributes(attributes)
     return work()
   })
 }
@@ -24,12 +23,15 @@ export function traced<result>(
 /** Adds a span with the result of a request, next to those of its claim and its call. */
 export function traceVerdict(facts: RequestFacts): void {
   tracing.enterSpan(`hapax ${facts.status}`, (span) => {
-    span.setAttribute('hapax.operation', facts.operation)
-    span.setAttribute('hapax.status', facts.status)
-    span.setAttribute('hapax.outcome', facts.outcome ?? '')
-    span.setAttribute('hapax.operation_id', facts.operationId ?? '')
-    span.setAttribute('hapax.correlation_id', facts.correlationId)
-    span.setAttribute('hapax.tenant', facts.tenant ?? '')
-    span.setAttribute('hapax.fence', facts.fence)
+    if (!span.isTraced) return
+    span.setAttributes({
+      'hapax.operation': facts.operation,
+      'hapax.status': facts.status,
+      'hapax.outcome': facts.outcome ?? '',
+      'hapax.operation_id': facts.operationId ?? '',
+      'hapax.correlation_id': facts.correlationId,
+      'hapax.tenant': facts.tenant ?? '',
+      'hapax.fence': facts.fence,
+    })
   })
 }

@@ -1,5 +1,5 @@
 import { dueAt } from '../core/operation/due.ts'
-import { type OperationRecord, parseRecord } from '../core/operation/record.ts'
+import { type OperationRecord, parseIfKnown, parseRecord } from '../core/operation/record.ts'
 import type { DueRecord } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
@@ -57,7 +57,10 @@ export class Aside {
     if (!this.#isThere) return []
     const sql = 'SELECT id, record FROM operation WHERE due_at <= ? ORDER BY due_at LIMIT ?'
     const rows = this.#tables.sql.exec<Row>(sql, now, limit)
-    return Array.from(rows, ({ id, record }) => ({ id, record: parseRecord(record) }))
+    return rows.toArray().flatMap(({ id, record: text }) => {
+      const record = parseIfKnown(text)
+      return record === null ? [] : [{ id, record }]
+    })
   }
 
   /** When the next one is due after a time; `Infinity`: never. */

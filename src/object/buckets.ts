@@ -24,6 +24,13 @@ export interface Bucketed {
   readonly place: BucketPlace
 }
 
+/** A record in progress as it is stored. */
+interface OpenRow {
+  readonly id: string
+  readonly text: string
+  readonly place: BucketPlace
+}
+
 /** What is stored in a row. */
 interface Content {
   readonly id: string
@@ -97,14 +104,14 @@ export class Buckets {
     return this.#tables.sql.exec<{ body: ArrayBuffer | null }>(sql, number).one().body
   }
 
-  /** Reads all that are in progress. */
-  listOpen(): Bucketed[] {
+  /** Reads all that are in progress, as they are stored. */
+  listOpen(): OpenRow[] {
     return this.ends().flatMap((endsAt) => {
       const sql = `SELECT number, id, record FROM ${nameOf(endsAt)} WHERE number < 0`
       const rows = this.#tables.sql.exec<Row>(sql)
       return Array.from(rows, ({ number, id, record }) => ({
         id,
-        record: parseRecord(record),
+        text: record,
         place: { endsAt, number },
       }))
     })

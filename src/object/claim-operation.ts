@@ -7,7 +7,13 @@ import {
 } from '../core/operation/claim.ts'
 import { type Explanation, sealPlaces } from '../core/operation/explanation.ts'
 import type { Caller, CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, type Moved, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import {
+  type ClaimRef,
+  type Moved,
+  NewerRecord,
+  toRef,
+  type UnknownRecord,
+} from '../core/operation/record.ts'
 import type { Landing } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { healthOf } from '../origin/health.ts'
@@ -36,8 +42,9 @@ export function claimOperation(
   try {
     return ledger.claim(withPlaces(context, request, explanation), stored)
   } catch (error) {
-    // It may be running: forwarding it without the store would execute it a second time.
-    if (flights.ofOperation(request.operationId) !== null) throw error
+    // It may be running, or done: forwarding it without the store would execute it a second time.
+    const isKnown = error instanceof NewerRecord
+    if (isKnown || flights.ofOperation(request.operationId) !== null) throw error
     logFault('a claim could not be stored; nothing was forwarded', error)
     return { kind: 'store_fault' }
   }

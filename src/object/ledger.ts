@@ -358,6 +358,7 @@ export class Ledger {
         this.#write(id, { known, record: decision.record }, now)
         return { id, record: decision.record }
       case 'forget':
+        this.#records.forget(id)
         this.#write(id, { known, record: null }, now)
         this.bodies.dropAnswers(id, null, now)
         return null

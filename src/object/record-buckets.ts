@@ -1,6 +1,6 @@
 import { bucketEndOf, keptUntil } from '../core/operation/bucket.ts'
 import { dueAt } from '../core/operation/due.ts'
-import type { OperationRecord } from '../core/operation/record.ts'
+import { NewerRecord, type OperationRecord, parseIfKnown } from '../core/operation/record.ts'
 import { Aside } from './aside.ts'
 import { type BucketPlace, Buckets } from './buckets.ts'
 import { type DueRecord, isResult, type RecordStore } from './record-store.ts'
@@ -18,7 +18,8 @@ interface Known {
 
 /** A record in progress. */
 interface Open {
-  readonly record: OperationRecord
+  /** `null`: a newer version wrote it, in a form that this one cannot read. */
+  readonly record: OperationRecord | null
   readonly place: Place
   readonly dueAt: number
 }
@@ -45,7 +46,10 @@ export class RecordBuckets implements RecordStore {
   }
 
   read(id: string): OperationRecord | null {
-    return this.#opened().get(id)?.record ?? this.#known(id).record
+    const open = this.#opened().get(id)
+    if (open === undefined) return this.#known(id).record
+    if (open.record === null) throw new NewerRecord()
+    return open.record
   }
 
   #known(id: string): Known {
@@ -96,6 +100,10 @@ export class RecordBuckets implements RecordStore {
     this.#last = { id, record: null, place: null }
   }
 
+  forget(id: string): void {
+    this.delete(id)
+  }
+
   #remove(id: string, place: Place, to: Place = null): void {
     if (isBucket(place)) this.#buckets.delete(place)
     else if (place === 'aside' && to !== 'aside') this.#aside.delete(id)
@@ -115,7 +123,7 @@ export class RecordBuckets implements RecordStore {
     const due: DueRecord[] = []
     let nextAt = Infinity
     for (const [id, { record, dueAt: at }] of this.#opened()) {
-      if (at <= now && due.length < limit) due.push({ id, record })
+      if (record !== null && at <= now && due.length < limit) due.push({ id, record })
       else nextAt = Math.min(nextAt, at)
     }
     this.#openDueAt = nextAt
@@ -125,7 +133,7 @@ export class RecordBuckets implements RecordStore {
   }
 
   dropEnded(now: number, inUse: readonly string[]): boolean {
-    const ended = this.#buckets.ends().filter((endsAt) => endsAt <= now)
+    const ended = this.#droppable().filter((endsAt) => endsAt <= now)
     for (const id of [...this.#opened().keys(), ...inUse]) this.#moveFrom(ended, id, now)
     for (const endsAt of ended) this.#buckets.drop(endsAt)
     this.#last = null
@@ -134,17 +142,25 @@ export class RecordBuckets implements RecordStore {
 
   /** Moves a record out of a bucket that is dropped. */
   #moveFrom(ended: readonly number[], id: string, now: number): void {
-    const record = this.read(id)
     const place = this.#placeOf(id)
-    if (record === null || !isBucket(place) || !ended.includes(place.endsAt)) return
+    if (!isBucket(place) || !ended.includes(place.endsAt)) return
+    const record = this.read(id)
+    if (record === null) return
     const body = this.readBody(id)
     this.delete(id)
     this.write(id, record, now, body)
   }
 
+  /** The ends of buckets without a record in progress that a newer version wrote. */
+  #droppable(): readonly number[] {
+    const unknown = [...this.#opened().values()].filter(({ record }) => record === null)
+    if (unknown.length === 0) return this.#buckets.ends()
+    const kept = new Set(unknown.map(({ place }) => isBucket(place) && place.endsAt))
+    return this.#buckets.ends().filter((endsAt) => !kept.has(endsAt))
+  }
+
   dueAt(): number {
-    const firstEnd = this.#buckets.ends().at(-1) ?? Infinity
-    this.#opened()
+    const firstEnd = this.#droppable().at(-1) ?? Infinity
     return Math.min(this.#openDueAt, this.#asideDue(), firstEnd)
   }
 
@@ -173,9 +189,11 @@ export class RecordBuckets implements RecordStore {
   }
 
   #loadOpen(): Map<string, Open> {
-    const open = this.#buckets.listOpen().map(({ id, record, place }): [string, Open] => {
+    const open = this.#buckets.listOpen().map(({ id, text, place }): [string, Open] => {
+      const record = parseIfKnown(text)
       // When it was due is not stored. The alarm finds out at once.
-      return [id, { record, place, dueAt: dueAt(record, record.claimedAt) ?? Infinity }]
+      const due = record && dueAt(record, record.claimedAt)
+      return [id, { record, place, dueAt: due ?? Infinity }]
     })
     this.#openDueAt = open.reduce((first, [, { dueAt: at }]) => Math.min(first, at), Infinity)
     return new Map(open)

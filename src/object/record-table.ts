@@ -52,6 +52,13 @@ export class RecordTable implements RecordStore {
     this.#tables.sql.exec('DELETE FROM operation WHERE id = ?', id)
   }
 
+  /** Every deleted row is billed, and that of an expired record goes with the storage. */
+  forget(id: string): void {
+    const rows = this.#known()
+    if (rows.size > 1) this.delete(id)
+    else rows.delete(id)
+  }
+
   readBody(id: string): Uint8Array<ArrayBuffer> | null {
     if (!this.#known().has(id)) return null
     const { body } = this.#tables.sql

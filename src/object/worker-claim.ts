@@ -133,6 +133,7 @@ export async function streamForWorker(
   const adopted = await adopt(context, claim)
   // A late owner's client gets its answer; nothing of it touches the record or those who wait.
   if (adopted === null) {
+    void faultOf?.().catch(() => {})
     return { status: head.status, headers: head.headers, body, bodyBytes: declaredBytes }
   }
   const live = toLiveBody(body, faultOf)
@@ -176,22 +177,26 @@ function toLiveBody(stream: ReadableStream<Uint8Array>, faultOf?: FaultStub): Li
   const reader = stream.getReader()
   const kept = faultOf?.dup?.() ?? faultOf
   let fault: OriginFault = 'lost'
-  const end = () => kept?.[Symbol.dispose]?.()
+  const drop = () => kept?.[Symbol.dispose]?.()
+  // Its Worker stays until it is asked.
+  const ask = async () => {
+    fault = (await kept?.().catch(() => null)) ?? fault
+    drop()
+  }
   return {
     async next() {
       try {
         const { value } = await reader.read()
-        if (value === undefined) end()
+        if (value === undefined) void ask()
         return value ?? null
       } catch (error) {
-        fault = (await kept?.().catch(() => null)) ?? fault
-        end()
+        await ask()
         throw error
       }
     },
     faultOf: () => fault,
     cancel() {
-      end()
+      drop()
       // The sender may already be gone.
       reader.cancel().catch(() => {})
     },

@@ -204,35 +204,37 @@ async function stream(
   return { kind: 'executed', response, outcome, fence: claim.fence, timing, work, ...memory }
 }
 
-/** Sends a body on as it arrives, and keeps the holder there until it has ended. */
+/** Sends a body on as it arrives, and keeps the holder there until the object has seen its end. */
 function openLive(
   { waitUntil }: Forwarded,
   { body: source, declaredBytes, ...reply }: ReplyOf<'live'>,
 ): Streamed {
-  const ended = Promise.withResolvers<void>()
-  waitUntil(ended.promise)
-  let fault: OriginFault = 'lost'
+  const seen = Promise.withResolvers<void>()
+  waitUntil(seen.promise)
+  let fault: OriginFault | null = null
   const body: ReadableStream<Uint8Array> = new ReadableStream({
     type: 'bytes',
     async pull(controller) {
       try {
         const chunk = await source.next()
         if (chunk !== null) return controller.enqueue(chunk)
-        ended.resolve()
         controller.close()
         controller.byobRequest?.respond(0)
       } catch (error) {
         fault = source.faultOf(error)
-        ended.resolve()
         controller.error(error)
       }
     },
     cancel() {
-      ended.resolve()
+      seen.resolve()
       source.cancel()
     },
   })
-  return { ...headOf(reply), body, declaredBytes, faultOf: async () => fault }
+  const faultOf = async () => {
+    seen.resolve()
+    return fault
+  }
+  return { ...headOf(reply), body, declaredBytes, faultOf }
 }
 
 const headOf = ({ status, headers, directives, said, retryAfterMs }: AnswerHead): AnswerHead => ({

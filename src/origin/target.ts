@@ -6,6 +6,8 @@ export interface OriginTarget {
   /** Names it among others: its base URL. */
   readonly base: string
   readonly fetch: typeof fetch
+  /** Whether it is another Worker: then a request keeps the `Host` that it has. */
+  readonly isBound: boolean
   /** @param path Path and query, beginning with `/`. */
   readonly urlOf: (path: string) => string
 }
@@ -25,11 +27,25 @@ export function originOf(env: HapaxEnv): OriginTarget | null {
   if (binding !== undefined) {
     if (typeof binding.fetch !== 'function') throw new ConfigurationFault(NO_SERVICE)
     const urlOf = (path: string) => BOUND_ORIGIN + path
-    return { base: BOUND_ORIGIN, fetch: binding.fetch.bind(binding), urlOf }
+    return { base: BOUND_ORIGIN, fetch: binding.fetch.bind(binding), isBound: true, urlOf }
   }
   if (!env.ORIGIN_URL) return null
-  const base = readBase(env.ORIGIN_URL)
-  return { base, fetch: (input, init) => fetch(input, init), urlOf: (path) => base + path }
+  const target = targets.get(env.ORIGIN_URL) ?? toTarget(env.ORIGIN_URL)
+  targets.set(env.ORIGIN_URL, target)
+  return target
+}
+
+/** Origins by their `ORIGIN_URL`, which every request would parse again. */
+const targets = new Map<string, OriginTarget>()
+
+function toTarget(originUrl: string): OriginTarget {
+  const base = readBase(originUrl)
+  return {
+    base,
+    fetch: (input, init) => fetch(input, init),
+    isBound: false,
+    urlOf: (path) => base + path,
+  }
 }
 
 /** Whether requests go below a path at the origin, out of which none may lead. */

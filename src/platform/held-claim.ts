@@ -41,7 +41,8 @@ export async function claimAt(
   let at: Place = { operationId, name: operationId, movedAt: null }
   const question = (object: OperationGuard, place: Place) => {
     at = place
-    return claim(object, { ...claiming, movedAt: place.movedAt }, place.name)
+    const { movedAt } = place
+    return claim(object, movedAt === null ? claiming : { ...claiming, movedAt }, place.name)
   }
   const answer = await askObject(c, operationId, question, { memory: claiming })
   return { answer, ask: (later) => askAt(c, at, later) }
@@ -86,13 +87,20 @@ function toOutliving(
   waitUntil: Held['waitUntil'],
 ): ReadableStream<Uint8Array> {
   const reader = body.getReader()
+  let last: Promise<unknown> = Promise.resolve()
+  // A stream of the platform takes one read at a time, and the reader may leave in the middle of one.
+  const read = () => {
+    const next = last.then(() => reader.read())
+    last = next.catch(() => {})
+    return next
+  }
   const drain = async () => {
     // oxlint-disable-next-line no-await-in-loop -- one chunk after the other
-    while (!(await reader.read()).done);
+    while (!(await read()).done);
   }
   return new ReadableStream({
     async pull(controller) {
-      const { value } = await reader.read()
+      const { value } = await read()
       if (value === undefined) controller.close()
       else controller.enqueue(value)
     },

@@ -115,7 +115,7 @@ function contextOf(
   return {
     env,
     tenant,
-    ...c.var.hapax.correlation,
+    ...c.get('hapax').correlation,
     emit: (event) => emit(c, event),
     waitUntil: (work) => ctx.waitUntil(work),
   }

@@ -104,7 +104,7 @@ it('costs the same however many events wait', async () => {
   const few = await costWith(10)
   expect(await costWith(1_000)).toEqual(few)
   expect(await costWith(10_000)).toEqual(few)
-  // As `docs/decisions/014-events-that-wait.md` says.
+  // As `docs/decisions/017-events-that-wait.md` says.
   expect(few).toMatchObject({ claim: 0, settle: 4, delivery: 5 })
 })
 

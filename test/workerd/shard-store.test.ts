@@ -249,6 +249,26 @@ describe('the records of a shard', () => {
     })
   })
 
+  it('that a newer version wrote are left alone, and do not hold up the others', async () => {
+    const [done, running] = [idOf(1), idOf(2)]
+    await inShard('newer', (ledger, _, storage) => {
+      ledger.settle(claim(ledger, done, { retentionMs: 60_000 }), DONE, bodyOf('one'))
+      claim(ledger, running, { retentionMs: 60_000 })
+      for (const { name } of storage.sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name LIKE 'bucket%'")
+        .toArray()) {
+        storage.sql.exec(`UPDATE ${name} SET record = json_set(record, '$.version', 99)`)
+      }
+    })
+    pass(DAY_MS)
+    await inShard('newer', (ledger) => {
+      expect(() => look(ledger, running)).toThrow('newer version')
+      expect(look(ledger, idOf(3))).toBe('execute')
+      ledger.tidy()
+      expect(() => look(ledger, running)).toThrow('newer version')
+    })
+  })
+
   it('are as before where a transaction fails', async () => {
     const id = idOf(5)
     await inShard('rollback', (ledger, _, storage) => {

@@ -1,4 +1,4 @@
-import { runInDurableObject } from 'cloudflare:test'
+import { evictDurableObject, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import type { Context } from 'hono'
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -170,3 +170,22 @@ describe('a transaction that is rolled back', () => {
     expect(alarmAt).toBe(true)
   })
 })
+
+it.each(['closed', 'open'] as const)(
+  'a record that a newer version wrote is neither executed nor replayed, and the store counts as %s',
+  async (onStoreError) => {
+    const origin = playOrigin(() => new Response('done', { status: 201 }))
+    const app = createGateway({ tenant: credential('Authorization') })
+    app.post('/newer', protect({ onStoreError }))
+    const send = clientOf(app, '/newer')
+    await (await send(onStoreError)).text()
+    const object = await objectOf(onStoreError)
+    await runInDurableObject(object, (_: IdempotencyObject, { storage: { sql } }) =>
+      sql.exec("UPDATE operation SET record = json_set(record, '$.version', 99)"),
+    )
+    await evictDurableObject(object)
+    const refused = await send(onStoreError)
+    expect([refused.status, refused.headers.get('Hapax-Error')]).toEqual([503, 'store-unavailable'])
+    expect(origin.requests).toHaveLength(1)
+  },
+)

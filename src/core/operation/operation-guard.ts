@@ -126,8 +126,11 @@ export interface StreamCall extends AnswerHead {
   readonly body: ReadableStream<Uint8Array>
   /** Length of the body, if it was declared. */
   readonly declaredBytes?: number | null
-  /** Why the body broke off. By default it was lost with its Worker. */
-  readonly faultOf?: () => Promise<OriginFault>
+  /**
+   * Asked when the end of the body has arrived, or when it broke off: why, or `null`. Without it, a
+   * body that broke off was lost with its Worker.
+   */
+  readonly faultOf?: () => Promise<OriginFault | null>
   readonly keeping: Keeping
   readonly events: readonly Outgoing[]
 }

@@ -193,16 +193,34 @@ const BASE: Readonly<Record<keyof RecordBase, true>> = {
 /** The form of the records that this version writes. */
 export const RECORD_VERSION = 1
 
+/** A record that a newer version wrote, in a form that this one does not know. */
+export class NewerRecord extends Error {
+  override readonly name = 'NewerRecord'
+
+  constructor() {
+    super('A record was written by a newer version of the gateway. Deploy that version again.')
+  }
+}
+
 /**
  * Reads a stored record.
  *
- * @throws {Error} If a newer version wrote it, in a form that this one does not know: nothing may be
- *   executed or replayed then.
+ * @throws {NewerRecord} Nothing may be executed or replayed then.
  */
 export function parseRecord(text: string): OperationRecord {
   const record = JSON.parse(text) as OperationRecord
   if ((record.version ?? RECORD_VERSION) <= RECORD_VERSION) return record
-  throw new Error('A record was written by a newer version of the gateway.')
+  throw new NewerRecord()
+}
+
+/** The same, for a list: `null` for a record that a newer version wrote, which does not hold up the others. */
+export function parseIfKnown(text: string): OperationRecord | null {
+  try {
+    return parseRecord(text)
+  } catch (error) {
+    if (error instanceof NewerRecord) return null
+    throw error
+  }
 }
 
 /** Removes the fields that belong to one state only. */

@@ -43,6 +43,11 @@ const HOST = /^(?:\[[\da-f:.]+\]|(?:[\w.~!$&'()*+,;=-]|%[\da-f]{2})+)(?::\d*)?$/
 export function parseRequestUrl(url: string, host: string | null): Result<RequestUrl, RefusedUrl> {
   const isHost = host === null || HOST.test(host)
   if (!isHost) return err({ origin: '', because: 'The Host of the request is none.' })
+  const plain = readPlainUrl(url)
+  return plain === null ? readAnyUrl(url) : ok(plain)
+}
+
+function readAnyUrl(url: string): Result<RequestUrl, RefusedUrl> {
   const [, authority = '', rawPath = '', rawQuery = ''] = PARTS.exec(url) ?? []
   const parsed = URL.parse(url)
   if (parsed === null || !HOST.test(authority)) {
@@ -51,6 +56,38 @@ export function parseRequestUrl(url: string, host: string | null): Result<Reques
   const read = toRequestUrl(parsed, rawPath, rawQuery !== '')
   if (!hidesDotSegment(read.path)) return ok(read)
   return err({ origin: read.origin, because: 'The path of the request hides a dot segment.' })
+}
+
+/**
+ * A URL in which nothing has to be normalised, as most are: segments of unreserved characters (RFC 3986
+ * §2.3) that do not begin with a dot, and a query of characters that `URL` leaves as they are.
+ */
+const PLAIN = /^(https?:\/\/[^/\\?#]+)((?:\/[\w~-][\w.~-]*)*)(\/?)(\?[\w.~=&%+:@,/-]+)?$/
+
+/** Reads such a URL. @returns `null` for any other. */
+function readPlainUrl(url: string): RequestUrl | null {
+  const [, prefix = '', segments = '', slash = '', search = ''] = PLAIN.exec(url) ?? []
+  const origin = originOf(prefix)
+  const pathname = segments + slash
+  if (origin === null || pathname === '') return null
+  const path = segments || '/'
+  const untouched = pathname + search
+  return { origin, path, search, forwarded: untouched, untouched, isAboveRoot: false }
+}
+
+/** A deployment has few hosts, but anybody can send any. */
+const MAX_ORIGINS = 100
+const origins = new Map<string, string | null>()
+
+/** The origin for a scheme and an authority, read once; `null` if it is none. */
+function originOf(prefix: string): string | null {
+  const known = origins.get(prefix)
+  if (known !== undefined) return known
+  const isHost = HOST.test(prefix.slice(prefix.indexOf('//') + 2))
+  const origin = isHost ? (URL.parse(prefix)?.origin ?? null) : null
+  if (origins.size === MAX_ORIGINS) origins.clear()
+  origins.set(prefix, origin)
+  return origin
 }
 
 function toRequestUrl(

@@ -56,6 +56,7 @@ export function toOriginEncodings(accepted: string | null): string {
 export function decideUndoing(contentEncoding: string, accepted: string | null): Undoing | null {
   if (accepted === null) return null
   const applied = parseCodings(contentEncoding)
+  if (applied.length === 0) return null
   const ranges = parseRanges(accepted)
   const innermost = applied.findIndex((coding) => !accepts(ranges, coding))
   if (innermost === -1) return null

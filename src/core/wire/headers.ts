@@ -83,8 +83,18 @@ export interface SnapshotHeaderRules {
  * distinguish signs, so `X_Correlation_Id` is a twin of `X-Correlation-Id`.
  */
 export function foldName(name: string): string {
-  return name.toLowerCase().replaceAll(/[^a-z\d]/g, '-')
+  const known = foldedNames.get(name)
+  if (known !== undefined) return known
+  const folded = name.toLowerCase().replaceAll(/[^a-z\d]/g, '-')
+  if (foldedNames.size === MAX_NAMES) foldedNames.clear()
+  if (name.length <= MAX_NAME_LENGTH) foldedNames.set(name, folded)
+  return folded
 }
+
+/** Most names come with every request, and each is looked at several times; anybody can send any. */
+const MAX_NAMES = 1_000
+const MAX_NAME_LENGTH = 64
+const foldedNames = new Map<string, string>()
 
 /** The client's end-to-end fields, without those that only the gateway writes and their twins. */
 export function toOriginHeaders(incoming: Headers): HeaderField[] {
@@ -168,9 +178,12 @@ export function toHeaders(fields: readonly HeaderField[]): Headers {
 
 /** Names are lower-case; each Set-Cookie is a field of its own, other repeated fields come joined. */
 function endToEnd(headers: Headers): HeaderField[] {
-  const named = (headers.get('connection') ?? '').split(',')
+  const named = headers.get('connection')?.split(',') ?? []
   const dropped = new Set(named.map((name) => foldName(name.trim())))
-  return Array.from(headers, ([name, value]): HeaderField => [name.toLowerCase(), value]).filter(
-    ([name]) => !HOP_BY_HOP.has(foldName(name)) && !dropped.has(foldName(name)),
-  )
+  const fields: HeaderField[] = []
+  for (const [name, value] of headers) {
+    const folded = foldName(name)
+    if (!HOP_BY_HOP.has(folded) && !dropped.has(folded)) fields.push([name.toLowerCase(), value])
+  }
+  return fields
 }

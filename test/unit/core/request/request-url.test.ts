@@ -169,6 +169,27 @@ describe('parseRequestUrl', () => {
   const part = fc.constantFrom(...pieces, ' ', '\t')
   const target = fc.array(part, { maxLength: 12 }).map((parts) => `/${parts.join('')}`)
 
+  const plainPiece = fc.constantFrom(...'/ . .. a B9 ~ - _ a.b %61 ; : + ?'.split(' '))
+  const authority = fc.constantFrom(
+    'api.test',
+    'API.test:80',
+    '127.1',
+    '[::1]:8080',
+    'x@y',
+    '1.2.3.256',
+  )
+
+  it('reads a URL without anything to normalise as it reads every other', () => {
+    fc.assert(
+      fc.property(authority, fc.array(plainPiece, { maxLength: 8 }), (host, written) => {
+        const url = `http://${host}/${written.join('')}`
+        // A fragment is never sent, and is never plain.
+        expect(parseRequestUrl(url, null)).toEqual(parseRequestUrl(`${url}#`, null))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
   it('reads what it has made as the same again', () => {
     fc.assert(
       fc.property(target, (spelled) => {
