@@ -43,9 +43,17 @@ const HAPAX = {
 }
 const hapax = inWorkerd({ ...HAPAX, name: 'Hapax per key', entry: 'gateway' })
 
+const hapaxSharded = inWorkerd({
+  ...HAPAX,
+  name: 'Hapax in 8 shards',
+  entry: 'gateway',
+  vars: { ...HAPAX.vars, SHARDS: '8' },
+})
+
 const floorNew = newOperations(floor, PAYMENT)
 const floorShardedNew = newOperations(floorSharded, PAYMENT)
 const hapaxNew = newOperations(hapax, EXECUTED)
+const hapaxShardedNew = newOperations(hapaxSharded, EXECUTED)
 const hapaxReplay = repeats(hapax, EXECUTED, REPLAYED)
 const hapaxHandled = newOperations(hapax, HANDLED)
 
@@ -53,9 +61,16 @@ const hapaxHandled = newOperations(hapax, HANDLED)
 export const workerdComparisons: readonly Comparison[] = [
   { figure: 'new operation', of: hapaxNew, against: floorNew },
   { figure: 'new, by a handler', of: hapaxHandled, against: floorNew },
-  { figure: 'sharded, against per key', of: floorShardedNew, against: floorNew },
+  { figure: 'new operation, sharded', of: hapaxShardedNew, against: floorShardedNew },
+  { figure: 'sharded against per key', of: hapaxShardedNew, against: hapaxNew },
+  { figure: 'sharded against per key', of: floorShardedNew, against: floorNew },
   { figure: 'replay', of: hapaxReplay, against: repeats(floor, PAYMENT, REPEATED) },
   { figure: 'replay', of: hapaxReplay, against: repeats(memory, PAYMENT, REPEATED) },
+  {
+    figure: 'replay, sharded',
+    of: repeats(hapaxSharded, EXECUTED, REPLAYED),
+    against: repeats(floorSharded, PAYMENT, REPEATED),
+  },
   { figure: 'joined duplicate', of: joins(hapax, SLOW), against: joins(floor, SLOW) },
   {
     figure: 'pass-through',
@@ -75,4 +90,5 @@ export const measuredFootprints: readonly Scenario[] = [
   floorNew,
   floorShardedNew,
   hapaxNew,
+  hapaxShardedNew,
 ]

@@ -8,12 +8,13 @@ import {
   probe,
   protect,
 } from '../../src/hapax.ts'
+import { placement } from './placement.ts'
 import { counting, withCounts } from './storage-counts.ts'
 
 export const IdempotencyObject = counting(Operation)
 export const DirectoryObject = counting(Directory, new Set())
 
-const app = createGateway({ tenant: credential('Authorization') })
+const app = createGateway({ tenant: credential('Authorization'), placement })
 app.post('/payments', protect({ unknown: 'hold' }))
 app.post('/probed', protect({ unknown: probe('/probed/{key}') }))
 

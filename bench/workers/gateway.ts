@@ -9,10 +9,11 @@ import {
   idempotent,
   protect,
 } from '../../src/hapax.ts'
+import { placement } from './placement.ts'
 
 export { DirectoryObject, IdempotencyObject } from '../../src/hapax.ts'
 
-const app = createGateway({ tenant: credential('Authorization') })
+const app = createGateway({ tenant: credential('Authorization'), placement })
 app.post('/payments', protect())
 app.post('/slow-payments', protect())
 
