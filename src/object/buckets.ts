@@ -11,16 +11,21 @@ interface Row extends Record<string, SqlStorageValue> {
   record: string
 }
 
+interface Read extends Record<string, SqlStorageValue> {
+  record: string
+  body: ArrayBuffer | null
+}
+
 /** Where a row is: the end of its bucket, and its number there. */
 export interface BucketPlace {
   readonly endsAt: number
   readonly number: number
 }
 
-/** A record in a bucket. */
+/** A record in a bucket, and the body beside it. */
 export interface Bucketed {
-  readonly id: string
   readonly record: OperationRecord
+  readonly body: ArrayBuffer | null
   readonly place: BucketPlace
 }
 
@@ -94,9 +99,9 @@ export class Buckets {
   }
 
   #read(place: BucketPlace): Bucketed {
-    const sql = `SELECT id, record FROM ${nameOf(place.endsAt)} WHERE number = ?`
-    const { id, record } = this.#tables.sql.exec<Row>(sql, place.number).one()
-    return { id, record: parseRecord(record), place }
+    const sql = `SELECT record, body FROM ${nameOf(place.endsAt)} WHERE number = ?`
+    const { record, body } = this.#tables.sql.exec<Read>(sql, place.number).one()
+    return { record: parseRecord(record), body, place }
   }
 
   readBody({ endsAt, number }: BucketPlace): ArrayBuffer | null {

@@ -14,6 +14,8 @@ interface Known {
   readonly id: string
   readonly record: OperationRecord | null
   readonly place: Place
+  /** The body beside it, if it was read with it. */
+  readonly body?: ArrayBuffer | null
 }
 
 /** A record in progress. */
@@ -56,7 +58,8 @@ export class RecordBuckets implements RecordStore {
     if (this.#last?.id === id) return this.#last
     const found = this.#buckets.find(id)
     const record = found?.record ?? this.#aside.find(id)
-    return (this.#last = { id, record, place: found?.place ?? (record && 'aside') })
+    const place = found?.place ?? (record && 'aside')
+    return (this.#last = { id, record, place, ...(found && { body: found.body }) })
   }
 
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void {
@@ -112,8 +115,9 @@ export class RecordBuckets implements RecordStore {
   readBody(id: string): Uint8Array<ArrayBuffer> | null {
     const place = this.#placeOf(id)
     if (place === null) return null
+    if (this.#last?.id === id && this.#last.body !== undefined) return copyOf(this.#last.body)
     const body = place === 'aside' ? this.#aside.readBody(id) : this.#buckets.readBody(place)
-    return body && new Uint8Array(body)
+    return copyOf(body)
   }
 
   /** The alarm of a shard looks after every claim. */
@@ -199,6 +203,9 @@ export class RecordBuckets implements RecordStore {
     return new Map(open)
   }
 }
+
+/** A body for a reader, which may take its buffer away. */
+const copyOf = (body: ArrayBuffer | null) => body && new Uint8Array(body.slice(0))
 
 /** What is stored as the body beside a record: only a result keeps the one that it has. */
 function toStored(

@@ -6,12 +6,16 @@ import type { Tables } from './tables.ts'
 interface Row {
   readonly record: OperationRecord
   readonly dueAt: number | null
+  /** The body beside it, as far as it was read with it; it is often asked for next. */
+  readonly body?: ArrayBuffer | null | undefined
 }
 
 interface StoredRow extends Record<string, SqlStorageValue> {
   id: string
   record: string
   due_at: number | null
+  /** Absent in a table of an earlier version. */
+  body?: ArrayBuffer | null
 }
 
 /**
@@ -60,11 +64,18 @@ export class RecordTable implements RecordStore {
   }
 
   readBody(id: string): Uint8Array<ArrayBuffer> | null {
-    if (!this.#known().has(id)) return null
-    const { body } = this.#tables.sql
-      .exec<{ body?: ArrayBuffer | null }>('SELECT * FROM operation WHERE id = ?', id)
-      .one()
-    return body ? new Uint8Array(body) : null
+    const row = this.#known().get(id)
+    if (row === undefined) return null
+    const { body, ...rest } = row
+    // It is given away once: memory keeps no bodies.
+    if (body !== undefined) this.#known().set(id, rest)
+    const stored = body === undefined ? this.#select(id) : body
+    return stored && new Uint8Array(stored)
+  }
+
+  #select(id: string): ArrayBuffer | null {
+    const sql = 'SELECT * FROM operation WHERE id = ?'
+    return this.#tables.sql.exec<StoredRow>(sql, id).one().body ?? null
   }
 
   watch(id: string, now: number): void {
@@ -102,11 +113,11 @@ export class RecordTable implements RecordStore {
 
   #load(): Map<string, Row> {
     if (!this.#tables.has('operation')) return new Map()
-    const rows = this.#tables.sql.exec<StoredRow>('SELECT id, record, due_at FROM operation')
+    const rows = this.#tables.sql.exec<StoredRow>('SELECT * FROM operation').toArray()
     return new Map(
-      Array.from(rows, ({ id, record, due_at: dueAt }) => [
+      rows.map(({ id, record, due_at: dueAt, body = null }) => [
         id,
-        { record: parseRecord(record), dueAt },
+        { record: parseRecord(record), dueAt, body },
       ]),
     )
   }
