@@ -7,7 +7,7 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterEach, describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeAll, describe, expect, it, vi } from 'vitest'
 
 import {
   attribute,
@@ -27,14 +27,19 @@ import { playOrigin, playSlowOrigin } from './origin.ts'
 
 const tenant = credential('Authorization')
 const SHARDS = ['shard:2:0', 'shard:2:1'].map((name) => env.OPERATIONS.getByName(name))
-const shardIds = new Set(SHARDS.map(({ id }) => id.toString()))
+/** The shards, and what other test files have left. */
+const expectedIds = new Set(SHARDS.map(({ id }) => id.toString()))
 const VARS = { HAPAX_ADMIN_TOKEN: 'operator' }
 
 afterEach(() => vi.restoreAllMocks())
 
+beforeAll(async () => {
+  for (const id of await others()) expectedIds.add(id.toString())
+})
+
 /** Objects of operations that are no shard. */
 const others = async () =>
-  (await listDurableObjectIds(env.OPERATIONS)).filter((id) => !shardIds.has(id.toString()))
+  (await listDurableObjectIds(env.OPERATIONS)).filter((id) => !expectedIds.has(id.toString()))
 
 describe('a gateway with shards', () => {
   const app = createGateway({ tenant, placement: sharded(2) })
