@@ -107,6 +107,8 @@ export class RecordBuckets implements RecordStore {
     this.delete(id)
   }
 
+  deleteForgotten(): void {}
+
   #remove(id: string, place: Place, to: Place = null): void {
     if (isBucket(place)) this.#buckets.delete(place)
     else if (place === 'aside' && to !== 'aside') this.#aside.delete(id)

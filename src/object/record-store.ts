@@ -16,8 +16,10 @@ export interface RecordStore {
    */
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void
   delete(id: string): void
-  /** Deletes a record that counts no more, at the latest when the whole storage is given back. */
+  /** Deletes a record. Its row may stay until `deleteForgotten`, or until the storage is given back. */
   forget(id: string): void
+  /** Deletes the rows of forgotten records, at the end of a transaction behind which something is left. */
+  deleteForgotten(): void
   /** The body beside a record. */
   readBody(id: string): Uint8Array<ArrayBuffer> | null
   /** From now on the alarm looks after a claim, and not only at the end of retention. */

@@ -25,6 +25,8 @@ interface StoredRow extends Record<string, SqlStorageValue> {
 export class RecordTable implements RecordStore {
   readonly #tables: Tables
   #rows: Map<string, Row> | null = null
+  /** Records of this transaction whose rows are still there. */
+  #forgotten: string[] = []
 
   constructor(tables: Tables) {
     this.#tables = tables
@@ -52,15 +54,20 @@ export class RecordTable implements RecordStore {
   }
 
   delete(id: string): void {
-    if (!this.#known().delete(id)) return
+    if (this.#known().delete(id)) this.#deleteRow(id)
+  }
+
+  #deleteRow(id: string): void {
     this.#tables.sql.exec('DELETE FROM operation WHERE id = ?', id)
   }
 
-  /** Every deleted row is billed, and that of an expired record goes with the storage. */
+  /** Every deleted row is billed, and that of the last record goes with the storage. */
   forget(id: string): void {
-    const rows = this.#known()
-    if (rows.size > 1) this.delete(id)
-    else rows.delete(id)
+    if (this.#known().delete(id)) this.#forgotten.push(id)
+  }
+
+  deleteForgotten(): void {
+    for (const id of this.#forgotten.splice(0)) this.#deleteRow(id)
   }
 
   readBody(id: string): Uint8Array<ArrayBuffer> | null {
@@ -104,6 +111,7 @@ export class RecordTable implements RecordStore {
   }
 
   reload(): void {
+    this.#forgotten = []
     this.#rows = null
   }
 

@@ -91,6 +91,7 @@ export class Transactions {
     const alarmAt = Math.min(this.#records.dueAt(), events.dueAt, ...times)
     const isLeft = times.length > 0 || !events.isEmpty || !this.#records.isEmpty()
     const isEmpty = !isLeft && this.#tables.areThere
+    if (isLeft) this.#records.deleteForgotten()
     // An alarm for this very millisecond, set inside an alarm, would be lost (workerd#6866).
     if (alarmAt < Infinity) this.#setAlarm(Math.max(alarmAt, now + 1), now)
     else if (!isEmpty) this.#deleteAlarm()
@@ -156,6 +157,7 @@ export class Transactions {
   /** If that fails, the storage stays empty, or is given back later. */
   #deleteAll(): void {
     this.#alarmAt = null
+    this.#records.reload()
     this.#tables.deleteAll().catch((error: unknown) => {
       logFault('an empty storage could not be given back', error)
     })

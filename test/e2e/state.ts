@@ -18,9 +18,19 @@ function readRecords(persistTo: string): StoredRecord[] {
 /** Reads how long each piece is of the body that an operation's record holds in rows, in order. */
 export function readBodyRows(persistTo: string, operation: string): number[] {
   return readFiles(persistTo, (database) => {
-    const isWanted = recordsOf(database).some((record) => record.operation === operation)
-    const rows = database.prepare('SELECT length(bytes) AS size FROM body ORDER BY part').all()
-    return isWanted ? rows.map(({ size }) => Number(size)) : []
+    if (!recordsOf(database).some((record) => record.operation === operation)) return []
+    const isThere = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'body'").get()
+    // A small one stands beside its record.
+    const queries = [
+      'SELECT length(body) AS size FROM operation WHERE body IS NOT NULL',
+      ...(isThere === undefined ? [] : ['SELECT length(bytes) AS size FROM body ORDER BY part']),
+    ]
+    return queries.flatMap((query) =>
+      database
+        .prepare(query)
+        .all()
+        .map(({ size }) => Number(size)),
+    )
   })
 }
 
