@@ -62,8 +62,8 @@ export function toGuardLost(error: unknown): Verdict {
 
 /**
  * Whether the request goes on without protection, because the store failed and the route allows it.
- * An object that does not answer is never bypassed: it handles only this key, so another request with
- * the same key may be running there.
+ * An object that does not answer is never bypassed: another request with the same key may be running
+ * there.
  */
 export function isLetThrough({ c, policy }: Exchange, { isUnclaimed }: Verdict): boolean {
   return isUnclaimed === true && policy.onStoreError === 'open' && c.env[MESSAGE] === undefined

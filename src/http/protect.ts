@@ -13,7 +13,7 @@ import { strayBody } from '../core/response/problem-details.ts'
 import { boundRetry } from '../core/retry/retry.ts'
 import { forwardCall } from '../origin/forward-call.ts'
 import { requireOrigin } from '../origin/target.ts'
-import { askAt, askObject, type Place } from '../platform/ask-object.ts'
+import { askAt, askObject, type GuardPlace } from '../platform/ask-object.ts'
 import { announce } from './announce.ts'
 import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -118,7 +118,7 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
   const deployed = deployedPlacement()
   const { operationId } = call.claim
   if (!hasShards(deployed.placement)) {
-    const ask = (object: OperationGuard, { movedAt }: Place) =>
+    const ask = (object: OperationGuard, { movedAt }: GuardPlace) =>
       object.execute(movedAt === null ? call : { ...call, claim: { ...call.claim, movedAt } })
     return askObject(c, operationId, ask, { memory: call.claim })
   }

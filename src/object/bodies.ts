@@ -18,7 +18,7 @@ import type { Tables } from './tables.ts'
 import type { Transactions } from './transactions.ts'
 import type { ReadEnd } from './wire-body.ts'
 
-/** Most keys that are deleted in the bucket at once: the limit of R2. */
+/** Most keys that are deleted in the R2 bucket at once: the limit of R2. */
 const SWEEP_BATCH = 1_000
 
 /** A body up to this length is stored beside its record: in the same row, which is read and written as one. */
@@ -266,7 +266,7 @@ export class Bodies {
     this.#tables.sql.exec(sql, operationId, body)
   }
 
-  /** Deletes a body. The keys of its pieces in the bucket become garbage. */
+  /** Deletes a body. The keys of its pieces in the R2 bucket become garbage. */
   #delete(operationId: string, body: AnswerBody | 'request'): void {
     if (!this.#tables.has('body')) return
     const isOfBody = 'operation_id = ? AND belongs_to = ?'
@@ -290,7 +290,7 @@ export class Bodies {
     }
   }
 
-  /** Deletes in the bucket the pieces that belong to nothing any more. A failure is tried again by the alarm. */
+  /** Deletes in the R2 bucket the pieces that belong to nothing any more. A failure is tried again by the alarm. */
   async sweep(bucket: R2Bucket | undefined): Promise<void> {
     try {
       if (!this.#tables.has('garbage')) return

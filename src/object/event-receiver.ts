@@ -4,10 +4,10 @@ import type { Death } from '../core/event/event-delivery.ts'
 /** Where an event goes: to a receiver outside, or to the operator's list. */
 export type Recipient = Destination | { readonly to: 'directory' }
 
-/** Receiver of what an operator should see: an object, to which nothing goes out. */
+/** The receiver of what an operator should see: an object of the deployment, so nothing leaves it. */
 export const DIRECTORY = 'directory'
 
-/** Names the receiver that events hang together at: a queue, the server of a URL, or the directory, which also gets dead events. */
+/** Names the receiver of an event: a queue, the server of a URL, or the directory, which also gets dead events. */
 export function receiverOf(event: {
   readonly recipient: Recipient
   readonly death?: Death | undefined

@@ -1,4 +1,5 @@
 import type { Death } from '../core/event/event-delivery.ts'
+import { idNumber } from '../core/operation/id-number.ts'
 import { type Recipient, receiverOf } from './event-receiver.ts'
 
 /** The recipient of a row. Events of one operation and one recipient are a lane. */
@@ -7,9 +8,8 @@ export const RECIPIENT = `json_extract(head, '$.recipient')`
 /** How many numbers the events of an operation have. They are given in order. */
 const RANGE = 2 ** 23
 
-/** Characters of an operation's id that choose its range, and how many values each may have. */
+/** The first characters of an operation's id choose its range: 30 bits. */
 const RANGE_CHARACTERS = 5
-const CHARACTER_VALUES = 64
 
 /** What a row holds, except its number. */
 interface StoredEvent {
@@ -26,11 +26,7 @@ interface StoredEvent {
  * them. Another operation may share them.
  */
 export function sequencesOf(operationId: string): readonly [first: number, last: number] {
-  let range = 0
-  for (let index = 0; index < RANGE_CHARACTERS; index++) {
-    const code = operationId.charCodeAt(index) || 0
-    range = range * CHARACTER_VALUES + (code % CHARACTER_VALUES)
-  }
+  const range = idNumber(operationId.slice(0, RANGE_CHARACTERS))
   return [range * RANGE, (range + 1) * RANGE - 1]
 }
 

@@ -31,6 +31,7 @@ export interface PendingEvent extends EventHead {
   readonly failures: number
 }
 
+/** An event that is to be stored. */
 export type NewEvent = Omit<PendingEvent, 'lane' | 'sequence' | 'failures' | 'death'> & {
   /** Of a notice: whether the operator's list may hold its operation already. */
   readonly mayBeListed?: boolean

@@ -3,13 +3,13 @@ import { type ClaimDecision, type ClaimRequest, toGranted } from '../core/operat
 import type { Caller, ExecuteCall } from '../core/operation/operation-guard.ts'
 import type { Moved } from '../core/operation/record.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { dropBody } from '../platform/drop-body.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { sealRequest } from '../platform/stored-request.ts'
 import { accept, answerRepeat, type Orphaned } from './answer-repeat.ts'
 import { claimOperation, lookAhead, reclaim, refuseCall, refuseNew } from './claim-operation.ts'
 import { keepAlive, type ObjectContext } from './object-context.ts'
 import { runClaim } from './run-claim.ts'
-import { dropBody } from './wire-body.ts'
 
 /** Claims an operation and calls the origin for it, or answers from what is known about it. */
 export async function executeCall(

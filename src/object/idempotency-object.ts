@@ -50,9 +50,10 @@ import {
 const ALARM_PATIENCE_MS = 2_000
 
 /**
- * The guard of an operation: claims it durably before the origin is called, calls the origin itself,
- * stores the response and replays it to every repeat. It is the only writer of the record, and its
- * work for a request does not end with the client's connection.
+ * The guard of one operation, or of many in a shard: claims each durably before the origin is called,
+ * stores the response and replays it to every repeat. It is the only writer of their records. For an
+ * operation with an object of its own it also calls the origin, and its work for a request does not
+ * end with the client's connection.
  */
 export class IdempotencyObject extends DurableObject<HapaxEnv> implements OperationGuard {
   readonly #flights = new Flights((id) => this.#ledger.watch(id))

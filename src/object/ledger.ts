@@ -1,5 +1,5 @@
 import type { SettleResult } from '../core/operation/answer.ts'
-import { type Evidence, isUnexecuted } from '../core/operation/attempts.ts'
+import { type CallEnd, isUnexecuted } from '../core/operation/attempts.ts'
 import {
   asOf,
   claimAgain,
@@ -29,7 +29,6 @@ import type {
 import { toUnstored } from '../core/operation/recovery.ts'
 import type { ClaimFacts } from '../core/operation/retention.ts'
 import { decideSettle, isOpen, noteAttempt, type Settlement } from '../core/operation/settle.ts'
-import type { Outcome } from '../core/outcome/outcome.ts'
 import { logFault } from '../metrics/log.ts'
 import { asDeployed } from './as-deployed.ts'
 import { Bodies } from './bodies.ts'
@@ -193,7 +192,7 @@ export class Ledger {
    *
    * @returns `false` when the claim is no longer the last one.
    */
-  note(claim: ClaimRef, end: { outcome: Outcome; evidence: Evidence }): boolean {
+  note(claim: ClaimRef, end: CallEnd): boolean {
     return this.#replace(claim, (record, now) => noteAttempt(record, claim, end, now)) !== null
   }
 

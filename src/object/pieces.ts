@@ -1,6 +1,6 @@
 import type { Generation } from '../core/operation/record.ts'
 
-/** A piece that is not in its row but in the bucket, under this key. */
+/** A piece that is not in its row but in the R2 bucket, under this key. */
 export interface SpilledPiece {
   readonly spillKey: string
 }

@@ -6,7 +6,7 @@ export interface DueRecord {
   readonly record: OperationRecord
 }
 
-/** The records of an object, and the small bodies beside them. */
+/** The records of an object, and the small bodies beside them. `RecordTable` is for one operation, `RecordBuckets` for a shard. */
 export interface RecordStore {
   read(id: string): OperationRecord | null
   /**

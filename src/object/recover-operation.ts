@@ -8,6 +8,7 @@ import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
 import { requireOrigin } from '../origin/target.ts'
+import { dropBody } from '../platform/drop-body.ts'
 import { openStoredRequest } from '../platform/stored-request.ts'
 import { askStatus } from './ask-status.ts'
 import { claimNext } from './claim-operation.ts'
@@ -15,7 +16,6 @@ import { giveUp } from './land-claim.ts'
 import type { Recoverable } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
 import { runClaim } from './run-claim.ts'
-import { dropBody } from './wire-body.ts'
 
 /** A recovery by alarm makes one call of its own accord; the alarm comes again. */
 const NO_BACKOFF = { attempts: 1, baseMs: 0, capMs: 0, deadlineMs: 0 } as const

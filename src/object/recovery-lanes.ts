@@ -5,8 +5,8 @@
 const MOST_AT_ONCE = 2
 
 /**
- * The recoveries that an object makes by alarm, a few at once: an origin that does not answer holds up
- * only other recoveries. An object that guards one operation never has to wait.
+ * The recoveries that an object makes by alarm, two at a time: an origin that does not answer delays
+ * only other recoveries. An object that guards one operation never waits.
  */
 export class RecoveryLanes {
   #busyCount = 0

@@ -1,10 +1,9 @@
-import { type Answer, ifEnded, ifUnknown, NO_TIME } from '../core/operation/answer.ts'
+import { type Answer, ifEnded, ifUnknown } from '../core/operation/answer.ts'
 import type { Granted } from '../core/operation/claim.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
 import { type ClaimRef, doubtMs, type OperationRecord } from '../core/operation/record.ts'
 import { decideLanding } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
-import { traced } from '../metrics/trace.ts'
 import { callForClaim, type Claims } from '../origin/call-for-claim.ts'
 import { requireOrigin } from '../origin/target.ts'
 import { landClaim, orGiveUp } from './land-claim.ts'
@@ -31,16 +30,10 @@ async function callAndLand(
   first: Granted,
   plan: CallPlan,
 ): Promise<RunAnswer> {
-  const startedAt = Date.now()
   const origin = requireOrigin(context.env)
-  const { operationId, fence: firstFence } = first
-  const { claim, reply, originCalls } = await traced(
-    'hapax call',
-    { 'hapax.operation_id': operationId, 'hapax.fence': firstFence },
-    () => callForClaim(claimsOf(context.ledger), origin, first, plan),
-  )
-  const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
-  const { fence } = claim
+  const called = await callForClaim(claimsOf(context.ledger), origin, first, plan)
+  const { claim, reply, originCalls, timing } = called
+  const { operationId, fence } = claim
   if (reply.kind === 'live') {
     const work = { originCalls, settle: null }
     const live = streamAnswer(context, claim, reply, plan)

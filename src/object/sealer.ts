@@ -66,11 +66,11 @@ export class Sealer {
 /** Where pieces go that are not in rows. */
 interface SpillRules {
   readonly bucket: R2Bucket | undefined
-  /** Bytes from which on pieces go to the bucket; `null`: all of them stay in rows. */
+  /** Bytes from which on pieces go to the R2 bucket; `null`: all of them stay in rows. */
   readonly spillBytes: number | null
 }
 
-/** One stored answer of an operation: its pieces in rows or in the bucket. */
+/** One stored answer of an operation: its pieces in rows or in the R2 bucket. */
 export function partsOf(
   bodies: Bodies,
   ref: BodyRef,
@@ -83,7 +83,7 @@ export function partsOf(
       if (spillBytes === null || (part + 1) * PIECE_BYTES <= spillBytes) {
         return bodies.write(ref, { firstPart: part, pieces: [stored] })
       }
-      // The row comes first: whatever is in the bucket is known here, also after a crash.
+      // The row comes first: whatever is in the R2 bucket is known here, also after a crash.
       const spillKey = `${ref.operationId}/${crypto.randomUUID()}`
       bodies.write(ref, { firstPart: part, pieces: [{ spillKey }] })
       await requireSpill(bucket).put(spillKey, stored)

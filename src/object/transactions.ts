@@ -4,7 +4,7 @@ import type { EventLanes } from './event-lanes.ts'
 import type { RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
-/** Pause before pieces that could not be deleted in the bucket are tried again, in milliseconds. */
+/** Pause before pieces that could not be deleted in the R2 bucket are tried again, in milliseconds. */
 const SWEEP_RETRY_MS = 60_000
 
 /** An alarm that has not come for so long was given up by the platform, in milliseconds. */
@@ -24,7 +24,7 @@ export class Transactions {
   readonly #records: RecordStore
   readonly #lanes: EventLanes
   readonly #isShared: boolean
-  /** Called when something is to be deleted in the bucket. */
+  /** Called when something is to be deleted in the R2 bucket. */
   onGarbage = () => {}
   /** When the clean-up of bodies continues; `null`: there is none. */
   cleanUpAt: (now: number) => number | null = () => null
@@ -83,7 +83,7 @@ export class Transactions {
   /** Sets the alarm for the next due time. @returns What is left to do after the transaction. */
   #setAlarmForNext(now: number): { readonly isEmpty: boolean; readonly hasGarbage: boolean } {
     const hasGarbage = this.#hasGarbage()
-    // Garbage in the bucket is deleted now, and by the alarm if that fails.
+    // Garbage in the R2 bucket is deleted now, and by the alarm if that fails.
     const sweepAt = hasGarbage ? now + SWEEP_RETRY_MS : null
     const cleanUpAt = this.cleanUpAt(now)
     const events = this.#lanes.left(now)
@@ -124,7 +124,7 @@ export class Transactions {
     await this.#storage.setAlarm(at)
   }
 
-  /** Each setting is billed as a row, so an alarm that does is not set again. */
+  /** Each setting is billed as a row, so an alarm that comes at a suitable time is not set again. */
   #setAlarm(at: number, now: number): void {
     if (this.#alarmAt !== null && this.#isEnough(this.#alarmAt, at, now)) return
     this.#alarmAt = at

@@ -1,4 +1,3 @@
-import type { Answer } from '../core/operation/answer.ts'
 import type { PartStore } from './pieces.ts'
 
 /** Bodies up to this size cross RPC as one value, larger ones as a stream. */
@@ -64,12 +63,6 @@ function streamParts(
     },
     end,
   })
-}
-
-/** Drops the body of an answer that nobody receives. It is still recorded, or read to its end. */
-export function dropBody(answer: { readonly kind: string } | Answer): void {
-  if (!('response' in answer) || !(answer.response.body instanceof ReadableStream)) return
-  answer.response.body.cancel().catch(() => {})
 }
 
 /** How the reading of a stream has ended: with its last byte, or its reader has left, or it broke off. */

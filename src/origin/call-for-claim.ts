@@ -1,3 +1,4 @@
+import { NO_TIME, type Timing } from '../core/operation/answer.ts'
 import type { CallEnd } from '../core/operation/attempts.ts'
 import type { Granted } from '../core/operation/claim.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
@@ -8,17 +9,23 @@ import type { OriginRequest } from '../core/request/origin-request.ts'
 import { readShouldRetry } from '../core/retry/retry-after.ts'
 import { type RetryAsk, retryCalls } from '../core/retry/retry.ts'
 import { logFault } from '../metrics/log.ts'
+import { traced } from '../metrics/trace.ts'
 import { callOrigin, type IsLive } from './call.ts'
 import { healthOf } from './health.ts'
 import { isJudgedByBody, judgeHead, judgeReply } from './judge.ts'
 import type { OriginTarget } from './target.ts'
 
 /** The last call that was made for a claim. */
-export interface LastCall {
+interface LastCall {
   /** The last claim: every call has one of its own. */
   readonly claim: Granted
   readonly reply: Reply
   readonly originCalls: number
+}
+
+/** The last call, and how long all of them took. */
+export interface Called extends LastCall {
+  readonly timing: Timing
 }
 
 /** Where the claims of the calls are: in the object itself, or in another one. */
@@ -37,6 +44,19 @@ const COLLECTED_BYTES = 1_048_576
  * next fence before it is made, and what the one before came to is on disk during the pause.
  */
 export async function callForClaim(
+  claims: Claims,
+  origin: OriginTarget,
+  first: Granted,
+  plan: CallPlan,
+): Promise<Called> {
+  const startedAt = Date.now()
+  const { operationId, fence } = first
+  const attributes = { 'hapax.operation_id': operationId, 'hapax.fence': fence }
+  const last = await traced('hapax call', attributes, () => call(claims, origin, first, plan))
+  return { ...last, timing: { ...NO_TIME, originMs: Date.now() - startedAt } }
+}
+
+function call(
   claims: Claims,
   origin: OriginTarget,
   first: Granted,

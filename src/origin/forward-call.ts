@@ -1,12 +1,12 @@
 import type { HapaxEnv } from '../config/env.ts'
-import { type Answer, ifEnded, ifUnknown, NO_TIME, type Timing } from '../core/operation/answer.ts'
+import { type Answer, ifEnded, ifUnknown } from '../core/operation/answer.ts'
 import type { Granted } from '../core/operation/claim.ts'
 import type { CallPlan, ForwardCall, Grant, StreamCall } from '../core/operation/operation-guard.ts'
 import { isShard } from '../core/operation/placement.ts'
 import { decideLanding, type Landing } from '../core/outcome/landing.ts'
 import type { OriginFault } from '../core/outcome/outcome.ts'
 import type { AnswerHead, ReplyOf } from '../core/outcome/reply.ts'
-import { traced } from '../metrics/trace.ts'
+import { dropBody } from '../platform/drop-body.ts'
 import {
   claimAt,
   type Held,
@@ -16,7 +16,7 @@ import {
   underLease,
 } from '../platform/held-claim.ts'
 import { sealRequest } from '../platform/stored-request.ts'
-import { callForClaim, type Claims, type LastCall } from './call-for-claim.ts'
+import { callForClaim, type Called, type Claims } from './call-for-claim.ts'
 import { healthOf } from './health.ts'
 import { liveOutcomeOf } from './judge.ts'
 import { type OriginTarget, requireOrigin } from './target.ts'
@@ -127,27 +127,15 @@ async function orAccept(
   return accepted
 }
 
-function dropBody(answer: Answer): void {
-  if (!('response' in answer) || !(answer.response.body instanceof ReadableStream)) return
-  answer.response.body.cancel().catch(() => {})
-}
-
 async function callAndSettle(held: Forwarded): Promise<Answer> {
-  const startedAt = Date.now()
   const { granted, plan, origin } = held
-  const { operationId, fence } = granted.claim
-  const called = await traced(
-    'hapax call',
-    { 'hapax.operation_id': operationId, 'hapax.fence': fence },
-    () => callForClaim(claimsOf(held), origin, granted.claim, plan),
-  )
-  const timing = { ...NO_TIME, originMs: Date.now() - startedAt }
-  const { claim, reply, originCalls } = called
-  if (reply.kind === 'live') return stream(held, called, openLive(held, reply), timing)
+  const called = await callForClaim(claimsOf(held), origin, granted.claim, plan)
+  const { claim, reply, originCalls, timing } = called
+  if (reply.kind === 'live') return stream(held, called, openLive(held, reply))
   const landing = decideLanding(reply, plan.rules, claim.isInDoubt)
   const { outcome } = landing
   if (reply.kind === 'answer' && isLarge(reply.body) && 'snapshot' in landing.settlement) {
-    return stream(held, called, { ...headOf(reply), body: toStream(reply.body) }, timing)
+    return stream(held, called, { ...headOf(reply), body: toStream(reply.body) })
   }
   const { sealKey } = plan.keeping
   const ending = { ...landing, end: toSent(landing.end), claim, sealKey, events: [] }
@@ -190,9 +178,8 @@ type Streamed = AnswerHead & Pick<StreamCall, 'body' | 'declaredBytes' | 'faultO
 /** Lets the object record an answer and pass it on: from now on it has the claim, and needs no lease. */
 async function stream(
   held: Forwarded,
-  { claim, originCalls }: LastCall,
+  { claim, originCalls, timing }: Called,
   streamed: Streamed,
-  timing: Timing,
 ): Promise<Answer> {
   const { rules, bounds, keeping } = held.plan
   const { limitBytes } = bounds

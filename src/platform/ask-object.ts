@@ -19,8 +19,8 @@ const RETRY_MS = 100
 /** Most objects that are asked about one operation. More would name each other in a circle. */
 const MAX_MOVES = 4
 
-/** The object that guards an operation. */
-export interface Place {
+/** Which object guards an operation. */
+export interface GuardPlace {
   readonly name: string
   readonly operationId: string
   /** When another object has said that this one guards the operation, in epoch milliseconds, or `null`. */
@@ -48,7 +48,7 @@ export interface Asking {
 export async function askObject<answer>(
   c: HasOperations,
   operationId: string,
-  question: (object: OperationGuard, place: Place) => Promise<answer>,
+  question: (object: OperationGuard, place: GuardPlace) => Promise<answer>,
   { memory = null, maxTries = MAX_TRIES }: Asking = {},
 ): Promise<answer> {
   let place = await locate(c, operationId, memory)
@@ -65,7 +65,7 @@ export async function askObject<answer>(
 /** Asks the object of which it is known that it guards an operation. @throws {Error} As for `askObject`. */
 export function askAt<answer>(
   { env, deployed = deployedPlacement() }: HasOperations,
-  { name, operationId }: Omit<Place, 'movedAt'>,
+  { name, operationId }: Omit<GuardPlace, 'movedAt'>,
   question: (object: OperationGuard) => Promise<answer>,
   maxTries = MAX_TRIES,
 ): Promise<answer> {
@@ -88,7 +88,7 @@ async function locate(
   c: HasOperations,
   operationId: string,
   memory: Memory | null,
-): Promise<Place> {
+): Promise<GuardPlace> {
   const { placement } = c.deployed ?? deployedPlacement()
   const to = objectNameOf(placement, operationId)
   const place = { operationId, name: to, movedAt: null }

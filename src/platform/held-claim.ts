@@ -10,7 +10,7 @@ import type { ClaimRef } from '../core/operation/record.ts'
 import type { Settlement } from '../core/operation/settle.ts'
 import type { WireResponse } from '../core/operation/snapshot.ts'
 import { logFault } from '../metrics/log.ts'
-import { askAt, askObject, type HasOperations, type Place } from './ask-object.ts'
+import { askAt, askObject, type HasOperations, type GuardPlace } from './ask-object.ts'
 
 /** Asks the object that granted a claim. */
 type Ask = <answer>(question: (object: OperationGuard) => Promise<answer>) => Promise<answer>
@@ -38,8 +38,8 @@ export async function claimAt(
   claim: (object: OperationGuard, request: ClaimRequest, name: string) => Promise<Grant | Answer>,
 ): Promise<Granting> {
   const { operationId } = claiming
-  let at: Place = { operationId, name: operationId, movedAt: null }
-  const question = (object: OperationGuard, place: Place) => {
+  let at: GuardPlace = { operationId, name: operationId, movedAt: null }
+  const question = (object: OperationGuard, place: GuardPlace) => {
     at = place
     const { movedAt } = place
     return claim(object, movedAt === null ? claiming : { ...claiming, movedAt }, place.name)

@@ -65,7 +65,7 @@ export interface MessageRoute {
   readonly leaseMs: number
   /** How long a delivery may take, in milliseconds. */
   readonly timeoutMs: number
-  /** `null`: the object forwards the payload to the origin, and does not need the delivery for that. */
+  /** `null`: the payload is forwarded to the origin. */
   readonly handler: MessageHandler | null
   readonly routeBy: MessageScope['routeBy']
   readonly method: string

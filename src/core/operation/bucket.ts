@@ -1,3 +1,4 @@
+import { idNumber } from './id-number.ts'
 import type { OperationRecord } from './record.ts'
 
 /** The shortest bucket, in milliseconds. */
@@ -23,7 +24,6 @@ export function bucketEndOf(record: OperationRecord, now: number): number {
   return Math.ceil(Math.max(keptUntil(record), now + 1) / lengthMs) * lengthMs
 }
 
-const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
 /** The characters of an id that its number is made of: 48 bits, apart from those that choose its shard. */
 const FIRST = 24
 const LAST = 32
@@ -34,9 +34,5 @@ const LAST = 32
  * @returns An integer from 1 to 2^48.
  */
 export function numberOf(operationId: string): number {
-  let number = 0
-  for (const character of operationId.slice(FIRST, LAST)) {
-    number = number * ALPHABET.length + Math.max(0, ALPHABET.indexOf(character))
-  }
-  return number + 1
+  return idNumber(operationId.slice(FIRST, LAST)) + 1
 }

@@ -116,7 +116,7 @@ function isUnrecoverable(record: OperationRecord): boolean {
 
 const isLong = ({ claimedAt }: OperationRecord, now: number) => now - claimedAt >= FIRST_LOOK_MS
 
-/** Whether an alarm at `alarmAt` does for what is due at `at`: deleting may be a little late. */
+/** Whether an alarm at `alarmAt` is soon enough for what is due at `at`: deleting may be a little late. */
 export function isSoonEnough(alarmAt: number, at: number, now: number): boolean {
   return alarmAt >= at && alarmAt - at <= (at - now) * LAZINESS
 }

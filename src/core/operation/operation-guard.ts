@@ -43,7 +43,7 @@ export interface Caller {
 export interface Keeping {
   /** The key that seals it; `null` if the route does not seal. */
   readonly sealKey: SealKey | null
-  /** Bytes from which a body is stored in the bucket; `null`: never. */
+  /** Bytes from which a body is stored in the R2 bucket; `null`: never. */
   readonly spillBytes: number | null
 }
 
@@ -59,7 +59,7 @@ export interface CallPlan {
   readonly keeping: Keeping
 }
 
-/** One request of a route whose origin the object calls itself. */
+/** One request of a route that forwards to the origin. */
 export interface ExecuteCall {
   readonly claim: ClaimRequest
   readonly caller: Caller

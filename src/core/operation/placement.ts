@@ -1,3 +1,5 @@
+import { idNumber } from './id-number.ts'
+
 /** Where the operations of a deployment are kept. */
 export type Placement = {
   /** Where they were kept before; asked first while it is set. */
@@ -22,11 +24,14 @@ export interface DeployedPlacement {
 const SHARD = 'shard:'
 /** Begins the names of objects that only make calls. They store nothing. */
 const CALL = 'call:'
+/** The first characters of an id choose its shard: 30 bits. */
+const SHARD_CHARACTERS = 5
 
 /** Names the object that guards an operation: its id, or a shard that follows from the id. */
 export function objectNameOf(placement: Placement, operationId: string): string {
   if (placement.kind === 'per-key') return operationId
-  return `${SHARD}${placement.count}:${numberOf(operationId) % placement.count}`
+  const number = idNumber(operationId.slice(0, SHARD_CHARACTERS))
+  return `${SHARD}${placement.count}:${number % placement.count}`
 }
 
 /** Whether an object holds many operations. An operation's id has no colon. */
@@ -37,17 +42,7 @@ export function isShard(objectName: string | undefined): boolean {
 /** Names the object that makes the call of an operation whose client comes back for the result. */
 export const callerNameOf = (operationId: string): string => CALL + operationId
 
-/** Whether the Worker, and not the object, calls the origin for some operations. */
+/** Whether a deployment has shards, now or before: the Worker then calls the origin for some operations. */
 export function hasShards({ kind, previous }: Placement): boolean {
   return kind === 'sharded' || previous?.kind === 'sharded'
-}
-
-/** Characters of base64url, by their value (RFC 4648 §5). */
-const BASE64URL = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
-const NUMBER_LENGTH = 5
-
-/** The first 30 bits of an id, which is a digest in base64url. */
-function numberOf(operationId: string): number {
-  const digits = Array.from(operationId.slice(0, NUMBER_LENGTH), (one) => BASE64URL.indexOf(one))
-  return digits.reduce((number, digit) => number * BASE64URL.length + Math.max(0, digit), 0)
 }
