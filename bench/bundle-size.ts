@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
-const LIMITS_KIB = { index: 114, 'without-operators': 89 }
+const LIMITS_KIB = { index: 123.3, 'without-operators': 98.7 }
 
 for (const [name, limit] of Object.entries(LIMITS_KIB)) {
   const bundle = readFileSync(new URL(`../dist/${name}.js`, import.meta.url))
