@@ -52,11 +52,13 @@ export async function callForClaim(
   const startedAt = Date.now()
   const { operationId, fence } = first
   const attributes = { 'hapax.operation_id': operationId, 'hapax.fence': fence }
-  const last = await traced('hapax call', attributes, () => call(claims, origin, first, plan))
+  const last = await traced('hapax call', attributes, () =>
+    callWithRetries(claims, origin, first, plan),
+  )
   return { ...last, timing: { ...NO_TIME, originMs: Date.now() - startedAt } }
 }
 
-function call(
+function callWithRetries(
   claims: Claims,
   origin: OriginTarget,
   first: Granted,

@@ -26,8 +26,9 @@ export function toExplanation(
 }
 
 /**
- * Encrypts the digests of the parts of a request, for the record. They can be opened only with the
- * client's key, which is not stored, so a reader of the storage learns no names and cannot try values.
+ * Encrypts the digests and short values of the parts of a request, for the record. They can be opened
+ * only with the client's key, which is not stored. So a reader of the storage learns no names, and can
+ * try no values without guessing that key.
  *
  * @param secret The secret of the deployment's digests.
  */
