@@ -31,7 +31,12 @@ export class Aside {
     return this.#tables.sql.exec<{ body: ArrayBuffer | null }>(sql, id).one().body
   }
 
-  /** @param body Without it, the record keeps the body that it has. */
+  /**
+   * Stores a record.
+   *
+   * @param body Without it, the record keeps the body that it has.
+   * @returns Epoch milliseconds at which the alarm has something to do for it, or `null`: never.
+   */
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): number | null {
     const due = dueAt(record, now)
     const text = JSON.stringify(record)

@@ -44,10 +44,10 @@ interface Content {
   readonly body?: Uint8Array | null | undefined
 }
 
-/** So many tables fit into one statement. */
+/** Most tables that one statement looks at. */
 const TABLES_AT_ONCE = 16
 
-/** Most operations in progress whose ids share a number. */
+/** Most operations that share a number and can be in progress at once. */
 const SPARES = 16
 const SPARE_OFFSET = 2 ** 48
 
@@ -73,7 +73,7 @@ export class Buckets {
       .toSorted((one, other) => other - one))
   }
 
-  /** Forgets which there are: a transaction was rolled back. */
+  /** Forgets which buckets there are: a transaction was rolled back. */
   reload(): void {
     this.#ends = null
   }
@@ -89,7 +89,7 @@ export class Buckets {
     return null
   }
 
-  /** Which of these buckets has a row of the operation. */
+  /** Finds which of these buckets has a row of the operation. */
   #whichHas(ends: readonly number[], number: number, id: string): number | null {
     const looks = ends.map(
       (endsAt) => `(SELECT ${endsAt} FROM ${nameOf(endsAt)} WHERE number = ?1 AND id = ?2)`,
@@ -122,7 +122,7 @@ export class Buckets {
     })
   }
 
-  /** @returns `null` when the numbers of its id are taken. */
+  /** Stores a new row. @returns `null` when all numbers for its id are taken. */
   insert(endsAt: number, content: Content): BucketPlace | null {
     const { id, record, body = null } = content
     const name = nameOf(endsAt)
@@ -136,7 +136,7 @@ export class Buckets {
     return null
   }
 
-  /** @returns As for `insert`; the row is as before then. */
+  /** Changes a row. @returns `null` when its new number is taken: the row stays as it was. */
   update({ endsAt, number }: BucketPlace, content: Content): BucketPlace | null {
     const { record, body } = content
     const set = body === undefined ? '' : ', body = ?3'
@@ -173,7 +173,7 @@ export class Buckets {
 
 const nameOf = (endsAt: number) => `${PREFIX}${endsAt}`
 
-/** The numbers that a row may have. What is in progress is not looked up by its number, so it has spare ones. */
+/** The numbers that a row may have. An operation in progress is not looked up by its number, so it has spare ones. */
 function numbersOf({ id, record }: Content): number[] {
   const number = numberOf(id)
   if (record.state !== 'in_progress') return [number]

@@ -4,7 +4,7 @@ import type { Flights } from './flights.ts'
 import type { Ledger } from './ledger.ts'
 import type { RecoveryLanes } from './recovery-lanes.ts'
 
-/** What everything shares that one object does. */
+/** What all work of one object shares. */
 export interface ObjectContext {
   readonly env: HapaxEnv
   readonly ledger: Ledger

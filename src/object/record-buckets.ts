@@ -35,11 +35,11 @@ export class RecordBuckets implements RecordStore {
   readonly #buckets: Buckets
   readonly #aside: Aside
   #open: Map<string, Open> | null = null
-  /** Nothing in progress is due before that. */
+  /** No operation in progress is due before this time. */
   #openDueAt = Infinity
-  /** Nothing that is set aside is due before that; `null`: not known. */
+  /** No operation that is set aside is due before this time; `null`: not known. */
   #asideDueAt: number | null = null
-  /** The record that was read or written last: it is often the next one that is asked for. */
+  /** The record that was read or written last: it is often the next one to be read. */
   #last: Known | null = null
 
   constructor(tables: Tables) {

@@ -61,7 +61,7 @@ export class Tables {
     return this.#names().has(name)
   }
 
-  /** Whether anything was ever written: only then there is something to give back. */
+  /** Whether anything was ever written. If not, there is no storage to give back. */
   get areThere(): boolean {
     return this.#names().size > 0
   }
@@ -71,7 +71,7 @@ export class Tables {
     return [...this.#names().keys()]
   }
 
-  /** Creates a table that does not exist. */
+  /** Creates a table, if it does not exist. */
   require(name: KeyedTable): void {
     if (!this.has(name))
       this.create(
@@ -94,7 +94,7 @@ export class Tables {
     this.create('operation', 'ALTER TABLE operation ADD COLUMN body BLOB')
   }
 
-  /** Runs a statement that makes a table what it should be. */
+  /** Runs a statement that creates or changes a table. */
   create(name: string, statement: string): void {
     this.sql.exec(statement)
     const before = this.#names().get(name) ?? ''

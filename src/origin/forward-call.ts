@@ -24,7 +24,7 @@ import { type OriginTarget, requireOrigin } from './target.ts'
 /** Who forwards: a Worker, or an object in its place. */
 export interface Forwarder {
   readonly env: HapaxEnv
-  /** Keeps it there until some work has ended. */
+  /** Keeps the Worker or object alive until some work has ended. */
   readonly waitUntil: (work: Promise<unknown>) => void
 }
 
@@ -101,7 +101,7 @@ async function claimUnderLease(
   }
 }
 
-/** The same for a Worker, to which only byte streams can be sent. */
+/** Forwards a call in place of a Worker, to which only byte streams can be sent. */
 export async function forwardForWorker(forwarder: Forwarder, call: ForwardCall): Promise<Answer> {
   const answer = await forwardCall(forwarder, call)
   if (answer.kind !== 'executed' || !(answer.response.body instanceof ReadableStream)) return answer
@@ -191,7 +191,7 @@ async function stream(
   return { kind: 'executed', response, outcome, fence: claim.fence, timing, work, ...memory }
 }
 
-/** Sends a body on as it arrives, and keeps the holder there until the object has seen its end. */
+/** Sends a body on as it arrives, and keeps the holder of the claim alive until the object has seen its end. */
 function openLive(
   { waitUntil }: Forwarded,
   { body: source, declaredBytes, ...reply }: ReplyOf<'live'>,

@@ -21,7 +21,7 @@ export interface Held {
   /** The last claim: another call of the origin has another one. */
   readonly claim: () => ClaimRef
   readonly leaseMs: number
-  /** Keeps the holder there until some work has ended. */
+  /** Keeps the holder alive until some work has ended. */
   readonly waitUntil: (work: Promise<unknown>) => void
 }
 
