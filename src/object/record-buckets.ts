@@ -164,6 +164,7 @@ export class RecordBuckets implements RecordStore {
   }
 
   dueAt(): number {
+    // Reads what is in progress, if that is not known: an alarm that is set without it would be too late.
     const firstEnd = this.#droppable().at(-1) ?? Infinity
     return Math.min(this.#openDueAt, this.#asideDue(), firstEnd)
   }
