@@ -240,6 +240,23 @@ describe('the records of a shard', () => {
     })
   })
 
+  it('that were lost by the hundred are all found at once, also behind the end of their bucket', async () => {
+    await inShard('lost', (ledger) => {
+      for (let nth = 1; nth <= 250; nth++) claim(ledger, idOf(nth), { retentionMs: 60_000 })
+    })
+    pass(DAY_MS)
+    await inShard('lost', async (ledger, _, storage) => {
+      const found = () => storage.sql.exec('SELECT 1 FROM operation').toArray().length
+      const soonCounts: number[] = []
+      for (let alarms = 0; alarms < 3; alarms++) {
+        const isSoon = ((await storage.getAlarm()) ?? Infinity) < Date.now() + 1_000
+        ledger.tidy()
+        if (isSoon) soonCounts.push(found())
+      }
+      expect(soonCounts).toEqual([100, 200, 250])
+    })
+  })
+
   it('take the pieces of large bodies with them', async () => {
     const id = idOf(3)
     const large = 'x'.repeat(100_000)
