@@ -1,5 +1,5 @@
 import { concat } from '../core/bytes.ts'
-import type { OperationRecord, SettledRecord } from '../core/operation/record.ts'
+import { NewerRecord, type OperationRecord, type SettledRecord } from '../core/operation/record.ts'
 import { countFrom, estimateReceipt } from '../core/operation/retention.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireSpill } from '../platform/spill.ts'
@@ -221,7 +221,8 @@ export class Bodies {
     if (this.#cleanUpFrom === null) return
     const ids = this.#tables.has('body') ? this.#listOperations(this.#cleanUpFrom, limit) : []
     for (const id of ids) {
-      const record = this.#records.read(id)
+      const record = this.#readIfKnown(id)
+      if (record === undefined) continue
       this.dropAnswers(id, record, now)
       if (record === null) this.dropRequest(id)
     }
@@ -241,7 +242,19 @@ export class Bodies {
       WHERE due_at <= ? LIMIT ?`
     const left = this.#tables.sql.exec<{ operationId: string; body: AnswerBody }>(sql, now, limit)
     for (const ref of left.toArray()) {
-      this.#dropAnswer(ref, this.#records.read(ref.operationId), now)
+      const record = this.#readIfKnown(ref.operationId)
+      if (record === undefined) this.#lookLater(ref, now)
+      else this.#dropAnswer(ref, record, now)
+    }
+  }
+
+  /** @returns `undefined` for a record that a newer version wrote: its bodies do not hold up the others. */
+  #readIfKnown(operationId: string): OperationRecord | null | undefined {
+    try {
+      return this.#records.read(operationId)
+    } catch (error) {
+      if (error instanceof NewerRecord) return undefined
+      throw error
     }
   }
 
@@ -250,6 +263,10 @@ export class Bodies {
     if (isResult(ref, record)) return this.#keep(operationId, body)
     if (!this.#holds.has(ref)) return this.#delete(operationId, body)
     this.#holds.leave(ref)
+    this.#lookLater(ref, now)
+  }
+
+  #lookLater({ operationId, body }: BodyRef, now: number): void {
     this.#tables.require('left_body')
     this.#tables.sql.exec(
       'INSERT OR REPLACE INTO left_body (operation_id, belongs_to, due_at) VALUES (?, ?, ?)',

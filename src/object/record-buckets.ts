@@ -69,9 +69,12 @@ export class RecordBuckets implements RecordStore {
       known?.record === record ? known.place : this.#store(id, record, now, toStored(record, body))
     this.#last = { id, record, place }
     if (record.state !== 'in_progress') return void this.#opened().delete(id)
-    const due = dueAt(record, now) ?? Infinity
-    this.#opened().set(id, { record, place, dueAt: due })
-    this.#openDueAt = Math.min(this.#openDueAt, due)
+    this.#setOpen(id, { record, place, dueAt: dueAt(record, now) ?? Infinity })
+  }
+
+  #setOpen(id: string, open: Open): void {
+    this.#opened().set(id, open)
+    this.#openDueAt = Math.min(this.#openDueAt, open.dueAt)
   }
 
   /** Stores a record where it is, if it can stay there, or where it belongs. */
@@ -152,9 +155,12 @@ export class RecordBuckets implements RecordStore {
     if (!isBucket(place) || !ended.includes(place.endsAt)) return
     const record = this.read(id)
     if (record === null) return
+    const open = this.#opened().get(id)
     const body = this.readBody(id)
     this.delete(id)
     this.write(id, record, now, body)
+    // One that is overdue, and was left for the next alarm, is still overdue.
+    if (open !== undefined) this.#setOpen(id, { ...open, place: this.#placeOf(id) })
   }
 
   /** The ends of buckets without a record in progress that a newer version wrote. */
@@ -166,6 +172,7 @@ export class RecordBuckets implements RecordStore {
   }
 
   dueAt(): number {
+    // Reads what is in progress, if that is not known: an alarm that is set without it would be too late.
     const firstEnd = this.#droppable().at(-1) ?? Infinity
     return Math.min(this.#openDueAt, this.#asideDue(), firstEnd)
   }

@@ -75,6 +75,17 @@ const readDirectoryAlarm = (name = 'directory') =>
   )
 
 describe('the alarm of an operation', () => {
+  it('does not come again and again where a call takes longer than its result is kept', async () => {
+    const { release, asked } = playSlowOrigin(() => answer(201))
+    const sent = clientWith({ retention: 100 })('outlasts')
+    await asked()
+    pass(200)
+    await ring('outlasts')
+    expect(((await readAlarm('outlasts')) ?? Infinity) - Date.now()).toBeGreaterThan(1_000)
+    release()
+    expect(word(await sent)).toBe('executed')
+  })
+
   it('never fails, and comes again after a pause that grows, until it is done', async () => {
     let isKnown = false
     playOrigin(({ method }) => answer(method === 'GET' && isKnown ? 200 : 500))

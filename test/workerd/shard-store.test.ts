@@ -213,6 +213,19 @@ describe('the records of a shard', () => {
     })
   })
 
+  it('in progress keep their alarm where a restarted shard only sets it again', async () => {
+    const claimedAt = Date.now()
+    await inShard('rearm', (ledger) => {
+      ledger.settle(claim(ledger, idOf(1)), DONE, bodyOf('one'))
+      claim(ledger, idOf(2))
+    })
+    const alarmAt = await inShard('rearm', (ledger, _, storage) => {
+      ledger.transactions.setAlarmAgain()
+      return storage.getAlarm()
+    })
+    expect((alarmAt ?? Infinity) - claimedAt).toBeLessThan(90_000)
+  })
+
   it('that are in doubt, or still run, outlive their bucket', async () => {
     const [held, running] = [idOf(1), idOf(2)]
     await inShard('outlive', (ledger) => {
@@ -224,6 +237,23 @@ describe('the records of a shard', () => {
       ledger.tidy()
       expect([look(ledger, held), look(ledger, running)]).toEqual(['hold', 'in_flight'])
       expect(namesOf(storage)).toContain('bucket')
+    })
+  })
+
+  it('that were lost by the hundred are all found at once, also behind the end of their bucket', async () => {
+    await inShard('lost', (ledger) => {
+      for (let nth = 1; nth <= 250; nth++) claim(ledger, idOf(nth), { retentionMs: 60_000 })
+    })
+    pass(DAY_MS)
+    await inShard('lost', async (ledger, _, storage) => {
+      const found = () => storage.sql.exec('SELECT 1 FROM operation').toArray().length
+      const soonCounts: number[] = []
+      for (let alarms = 0; alarms < 3; alarms++) {
+        const isSoon = ((await storage.getAlarm()) ?? Infinity) < Date.now() + 1_000
+        ledger.tidy()
+        if (isSoon) soonCounts.push(found())
+      }
+      expect(soonCounts).toEqual([100, 200, 250])
     })
   })
 
@@ -266,6 +296,50 @@ describe('the records of a shard', () => {
       expect(look(ledger, idOf(3))).toBe('execute')
       ledger.tidy()
       expect(() => look(ledger, running)).toThrow('newer version')
+    })
+  })
+
+  it('with a large body that a newer version wrote do not hold up the alarm', async () => {
+    const [ended, newer] = [idOf(1), idOf(2)]
+    const large = bodyOf('x'.repeat(100_000))
+    const snapshot = { ...SNAPSHOT, bodyBytes: 100_000 }
+    await inShard('newer-large', (ledger, _, storage) => {
+      ledger.settle(claim(ledger, ended, { retentionMs: 60_000 }), DONE, bodyOf('one'))
+      ledger.settle(claim(ledger, newer), { ...DONE, snapshot }, large)
+      const [{ name }] = storage.sql
+        .exec<{ name: string }>("SELECT name FROM sqlite_master WHERE name LIKE 'bucket%'")
+        .toArray()
+        .toSorted((one, other) => (one.name > other.name ? -1 : 1)) as [{ name: string }]
+      storage.sql.exec(`UPDATE ${name} SET record = json_set(record, '$.version', 99)`)
+    })
+    pass(DAY_MS / 2)
+    await inShard('newer-large', async (ledger, _, storage) => {
+      ledger.tidy()
+      expect(namesOf(storage)).toEqual(['bucket', 'body'])
+      // An answer that was to go when its readers had left.
+      storage.sql
+        .exec(`CREATE TABLE left_body (operation_id TEXT NOT NULL, belongs_to TEXT NOT NULL,
+        due_at INTEGER NOT NULL, PRIMARY KEY (operation_id, belongs_to)) STRICT, WITHOUT ROWID`)
+      const sql = 'INSERT INTO left_body VALUES (?, ?, 0)'
+      storage.sql.exec(sql, newer, large.generation)
+    })
+    await inShard('newer-large', async (ledger, _, storage) => {
+      ledger.tidy()
+      expect(storage.sql.exec('SELECT 1 FROM body').toArray()).toHaveLength(1)
+      expect(((await storage.getAlarm()) ?? Infinity) - Date.now()).toBeGreaterThan(30_000)
+    })
+  })
+
+  it('that are kept much longer than usual share few buckets', async () => {
+    await inShard('many', (ledger, _, storage) => {
+      for (let nth = 1; nth <= 120; nth++) {
+        const ref = claim(ledger, idOf(nth), { retentionMs: 60_000 })
+        ledger.settle(ref, { ...DONE, retentionMs: 30 * DAY_MS }, bodyOf('one'))
+        pass(120_000)
+        ledger.tidy()
+      }
+      expect(namesOf(storage).length).toBeLessThan(20)
+      expect(look(ledger, idOf(1))).toBe('replay')
     })
   })
 

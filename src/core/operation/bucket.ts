@@ -3,8 +3,8 @@ import type { OperationRecord } from './record.ts'
 
 /** The shortest bucket, in milliseconds. */
 const SHORTEST_MS = 60_000
-/** A record's retention spans so many buckets at least, and twice as many at most. */
-const PER_RETENTION = 4
+/** The time for which a record is kept spans so many buckets at least, and twice as many at most. */
+const PER_RECORD = 4
 
 /** Until when a record is kept, in epoch milliseconds. For a claim, as if it were settled at once. */
 export function keptUntil(record: OperationRecord): number {
@@ -19,7 +19,9 @@ export function keptUntil(record: OperationRecord): number {
  * buckets.
  */
 export function bucketEndOf(record: OperationRecord, now: number): number {
-  const longestMs = (record.retentionMs + record.tombstoneMs) / PER_RETENTION
+  // The origin, or a move to another object, may set a much longer time than the route.
+  const keptMs = Math.max(record.retentionMs + record.tombstoneMs, keptUntil(record) - now)
+  const longestMs = keptMs / PER_RECORD
   const lengthMs = SHORTEST_MS * 2 ** Math.max(0, Math.floor(Math.log2(longestMs / SHORTEST_MS)))
   return Math.ceil(Math.max(keptUntil(record), now + 1) / lengthMs) * lengthMs
 }

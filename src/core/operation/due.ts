@@ -104,7 +104,9 @@ const LAZINESS = 1 / 64
  */
 export function lazyDueAt(record: OperationRecord, now: number): number | null {
   if (!isUnrecoverable(record) || isLong(record, now)) return dueAt(record, now)
-  return record.claimedAt + Math.ceil(record.retentionMs * (1 + LAZINESS))
+  const lazyAt = record.claimedAt + Math.ceil(record.retentionMs * (1 + LAZINESS))
+  // A call may take longer than its result is kept.
+  return lazyAt > now ? lazyAt : dueAt(record, now)
 }
 
 /** Whether nothing can be done about a claim whose owner is lost, but to say so. */
