@@ -138,7 +138,7 @@ export class RecordBuckets implements RecordStore {
     this.#openDueAt = nextAt
     const aside = this.#aside.listDue(now, limit)
     this.#asideDueAt = aside.length === limit ? now : this.#aside.dueAfter(now)
-    return [...due, ...aside]
+    return [...due, ...aside.filter(({ id }) => !this.#opened().has(id))]
   }
 
   dropEnded(now: number, inUse: readonly string[]): boolean {

@@ -7,6 +7,7 @@ import type { Settlement } from '../../src/core/operation/settle.ts'
 import type { IdempotencyObject } from '../../src/hapax.ts'
 import { Ledger } from '../../src/object/ledger.ts'
 import { createGeneration } from '../../src/object/pieces.ts'
+import { resendOf } from '../fakes/build.ts'
 
 afterEach(() => void vi.useRealTimers())
 
@@ -197,6 +198,16 @@ describe('the records of a shard', () => {
         return piece instanceof Uint8Array ? new TextDecoder().decode(piece) : null
       })
       expect(words).toEqual(['one', 'two', 'three'])
+    })
+  })
+
+  it('in progress are recovered once each, even where more share a number than it has places', async () => {
+    const ids = Array.from('ABCDEFGHIJKLMNOPQRS', (first) => first + 'A'.repeat(42))
+    await inShard('crowd', (ledger) => {
+      const recovery = resendOf({ isDurable: true })
+      for (const id of ids) claim(ledger, id, { operation: 'POST /crowd', recovery })
+      pass(60_001)
+      expect(ledger.tidy().recoverable.map(({ id }) => id)).toEqual(ids)
     })
   })
 
