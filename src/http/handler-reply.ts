@@ -7,7 +7,7 @@ import { type AnswerFacts, classifyAnswer } from '../core/outcome/classify.ts'
 import { readOriginDirectives } from '../core/outcome/origin-directives.ts'
 import { isAnswerStatus } from '../core/outcome/outcome.ts'
 import type { AnswerHead, EndedReply, ReplyOf } from '../core/outcome/reply.ts'
-import { collectBody, continueBody } from '../core/wire/body.ts'
+import { BY_VALUE_BYTES, collectBody, continueBody } from '../core/wire/body.ts'
 import { toClientHeaders } from '../core/wire/headers.ts'
 import { isEventStream } from '../core/wire/media-type.ts'
 import { logFault } from '../metrics/log.ts'
@@ -125,9 +125,6 @@ function toHead({ status, headers: fromHandler }: Response): AnswerHead {
 
 /** Codings that the platform decodes when it reads a body, in the only spelling that it knows. */
 const UNDONE: ReadonlySet<string> = new Set(['gzip', 'br'])
-
-/** A larger body is sent to the object as a stream. */
-const BY_VALUE_BYTES = 1_048_576
 
 /** Whether the headers declare a stream, as those of Hono's streaming helpers do. */
 function isStream(headers: Headers): boolean {

@@ -3,6 +3,9 @@ import { type OperationRecord, parseIfKnown, parseRecord } from '../core/operati
 import type { DueRecord } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
+const INDEX = 'operation_due'
+const CREATE_INDEX = `CREATE INDEX IF NOT EXISTS ${INDEX} ON operation (due_at)`
+
 interface Row extends Record<string, SqlStorageValue> {
   id: string
   record: string
@@ -41,7 +44,7 @@ export class Aside {
     const due = dueAt(record, now)
     const text = JSON.stringify(record)
     this.#tables.requireOperations()
-    this.#tables.sql.exec('CREATE INDEX IF NOT EXISTS operation_due ON operation (due_at)')
+    if (!this.#tables.has(INDEX)) this.#tables.create(INDEX, CREATE_INDEX)
     const kept = body === undefined ? '' : ', body = excluded.body'
     this.#tables.sql.exec(
       `INSERT INTO operation (id, record, due_at, body) VALUES (?, ?, ?, ?)

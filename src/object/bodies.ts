@@ -1,5 +1,10 @@
 import { concat } from '../core/bytes.ts'
-import { NewerRecord, type OperationRecord, type SettledRecord } from '../core/operation/record.ts'
+import {
+  isSettled,
+  NewerRecord,
+  type OperationRecord,
+  type SettledRecord,
+} from '../core/operation/record.ts'
 import { countFrom, estimateReceipt } from '../core/operation/retention.ts'
 import { logFault } from '../metrics/log.ts'
 import { requireSpill } from '../platform/spill.ts'
@@ -334,10 +339,6 @@ export function bodyOf(record: SettledRecord): AnswerBody {
 
 function isResult({ body }: BodyRef, record: OperationRecord | null): boolean {
   return isSettled(record) && bodyOf(record) === body && !isOmitted(record)
-}
-
-function isSettled(record: OperationRecord | null): record is SettledRecord {
-  return record?.state === 'succeeded' || record?.state === 'failed'
 }
 
 /** Whether a result is so large that a client reads it piece by piece. Smaller ones are sent at once. */

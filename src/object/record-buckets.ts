@@ -1,9 +1,14 @@
 import { bucketEndOf, keptUntil } from '../core/operation/bucket.ts'
 import { dueAt } from '../core/operation/due.ts'
-import { NewerRecord, type OperationRecord, parseIfKnown } from '../core/operation/record.ts'
+import {
+  isSettled,
+  NewerRecord,
+  type OperationRecord,
+  parseIfKnown,
+} from '../core/operation/record.ts'
 import { Aside } from './aside.ts'
 import { type BucketPlace, Buckets } from './buckets.ts'
-import { type DueRecord, isResult, type RecordStore } from './record-store.ts'
+import type { DueRecord, RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
 /** Where a record is: in a bucket, set aside, or nowhere. */
@@ -35,6 +40,8 @@ export class RecordBuckets implements RecordStore {
   readonly #buckets: Buckets
   readonly #aside: Aside
   #open: Map<string, Open> | null = null
+  /** The ends of buckets with a record in progress that a newer version wrote: they are not dropped. */
+  #keptEnds: ReadonlySet<number> = new Set()
   /** No operation in progress is due before this time. */
   #openDueAt = Infinity
   /** No operation that is set aside is due before this time; `null`: not known. */
@@ -81,7 +88,7 @@ export class RecordBuckets implements RecordStore {
   #store(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): Place {
     const from = this.#placeOf(id)
     if (record.state === 'unknown') {
-      this.#remove(id, from, 'aside')
+      if (isBucket(from)) this.#buckets.delete(from)
       return this.#setAside(id, record, now, body)
     }
     if (isBucket(from) && keptUntil(record) <= from.endsAt) {
@@ -112,17 +119,26 @@ export class RecordBuckets implements RecordStore {
 
   deleteForgotten(): void {}
 
-  #remove(id: string, place: Place, to: Place = null): void {
+  #remove(id: string, place: Place): void {
     if (isBucket(place)) this.#buckets.delete(place)
-    else if (place === 'aside' && to !== 'aside') this.#aside.delete(id)
+    else if (place === 'aside') this.#aside.delete(id)
   }
 
   readBody(id: string): Uint8Array<ArrayBuffer> | null {
     const place = this.#placeOf(id)
     if (place === null) return null
-    if (this.#last?.id === id && this.#last.body !== undefined) return copyOf(this.#last.body)
-    const body = place === 'aside' ? this.#aside.readBody(id) : this.#buckets.readBody(place)
-    return copyOf(body)
+    const body = this.#takeBody(id, place)
+    return body && new Uint8Array(body)
+  }
+
+  /** One that was read with its record is given away once: its reader may take the buffer. */
+  #takeBody(id: string, place: Exclude<Place, null>): ArrayBuffer | null {
+    if (this.#last?.id === id && this.#last.body !== undefined) {
+      const { body, ...rest } = this.#last
+      this.#last = rest
+      return body
+    }
+    return place === 'aside' ? this.#aside.readBody(id) : this.#buckets.readBody(place)
   }
 
   /** The alarm of a shard looks after every claim. */
@@ -143,10 +159,11 @@ export class RecordBuckets implements RecordStore {
 
   dropEnded(now: number, inUse: readonly string[]): boolean {
     const ended = this.#droppable().filter((endsAt) => endsAt <= now)
+    if (ended.length === 0) return false
     for (const id of [...this.#opened().keys(), ...inUse]) this.#moveFrom(ended, id, now)
     for (const endsAt of ended) this.#buckets.drop(endsAt)
     this.#last = null
-    return ended.length > 0
+    return true
   }
 
   /** Moves a record out of a bucket that is dropped. */
@@ -163,12 +180,12 @@ export class RecordBuckets implements RecordStore {
     if (open !== undefined) this.#setOpen(id, { ...open, place: this.#placeOf(id) })
   }
 
-  /** The ends of buckets without a record in progress that a newer version wrote. */
+  /** The ends of buckets that may be dropped, the latest first. */
   #droppable(): readonly number[] {
-    const unknown = [...this.#opened().values()].filter(({ record }) => record === null)
-    if (unknown.length === 0) return this.#buckets.ends()
-    const kept = new Set(unknown.map(({ place }) => isBucket(place) && place.endsAt))
-    return this.#buckets.ends().filter((endsAt) => !kept.has(endsAt))
+    // Also reads which those are.
+    this.#opened()
+    const ends = this.#buckets.ends()
+    return this.#keptEnds.size === 0 ? ends : ends.filter((endsAt) => !this.#keptEnds.has(endsAt))
   }
 
   dueAt(): number {
@@ -202,26 +219,26 @@ export class RecordBuckets implements RecordStore {
   }
 
   #loadOpen(): Map<string, Open> {
+    const keptEnds = new Set<number>()
     const open = this.#buckets.listOpen().map(({ id, text, place }): [string, Open] => {
       const record = parseIfKnown(text)
+      if (record === null) keptEnds.add(place.endsAt)
       // When it was due is not stored. The alarm finds out at once.
       const due = record && dueAt(record, record.claimedAt)
       return [id, { record, place, dueAt: due ?? Infinity }]
     })
+    this.#keptEnds = keptEnds
     this.#openDueAt = open.reduce((first, [, { dueAt: at }]) => Math.min(first, at), Infinity)
     return new Map(open)
   }
 }
-
-/** A body for a reader, which may take its buffer away. */
-const copyOf = (body: ArrayBuffer | null) => body && new Uint8Array(body.slice(0))
 
 /** What is stored as the body beside a record: only a result keeps the one that it has. */
 function toStored(
   record: OperationRecord,
   body?: Uint8Array | null,
 ): Uint8Array | null | undefined {
-  return body === undefined && !isResult(record) ? null : body
+  return body === undefined && !isSettled(record) ? null : body
 }
 
 const isBucket = (place: Place): place is BucketPlace => place !== null && place !== 'aside'

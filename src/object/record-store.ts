@@ -39,8 +39,3 @@ export interface RecordStore {
   /** Forgets what memory holds: a transaction was rolled back. */
   reload(): void
 }
-
-/** Whether a record has a response, whose body may stand beside it. */
-export function isResult({ state }: OperationRecord): boolean {
-  return state === 'succeeded' || state === 'failed'
-}

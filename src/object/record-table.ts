@@ -1,6 +1,6 @@
 import { isDue, lazyDueAt } from '../core/operation/due.ts'
-import { type OperationRecord, parseRecord } from '../core/operation/record.ts'
-import { type DueRecord, isResult, type RecordStore } from './record-store.ts'
+import { isSettled, type OperationRecord, parseRecord } from '../core/operation/record.ts'
+import type { DueRecord, RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
 interface Row {
@@ -44,7 +44,7 @@ export class RecordTable implements RecordStore {
     const text = JSON.stringify(record)
     this.#tables.requireOperations()
     const { sql } = this.#tables
-    if (rows.has(id) && body === undefined && isResult(record)) {
+    if (rows.has(id) && body === undefined && isSettled(record)) {
       sql.exec('UPDATE operation SET record = ?, due_at = ? WHERE id = ?', text, dueAt, id)
     } else {
       const into = 'INSERT OR REPLACE INTO operation (id, record, due_at, body) VALUES (?, ?, ?, ?)'

@@ -1,7 +1,12 @@
 import { type Answer, ifEnded, ifUnknown } from '../core/operation/answer.ts'
 import type { Granted } from '../core/operation/claim.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, doubtMs, type OperationRecord } from '../core/operation/record.ts'
+import {
+  type ClaimRef,
+  doubtMs,
+  isSettled,
+  type OperationRecord,
+} from '../core/operation/record.ts'
 import { decideLanding } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { callForClaim, type Claims } from '../origin/call-for-claim.ts'
@@ -70,8 +75,8 @@ function findKnown({ ledger }: ObjectContext, operationId: string): OperationRec
 
 /** For how long the result of a claim is remembered, where it is stored. */
 function rememberedMs(record: OperationRecord | null, { claimId }: ClaimRef): number | undefined {
-  const isSettled = record?.state === 'succeeded' || record?.state === 'failed'
-  return isSettled && record.claimId === claimId ? record.expiresAt - record.settledAt : undefined
+  const isOfClaim = isSettled(record) && record.claimId === claimId
+  return isOfClaim ? record.expiresAt - record.settledAt : undefined
 }
 
 /** The claims of calls that the object makes itself. They keep their name, and only the fence grows. */

@@ -34,7 +34,7 @@ type KeyedTable = keyof typeof COLUMNS
  */
 export class Tables {
   readonly #storage: DurableObjectStorage
-  /** The tables that exist, with the statements that made them; `null`: not known. */
+  /** The tables and indexes that exist, with the statements that made them; `null`: not known. */
   #known: Map<string, string> | null = null
 
   constructor(storage: DurableObjectStorage) {
@@ -56,7 +56,7 @@ export class Tables {
     }
   }
 
-  /** Whether a table exists. */
+  /** Whether a table or an index exists. */
   has(name: string): boolean {
     return this.#names().has(name)
   }
@@ -66,7 +66,7 @@ export class Tables {
     return this.#names().size > 0
   }
 
-  /** The names of the tables that exist. */
+  /** The names of the tables and indexes that exist. */
   names(): readonly string[] {
     return [...this.#names().keys()]
   }
@@ -94,7 +94,7 @@ export class Tables {
     this.create('operation', 'ALTER TABLE operation ADD COLUMN body BLOB')
   }
 
-  /** Runs a statement that creates or changes a table. */
+  /** Runs a statement that creates or changes a table or an index. */
   create(name: string, statement: string): void {
     this.sql.exec(statement)
     const before = this.#names().get(name) ?? ''

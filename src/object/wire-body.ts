@@ -1,7 +1,5 @@
+import { BY_VALUE_BYTES } from '../core/wire/body.ts'
 import type { PartStore } from './pieces.ts'
-
-/** Bodies up to this size cross RPC as one value, larger ones as a stream. */
-const BY_VALUE_BYTES = 1_048_576
 
 /**
  * How long a reader may read nothing before it counts as gone, in milliseconds. It takes up to twice

@@ -6,6 +6,7 @@ import { isShard } from '../core/operation/placement.ts'
 import { decideLanding, type Landing } from '../core/outcome/landing.ts'
 import type { OriginFault } from '../core/outcome/outcome.ts'
 import type { AnswerHead, ReplyOf } from '../core/outcome/reply.ts'
+import { BY_VALUE_BYTES } from '../core/wire/body.ts'
 import { dropBody } from '../platform/drop-body.ts'
 import {
   claimAt,
@@ -231,9 +232,6 @@ const headOf = ({ status, headers, directives, said, retryAfterMs }: AnswerHead)
   ...(said !== undefined && { said }),
   ...(retryAfterMs !== undefined && { retryAfterMs }),
 })
-
-/** A larger body is sent as a stream. */
-const BY_VALUE_BYTES = 1_048_576
 
 const isLarge = (
   body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,

@@ -246,6 +246,11 @@ export function doubtMs(record: OperationRecord | null, now: number): number | n
   return doubt === null ? null : Math.max(0, now - doubt.since)
 }
 
+/** Whether a record has a result. */
+export function isSettled(record: OperationRecord | null): record is SettledRecord {
+  return record?.state === 'succeeded' || record?.state === 'failed'
+}
+
 /** Names the last claim of an operation. */
 export function toRef(operationId: string, { fence, claimId }: OperationRecord): ClaimRef {
   return { operationId, fence, claimId }

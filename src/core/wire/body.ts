@@ -6,6 +6,9 @@ import { concat } from '../bytes.ts'
  */
 export const ALONE_MS = 900_000
 
+/** A body up to this length crosses RPC as one value, a larger one as a stream. */
+export const BY_VALUE_BYTES = 1_048_576
+
 /** A timer for the silences of a stream. */
 export interface Watch {
   restart(): void
