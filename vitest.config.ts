@@ -98,7 +98,10 @@ export default defineConfig({
         test: {
           ...ofServers('sharded'),
           env: { ...COMPILED, PLACEMENT: JSON.stringify({ count: 2 }) },
-          include: ['test/e2e/crash-matrix.test.ts', 'test/conformance/**/*.test.ts'],
+          include: [
+            'test/e2e/{crash-matrix,evidence,outbox,stream}.test.ts',
+            'test/conformance/**/*.test.ts',
+          ],
         },
       },
     ],

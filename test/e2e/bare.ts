@@ -6,10 +6,7 @@ import { send } from '../../demo/client.ts'
 import { freePort } from '../../demo/dev-server.ts'
 import { serveBare, stateOf, writeBareProject } from '../../dev/bare-workerd.ts'
 import { builtWorkerOf } from './built-worker.ts'
-import type { Gateway, Origin } from './server.ts'
-
-/** Of every gateway in this project of tests, for `gateway/placement.ts`. */
-const { PLACEMENT } = process.env
+import { type Gateway, type Origin, PROJECT_VARS } from './server.ts'
 
 /** What `startBareGateway` needs to know. */
 export interface BareOptions {
@@ -88,7 +85,7 @@ async function writeProject(directory: string, { port, beside }: Ports, options:
   const bindings = {
     ...vars,
     ...(options.origin === undefined ? {} : { ORIGIN_URL: options.origin.url }),
-    ...(PLACEMENT === undefined ? {} : { PLACEMENT }),
+    ...PROJECT_VARS,
     ...options.vars,
   }
   const services = options.services ?? {}

@@ -18,6 +18,12 @@ import { close, listen } from '../../dev/local-server.ts'
 import { recordOutput } from '../../dev/process-output.ts'
 import { builtWorkerOf } from './built-worker.ts'
 
+const { PLACEMENT } = process.env
+
+/** The variables of every gateway in this project of tests, for `gateway/placement.ts`. */
+export const PROJECT_VARS: Readonly<Record<string, string>> =
+  PLACEMENT === undefined ? {} : { PLACEMENT }
+
 const LOOK_MS = 10
 
 /** A request as it arrived at the origin. */
@@ -199,7 +205,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     name: 'gateway',
     modulesRoot: path.dirname(bundle),
     modules: [{ type: 'ESModule', path: bundle }],
-    bindings: { ...worker.bindings, ORIGIN_URL: options.origin.url, ...options.vars },
+    bindings: {
+      ...worker.bindings,
+      ORIGIN_URL: options.origin.url,
+      ...PROJECT_VARS,
+      ...options.vars,
+    },
   }
   let server = await serve(serving, persistTo)
   return {

@@ -18,19 +18,17 @@ function readRecords(persistTo: string): StoredRecord[] {
 /** Reads how long each piece is of the body that an operation's record holds in rows, in order. */
 export function readBodyRows(persistTo: string, operation: string): number[] {
   return readFiles(persistTo, (database) => {
-    if (!recordsOf(database).some((record) => record.operation === operation)) return []
     const isThere = database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'body'").get()
-    // A small one stands beside its record.
-    const queries = [
-      'SELECT length(body) AS size FROM operation WHERE body IS NOT NULL',
-      ...(isThere === undefined ? [] : ['SELECT length(bytes) AS size FROM body ORDER BY part']),
-    ]
-    return queries.flatMap((query) =>
-      database
-        .prepare(query)
-        .all()
-        .map(({ size }) => Number(size)),
-    )
+    const pieces = 'SELECT length(bytes) AS size FROM body WHERE operation_id = ? ORDER BY part'
+    return rowsOf(database)
+      .filter(({ record }) => record.operation === operation)
+      .flatMap(({ id, size }) => [
+        // A small one stands beside its record.
+        ...(size === null ? [] : [size]),
+        ...(isThere === undefined ? [] : database.prepare(pieces).all(id)).map((piece) =>
+          Number(piece['size']),
+        ),
+      ])
   })
 }
 
@@ -83,12 +81,26 @@ function readFile<row>(file: string, read: (database: DatabaseSync) => row[]): r
   }
 }
 
-function recordsOf(database: DatabaseSync): StoredRecord[] {
+const recordsOf = (database: DatabaseSync) => rowsOf(database).map(({ record }) => record)
+
+/** A record, and the length of the body beside it. */
+interface StoredRow {
+  readonly id: string
+  readonly record: StoredRecord
+  readonly size: number | null
+}
+
+function rowsOf(database: DatabaseSync): StoredRow[] {
   // A shard keeps them in a table for each time at which they expire.
   const tables = database
     .prepare("SELECT name FROM sqlite_master WHERE name = 'operation' OR name LIKE 'bucket%'")
     .all()
   return tables
-    .flatMap(({ name }) => database.prepare(`SELECT record FROM ${String(name)}`).all())
-    .map(({ record }) => JSON.parse(String(record)) as StoredRecord)
+    .flatMap(({ name }) => database.prepare(`SELECT * FROM ${String(name)}`).all())
+    .map(({ id, record, body }) => ({
+      id: String(id),
+      record: JSON.parse(String(record)) as StoredRecord,
+      // A table of an earlier version has no such column.
+      size: body instanceof Uint8Array ? body.byteLength : null,
+    }))
 }

@@ -1,6 +1,7 @@
 import { createGateway, credential, idempotent, probe, protect } from '../../../src/hapax.ts'
+import { placed } from '../gateway/placement.ts'
 
-export const app = createGateway({ tenant: credential('Authorization') })
+export const app = createGateway({ tenant: credential('Authorization'), ...placed })
 
 const retry = { attempts: 4, base: '1ms', cap: '2ms' } as const
 

@@ -9,11 +9,12 @@ import {
   webhook,
 } from '../../../src/hapax.ts'
 import { operators } from '../../../src/operators.ts'
+import { placed } from '../gateway/placement.ts'
 
 /** A path of the receiver. */
 const hook = (path: string) => webhook(`${env.ORIGIN_URL}/hooks/${path}`)
 
-export const app = createGateway({ tenant: credential('Authorization') })
+export const app = createGateway({ tenant: credential('Authorization'), ...placed })
 app.route('/_hapax', operators(app))
 
 // Three events in a row to one receiver.
