@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** Of `/proc/PID/stat`: Linux counts CPU in hundredths of a second, whatever its clock. */
 const TICK_MS = 10
@@ -22,6 +22,16 @@ export function readStat(pid: number): string[] {
 export function cpuMsOf(pid: number): number {
   const [user, system] = readStat(pid).slice(11, 13).map(Number)
   return ((user ?? Number.NaN) + (system ?? Number.NaN)) * TICK_MS
+}
+
+/**
+ * CPU that the threads of a process have used so far, in microseconds: for work that is too short for
+ * the clock of `cpuMsOf`. Threads that have ended are not counted.
+ */
+export function cpuUsOf(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  const used = threads.map((thread) => readProc(pid, `task/${thread}/schedstat`).split(' ', 1)[0])
+  return used.reduce((sum, nanoseconds) => sum + Number(nanoseconds) / 1_000, 0)
 }
 
 /** Memory in MiB as `/proc/PID/status` has it: resident now, or at its peak. */

@@ -1,81 +1,122 @@
 /**
  * Measures whether an operation, and its expiry, cost more in a shard that holds more:
- * `npm run bench:shard-growth`, about eight minutes and 3 GB of memory.
+ * `npm run bench:shard-growth`, about ten minutes and 3 GB of memory.
  *
  * In bare workerd, without HTTP for each operation: what is measured is the store of a shard, from
- * the claim to the settle, a repeat, and the end of retention.
+ * the claim to the settle, a repeat, and the end of retention. The shards take turns, and each round
+ * compares them.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { inWorkerd } from './harness/start-workerd.ts'
 import { spreadOf } from './harness/statistics.ts'
-import { cpuMsOf } from './process-usage.ts'
+import { cpuUsOf } from './process-usage.ts'
 
-const SIZES = [10_000, 100_000, 1_000_000]
-/** Operations of one request to the shard, which must not take longer than the platform lets it. */
+const SIZES = [1_000, 100_000, 1_000_000]
+/** A smaller shard would have grown noticeably after a few rounds, so each round has a new one. */
+const LASTING_SIZE = 10_000
+/** Operations of one request that fills a shard, which must not take longer than the platform lets it. */
 const CHUNK = 4_000
-const ROUNDS = 11
+/** Operations of a turn. */
+const TURN = 250
+const ROUNDS = 41
 /** Numbers of operations that expire at once are apart from those that stay. */
 const BRIEF = 1_000_000_000
 
-const shard = await inWorkerd({
-  name: 'a shard',
+const server = await inWorkerd({
+  name: 'shards',
   entry: 'growing-shard',
   objects: { SHARD: 'ShardObject' },
 }).start('http://127.0.0.1')
 
-async function ask(path: string, from = 0, to = 0): Promise<unknown> {
-  const response = await fetch(`${shard.url}/${path}?from=${from}&to=${to}`)
+/** A shard with so many live operations. */
+interface Shard {
+  readonly name: string
+  live: number
+}
+
+async function ask({ name }: Shard, path: string, from = 0, to = 0): Promise<unknown> {
+  const response = await fetch(`${server.url}/${path}?shard=${name}&from=${from}&to=${to}`)
   if (!response.ok) throw new Error(`The shard answered ${response.status}.`)
   return response.json()
 }
 
-async function fill(path: string, from: number, to: number): Promise<void> {
-  for (let at = from; at < to; at += CHUNK) await ask(path, at, Math.min(to, at + CHUNK))
+async function fill(shard: Shard, path: string, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += CHUNK) await ask(shard, path, at, Math.min(to, at + CHUNK))
 }
 
-const cpuMs = () => shard.pids.reduce((sum, pid) => sum + cpuMsOf(pid), 0)
+async function createShard(name: string, size: number): Promise<Shard> {
+  const shard = { name, live: size }
+  await fill(shard, 'fill', 0, size)
+  return shard
+}
 
-/** The median, in microseconds of CPU for each operation. */
-async function measure(work: (round: number) => Promise<unknown>): Promise<string> {
-  const costs: number[] = []
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const before = cpuMs()
-    await work(round)
-    costs.push(((cpuMs() - before) / CHUNK) * 1_000)
+const cpuUs = () => server.pids.reduce((sum, pid) => sum + cpuUsOf(pid), 0)
+
+/** @returns Microseconds of CPU for each operation. */
+async function measure(work: () => Promise<unknown>, count: number): Promise<number> {
+  const before = cpuUs()
+  await work()
+  return (cpuUs() - before) / count
+}
+
+/** One turn of a shard. */
+async function takeTurn(shard: Shard, round: number) {
+  const { live } = shard
+  const from = Math.floor(((live - TURN) / ROUNDS) * round)
+  shard.live += TURN
+  return {
+    operation: await measure(() => ask(shard, 'run', live, live + TURN), TURN),
+    repeat: await measure(() => ask(shard, 'repeat', from, from + TURN), TURN),
   }
-  return spreadOf(costs).median.toFixed(1)
 }
 
 /** Lets so many operations expire together. @returns Microseconds of CPU for each. */
-async function measureExpiry(count: number): Promise<string> {
-  const buckets = Number(await ask('buckets'))
-  await fill('fill-briefly', BRIEF, BRIEF + count)
-  const before = cpuMs()
-  while (Number(await ask('buckets')) > buckets) await sleep(1_000)
-  return (((cpuMs() - before) / count) * 1_000).toFixed(2)
+async function measureExpiry(shard: Shard, count: number): Promise<number> {
+  const buckets = Number(await ask(shard, 'buckets'))
+  await fill(shard, 'fill-briefly', BRIEF, BRIEF + count)
+  return measure(async () => {
+    while (Number(await ask(shard, 'buckets')) > buckets) await sleep(1_000)
+  }, count)
 }
 
-let live = 0
+const median = (values: readonly number[]) => spreadOf(values).median.toFixed(1)
+
+function toRatio(values: readonly number[], smallest: readonly number[]): string {
+  const ratios = values.map((value, round) => value / (smallest[round] ?? Number.NaN))
+  const { median: middle, low, high } = spreadOf(ratios)
+  return `${middle.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`
+}
+
 try {
+  const lasting = new Map<number, Shard>()
+  for (const size of SIZES.filter((one) => one >= LASTING_SIZE)) {
+    lasting.set(size, await createShard(`shard:1:${size}`, size))
+  }
+  const all = SIZES.map((size) => ({ size, operation: [] as number[], repeat: [] as number[] }))
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const { size, ...costs } of all) {
+      const name = `shard:1:${size}-${round}`
+      const shard = lasting.get(size) ?? (await createShard(name, size))
+      const { operation, repeat } = await takeTurn(shard, round)
+      costs.operation.push(operation)
+      costs.repeat.push(repeat)
+    }
+  }
+  const [smallest] = all
   const rows = []
-  for (const size of SIZES) {
-    await fill('fill', live, size)
-    live = size
-    const repeat = await measure((round) => {
-      const from = Math.floor(((size - CHUNK) / ROUNDS) * round)
-      return ask('repeat', Math.max(0, from), Math.min(size, Math.max(0, from) + CHUNK))
+  for (const { size, operation, repeat } of all) {
+    const shard = lasting.get(size) ?? (await createShard(`shard:1:${size}-expiry`, size))
+    rows.push({
+      'live operations': size,
+      'claim and settle, µs': median(operation),
+      'to the smallest': toRatio(operation, smallest?.operation ?? []),
+      'repeat, µs': median(repeat),
+      'to its smallest': toRatio(repeat, smallest?.repeat ?? []),
+      'expiry, µs': (await measureExpiry(shard, size)).toFixed(2),
     })
-    const operation = await measure(async () => {
-      await fill('fill', live, live + CHUNK)
-      live += CHUNK
-    })
-    const expiry = await measureExpiry(size)
-    const row = { 'claim and settle, µs': operation, 'repeat, µs': repeat, 'expiry, µs': expiry }
-    rows.push({ 'live operations': size, ...row })
-    console.log(rows.at(-1))
   }
   console.table(rows)
 } finally {
-  await shard.stop()
+  await server.stop()
 }

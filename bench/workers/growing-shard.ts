@@ -33,18 +33,39 @@ function idOf(nth: number): string {
   return toBase64Url(bytes)
 }
 
+const claimOf = (operationId: string) => `claim of ${operationId}`
+
 export class ShardObject extends DurableObject {
   readonly #ledger = new Ledger(this.ctx.storage, true, () => false)
 
-  /** Runs operations from claim to settle. */
+  /** Runs operations from claim to settle, and stores many of them at once. */
   async fill(from: number, to: number, retentionMs: number): Promise<void> {
-    for (let nth = from; nth < to; nth++) this.#runOne(idOf(nth), retentionMs)
+    for (let nth = from; nth < to; nth++) {
+      const operationId = idOf(nth)
+      this.#claim(operationId, retentionMs)
+      this.#settle(operationId)
+    }
   }
 
-  #runOne(operationId: string, retentionMs: number): void {
-    const claimId = `claim of ${operationId}`
+  /** The same as in use: each claim and each settle is on disk before the next one. */
+  async run(from: number, to: number): Promise<void> {
+    for (let nth = from; nth < to; nth++) {
+      const operationId = idOf(nth)
+      this.#claim(operationId, RETENTION_MS)
+      await this.ctx.storage.sync()
+      this.#settle(operationId)
+      await this.ctx.storage.sync()
+    }
+  }
+
+  #claim(operationId: string, retentionMs: number): void {
+    const claimId = claimOf(operationId)
     const decision = this.#ledger.claim(toRequest(operationId, claimId, retentionMs), null)
     if (decision.kind !== 'execute') throw new Error(`It was ${decision.kind}.`)
+  }
+
+  #settle(operationId: string): void {
+    const claimId = claimOf(operationId)
     const body = { generation: createGeneration(), firstPart: 0, pieces: [BODY] }
     this.#ledger.settle({ operationId, claimId, fence: 1 }, DONE, body)
   }
@@ -99,8 +120,9 @@ export default {
   async fetch(request, { SHARD }) {
     const url = new URL(request.url)
     const [from = 0, to = 0] = ['from', 'to'].map((name) => Number(url.searchParams.get(name)))
-    const shard = SHARD.getByName('shard:1:0')
+    const shard = SHARD.getByName(url.searchParams.get('shard') ?? '')
     if (url.pathname === '/fill') await shard.fill(from, to, RETENTION_MS)
+    if (url.pathname === '/run') await shard.run(from, to)
     if (url.pathname === '/fill-briefly') await shard.fill(from, to, 1)
     if (url.pathname === '/repeat') await shard.repeat(from, to)
     return Response.json(url.pathname === '/buckets' ? await shard.countBuckets() : 'ok')
