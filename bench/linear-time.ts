@@ -9,7 +9,7 @@ import { toInstant } from '../src/core/fingerprint/date-time.ts'
  * the quickest run counts: noise only ever adds. One of the two ratios may be more than 4 where the
  * engine begins to collect garbage or takes more stack; where both are more than 8, that is marked.
  */
-import { digestPlaces, findDifferences } from '../src/core/fingerprint/differences.ts'
+import { findDifferences, markPlaces } from '../src/core/fingerprint/differences.ts'
 import { fingerprint, readBody, toComparedRequest } from '../src/core/fingerprint/fingerprint.ts'
 import { toCanonicalMultipart } from '../src/core/fingerprint/multipart.ts'
 import { toCanonicalPairs } from '../src/core/fingerprint/pairs.ts'
@@ -153,8 +153,8 @@ function differ(type: string, empty: string): Work {
   return async (input) => {
     const one = await toCompared(empty, type)
     const other = await toCompared(input, type)
-    findDifferences(digestPlaces(one, digest, 'key'), other, digest, 'key')
-    findDifferences(digestPlaces(other, digest, 'key'), one, digest, 'key')
+    findDifferences(markPlaces(one), other, digest, 'key')
+    findDifferences(markPlaces(other), one, digest, 'key')
   }
 }
 

@@ -177,10 +177,22 @@ export function sealKeysOf(
   const { HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS } = c.env
   const secrets = [HAPAX_SEAL_KEY, HAPAX_SEAL_KEY_PREVIOUS].filter((secret) => !!secret)
   return secrets.map((secret = '') => ({
-    id: c.get('hapax').digest('seal key', secret).slice(0, KEY_ID_LENGTH),
+    id: idOf(c, secret),
     bytes: deriveSealKey(secret, 'snapshot', operationId, clientKey),
   }))
 }
+
+/** Names a secret. It is named in every request, and seldom changes. */
+function idOf(c: Context<GatewayEnv>, secret: string): string {
+  const secrets = JSON.stringify([c.env.HAPAX_DIGEST_KEY, secret])
+  const known = ids.get(secrets)
+  if (known !== undefined) return known
+  const id = c.get('hapax').digest('seal key', secret).slice(0, KEY_ID_LENGTH)
+  ids.set(secrets, id)
+  return id
+}
+
+const ids = new Map<string, string>()
 
 /** How a route stores its snapshots. @throws {ConfigurationFault} When a secret or bucket for that is missing. */
 function keepingOf({ c, policy }: Exchange, [key]: readonly SealKey[]): Keeping {

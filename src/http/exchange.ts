@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import type { Policy } from '../config/policy.ts'
 import type { ComparedRequest } from '../core/fingerprint/fingerprint.ts'
 import type { ClaimRequest } from '../core/operation/claim.ts'
+import type { HeaderField } from '../core/operation/snapshot.ts'
 import type { JsonRpcCall } from '../core/request/json-rpc.ts'
 import type { KeySource } from '../core/request/key-source.ts'
 import type { GatewayEnv, Identify } from './gateway-env.ts'
@@ -41,6 +42,8 @@ export interface Admitted {
   /** Whether the tenant was verified, or is only claimed by the request. */
   readonly isVerified: boolean
   readonly body: Uint8Array<ArrayBuffer>
+  /** Its header fields. Reading them once more would take longer than all that is done with them. */
+  readonly fields: readonly HeaderField[]
   /** The parts that are compared with another request of the same key; `null` if only the fingerprint is. */
   readonly compared: ComparedRequest | null
   /** The claim, without the fields that depend on the route. */

@@ -11,11 +11,11 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { toVerdict, type Verdict } from './verdict.ts'
 
 /** What explains a later mismatch; `null` for a request with a fingerprint only, which has no parts. */
-export function explanationOf(
-  { c }: Exchange,
-  { compared, key }: Pick<Admitted, 'compared' | 'key'>,
-): Explanation | null {
-  return compared && toExplanation(compared, c.get('hapax').digest, key)
+export function explanationOf({
+  compared,
+  key,
+}: Pick<Admitted, 'compared' | 'key'>): Explanation | null {
+  return compared && toExplanation(compared, key)
 }
 
 /** Makes the verdict of an answer. For a mismatch, it contains the differences of the requests. */

@@ -11,6 +11,7 @@ import {
   type RequestHead,
   toComparedRequest,
 } from '../core/fingerprint/fingerprint.ts'
+import type { HeaderField } from '../core/operation/snapshot.ts'
 import type { Problem } from '../core/response/problem.ts'
 import { ok, type Result } from '../core/result.ts'
 import type { Admitted, Exchange } from './exchange.ts'
@@ -18,7 +19,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
 
 /** The fingerprint of a request, and its parts. */
-interface Fingerprinted extends Pick<Admitted, 'compared'> {
+interface Fingerprinted extends Pick<Admitted, 'compared' | 'fields'> {
   readonly fingerprint: string
 }
 
@@ -36,19 +37,22 @@ export async function fingerprintRequest({
   const { digest } = c.get('hapax')
   if (rules === false) {
     const any = fingerprintOfAny(known.operation, digest)
-    return ok({ fingerprint: any, compared: null })
+    return ok({ fingerprint: any, compared: null, fields: fieldsOf(c) })
   }
-  const head = headOf(c)
   if (typeof rules === 'function') {
     await payload.restoreTaken()
     const value = toCanonicalValue(await callFunction(c, rules))
     if (value === null) throw new ConfigurationFault(NOT_COMPARABLE)
-    return ok({ fingerprint: fingerprintOfValue(head, value, digest), compared: null })
+    // Read after the function, which may change them for the origin.
+    const fields = fieldsOf(c)
+    const named = fingerprintOfValue(headOf(c, fields), value, digest)
+    return ok({ fingerprint: named, compared: null, fields })
   }
   const read = await payload.read()
   if (!read.ok) return read
-  const compared = toComparedRequest(head, read.value, rules)
-  return ok({ fingerprint: fingerprint(compared, digest), compared })
+  const fields = fieldsOf(c)
+  const compared = toComparedRequest(headOf(c, fields), read.value, rules)
+  return ok({ fingerprint: fingerprint(compared, digest), compared, fields })
 }
 
 async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction): Promise<unknown> {
@@ -63,8 +67,10 @@ async function callFunction(c: Context<GatewayEnv>, rules: FingerprintFunction):
 const NOT_COMPARABLE =
   'The fingerprint function of a route must return a string, a number, a boolean, null, or an array or plain object of those.'
 
-function headOf(c: Context<GatewayEnv>): RequestHead {
-  const { method, headers } = c.req.raw
+const fieldsOf = (c: Context<GatewayEnv>): readonly HeaderField[] => [...c.req.raw.headers]
+
+function headOf(c: Context<GatewayEnv>, headers: readonly HeaderField[]): RequestHead {
+  const { method } = c.req.raw
   const { path, search } = requestUrlOf(c)
   return { method, path, search, headers }
 }

@@ -26,7 +26,7 @@ export async function forwardUnprotected(
   try {
     const request = copyOf(c.req.raw, origin.urlOf(requestUrlOf(c).untouched), body)
     const fromOrigin = await origin.fetch(request, {
-      headers: toHeaders(forwardedHeadersOf(exchange, key)),
+      headers: toHeaders(forwardedHeadersOf(exchange, { key })),
       redirect: 'manual',
       encodeResponseBody: 'manual',
       signal: watch.signal,

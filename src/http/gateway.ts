@@ -3,7 +3,7 @@ import { HTTPException } from 'hono/http-exception'
 
 import { deployPlacement } from '../config/deployed-placement.ts'
 import type { PlacementOptions } from '../config/placement.ts'
-import { createDigest } from '../core/digest.ts'
+import { createDigest, type Digest } from '../core/digest.ts'
 import { type Correlation, readCorrelation } from '../core/request/correlation.ts'
 import { logFault } from '../metrics/log.ts'
 import { authenticated } from './authenticated.ts'
@@ -85,12 +85,16 @@ export function createGateway(options: GatewayOptions): Hono<GatewayEnv> {
 function openScope({ env, req }: Context<GatewayEnv>, identify: Identify): RequestScope {
   const { headers } = req.raw
   let correlation: Correlation | undefined
+  let digest: Digest | undefined
+  // Requests that pass through need neither.
   return {
     startedAt: Date.now(),
     get correlation() {
       return (correlation ??= readCorrelation(headers, () => crypto.randomUUID()))
     },
-    digest: createDigest(env.HAPAX_DIGEST_KEY),
+    get digest() {
+      return (digest ??= createDigest(env.HAPAX_DIGEST_KEY))
+    },
     identify,
   }
 }

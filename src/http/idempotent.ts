@@ -152,10 +152,10 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   const { c, policy } = exchange
   // The origin is needed later, so a missing one must be found now.
   if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
-  const headers = originHeadersOf(c)
+  const headers = originHeadersOf(c, { fields: admitted.fields })
   const { claim, caller, keeping } = planCall(exchange, admitted, headers)
   const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
-  const explanation = explanationOf(exchange, admitted)
+  const explanation = explanationOf(admitted)
   const { answer, ask } = await claimAt(c, request, (object, at) =>
     object.claim(at, caller, { explanation }),
   )

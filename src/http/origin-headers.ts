@@ -14,11 +14,17 @@ interface Said {
   readonly key?: string | null
   /** Encodings to ask for. Default: those that the client accepts. */
   readonly encodings?: string
+  /** The fields of the request, if they were read before. */
+  readonly fields?: readonly HeaderField[]
 }
 
 /** The headers for the origin: those of the request, with those of the gateway replacing them. */
 export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): HeaderField[] {
-  const { key = null, encodings = toOriginEncodings(acceptedEncodings(c.req.raw)) } = said
+  const {
+    key = null,
+    fields = c.req.raw.headers,
+    encodings = toOriginEncodings(acceptedEncodings(c.req.raw)),
+  } = said
   const { correlationId, traceparent } = c.get('hapax').correlation
   const own: HeaderField[] = [
     ['x-correlation-id', correlationId],
@@ -27,12 +33,15 @@ export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): Header
     ['accept-encoding', encodings],
   ]
   const replaced = new Set(own.map(([name]) => name))
-  const passed = toOriginHeaders(c.req.raw.headers)
+  const passed = toOriginHeaders(fields)
   return [...passed.filter(([name]) => !replaced.has(foldName(name))), ...own]
 }
 
-/** The headers of a forwarded request. @param key Its `Idempotency-Key`, if any. */
-export function forwardedHeadersOf({ c, policy }: Exchange, key: string | null): HeaderField[] {
+/** The headers of a forwarded request. */
+export function forwardedHeadersOf(
+  { c, policy }: Exchange,
+  said: Pick<Said, 'key' | 'fields'>,
+): HeaderField[] {
   // The answer to one JSON-RPC call may be rewritten for another, so it must be readable.
-  return originHeadersOf(c, hasMcp(policy.key) ? { key, encodings: IDENTITY } : { key })
+  return originHeadersOf(c, hasMcp(policy.key) ? { ...said, encodings: IDENTITY } : said)
 }

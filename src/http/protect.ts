@@ -137,7 +137,7 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
 
 function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
   const { c, policy } = exchange
-  const { body, key } = admitted
+  const { body, fields, key } = admitted
   const { operationId, tenant } = admitted.claim
   const forwardedKey = { derived: operationId, client: key, none: null }[
     policy.forwardKey || 'none'
@@ -146,7 +146,7 @@ function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
     method: c.req.method,
     path: forwardedPathOf(c),
     // The origin would obey again what the gateway has obeyed.
-    headers: withoutObeyed(forwardedHeadersOf(exchange, forwardedKey)),
+    headers: withoutObeyed(forwardedHeadersOf(exchange, { key: forwardedKey, fields })),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
   }
   const { claim, caller, keeping } = planCall(exchange, admitted, request.headers)
@@ -164,7 +164,7 @@ function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
       keeping,
     },
     isStored: policy.durable,
-    explanation: explanationOf(exchange, admitted),
+    explanation: explanationOf(admitted),
   }
 }
 

@@ -64,7 +64,7 @@ async function admit(
   if (!whole.ok) return whole
   const named = await fingerprintRequest(exchange)
   if (!named.ok) return named
-  const { compared, fingerprint } = named.value
+  const { compared, fields, fingerprint } = named.value
   const id = operationId(digest, tenant, key, withinOf(exchange, found))
   const claim = {
     operationId: id,
@@ -82,7 +82,7 @@ async function admit(
     mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
     ...carrierOf(exchange),
   }
-  return ok({ key, call, isVerified, body: whole.value, compared, claim })
+  return ok({ key, call, isVerified, body: whole.value, fields, compared, claim })
 }
 
 /** Names the message in the claim, so that another delivery can recognize it. */

@@ -31,16 +31,21 @@ interface Claiming {
   readonly stored: Uint8Array | null
   /** What explains a later mismatch, or `null`. */
   readonly explanation: Explanation | null
+  /** What `lookAhead` has predicted. Nothing was awaited since. */
+  readonly ahead: ClaimDecision | null
 }
 
 /** Claims an operation for a request. */
 export function claimOperation(
   context: ObjectContext,
-  { request, stored, explanation }: Claiming,
+  claiming: Claiming,
 ): ClaimDecision | { readonly kind: 'store_fault' } {
   const { ledger, flights } = context
+  const { request, stored, ahead } = claiming
+  // Nothing changes, and nothing is due that a lost alarm would miss.
+  if (ahead?.kind === 'replay' || ahead?.kind === 'mismatch') return ahead
   try {
-    return ledger.claim(withPlaces(context, request, explanation), stored)
+    return ledger.claim({ ...request, places: sealedPlacesOf(context, claiming) }, stored)
   } catch (error) {
     // It may be running, or done: forwarding it without the store would execute it a second time.
     const isKnown = error instanceof NewerRecord
@@ -50,17 +55,10 @@ export function claimOperation(
   }
 }
 
-/** Adds what explains a mismatch to a claim that begins an operation. Nothing else needs it. */
-function withPlaces(
-  context: ObjectContext,
-  request: ClaimRequest,
-  explanation: Explanation | null,
-): ClaimRequest {
-  if (explanation === null) return request
-  const ahead = lookAhead(context, request)
-  if (ahead === null || !isNew(ahead)) return request
-  const secret = context.env.HAPAX_DIGEST_KEY
-  return { ...request, places: sealPlaces(secret, request.operationId, explanation) }
+/** What explains a later mismatch, for a claim that begins an operation. Nothing else needs it. */
+function sealedPlacesOf({ env }: ObjectContext, { request, explanation, ahead }: Claiming): string {
+  if (explanation === null || ahead === null || !isNew(ahead)) return request.places
+  return sealPlaces(env.HAPAX_DIGEST_KEY, request.operationId, explanation)
 }
 
 /** Predicts the decision of a claim. @returns `null` when the store fails: the claim will say so. */
@@ -113,7 +111,7 @@ export function refuseLate({ deadlineAt }: Caller): Answer | null {
 }
 
 /** A claim to make again if nothing was executed, unless `refuse` gives a reason against the call. */
-interface Reclaim extends Omit<Claiming, 'explanation'> {
+interface Reclaim extends Omit<Claiming, 'explanation' | 'ahead'> {
   readonly caller: Caller
   readonly refuse: () => Answer | null
 }

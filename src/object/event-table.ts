@@ -120,9 +120,11 @@ export class EventTable {
 
   #addEvents({ id: operationId, after, now }: Change): void {
     if (after === null || after.state === 'in_progress' || after.state === 'expired') return
+    const rules = rulesFor(after)
+    if (rules.length === 0) return
     const text = JSON.stringify(toStateEvent(operationId, after, now))
     const bytes = inClear(new Uint8Array(new TextEncoder().encode(text)))
-    for (const { to, retry } of rulesFor(after)) {
+    for (const { to, retry } of rules) {
       this.add({ operationId, recipient: to, retry, bytes, dueAt: now })
     }
   }

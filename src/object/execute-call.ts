@@ -22,9 +22,10 @@ export async function executeCall(
   const kept = { request: plan.request, sealKey: plan.keeping.sealKey }
   const stored = call.isStored ? await sealRequest(context.env, request.operationId, kept) : null
   // Nothing is awaited from here to the claim, so the checks of the call still hold when it is made.
-  const refusedCall = refuseAhead(context, call)
+  const ahead = lookAhead(context, request)
+  const refusedCall = refuseAhead(context, call, ahead)
   if (refusedCall !== null) return refusedCall
-  const decision = claimOperation(context, { request, stored, explanation })
+  const decision = claimOperation(context, { request, stored, explanation, ahead })
   if (decision.kind === 'execute') {
     const claim = toGranted(request.operationId, decision.record)
     return orAccept(context, runClaim(context, claim, plan), request, caller)
@@ -56,13 +57,16 @@ export function resolveCall(
  *
  * @throws {ConfigurationFault} When there is no origin, or no bucket for a route that spills.
  */
-function refuseAhead(context: ObjectContext, { claim, caller, plan }: ExecuteCall): Answer | null {
-  const ahead = lookAhead(context, claim)?.kind
-  if (ahead === undefined || ahead === 'execute' || ahead === 'probe') {
+function refuseAhead(
+  context: ObjectContext,
+  { caller, plan }: ExecuteCall,
+  ahead: ClaimDecision | null,
+): Answer | null {
+  if (ahead === null || ahead.kind === 'execute' || ahead.kind === 'probe') {
     requireOrigin(context.env)
     if (plan.keeping.spillBytes !== null) requireSpill(context.env.SNAPSHOTS)
   }
-  return ahead === 'execute' ? refuseCall(context, caller, plan) : null
+  return ahead?.kind === 'execute' ? refuseCall(context, caller, plan) : null
 }
 
 /** A client that comes back for the result waits only for `waitMs`; the work goes on. */

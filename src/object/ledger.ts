@@ -133,9 +133,6 @@ export class Ledger {
    * @param stored The request, where the route keeps it for a recovery without a client.
    */
   claim(request: ClaimRequest, stored: Uint8Array | null): ClaimDecision {
-    const ahead = this.look(request)
-    // Nothing changes, and nothing is due that a lost alarm would miss.
-    if (ahead.kind === 'replay' || ahead.kind === 'mismatch') return ahead
     const id = request.operationId
     return this.#change(id, (known, now) => {
       const decision = this.#decideClaim(known, request, now)

@@ -3,11 +3,14 @@ import { isSettled, type OperationRecord, parseRecord } from '../core/operation/
 import type { DueRecord, RecordStore } from './record-store.ts'
 import type { Tables } from './tables.ts'
 
+/** A body up to this length is kept in memory with its record, and a replay reads nothing. */
+const KEPT_BYTES = 4_096
+
 interface Row {
   readonly record: OperationRecord
   readonly dueAt: number | null
-  /** The body beside it, as far as it was read with it; it is often asked for next. */
-  readonly body?: ArrayBuffer | null | undefined
+  /** The body beside it; absent if memory does not hold it. */
+  readonly body?: Uint8Array<ArrayBuffer> | null
 }
 
 interface StoredRow extends Record<string, SqlStorageValue> {
@@ -39,18 +42,21 @@ export class RecordTable implements RecordStore {
   write(id: string, record: OperationRecord, now: number, body?: Uint8Array | null): void {
     const rows = this.#known()
     const dueAt = lazyDueAt(record, now)
+    const known = rows.get(id)
     // Only the time at which the alarm comes has changed.
-    if (rows.get(id)?.record === record) return void rows.set(id, { record, dueAt })
+    if (known?.record === record) return void rows.set(id, { ...known, dueAt })
     const text = JSON.stringify(record)
     this.#tables.requireOperations()
     const { sql } = this.#tables
-    if (rows.has(id) && body === undefined && isSettled(record)) {
+    if (known !== undefined && body === undefined && isSettled(record)) {
       sql.exec('UPDATE operation SET record = ?, due_at = ? WHERE id = ?', text, dueAt, id)
+      rows.set(id, { ...known, record, dueAt })
     } else {
       const into = 'INSERT OR REPLACE INTO operation (id, record, due_at, body) VALUES (?, ?, ?, ?)'
-      sql.exec(into, id, text, dueAt, body ?? null)
+      const beside = body ?? null
+      sql.exec(into, id, text, dueAt, beside)
+      rows.set(id, { record, dueAt, ...(isKept(beside) && { body: beside && beside.slice() }) })
     }
-    rows.set(id, { record, dueAt })
   }
 
   delete(id: string): void {
@@ -74,15 +80,16 @@ export class RecordTable implements RecordStore {
     const row = this.#known().get(id)
     if (row === undefined) return null
     const { body, ...rest } = row
-    // It is given away once: memory keeps no bodies.
-    if (body !== undefined) this.#known().set(id, rest)
-    const stored = body === undefined ? this.#select(id) : body
-    return stored && new Uint8Array(stored)
+    if (body === undefined) return this.#select(id)
+    if (isKept(body)) return body && body.slice()
+    // It was read with its record, and is given away.
+    this.#known().set(id, rest)
+    return body
   }
 
-  #select(id: string): ArrayBuffer | null {
+  #select(id: string): Uint8Array<ArrayBuffer> | null {
     const sql = 'SELECT * FROM operation WHERE id = ?'
-    return this.#tables.sql.exec<StoredRow>(sql, id).one().body ?? null
+    return toBytes(this.#tables.sql.exec<StoredRow>(sql, id).one())
   }
 
   watch(id: string, now: number): void {
@@ -123,10 +130,17 @@ export class RecordTable implements RecordStore {
     if (!this.#tables.has('operation')) return new Map()
     const rows = this.#tables.sql.exec<StoredRow>('SELECT * FROM operation').toArray()
     return new Map(
-      rows.map(({ id, record, due_at: dueAt, body = null }) => [
-        id,
-        { record: parseRecord(record), dueAt, body },
+      rows.map((row) => [
+        row.id,
+        { record: parseRecord(row.record), dueAt: row.due_at, body: toBytes(row) },
       ]),
     )
   }
 }
+
+function toBytes({ body = null }: StoredRow): Uint8Array<ArrayBuffer> | null {
+  return body && new Uint8Array(body)
+}
+
+/** Whether memory holds a body for every replay. Its readers get copies, since they may take the buffer. */
+const isKept = (body: Uint8Array | null) => body === null || body.byteLength <= KEPT_BYTES

@@ -46,9 +46,11 @@ export async function claimForWorker(
   const { operationId } = request
   const refusal = await refuseNew(context, request, caller)
   if (refusal !== null) return refusal
+  const ahead = lookAhead(context, request)
   const refused = refuseForwarding(caller, forwarding)
-  if (refused !== null && lookAhead(context, request)?.kind === 'execute') return refused
-  const decision = claimOperation(context, { request, stored: forwarding.stored, explanation })
+  if (refused !== null && ahead?.kind === 'execute') return refused
+  const { stored } = forwarding
+  const decision = claimOperation(context, { request, stored, explanation, ahead })
   if (decision.kind === 'execute') {
     const { record } = decision
     const claim = toGranted(operationId, record)

@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib'
+
 import { toUtf8Text } from '../bytes.ts'
 import type { Digest } from '../digest.ts'
 import { splitPointer, toPointer } from '../json/pointer.ts'
@@ -19,7 +21,7 @@ const MAX_TOLD_LENGTH = 8_192
 const MAX_DEPTH = 8
 /** A larger body is kept as one place: looking into it would cost more than it tells. */
 const MAX_BODY_BYTES = 65_536
-/** Characters of a digest: 66 bits, since nobody chooses the values to make two of them meet. */
+/** Characters of a digest that an earlier version made. */
 const DIGEST_LENGTH = 11
 
 /** How two requests with one key differ: names only, no values. */
@@ -47,48 +49,60 @@ type Places = ReadonlyMap<string, Content>
 const CLOSED: ReadonlyMap<string, string> = new Map([['', '']])
 
 /**
- * Characters of a value that is kept as it is, behind `=`: whoever can open the digests can try all
- * values of this length, and a digest costs time.
+ * Characters of a value that is kept as it is, behind `=`: whoever can open the list can try all
+ * values of this length.
  */
 const PLAIN_LENGTH = 8
 const PLAIN = '='
 
+/**
+ * Begins a checksum, which is enough to tell one value from another: nobody chooses the values to make
+ * two of them meet. It takes a tenth of the time of a digest, and says 32 bits about a value.
+ */
+const CHECKSUM = '#'
+
 /** Parts that hold nothing secret, and are kept as they are. */
 const PLAIN_PARTS: ReadonlySet<string> = new Set(['method', 'media-type'])
 
-/** A digest of each place of a request, or its value behind `=`. */
-export type PlaceDigests = ReadonlyMap<string, string>
+/** What stands for the content of each place of a request. */
+export type PlaceMarks = ReadonlyMap<string, string>
 
 /** Whether a body is too large to be looked into. */
 export function isLarge({ bytes }: ReadBody): boolean {
   return bytes.byteLength > MAX_BODY_BYTES
 }
 
-/** Digests each place, keyed by the client's own key, which is not stored. */
-export function digestPlaces(request: ComparedRequest, digest: Digest, key: string): PlaceDigests {
+/** Marks each place with its value, if that is short, or with a checksum. */
+export function markPlaces(request: ComparedRequest): PlaceMarks {
   const places: Places = new Map([
     ...toParts(request),
     ...withPrefix('query:', openPairs(request.query).places()),
     ...withPrefix('body:', openBody(request).places()),
   ])
-  const digested = new Map<string, string>()
+  const marks = new Map<string, string>()
   for (const [place, content] of places) {
     const isPlain = content.length <= PLAIN_LENGTH || PLAIN_PARTS.has(place)
-    const plain = isPlain ? toPlain(content) : null
-    digested.set(place, plain ?? digestOf(place, content, digest, key))
+    marks.set(place, (isPlain ? toPlain(content) : null) ?? toChecksum(content))
   }
-  return digested
+  return marks
 }
 
 const toPlain = (content: Content) => (typeof content === 'string' ? PLAIN + content : null)
 
+const toChecksum = (content: Content) => CHECKSUM + crc32(content).toString(36)
+
+/** A digest as an earlier version has stored it, keyed by the client's own key. */
 function digestOf(place: string, content: Content, digest: Digest, key: string): string {
   return digest('place', key, place, content).slice(0, DIGEST_LENGTH)
 }
 
-/** Finds how a request differs from the one with these digests. */
+/**
+ * Finds how a request differs from the one with these marks.
+ *
+ * @param digest With `key`, the client's own key, makes the digests of an earlier version.
+ */
 export function findDifferences(
-  known: PlaceDigests,
+  known: PlaceMarks,
   request: ComparedRequest,
   digest: Digest,
   key: string,
@@ -102,8 +116,13 @@ export function findDifferences(
   ])
   const own = new Map<string, string>()
   for (const [place, content] of comparable) {
-    const plain = known.get(place)?.startsWith(PLAIN) === true ? toPlain(content) : null
-    own.set(place, plain ?? digestOf(place, content, digest, key))
+    const mark = known.get(place)
+    const plain = mark?.startsWith(PLAIN) === true ? toPlain(content) : null
+    const isDigest = mark !== undefined && /^[\w-]/.test(mark)
+    own.set(
+      place,
+      plain ?? (isDigest ? digestOf(place, content, digest, key) : toChecksum(content)),
+    )
   }
   // A header that counts only where it is present has no place in a request without it.
   const headers = [...own.keys()].filter((place) => place.startsWith('headers:'))
@@ -123,7 +142,7 @@ export function findDifferences(
   }
 }
 
-/** Parts differ if the digests of the whole parts do. */
+/** Parts differ if the marks of the whole parts do. */
 function toOtherParts(changed: ReadonlySet<string>): readonly Part[] {
   return PARTS.filter((part) => {
     if (part === 'headers') return [...changed].some((place) => place.startsWith('headers:'))

@@ -1,5 +1,6 @@
 import { compareText } from '../compare-text.ts'
 import type { Digest } from '../digest.ts'
+import type { HeaderField } from '../operation/snapshot.ts'
 import { ok, type Result } from '../result.ts'
 import { undoContentEncoding } from '../wire/decompress.ts'
 import { foldName, OVERRIDES_METHOD, OVERRIDES_PATH } from '../wire/headers.ts'
@@ -40,7 +41,8 @@ export interface RequestHead {
   readonly path: string
   /** As `URL.search`: `''`, or from the question mark on. */
   readonly search: string
-  readonly headers: Headers
+  /** Names are lower-case. */
+  readonly headers: Iterable<HeaderField>
 }
 
 /** A body, read according to its type. */
@@ -96,22 +98,19 @@ export interface ComparedRequest {
   readonly rules: Pick<FingerprintRules, 'ignore' | 'dates'>
 }
 
-/**
- * Picks the parts of a request that are compared.
- *
- * @throws Error if the rules contain a malformed header name.
- */
+/** Picks the parts of a request that are compared. */
 export function toComparedRequest(
   { method, path, search, headers }: RequestHead,
   body: ReadBody,
   { ignore, dates, headers: names, query }: FingerprintRules,
 ): ComparedRequest {
+  const fields = [...headers]
   return {
     method,
     path,
     query: toQueryPairs(search, query),
-    mediaType: toTypeText(body.type, headers),
-    headers: toCountedHeaders(headers, names),
+    mediaType: toTypeText(body.type, fields),
+    headers: toCountedHeaders(fields, names),
     body,
     rules: { ignore, dates },
   }
@@ -153,10 +152,16 @@ export function fingerprintOfAny(operation: string, digest: Digest): string {
   return `${FINGERPRINT_VERSION}:${digest('fingerprint of any', operation)}`
 }
 
-function toTypeText(type: MediaType | undefined, headers: Headers): string {
+function toTypeText(type: MediaType | undefined, fields: readonly HeaderField[]): string {
   return type === undefined
-    ? `unparsed ${headers.get('Content-Type') ?? ''}`
+    ? `unparsed ${valueOf(fields, 'content-type') ?? ''}`
     : toCanonicalMediaType(type)
+}
+
+/** The value of a field as `Headers.get` reads it; `null` if it is absent. */
+function valueOf(fields: readonly HeaderField[], name: string): string | null {
+  const values = fields.flatMap(([other, value]) => (other === name ? [value] : []))
+  return values.length === 0 ? null : values.join(', ')
 }
 
 function toCanonicalBody(
@@ -201,16 +206,16 @@ const ASKS_FOR_PART: ReadonlySet<string> = new Set([
  * these (see `foldName`) count under their own names, since only some origins read them.
  */
 function toCountedHeaders(
-  headers: Headers,
+  fields: readonly HeaderField[],
   names: readonly string[],
 ): readonly (readonly [name: string, text: string])[] {
   const counted = new Map<string, string>()
-  for (const [name, value] of headers) {
+  for (const [name, value] of fields) {
     const text = toCountedText(foldName(name), value)
-    if (text !== null) counted.set(name.toLowerCase(), `present ${text}`)
+    if (text !== null) counted.set(name, `present ${text}`)
   }
   for (const name of names) {
-    const value = headers.get(name)
+    const value = valueOf(fields, name.toLowerCase())
     counted.set(name.toLowerCase(), value === null ? 'absent' : `present ${value}`)
   }
   return [...counted].toSorted(([one], [other]) => compareText(one, other))

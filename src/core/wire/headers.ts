@@ -96,8 +96,12 @@ const MAX_NAMES = 1_000
 const MAX_NAME_LENGTH = 64
 const foldedNames = new Map<string, string>()
 
-/** The client's end-to-end fields, without those that only the gateway writes and their twins. */
-export function toOriginHeaders(incoming: Headers): HeaderField[] {
+/**
+ * The client's end-to-end fields, without those that only the gateway writes and their twins.
+ *
+ * @param incoming `Headers`, or their fields.
+ */
+export function toOriginHeaders(incoming: Iterable<HeaderField>): HeaderField[] {
   return endToEnd(incoming).filter(([name]) => {
     const folded = foldName(name)
     if (GATEWAY_REQUEST.has(folded) || folded.startsWith('hapax-')) return false
@@ -176,14 +180,15 @@ export function toHeaders(fields: readonly HeaderField[]): Headers {
   return headers
 }
 
-/** Names are lower-case; each Set-Cookie is a field of its own, other repeated fields come joined. */
-function endToEnd(headers: Headers): HeaderField[] {
-  const named = headers.get('connection')?.split(',') ?? []
-  const dropped = new Set(named.map((name) => foldName(name.trim())))
+/** Of `Headers`, or of their fields: names are lower-case, each Set-Cookie is a field of its own, other repeated fields come joined. */
+function endToEnd(headers: Iterable<HeaderField>): HeaderField[] {
   const fields: HeaderField[] = []
+  let connection = ''
   for (const [name, value] of headers) {
-    const folded = foldName(name)
-    if (!HOP_BY_HOP.has(folded) && !dropped.has(folded)) fields.push([name.toLowerCase(), value])
+    if (name === 'connection') connection = value
+    if (!HOP_BY_HOP.has(foldName(name))) fields.push([name, value])
   }
-  return fields
+  if (connection === '') return fields
+  const dropped = new Set(connection.split(',').map((name) => foldName(name.trim())))
+  return fields.filter(([name]) => !dropped.has(foldName(name)))
 }

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 
 import { fromBase64 } from '../../../../src/core/base64.ts'
 import { createDigest } from '../../../../src/core/digest.ts'
+import { findDifferences } from '../../../../src/core/fingerprint/differences.ts'
 import {
   type ComparedRequest,
   readBody,
@@ -33,7 +34,7 @@ async function open(places: string, secret?: string): Promise<[string, string][]
 
 const BODY = '{"amount":4200,"to":{"name":"Ä"}}'
 
-/** Made by the version before this one: records of both are compared with each other. */
+/** Made by earlier versions: their records are compared with the requests of this one. */
 const MADE_BEFORE = [
   {
     secret: undefined,
@@ -73,26 +74,28 @@ const MADE_BEFORE = [
 
 describe('sealPlaces', () => {
   it.each(MADE_BEFORE)(
-    'seals the same digests as earlier versions, with the secret $secret',
+    'opens what earlier versions have sealed with the secret $secret, and compares with it',
     async ({ secret, digests, sealed }) => {
-      const request = await readRequest(BODY)
-      const explanation = toExplanation(request, createDigest(secret), 'key-1')
-      const places = sealPlaces(secret, 'operation-1', explanation)
-      const opened = await open(places, secret)
-      const made = new Map(digests as [string, string][])
-      // A short value is kept as it is.
-      const expected = opened.map(([place, mark]) => [
-        place,
-        mark.startsWith('=') ? mark : made.get(place),
-      ])
-      expect(opened).toEqual(expected)
-      expect(opened.map(([place]) => place)).toEqual([...made.keys()])
-      expect(await open(sealed, secret)).toEqual(digests)
+      const opened = await open(sealed, secret)
+      expect(opened).toEqual(digests)
+      const request = await readRequest(BODY.replace('"Ä"', '"a longer name"'))
+      const known = new Map(opened)
+      expect(findDifferences(known, request, createDigest(secret), 'key-1')).toEqual({
+        parts: ['body'],
+        pointers: ['/to/name'],
+        queryPointers: [],
+      })
     },
   )
 
+  it('seals the places that earlier versions have sealed', async () => {
+    const explanation = toExplanation(await readRequest(BODY), 'key-1')
+    const opened = await open(sealPlaces('secret', 'operation-1', explanation), 'secret')
+    expect(opened.map(([place]) => place)).toEqual(MADE_BEFORE[0]?.digests.map(([place]) => place))
+  })
+
   it('contains neither names nor values that can be read', async () => {
-    const explanation = toExplanation(await readRequest(BODY), createDigest(), 'key-1')
+    const explanation = toExplanation(await readRequest(BODY), 'key-1')
     const places = sealPlaces(undefined, 'operation-1', explanation)
     expect(new TextDecoder('latin1').decode(fromBase64(places))).not.toMatch(/amount|4200|method/)
   })
@@ -104,13 +107,13 @@ describe('toExplanation', () => {
     { name: 'of more than 64 KiB', length: 65_537, expected: 'digests' },
   ])('sends of a body $name the $expected', async ({ length, expected }) => {
     const request = await readRequest(`"${'x'.repeat(length - 2)}"`)
-    const explanation = toExplanation(request, createDigest(), 'key-1')
+    const explanation = toExplanation(request, 'key-1')
     expect(explanation.kind).toBe(expected)
   })
 
   it('survives the way to the object, and seals the same of a large body', async () => {
     const request = await readRequest(`"${'x'.repeat(65_536)}"`)
-    const sent = structuredClone(toExplanation(request, createDigest(), 'key-1'))
+    const sent = structuredClone(toExplanation(request, 'key-1'))
     const direct = { kind: 'request', clientKey: 'key-1', request } as const
     const [one, other] = [sent, direct].map((said) => sealPlaces(undefined, 'operation-1', said))
     expect(await open(one ?? '')).toEqual(await open(other ?? ''))
