@@ -5,7 +5,7 @@ import {
   runInDurableObject,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import {
   createGateway,
@@ -19,22 +19,13 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-})
-
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+stopClock()
 
 const answer = (status: number) => new Response('x', { status, headers: { 'Content-Length': '1' } })
 

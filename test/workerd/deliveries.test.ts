@@ -19,6 +19,7 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const SHOP = 'https://shop.test/hooks'
@@ -32,9 +33,9 @@ const SETTINGS = env as unknown as Record<string, string | undefined>
 const NEVER = () => new Promise<never>(() => {})
 const { setTimeout: wait } = globalThis
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
+stopClock()
+
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
   vi.spyOn(console, 'error').mockImplementation(() => {})
 })
 
@@ -48,11 +49,7 @@ beforeEach(() => {
 afterEach(() => {
   gate.resolve()
   delete SETTINGS['HAPAX_SEAL_KEY']
-  vi.useRealTimers()
-  vi.restoreAllMocks()
 })
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
 
 /** Makes waits of these lengths end soon. */
 function shorten(lengths: readonly number[]): void {

@@ -1,6 +1,6 @@
 import { abortAllDurableObjects, runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it } from 'vitest'
 
 import type { DeadLetter, Page, StuckEntry } from '../../src/directory/directory-guard.ts'
 import {
@@ -14,20 +14,11 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 
 const DAY_MS = 86_400_000
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-})
-
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+stopClock()
 const ring = async (key: string) => runDurableObjectAlarm(await objectOf(key))
 
 /** The one of the deployment, or one of a test's own. */

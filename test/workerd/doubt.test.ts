@@ -1,6 +1,6 @@
 import { runDurableObjectAlarm, runInDurableObject } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 
 import type { ListedEntry } from '../../src/directory/directory-guard.ts'
 import {
@@ -15,22 +15,17 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
-const DAY_MS = 86_400_000
 const HOUR_MS = 3_600_000
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
+stopClock()
+
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
   vi.spyOn(console, 'error').mockImplementation(() => {})
 })
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
 
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
 const ring = async (key: string) => runDurableObjectAlarm(await objectOf(key))
 const directory = () => env.DIRECTORY.getByName('directory')
 

@@ -1,7 +1,7 @@
 import { runDurableObjectAlarm } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
 import type { Context } from 'hono'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import type { OperationGuard, SettleCall } from '../../src/core/operation/operation-guard.ts'
 import {
@@ -17,23 +17,13 @@ import {
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const LEASE_MS = 900
-const DAY_MS = 86_400_000
 const HOOK = 'https://shop.test/hooks'
 
-// Of a clock that stands still a day ahead no alarm rings by itself, and no lease ends by itself.
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-})
-
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+stopClock()
 
 /** The messages of a Worker pass here on their way to the real object. */
 type Way = (object: OperationGuard) => Partial<OperationGuard>

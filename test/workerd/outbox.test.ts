@@ -28,6 +28,7 @@ import { openStoredBytes } from '../../src/platform/at-rest.ts'
 import { idOf, objectOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const HOOK = 'https://shop.test/hooks'
@@ -38,20 +39,13 @@ const SECRET = SETTINGS['HAPAX_WEBHOOK_SECRET'] ?? ''
 const OLD_SECRET = `whsec_${btoa('the secret before the last rotation')}`
 const { OUTBOX } = env as unknown as { OUTBOX: Queue }
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-})
+stopClock()
 
 afterEach(() => {
   delete SETTINGS['HAPAX_WEBHOOK_SECRET_PREVIOUS']
   delete SETTINGS['HAPAX_SEAL_KEY']
   SETTINGS['HAPAX_WEBHOOK_SECRET'] = SECRET
-  vi.useRealTimers()
-  vi.restoreAllMocks()
 })
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
 
 /** A key that is named after its test. */
 const keyOf = (what: string) => what.replaceAll(/[^\w-]+/g, '-')

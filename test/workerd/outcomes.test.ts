@@ -5,7 +5,7 @@ import {
   runInDurableObject,
 } from 'cloudflare:test'
 import type { Handler } from 'hono'
-import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+import { beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
 
 import {
   createGateway,
@@ -20,23 +20,19 @@ import {
 import { objectOf, readRecord } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const DAY_MS = 86_400_000
 
 let logged: MockInstance<typeof console.error>
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
+stopClock()
+
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
   logged = vi.spyOn(console, 'error').mockImplementation(() => {})
 })
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
 
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
 const ring = async (key: string) => runDurableObjectAlarm(await objectOf(key))
 
 let keys = 0

@@ -6,7 +6,7 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import {
   type CloudEvent,
@@ -22,23 +22,14 @@ import { operators } from '../../src/operators.ts'
 import { idOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 
 const HOOK = 'https://shop.test/hooks'
 const MINUTE_MS = 60_000
 const DAY_MS = 1_440 * MINUTE_MS
 const shard = () => env.OPERATIONS.getByName('shard:1:0')
 
-// Of a clock that stands still a day ahead no alarm rings by itself: the tests ring them.
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
-})
-
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
+stopClock()
 
 const to = webhook(HOOK)
 const app = createGateway({ tenant: credential('Authorization'), placement: sharded(1) })

@@ -1,6 +1,6 @@
 import { env } from 'cloudflare:workers'
 import type { Context } from 'hono'
-import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
 
 import {
   createGateway,
@@ -13,23 +13,16 @@ import {
 } from '../../src/hapax.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
+import { pass, stopClock } from './stopped-clock.ts'
 import { until } from './until.ts'
 
 const MINUTE = 60_000
-const DAY_MS = 86_400_000
 
-// Of a clock that stands still a day ahead no alarm rings by itself.
+stopClock()
+
 beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + DAY_MS })
   vi.spyOn(env.METRICS, 'writeDataPoint')
 })
-afterEach(() => {
-  vi.useRealTimers()
-  vi.restoreAllMocks()
-})
-
-const pass = (ms: number) => vi.setSystemTime(Date.now() + ms)
-
 /** Method, status, outcome and age of what was counted. */
 const counted = () =>
   vi
