@@ -1,0 +1,9 @@
+/** The client half: what a caller of an idempotent API imports, in browsers, servers and Workers. */
+export {
+  createIdempotentFetch,
+  type IdempotentFetchOptions,
+  type KeyOption,
+} from './client/idempotent-fetch.ts'
+export type { RetryOptions } from './client/retry-options.ts'
+export type { Sleep } from './client/sleep.ts'
+export type { Duration } from './core/duration.ts'

@@ -1,0 +1,38 @@
+import path from 'node:path'
+import { gzipSync } from 'node:zlib'
+
+import { build } from 'esbuild'
+import { describe, expect, it } from 'vitest'
+
+const source = path.resolve(import.meta.dirname, '../../../src')
+
+/** @throws Where an entry needs a module that a browser does not have. */
+async function bundle(entry: string) {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [path.join(source, entry)],
+    bundle: true,
+    minify: true,
+    write: false,
+    metafile: true,
+    platform: 'browser',
+    format: 'esm',
+    // Everything that Node.js 20 has; esbuild lowers syntax and adds no built-ins.
+    target: 'es2022',
+    logLevel: 'silent',
+  })
+  const [file] = outputFiles
+  if (file === undefined) throw new Error('A build has one file.')
+  const foreign = Object.keys(metafile.inputs).filter((input) => input.includes('node_modules'))
+  return { gzipBytes: gzipSync(file.contents).byteLength, foreign }
+}
+
+describe.each([
+  { entry: 'client.ts', limitBytes: 5_120 },
+  { entry: 'agents.ts', limitBytes: 5_120 },
+])('the bundle of $entry', ({ entry, limitBytes }) => {
+  it(`runs in browsers, depends on nothing and has at most ${limitBytes} bytes, compressed`, async () => {
+    const { gzipBytes, foreign } = await bundle(entry)
+    expect(foreign).toEqual([])
+    expect(gzipBytes).toBeLessThanOrEqual(limitBytes)
+  })
+})
