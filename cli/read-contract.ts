@@ -44,6 +44,7 @@ const OperationSchema = z.object({
   methods: words.optional(),
   path: z.string().startsWith('/'),
   mode: z.enum(['enforce', 'observe']),
+  tenant: z.boolean().optional(),
   preset: z.enum(PRESETS),
   key: z.object({
     required: z.boolean(),
@@ -102,6 +103,18 @@ export async function readContract(from: string): Promise<Contract> {
       `${where} is not an idempotency contract of version 1: ${field === '' ? '' : `${field}: `}${issue?.message}`,
     ),
   )
+}
+
+/**
+ * Where a deployment publishes its contract: below the path of its URL, as with `hapax()` below a
+ * path.
+ */
+export function contractOf(deployment: string): string {
+  if (!URL.canParse(deployment)) return deployment
+  const url = new URL(deployment)
+  const base = url.pathname.replace(/\/+$/, '')
+  if (!base.endsWith(CONTRACT_PATH)) url.pathname = `${base}${CONTRACT_PATH}`
+  return url.href
 }
 
 function toContractUrl(from: string): URL | null {

@@ -45,7 +45,7 @@ const LOCAL = new Set(['localhost', '127.0.0.1', '[::1]'])
 
 function toBase(url: string | undefined): URL {
   if (!url) throw new Failure('Specify the deployment with HAPAX_URL or --url.', 2)
-  const base = URL.parse(url)
+  const base = URL.canParse(url) ? new URL(url) : null
   if (base === null || !/^https?:$/.test(base.protocol))
     throw new Failure(`${toVisible(url)} is not a URL.`, 2)
   if (base.protocol === 'http:' && !LOCAL.has(base.hostname)) {

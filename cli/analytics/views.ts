@@ -1,5 +1,6 @@
 import type { Row } from '../../src/analytics/client.ts'
 import type { QueryName } from '../../src/analytics/queries.ts'
+import { groupBy } from '../../src/core/group-by.ts'
 import { toVisible } from '../../src/core/visible.ts'
 import { format, toBar, toDuration, toSparkline } from './format.ts'
 
@@ -79,7 +80,7 @@ export function toSeries(rows: readonly Row[], span: Span, by?: string): string 
   const [first] = rows
   if (first === undefined) return 'Nothing.\n'
   const columns = Object.keys(first).filter((name) => typeof first[name] === 'number')
-  const groups = Map.groupBy(rows, (row) => (by === undefined ? '' : format(by, row[by] ?? null)))
+  const groups = groupBy(rows, (row) => (by === undefined ? '' : format(by, row[by] ?? null)))
   const lines = [...groups].flatMap(([group, members]) =>
     columns.map((column) => toSeriesLine([group, column], members, span)),
   )
