@@ -61,6 +61,8 @@ export default defineConfig({
               r2Buckets: ['SNAPSHOTS'],
               queueProducers: { OUTBOX: 'outbox' },
               bindings: {
+                CRM_URL: 'https://crm.test',
+                PAYMENTS_TOKEN: 'the-token-of-payments',
                 HAPAX_WEBHOOK_SECRET: `whsec_${btoa('a secret of the tests, long enough')}`,
               },
               // Stands for an application's own database.
@@ -99,7 +101,7 @@ export default defineConfig({
           ...ofServers('sharded'),
           env: { ...COMPILED, PLACEMENT: JSON.stringify({ count: 2 }) },
           include: [
-            'test/e2e/{crash-matrix,evidence,outbox,stream}.test.ts',
+            'test/e2e/{crash-matrix,evidence,origins,outbox,stream}.test.ts',
             'test/conformance/**/*.test.ts',
           ],
         },

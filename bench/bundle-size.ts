@@ -9,10 +9,10 @@
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
-const LIMITS_KIB = { index: 123.3, 'without-operators': 98.7 }
+const LIMITS_KIB = { index: 128.5, 'without-operators': 103.8 }
 
 for (const [name, limit] of Object.entries(LIMITS_KIB)) {
-  const bundle = readFileSync(new URL(`../dist/${name}.js`, import.meta.url))
+  const bundle = readFileSync(new URL(`../.wrangler/bundle/${name}.js`, import.meta.url))
   const kib = gzipSync(bundle).byteLength / 1_024
   console.log(`${name}: ${kib.toFixed(1)} KiB gzip, at most ${limit}`)
   if (kib > limit) process.exitCode = 1

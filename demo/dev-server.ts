@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { stripVTControlCharacters } from 'node:util'
 
 const projectRoot = path.resolve(import.meta.dirname, '..')
-const wranglerBin = path.join(projectRoot, 'node_modules/wrangler/bin/wrangler.js')
+const WRANGLER_BIN = 'node_modules/wrangler/bin/wrangler.js'
 const startLimitMs = 60_000
 const stopLimitMs = 5_000
 const probeEveryMs = 50
@@ -16,6 +16,10 @@ const probeEveryMs = 50
 export interface DevServerOptions {
   /** The Worker's configuration: a path from the root of the project, or an absolute one. */
   config: string
+  /** The directory of the project, whose own Wrangler runs. Default: this repository. */
+  project?: string
+  /** Another entry than the configuration names: a path from the root of the project. */
+  script?: string
   /** Holds the state of the Durable Objects, wrangler's logs and its registry. One per server. */
   persistTo: string
   /** Variables that win over the configuration's own. */
@@ -128,9 +132,10 @@ export function isListening(port: number): Promise<boolean> {
 
 function spawnWrangler(options: DevServerOptions, port: number): ChildProcess {
   mkdirSync(temporaryOf(options.persistTo), { recursive: true })
+  const { project = projectRoot } = options
   const vars = Object.entries(options.vars ?? {})
   const flags = {
-    config: path.resolve(projectRoot, options.config),
+    config: path.resolve(project, options.config),
     ip: '127.0.0.1',
     port,
     'inspector-port': 0,
@@ -140,14 +145,15 @@ function spawnWrangler(options: DevServerOptions, port: number): ChildProcess {
   return spawn(
     process.execPath,
     [
-      wranglerBin,
+      path.join(project, WRANGLER_BIN),
       'dev',
+      ...(options.script === undefined ? [] : [options.script]),
       '--local',
       ...Object.entries(flags).map(([name, value]) => `--${name}=${value}`),
       ...vars.flatMap(([name, value]) => ['--var', `${name}:${value}`]),
     ],
     {
-      cwd: projectRoot,
+      cwd: project,
       // A group of its own: one signal reaches all of it, and Ctrl-C in a terminal only reaches us.
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -216,7 +222,7 @@ async function portReleased(port: number): Promise<void> {
 }
 
 function pidOf(child: ChildProcess): number {
-  if (child.pid === undefined) throw new Error(`Could not run ${process.execPath} ${wranglerBin}`)
+  if (child.pid === undefined) throw new Error(`Could not run Wrangler with ${process.execPath}`)
   return child.pid
 }
 

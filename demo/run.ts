@@ -3,22 +3,30 @@
  *
  *     npm run demo
  *
- * The gateway and the API behind it run in workerd, with state of their own that is thrown away.
+ * The gateway and the first API behind it run in workerd, with state of their own that is thrown away.
  * Exits with 1 when a single number is not what it must be.
  */
 import type { Answer } from './client.ts'
 import { type Row, toRow, toTable } from './report.ts'
 import { type Scene, scenes } from './scenes.ts'
-import { closeStage, lastLinesOf, openStage, readLedger, readSummary } from './stage.ts'
+import {
+  closeStage,
+  lastLinesOf,
+  openStage,
+  readEffects,
+  readLedger,
+  readSummary,
+} from './stage.ts'
 
 const startedAt = performance.now()
+const NONE = { requests: 0, effects: 0, executed: 0, repeated: 0, conflicts: 0 }
 
-say('starting the gateway and a payment API that is not idempotent')
+say('starting the gateway and two APIs that are not idempotent')
 const stage = await openStage()
 const rows: Row[] = []
 try {
   for (const scene of scenes) rows.push(await rowOf(scene))
-  rows.push(...(await lateEffects()))
+  rows.push(...(await lateEffects()), ...(await lostCredentials()))
   report()
   await reportFigures()
 } finally {
@@ -26,14 +34,14 @@ try {
 }
 
 async function rowOf(scene: Scene): Promise<Row> {
-  const before = (await readLedger(stage)).effects.length
+  const before = new Set((await readEffects(stage)).map(({ id }) => id))
   const { answers, complaints } = await play(scene)
-  const { effects } = await readLedger(stage)
+  const effects = await readEffects(stage)
   return toRow({
     title: scene.title,
     expected: scene.expected,
     answers,
-    effects: effects.slice(before).filter(({ kind }) => kind === scene.kind),
+    effects: effects.filter(({ id, kind }) => !before.has(id) && kind === scene.kind),
     complaints,
   })
 }
@@ -50,11 +58,25 @@ async function play(scene: Scene): Promise<{ answers: Answer[]; complaints: stri
 /** A row that only appears when the API did more than all scenes saw. */
 async function lateEffects(): Promise<Row[]> {
   const seen = rows.reduce((sum, row) => sum + row.effects, 0)
-  const { effects } = await readLedger(stage)
+  const effects = await readEffects(stage)
   if (effects.length === seen) return []
-  const none = { effects: 0, executed: 0, repeated: 0, conflicts: 0 }
-  const unseen = { ...none, effects: effects.length - seen, requests: 0 }
+  const unseen = { ...NONE, effects: effects.length - seen }
   return [{ ...unseen, title: 'outside the scenes', complaints: [JSON.stringify(effects)] }]
+}
+
+/** A row that only appears when an API has seen a credential that is for another one. */
+async function lostCredentials(): Promise<Row[]> {
+  const { credentials } = await readLedger(stage)
+  const { crm } = stage
+  const complaints = [
+    ...(credentials.join() === 'Bearer demo' ? [] : ['the first API has seen another credential']),
+    ...([...crm.credentials].join() === `Bearer ${crm.token}`
+      ? []
+      : ['the second API has seen another credential than its own']),
+  ]
+  if (complaints.length > 0) return [{ ...NONE, title: 'credentials', complaints }]
+  say("the token of the second API was seen by it alone, and the client's by the first alone")
+  return []
 }
 
 function report(): void {

@@ -125,6 +125,16 @@ export const scenes: readonly Scene[] = [
       return twice(stage, { path: '/grants', key: 'demo-grant', body })
     },
   },
+  {
+    title: 'second API, with a token of its own',
+    kind: 'contact',
+    expected: { effects: 1, executed: 1, repeated: 1, conflicts: 0 },
+    async play(stage, say) {
+      say('a client creates the same contact twice, at an API that does not know its credential')
+      const body = JSON.stringify({ name: 'Ada' })
+      return twice(stage, { path: '/crm/contacts', key: 'demo-contact', body })
+    },
+  },
 ]
 
 function payment(key: string, body: { amount: number; currency: string }): DemoRequest {

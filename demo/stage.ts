@@ -11,14 +11,16 @@ import { createAnalyticsClient, type Row, toApiUrl } from '../src/analytics/clie
 import { toSql } from '../src/analytics/queries.ts'
 import { analyticsVars } from './analytics-vars.ts'
 import { type Answer, type DemoRequest, send } from './client.ts'
+import { type Crm, startCrm } from './crm.ts'
 import { type DevServer, freePort, startDevServer } from './dev-server.ts'
-import type { LedgerPage } from './origin/ledger-page.ts'
+import type { Effect, LedgerPage } from './origin/ledger-page.ts'
 
-/** The gateway, the API behind it and what it is measured with, each in a server of its own. */
+/** The gateway, the APIs behind it and what it is measured with, each in a server of its own. */
 export interface Stage {
   /** The directory with what both keep on the disk. */
   readonly state: string
   readonly origin: DevServer
+  readonly crm: Crm
   readonly analytics: AnalyticsEngine
   /** Another one after a crash, at the same address. */
   gateway: DevServer
@@ -31,15 +33,19 @@ const callLimitMs = 10_000
 /** Starts all at the same time, on fresh state. */
 export async function openStage(): Promise<Stage> {
   const state = mkdtempSync(path.join(tmpdir(), 'hapax-demo-'))
-  const [port, analytics] = await Promise.all([freePort(), AnalyticsEngine.start()])
+  const [port, analytics, crm] = await Promise.all([
+    freePort(),
+    AnalyticsEngine.start(),
+    startCrm(),
+  ])
   try {
     const [origin, gateway] = await Promise.all([
       startOrigin(state, port),
-      startGateway({ state, analytics }, `http://127.0.0.1:${port}`),
+      startGateway({ state, analytics, crm }, `http://127.0.0.1:${port}`),
     ])
-    return { state, origin, gateway, analytics }
+    return { state, origin, crm, gateway, analytics }
   } catch (cause) {
-    await analytics.close()
+    await Promise.all([analytics.close(), crm.close()])
     rmSync(state, { recursive: true, force: true })
     throw cause
   }
@@ -47,7 +53,8 @@ export async function openStage(): Promise<Stage> {
 
 /** Stops all and forgets their state. */
 export async function closeStage(stage: Stage): Promise<void> {
-  await Promise.all([stage.gateway.kill(), stage.origin.kill(), stage.analytics.close()])
+  const { gateway, origin, crm, analytics } = stage
+  await Promise.all([gateway.kill(), origin.kill(), crm.close(), analytics.close()])
   rmSync(stage.state, { recursive: true, force: true })
 }
 
@@ -95,6 +102,11 @@ export async function readLedger(stage: Stage): Promise<LedgerPage> {
   const answer = await send(stage.origin.url, { method: 'GET', path: '/ledger' })
   if (answer.kind === 'lost') throw new Error(`No ledger: ${answer.reason}`)
   return JSON.parse(answer.body) as LedgerPage
+}
+
+/** The side effects of all APIs so far. */
+export async function readEffects(stage: Stage): Promise<Effect[]> {
+  return [...stage.crm.effects, ...(await readLedger(stage)).effects]
 }
 
 /** What the points say that the gateway wrote: the figures of every operator. */
@@ -145,14 +157,20 @@ function startOrigin(state: string, port: number): Promise<DevServer> {
 }
 
 function startGateway(
-  { state, analytics }: Pick<Stage, 'state' | 'analytics'>,
+  { state, analytics, crm }: Pick<Stage, 'state' | 'analytics' | 'crm'>,
   originUrl: string,
   port?: number,
 ): Promise<DevServer> {
   return startDevServer({
     config: 'wrangler.toml',
+    script: 'demo/gateway/index.ts',
     persistTo: path.join(state, 'gateway'),
-    vars: { ORIGIN_URL: originUrl, ...analyticsVars(analytics) },
+    vars: {
+      ORIGIN_URL: originUrl,
+      CRM_URL: crm.url,
+      CRM_TOKEN: crm.token,
+      ...analyticsVars(analytics),
+    },
     ...(port === undefined ? {} : { port }),
   })
 }

@@ -1,5 +1,5 @@
 /**
- * Runs the gateway, the demo API and a local Analytics Engine until Ctrl-C.
+ * Runs the gateway, two demo APIs and a local Analytics Engine until Ctrl-C.
  *
  *     npm start
  *
@@ -10,6 +10,7 @@ import path from 'node:path'
 
 import { AnalyticsEngine } from '../dev/analytics-engine.ts'
 import { analyticsVars } from './analytics-vars.ts'
+import { startCrm } from './crm.ts'
 import { freePort, isListening, startDevServer } from './dev-server.ts'
 
 const state = path.resolve(import.meta.dirname, '../.demo')
@@ -17,14 +18,18 @@ let isReady = false
 
 const analytics = await AnalyticsEngine.start({ directory: path.join(state, 'analytics') })
 const adminToken = randomUUID()
+const crm = await startCrm()
 const [gatewayPort, originPort] = await Promise.all([portNear(8787), portNear(8788)])
 console.log('Starting the gateway, the demo API and a local Analytics Engine …')
 const [gateway, origin] = await Promise.all([
   startDevServer({
     config: 'wrangler.toml',
+    script: 'demo/gateway/index.ts',
     persistTo: path.join(state, 'gateway'),
     vars: {
       ORIGIN_URL: `http://127.0.0.1:${originPort}`,
+      CRM_URL: crm.url,
+      CRM_TOKEN: crm.token,
       HAPAX_ADMIN_TOKEN: adminToken,
       ...analyticsVars(analytics),
     },
@@ -56,7 +61,7 @@ if (ended !== null) {
   console.error(`${ended === gateway ? 'The gateway' : 'The demo API'} ended:\n${ended.log()}`)
   process.exitCode = 1
 }
-await Promise.all([gateway.stop(), origin.stop(), analytics.close()])
+await Promise.all([gateway.stop(), origin.stop(), analytics.close(), crm.close()])
 console.log('Stopped. The data is kept in .demo/')
 
 async function portNear(wanted: number): Promise<number> {
@@ -73,6 +78,7 @@ function introduction(): string {
   return `
   gateway   ${gateway.url}
   demo API  ${origin.url}
+  demo CRM  ${crm.url}, which accepts only the token that the gateway has
 
 A payment of 5.00 EUR:
 
@@ -85,6 +91,11 @@ The same payment again, which returns the stored response:
 The same key with another amount, which is rejected:
 
   ${pay(900)}
+
+A contact in the CRM, which never receives your credential:
+
+  curl -i ${gateway.url}/crm/contacts -H 'Authorization: Bearer demo' \\
+    -H 'Idempotency-Key: ${key}-contact' -H 'Content-Type: application/json' -d '{"name":"Ada"}'
 
 Show what the API executed, and reset it:
 

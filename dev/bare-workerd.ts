@@ -29,6 +29,8 @@ export interface BareWorker {
   readonly services: Readonly<Record<string, string>>
   /** The same Worker with other variables, which runs at the same time and shares the objects. */
   readonly beside?: {
+    /** The file of another version of the Worker. Its objects are those of this one. */
+    readonly bundle?: string
     readonly port: number
     readonly bindings: Readonly<Record<string, string>>
   }
@@ -45,6 +47,7 @@ export const stateOf = (directory: string) => path.join(directory, 'state')
 export function writeBareProject(directory: string, port: number, worker: BareWorker): string {
   const configuration = path.join(directory, 'workerd.capnp')
   cpSync(worker.bundle, path.join(directory, 'worker.js'))
+  cpSync(worker.beside?.bundle ?? worker.bundle, path.join(directory, 'beside.js'))
   writeFileSync(path.join(directory, 'platform.js'), PLATFORM)
   mkdirSync(stateOf(directory), { recursive: true })
   for (const [name, source] of Object.entries(worker.services))
@@ -79,20 +82,20 @@ const config :Workerd.Config = (
     ${beside === undefined ? '' : socket('beside', beside.port)}
   ],
 );
-const gateway :Workerd.Worker = (${toWorker(worker, worker.bindings)}
+const gateway :Workerd.Worker = (${toWorker(worker, 'worker.js', worker.bindings)}
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "state"),
 );
-${beside === undefined ? '' : `const beside :Workerd.Worker = (${toWorker(worker, beside.bindings)}\n);`}
+${beside === undefined ? '' : `const beside :Workerd.Worker = (${toWorker(worker, 'beside.js', beside.bindings)}\n);`}
 `
 }
 
 const socket = (service: string, port: number) =>
   `(name = ${quote(service)}, address = "127.0.0.1:${port}", http = (), service = ${quote(service)})`
 
-function toWorker(worker: BareWorker, texts: BareWorker['bindings']): string {
+function toWorker(worker: BareWorker, file: string, texts: BareWorker['bindings']): string {
   return `
-  modules = [(name = "worker.js", esModule = embed "worker.js")],
+  modules = [(name = "worker.js", esModule = embed ${quote(file)})],
   compatibilityDate = ${quote(worker.compatibilityDate)},
   compatibilityFlags = [${worker.compatibilityFlags.map(quote).join(', ')}],
   bindings = [

@@ -1,6 +1,7 @@
 /** The public API: what a deployment imports. */
 export type { Duration } from './core/duration.ts'
 export { perKey, type PerKeyOptions, sharded, type ShardedOptions } from './config/placement.ts'
+export { type Origin, type OriginOptions, service, url } from './config/origins.ts'
 export type { Placement } from './core/operation/placement.ts'
 export { type FingerprintFunction, type PolicyOptions, probe } from './config/policy.ts'
 export { IdempotencyObject } from './object/idempotency-object.ts'
@@ -11,14 +12,20 @@ export type {
   OutcomeJudge,
   OutcomeRules,
 } from './core/outcome/outcome-rules.ts'
+export { NotExecuted, type NotExecutedOptions } from './core/outcome/not-executed.ts'
 export type { Outcome } from './core/outcome/outcome.ts'
 export { type Destination, queue, webhook, type WebhookOptions } from './core/event/destination.ts'
 export type { CloudEvent, EmittedEvent } from './core/event/event.ts'
 export { secret, type SecretRef } from './core/event/secret.ts'
 export { emit } from './http/emit.ts'
-export { createGateway, type GatewayOptions } from './http/gateway.ts'
-export type { GatewayEnv, TenantResolver } from './http/gateway-env.ts'
-export { createWorker } from './create-worker.ts'
+export type { ErrorFacts, ErrorHook } from './http/error-facts.ts'
+export { createGateway } from './http/gateway.ts'
+export type { HapaxEnv } from './config/env.ts'
+export type { GatewayEnv, HapaxVariables, TenantResolver } from './http/gateway-env.ts'
+export type { GatewayOptions, HapaxOptions } from './http/gateway-options.ts'
+export { hapax } from './http/hapax.ts'
+export type { OperationContext } from './core/operation/operation-context.ts'
+export { createWorker, type HapaxWorker, type WorkerOptions } from './create-worker.ts'
 export {
   body,
   business,
@@ -55,4 +62,5 @@ export {
 export type { MessagePolicy } from './queue/message-route.ts'
 export { asClaim, asHeader, attribute, event, messageId } from './queue/message-source.ts'
 export type { ReceivedMessage } from './queue/message.ts'
+export { passTo } from './http/pass-to.ts'
 export { protect } from './http/protect.ts'

@@ -1,7 +1,7 @@
 /** What a deployment imports for its operators: a gateway that does not, does not carry it. */
 import { Hono } from 'hono'
 
-import type { GatewayEnv } from './http/gateway-env.ts'
+import type { Any, GatewayEnv, HapaxVariables } from './http/gateway-env.ts'
 import { contractOf, serveContract } from './http/well-known.ts'
 import { createAdmin } from './operators/admin.ts'
 import { serveDashboard } from './operators/dashboard.ts'
@@ -16,12 +16,12 @@ import { toOpenApiFragment } from './operators/protected-openapi.ts'
  * @param app The gateway whose routes are documented and whose consumers replay dead letters.
  * @example app.route('/_hapax', operators(app))
  */
-export function operators(app: Hono<GatewayEnv>): Hono<GatewayEnv> {
+export function operators(app: Hono<Any, Any, Any>): Hono<HapaxVariables> {
   const mounted = new Hono<GatewayEnv>()
   mounted.get('/openapi.json', (c) => serveContract(c, toOpenApiFragment(contractOf(app.routes))))
   mounted.route('/admin', createAdmin(app))
   mounted.get('/metrics', servePrometheus)
   mounted.get('/dashboard', serveDashboard)
   mounted.get('/dashboard/assets/*', serveDashboard)
-  return mounted
+  return mounted as unknown as Hono<HapaxVariables>
 }

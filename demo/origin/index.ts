@@ -25,7 +25,7 @@ const orderStatus = z.looseObject({ status: z.string().min(1) })
 const api = new Hono<{ Bindings: DemoBindings }>()
 
 api.on(['POST', 'PATCH'], '*', async (c, next) => {
-  await ledgerOf(c).countCall()
+  await ledgerOf(c).countCall(c.req.header('Authorization') ?? '')
   return next()
 })
 api.on(['POST', 'PATCH'], '*', demoBehaviour())

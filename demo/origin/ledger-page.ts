@@ -1,5 +1,5 @@
 /** What a side effect is called in the ledger. */
-export type EffectKind = 'payment' | 'finalize' | 'ticket' | 'order-status' | 'grant'
+export type EffectKind = 'payment' | 'finalize' | 'ticket' | 'order-status' | 'grant' | 'contact'
 
 /** A side effect as it goes into the ledger. */
 export interface NewEffect {
@@ -25,4 +25,6 @@ export interface LedgerPage {
   /** Side effects by kind. */
   counts: Partial<Record<EffectKind, number>>
   effects: Effect[]
+  /** Every `Authorization` that came with these requests. */
+  credentials: string[]
 }

@@ -18,12 +18,14 @@ export class Ledger extends DurableObject<object> {
         id TEXT NOT NULL, answer TEXT NOT NULL
       );
       CREATE TABLE IF NOT EXISTS calls (count INTEGER NOT NULL);
+      CREATE TABLE IF NOT EXISTS credentials (credential TEXT PRIMARY KEY);
       INSERT INTO calls SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM calls)`)
   }
 
   /** Counts a request before it is looked at. */
-  countCall(): void {
+  countCall(credential: string): void {
     this.#sql.exec('UPDATE calls SET count = count + 1')
+    this.#sql.exec('INSERT OR IGNORE INTO credentials VALUES (?)', credential)
   }
 
   /**
@@ -67,12 +69,16 @@ export class Ledger extends DurableObject<object> {
       calls: this.#sql.exec<{ count: number }>('SELECT count FROM calls').one().count,
       counts: Object.fromEntries(kinds.map(({ kind, count }) => [kind, count])),
       effects,
+      credentials: this.#sql
+        .exec<{ credential: string }>('SELECT credential FROM credentials')
+        .toArray()
+        .map(({ credential }) => credential),
     }
   }
 
   /** Forgets everything. */
   clear(): void {
-    this.#sql.exec('DELETE FROM effects; UPDATE calls SET count = 0')
+    this.#sql.exec('DELETE FROM effects; DELETE FROM credentials; UPDATE calls SET count = 0')
   }
 
   #answer(where: string, value: string): string | null {

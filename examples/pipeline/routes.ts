@@ -16,7 +16,7 @@ app.post('/reports', idempotent({ unknown: 'resend', lease: '10s' }), async (c) 
     return c.json({ error: 'Send the month of the report, such as "2026-10".' }, 400)
   }
   const report: Report = { account, month }
-  const { correlationId } = c.var.hapax.correlation
+  const { correlationId } = c.var.hapax
   const { status } = await requestFigures(c.env, report, { method: 'HEAD', correlationId })
   if (status === 404) return c.json({ error: 'There are no figures of this month.' }, 404)
   if (status !== 200) return c.json({ error: 'The figures cannot be read right now.' }, 503)

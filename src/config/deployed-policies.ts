@@ -41,6 +41,15 @@ export function deployPolicies(
   }
 }
 
+/** Policies of messages, with the names of their operations. */
+export function deployedMessages(): (readonly [operation: string, policy: Policy])[] {
+  return [...deployed].flatMap(([operation, all]) =>
+    all.flatMap(({ policy, asking }) =>
+      asking === 'messages' ? [[operation, policy] as const] : [],
+    ),
+  )
+}
+
 /** Names of the secrets that the deployed routes sign their webhooks with. */
 export function deployedSigners(): ReadonlySet<string> {
   const rules = [...deployed.values()].flat().flatMap(({ policy }) => policy.events)

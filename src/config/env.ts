@@ -1,3 +1,5 @@
+import type { JurisdictionName, LocationHint } from '../core/operation/placement.ts'
+
 /** The text of a secret or variable that the deployment names; `null` where it is not set, or no text. */
 export function textOf(env: HapaxEnv, name: string): string | null {
   const value: unknown = Reflect.get(env, name)
@@ -5,10 +7,27 @@ export function textOf(env: HapaxEnv, name: string): string | null {
 }
 
 /**
- * The bindings and variables of a deployment: those of `wrangler.toml`, and those that a
- * deployment may add.
+ * A binding to objects, as far as it is used. `DurableObjectNamespace` of one class cannot stand for
+ * that of another.
  */
-export interface HapaxEnv extends Omit<Env, 'ASSETS'> {
+export interface ObjectNamespace {
+  getByName(name: string, options?: { readonly locationHint?: LocationHint }): object
+  jurisdiction(jurisdiction: JurisdictionName): ObjectNamespace
+}
+
+/**
+ * The bindings and variables of a deployment. They are listed here and not taken from the generated
+ * `Env`: the package has to compile in a project with another one.
+ */
+export interface HapaxEnv {
+  /** The objects of the class `IdempotencyObject`. */
+  readonly OPERATIONS: ObjectNamespace
+  /** The object of the class `DirectoryObject`, which lists what operators have to look at. */
+  readonly DIRECTORY: ObjectNamespace
+  /** The Analytics Engine dataset that gets one data point per request. */
+  readonly METRICS: AnalyticsEngineDataset
+  /** URL of the origin. A path in it is put before the path of every request. */
+  readonly ORIGIN_URL?: string
   /** A service binding to the origin; where it is there, `ORIGIN_URL` is not used. */
   readonly ORIGIN?: Fetcher
   /** Bucket to which large snapshots spill, where a route says so. */
@@ -47,6 +66,11 @@ export interface HapaxEnv extends Omit<Env, 'ASSETS'> {
   readonly HAPAX_ANALYTICS_URL?: string
   /** URL that every data point is sent to as well, for development: the local binding drops them. */
   readonly HAPAX_POINTS_URL?: string
+  /**
+   * `true`: message and stack of every error that a handler throws are logged, also where no request
+   * tells that this is a development server, as for messages of a queue. For `.dev.vars`.
+   */
+  readonly HAPAX_LOG_ERRORS?: string
   /** Pages and scripts of the dashboard. */
   readonly ASSETS?: Fetcher
 }

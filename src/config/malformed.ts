@@ -1,7 +1,7 @@
 import { previousOf, WEBHOOK_SECRET } from '../core/event/destination.ts'
 import { isWebhookSecret } from '../core/event/webhook.ts'
 import { parseHost } from '../core/request/host.ts'
-import type { HapaxEnv } from './env.ts'
+import { isOriginUrl, ORIGIN_URL } from './origins.ts'
 
 /** What a secret or variable must be where it is set, as those who use it need it. */
 interface Form {
@@ -40,12 +40,17 @@ const FORMS: readonly Form[] = [
   {
     names: ['ORIGIN_URL', 'HAPAX_ANALYTICS_URL', 'HAPAX_POINTS_URL'],
     must: 'be an http or https URL',
-    isMet: (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+    isMet: (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
   },
   {
     names: ['HAPAX_OPERATORS_HOST'],
     must: 'be a host alone, such as ops.example.com',
     isMet: (value) => parseHost(value) !== null,
+  },
+  {
+    names: ['HAPAX_LOG_ERRORS'],
+    must: 'be true or false',
+    isMet: (value) => /^(?:true|false)$/.test(value),
   },
   {
     names: ['HAPAX_DATASET'],
@@ -68,20 +73,29 @@ const NEEDS: readonly (readonly [string, string])[] = [
  * Says which secrets and variables cannot be what they are set for, and what they must be; never their
  * values.
  *
+ * @param env Bindings and variables of a deployment.
  * @param signers Names of further secrets that sign webhooks.
+ * @param origins Names of variables that have the URL of an origin.
  */
-export function listMalformed(env: HapaxEnv, signers: Iterable<string> = []): string[] {
+export function listMalformed(
+  env: object,
+  signers: Iterable<string> = [],
+  origins: readonly string[] = [],
+): string[] {
   const pairs = [...new Set([WEBHOOK_SECRET, ...signers])].map(
     (name) => [previousOf(name), name] as const,
   )
   // A service binding takes the place of the URL.
   const valueOf = (name: string): unknown =>
-    name === 'ORIGIN_URL' && env.ORIGIN !== undefined ? '' : Reflect.get(env, name)
-  const malformed = [{ ...SIGNER, names: pairs.flat() }, ...FORMS].flatMap(
-    ({ names, must, isMet }) =>
-      names
-        .filter((name) => valueOf(name) && !isText(valueOf(name), isMet))
-        .map((name) => `${name} must ${must}.`),
+    name === 'ORIGIN_URL' && Reflect.get(env, 'ORIGIN') !== undefined ? '' : Reflect.get(env, name)
+  const named = [
+    { ...SIGNER, names: pairs.flat() },
+    { must: `be ${ORIGIN_URL}`, isMet: isOriginUrl, names: origins },
+  ]
+  const malformed = [...named, ...FORMS].flatMap(({ names, must, isMet }) =>
+    names
+      .filter((name) => valueOf(name) && !isText(valueOf(name), isMet))
+      .map((name) => `${name} must ${must}.`),
   )
   const alone = [...NEEDS, ...pairs].filter(([name, other]) => valueOf(name) && !valueOf(other))
   return [...malformed, ...alone.map(([name, other]) => `${name} is set without ${other}.`)]

@@ -1,4 +1,4 @@
-import type { Placement } from '../core/operation/placement.ts'
+import type { JurisdictionName, LocationHint, Placement } from '../core/operation/placement.ts'
 
 /** Options of shards. */
 export interface ShardedOptions {
@@ -10,7 +10,7 @@ export interface ShardedOptions {
    */
   readonly previous?: number | Placement
   /** The region in which the shards are created. By default, each is created near its first client. */
-  readonly locationHint?: DurableObjectLocationHint
+  readonly locationHint?: LocationHint
 }
 
 /** Options of one object per key. */
@@ -20,7 +20,7 @@ export interface PerKeyOptions {
 }
 
 /** The jurisdictions of the platform. */
-const JURISDICTIONS: Readonly<Record<DurableObjectJurisdiction, true>> = {
+const JURISDICTIONS: Readonly<Record<JurisdictionName, true>> = {
   eu: true,
   fedramp: true,
   'fedramp-high': true,
@@ -28,7 +28,7 @@ const JURISDICTIONS: Readonly<Record<DurableObjectJurisdiction, true>> = {
 }
 
 /** The location hints of the platform. */
-const HINTS: Readonly<Record<DurableObjectLocationHint, true>> = {
+const HINTS: Readonly<Record<LocationHint, true>> = {
   wnam: true,
   enam: true,
   sam: true,
@@ -77,7 +77,7 @@ export function sharded(options: number | ShardedOptions): Placement {
   return note({ kind: 'sharded', count, locationHint: locationHint ?? null, previous: before })
 }
 
-function requireHint(hint: DurableObjectLocationHint | undefined): void {
+function requireHint(hint: LocationHint | undefined): void {
   if (hint === undefined || Object.hasOwn(HINTS, hint)) return
   throw new TypeError(`locationHint must be one of ${Object.keys(HINTS).join(', ')}.`)
 }
@@ -113,7 +113,7 @@ export interface PlacementOptions {
    * The jurisdiction in which all objects run and store, such as `eu`. An object cannot be moved: with
    * another jurisdiction, no earlier operation is found.
    */
-  readonly jurisdiction?: DurableObjectJurisdiction
+  readonly jurisdiction?: JurisdictionName
 }
 
 /** @throws {TypeError} When an option is invalid. */

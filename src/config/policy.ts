@@ -429,6 +429,8 @@ export const PolicySchema = z.strictObject({
     ),
     'hold',
   ),
+  /** Which of the deployment's `origins` gets the requests of the route; else its own. */
+  origin: z.optional(notEmpty),
   /** How often the gateway itself calls the origin for one request. */
   retry: z.prefault(RetrySchema, {}),
   /** Whether the request is stored with the claim, so that its recovery needs no client. */

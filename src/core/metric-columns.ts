@@ -18,6 +18,7 @@ export const column = {
   keySource: 'blob11',
   disposition: 'blob12',
   traceId: 'blob13',
+  origin: 'blob14',
   layout: 'double1',
   httpStatus: 'double2',
   fence: 'double3',

@@ -55,6 +55,8 @@ export interface RequestFacts {
    */
   readonly ageMs: number
   readonly requestBytes: number
+  /** Name of its origin; `null`: the deployment's own, or none. */
+  readonly origin: string | null
   /** Calls of the origin that this request made, retries included. */
   readonly originCalls: number
   /** What happens to the queue message; `null` if it is none. */
@@ -78,4 +80,5 @@ export const NO_FACTS = {
   disposition: null,
   traceId: '',
   settle: null,
+  origin: null,
 } as const satisfies Partial<RequestFacts>

@@ -1,5 +1,6 @@
 import { deployedPlacement } from '../config/deployed-placement.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { requireBinding } from '../config/required-bindings.ts'
 import type { Destination } from '../core/event/destination.ts'
 import type { Decision } from '../core/message-fate.ts'
 import type { UnknownReason } from '../core/operation/record.ts'
@@ -126,10 +127,15 @@ export function cut(name: string): string {
 
 const NAME = 'directory'
 
-/** The directory of a deployment. @param jurisdiction Where it is; by default where the deployment is. */
+/**
+ * The directory of a deployment.
+ *
+ * @param jurisdiction Where it is; by default where the deployment is.
+ * @throws {ConfigurationFault} Without the binding.
+ */
 export function directoryOf(
-  { DIRECTORY }: HapaxEnv,
+  env: HapaxEnv,
   jurisdiction: Jurisdiction = deployedPlacement().jurisdiction,
 ): Directory {
-  return within(DIRECTORY, jurisdiction).getByName(NAME)
+  return within(requireBinding(env, 'DIRECTORY'), jurisdiction).getByName(NAME) as Directory
 }

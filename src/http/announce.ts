@@ -20,7 +20,7 @@ export function announce(
   if (deprecatedAt !== null) told.headers.set('Deprecation', `@${deprecatedAt}`)
   told.headers.set('Sunset', new Date(at).toUTCString())
   told.headers.set('Hapax-Warning', slug)
-  const about = link ?? requestUrlOf(c).origin + problemPath(slug)
+  const about = link ?? requestUrlOf(c).origin + problemPath(c, slug)
   told.headers.append('Link', `<${about}>; rel="sunset"; type="text/html"`)
   return told
 }

@@ -33,6 +33,8 @@ import { executionCtxOf, keepAlive } from './keep-alive.ts'
 import { createApp } from './normalized-url.ts'
 import type { Payload } from './payload.ts'
 import { shouldRetry } from './problem-response.ts'
+import { inheritScope, scopeOf } from './request-scope.ts'
+import { requireParts } from './requirements.ts'
 import { isGuarded } from './route-policy.ts'
 import type { BatchCode, Sourced } from './source-code.ts'
 import { guardLost, misconfigured, rejected, tenantMissing, type Verdict } from './verdict.ts'
@@ -118,6 +120,7 @@ async function admitBatch(
   exchange: Exchange,
   source: SourceIn<'batch'>,
 ): Promise<Result<AdmittedBatch, Verdict>> {
+  requireParts(exchange, 'origin')
   const items = await readItems(exchange, source)
   if (!items.ok) return err(rejected(items.error))
   const identity = await exchange.identify(exchange.c)
@@ -148,7 +151,7 @@ function createSender(
 
   async function inherit(item: Context<GatewayEnv>, next: Next): Promise<void> {
     for (const [name, value] of Object.entries(c.var)) item.set(name as never, value as never)
-    item.set('hapax', { ...c.get('hapax'), startedAt: Date.now(), identify: async () => identity })
+    inheritScope(c, item, async () => identity)
     await next()
   }
 }
@@ -243,7 +246,7 @@ function respondToAll(c: Context<GatewayEnv>, items: readonly AnsweredItem[]): R
     'Content-Type': 'application/json',
     'Cache-Control': 'no-store',
     'Idempotency-Status': word,
-    'X-Correlation-Id': c.get('hapax').correlation.correlationId,
+    'X-Correlation-Id': scopeOf(c).correlation.correlationId,
     ...shouldRetry(isRetryable),
   })
   if (retryAfterMs > 0) headers.set('Retry-After', String(Math.ceil(retryAfterMs / 1_000)))

@@ -4,6 +4,7 @@ import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { deployedPolicies } from '../config/deployed-policies.ts'
 import { textOf } from '../config/env.ts'
 import type { Policy } from '../config/policy.ts'
+import { isBound } from '../config/required-bindings.ts'
 import { type Destination, secretsOf } from '../core/event/destination.ts'
 import type { EventRule } from '../core/event/event.ts'
 import type { ClaimRequest } from '../core/operation/claim.ts'
@@ -20,6 +21,7 @@ import { requireSpill } from '../platform/spill.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readOuterRetry } from './outer-retry.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** Everything that the object needs for a call, derived from the request and the policy of its route. */
 interface PlannedCall {
@@ -155,14 +157,14 @@ function callerOf(
  */
 function addressOf(c: Context<GatewayEnv>): string {
   const network = toNetwork(c.req.header('CF-Connecting-IP') ?? '')
-  return c.get('hapax').digest('address', network)
+  return scopeOf(c).digest('address', network)
 }
 
 /** The binding that limits new operations, if the route has a limit. @throws {ConfigurationFault} If it is missing. */
-function rateLimiterOf(c: Context<GatewayEnv>, { limits: { rate } }: Policy): string | null {
+export function rateLimiterOf(c: Context<GatewayEnv>, { limits: { rate } }: Policy): string | null {
   if (rate === false) return null
   const name = rate === true ? 'RATE_LIMITER' : rate
-  if (Reflect.has(c.env, name)) return name
+  if (isBound(c.env, name, 'limit')) return name
   throw new ConfigurationFault(`A route with limits.rate needs a rate-limiting binding ${name}.`)
 }
 
@@ -187,33 +189,40 @@ function idOf(c: Context<GatewayEnv>, secret: string): string {
   const secrets = JSON.stringify([c.env.HAPAX_DIGEST_KEY, secret])
   const known = ids.get(secrets)
   if (known !== undefined) return known
-  const id = c.get('hapax').digest('seal key', secret).slice(0, KEY_ID_LENGTH)
+  const id = scopeOf(c).digest('seal key', secret).slice(0, KEY_ID_LENGTH)
   ids.set(secrets, id)
   return id
 }
 
 const ids = new Map<string, string>()
 
+/** Makes sure that a route can seal its snapshots. @throws {ConfigurationFault} When the secret is missing. */
+export function requireSealKey({ env }: Context<GatewayEnv>, { snapshot }: Policy): void {
+  const isSealable = !!env.HAPAX_SEAL_KEY || !!env.HAPAX_SEAL_KEY_PREVIOUS
+  if (!snapshot.seal || isSealable) return
+  throw new ConfigurationFault('A route with snapshot.seal needs the secret HAPAX_SEAL_KEY.')
+}
+
 /** How a route stores its snapshots. @throws {ConfigurationFault} When a secret or bucket for that is missing. */
 function keepingOf({ c, policy }: Exchange, [key]: readonly SealKey[]): Keeping {
   const { seal, spill } = policy.snapshot
-  if (seal && key === undefined) {
-    throw new ConfigurationFault('A route with snapshot.seal needs the secret HAPAX_SEAL_KEY.')
-  }
+  requireSealKey(c, policy)
   if (spill !== undefined) requireSpill(c.env.SNAPSHOTS)
   return { sealKey: seal ? (key ?? null) : null, spillBytes: spill ?? null }
 }
 
 /** The events that a route sends. @throws {ConfigurationFault} When the deployment could not deliver them. */
-export function eventsOf({ c, policy: { events } }: Exchange): readonly EventRule[] {
+export function eventsOf({
+  c,
+  policy: { events },
+}: Pick<Exchange, 'c' | 'policy'>): readonly EventRule[] {
   for (const { to } of events) requireDestination(c, to)
   return events
 }
 
 function requireDestination(c: Context<GatewayEnv>, to: Destination): void {
   if (to.to === 'queue') {
-    const producer = Reflect.get(c.env, to.binding) as Queue | undefined
-    if (typeof producer?.send === 'function') return
+    if (isBound(c.env, to.binding, 'send')) return
     throw new ConfigurationFault(`A route with events needs a queue binding ${to.binding}.`)
   }
   const missing = secretsOf(to).find((name) => textOf(c.env, name) === null)

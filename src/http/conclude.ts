@@ -15,8 +15,9 @@ import { recordRequest } from '../metrics/record-request.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import { expose } from './expose.ts'
-import { type GatewayEnv, MESSAGE } from './gateway-env.ts'
+import { type GatewayEnv, messageOf } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
+import { scopeOf } from './request-scope.ts'
 import { mcpCodeOf } from './source-code.ts'
 import { guardLost, isOfAnother, isProblem, misconfigured, type Verdict } from './verdict.ts'
 
@@ -66,7 +67,7 @@ export function toGuardLost(error: unknown): Verdict {
  * there.
  */
 export function isLetThrough({ c, policy }: Exchange, { isUnclaimed }: Verdict): boolean {
-  return isUnclaimed === true && policy.onStoreError === 'open' && c.env[MESSAGE] === undefined
+  return isUnclaimed === true && policy.onStoreError === 'open' && messageOf(c.env) === undefined
 }
 
 /** Makes the response of a verdict. */
@@ -105,7 +106,7 @@ export function mark(
   const { c, known } = exchange
   const { headers, status } = response
   headers.set('Idempotency-Status', judged.status)
-  headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
+  headers.set('X-Correlation-Id', scopeOf(c).correlation.correlationId)
   if (known.source === 'repeatability') markRepeatability(headers, judged.status)
   expose(c, headers)
   recordVerdict(exchange, judged, { status, headers, problem })
@@ -124,18 +125,18 @@ interface Answered {
 /** Counts and logs a request. */
 export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answered): void {
   const { env } = exchange.c
-  const message = env[MESSAGE]
+  const message = messageOf(env)
   const facts = toRequestFacts(exchange, judged, answered)
   if (message === undefined) recordRequest(env, facts)
   else message.conclude(toFacts(judged, answered), facts)
 }
 
 function toRequestFacts(
-  { c, known }: Exchange,
+  { c, known, policy }: Exchange,
   { timing, work, status, outcome, fence, ageMs }: Judged,
   answered: Answered,
 ): RequestFacts {
-  const { startedAt, correlation } = c.get('hapax')
+  const { startedAt, correlation } = scopeOf(c)
   return {
     ...timing,
     operation: known.operation,
@@ -150,6 +151,7 @@ function toRequestFacts(
     correlationId: correlation.correlationId,
     traceId: traceIdOf(correlation.traceparent),
     operationId: known.operationId,
+    origin: policy.origin ?? null,
     fence,
     totalMs: Date.now() - startedAt,
     claimMs: Math.max(0, known.guardMs - timing.originMs - timing.waitedMs),

@@ -15,6 +15,7 @@ import { recordDelivery } from '../metrics/record-delivery.ts'
 import { deliver } from '../outbox/delivery.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** Events of the running handlers. */
 const emitted = new WeakMap<object, EmittedEvent[]>()
@@ -49,7 +50,7 @@ export function takeEmitted(c: Context<GatewayEnv>, claim: ClaimRef, tenant: str
     event: toEmitted(
       event,
       toEventId(claim, String(index + 1)),
-      { ...c.get('hapax').correlation, tenant },
+      { ...scopeOf(c).correlation, tenant },
       now,
     ),
     to: event.to,
@@ -71,7 +72,7 @@ export async function runUnrecorded(c: Context<GatewayEnv>, next: Next): Promise
 /** The tenant of the request, or an empty string: an unprotected request is never rejected for that. */
 async function tenantOf(c: Context<GatewayEnv>): Promise<string> {
   try {
-    const identity = await c.get('hapax').identify(c)
+    const identity = await scopeOf(c).identify(c)
     return identity.kind === 'known' ? identity.tenant : ''
   } catch {
     return ''

@@ -4,6 +4,7 @@ import type { Policy } from '../config/policy.ts'
 import { logFault } from '../metrics/log.ts'
 import { inTime } from '../platform/in-time.ts'
 import type { GatewayEnv, Identity } from './gateway-env.ts'
+import { scopeOf } from './request-scope.ts'
 import { NOBODY } from './tenants.ts'
 
 /** How long it may take to tell whether a tenant is enforced already. */
@@ -38,7 +39,7 @@ async function isAmong(
 /** Resolves the tenant of a request that may be observed: a resolver that fails is not the client's problem. */
 export async function identify(c: Context<GatewayEnv>): Promise<Identity> {
   try {
-    return await c.get('hapax').identify(c)
+    return await scopeOf(c).identify(c)
   } catch (error) {
     logFault('a tenant could not be resolved', error)
     return NOBODY
@@ -47,7 +48,7 @@ export async function identify(c: Context<GatewayEnv>): Promise<Identity> {
 
 /** A number from 0 to 100 that stays the same for a tenant and is spread evenly among tenants. */
 async function shareOf(c: Context<GatewayEnv>, tenant: string): Promise<number> {
-  const hash = c.get('hapax').digest('share', tenant)
+  const hash = scopeOf(c).digest('share', tenant)
   const bytes = new TextEncoder().encode(hash.slice(0, 8))
   return (bytes.reduce((sum, byte) => (sum * 31 + byte) % 10_000, 0) * 100) / 10_000
 }

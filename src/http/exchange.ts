@@ -9,6 +9,7 @@ import type { KeySource } from '../core/request/key-source.ts'
 import type { GatewayEnv, Identify } from './gateway-env.ts'
 import { Payload } from './payload.ts'
 import type { ProblemForm } from './problem-response.ts'
+import { scopeOf } from './request-scope.ts'
 import { operationOf } from './route-policy.ts'
 
 /** One request on a protected route. All steps share it, and add what they learn. */
@@ -54,7 +55,7 @@ export interface Admitted {
 export function openExchange(
   c: Context<GatewayEnv>,
   policy: Policy,
-  { payload = new Payload(c, policy), identify = c.get('hapax').identify }: Partial<Exchange> = {},
+  { payload = new Payload(c, policy), identify = scopeOf(c).identify }: Partial<Exchange> = {},
 ): Exchange {
   const known: KnownRequest = {
     operation: operationOf(c, policy),

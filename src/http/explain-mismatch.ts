@@ -8,6 +8,7 @@ import { keyReused } from '../core/response/problem-details.ts'
 import { unseal } from '../core/seal.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { scopeOf } from './request-scope.ts'
 import { toVerdict, type Verdict } from './verdict.ts'
 
 /** What explains a later mismatch; `null` for a request with a fingerprint only, which has no parts. */
@@ -24,7 +25,7 @@ export async function explain(
   admitted: Admitted,
   answer: Answer,
 ): Promise<Verdict> {
-  const verdict = toVerdict(answer, policy)
+  const verdict = toVerdict(answer, policy, scopeOf(c).base)
   if (answer.kind !== 'mismatch') return verdict
   const differences = await compare(c, admitted, answer.places)
   return { ...verdict, reply: keyReused(policy.mismatchStatus, differences) }
@@ -43,7 +44,7 @@ async function compare(
     const key = placesKeyOf(c.env.HAPAX_DIGEST_KEY, operationId, clientKey)
     const opened = await unseal(key, operationId, fromBase64(places))
     const known = JSON.parse(new TextDecoder().decode(opened)) as [string, string][]
-    return findDifferences(new Map(known), compared, c.get('hapax').digest, clientKey)
+    return findDifferences(new Map(known), compared, scopeOf(c).digest, clientKey)
   } catch {
     // The secret has changed. The requests differ in any case.
     return null

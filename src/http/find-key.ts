@@ -17,6 +17,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { readByFunction } from './key-function.ts'
 import { placeOf } from './key-scope.ts'
 import type { Payload } from './payload.ts'
+import { scopeOf } from './request-scope.ts'
 import { batchCodeOf, mcpCodeOf, type Sourced } from './source-code.ts'
 
 /** The key of a request, or why it has none. */
@@ -123,7 +124,7 @@ function readRepeatability(c: Context<GatewayEnv>, { retention }: Policy): Sourc
   if (id === undefined || firstSent === undefined) {
     return { ok: false, error: 'Send Repeatability-Request-ID and Repeatability-First-Sent both.' }
   }
-  const fault = checkFirstSent(firstSent, c.get('hapax').startedAt - retention)
+  const fault = checkFirstSent(firstSent, scopeOf(c).startedAt - retention)
   if (fault !== null) return { ok: false, error: fault }
   // A UUID is the same in either case.
   return parseKey(UUID.test(id) ? id.toLowerCase() : id)
@@ -160,7 +161,7 @@ async function readBusiness(
     if (value === null || value.kind === 'nested') return null
     texts.push(JSON.stringify(value.kind === 'string' ? value.text : { literal: value.text }))
   }
-  return ok(exchange.c.get('hapax').digest('business key', placeOf(exchange), ...texts))
+  return ok(scopeOf(exchange.c).digest('business key', placeOf(exchange), ...texts))
 }
 
 /** A JSON value or a form field. Several fields of one name are one literal. */

@@ -17,6 +17,7 @@ import { ok, type Result } from '../core/result.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** The fingerprint of a request, and its parts. */
 interface Fingerprinted extends Pick<Admitted, 'compared' | 'fields'> {
@@ -34,7 +35,7 @@ export async function fingerprintRequest({
   payload,
   known,
 }: Exchange): Promise<Result<Fingerprinted, Problem>> {
-  const { digest } = c.get('hapax')
+  const { digest } = scopeOf(c)
   if (rules === false) {
     const any = fingerprintOfAny(known.operation, digest)
     return ok({ fingerprint: any, compared: null, fields: fieldsOf(c) })

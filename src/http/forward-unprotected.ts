@@ -1,6 +1,6 @@
 import { isAnswerStatus } from '../core/outcome/outcome.ts'
 import { toClientHeaders, toHeaders } from '../core/wire/headers.ts'
-import { requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { conclude, mark } from './conclude.ts'
 import type { Exchange } from './exchange.ts'
 import { requestUrlOf } from './normalized-url.ts'
@@ -18,13 +18,14 @@ export async function forwardUnprotected(
   body: Uint8Array<ArrayBuffer> | null,
 ): Promise<Response> {
   const { c, policy, known } = exchange
-  const origin = requireOrigin(c.env)
+  const origin = requireOrigin(c.env, policy.origin)
   // If the store failed, an origin that deduplicates by the key is still protected.
   const key = policy.forwardKey === 'derived' ? known.operationId : null
   const watch = new AbortController()
   const timer = setTimeout(() => watch.abort(), policy.timeout)
   try {
-    const request = copyOf(c.req.raw, origin.urlOf(requestUrlOf(c).untouched), body)
+    const path = origin.pathOf(requestUrlOf(c).untouched)
+    const request = copyOf(c.req.raw, origin.urlOf(path), body)
     const fromOrigin = await origin.fetch(request, {
       headers: toHeaders(forwardedHeadersOf(exchange, { key })),
       redirect: 'manual',

@@ -1,21 +1,10 @@
-import type { Context } from 'hono'
+import type { Context, Env } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
-import type { Digest } from '../core/digest.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
+import type { OperationContext } from '../core/operation/operation-context.ts'
 import type { MessageRef } from '../core/operation/record.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
-import type { Correlation } from '../core/request/correlation.ts'
-
-/** Facts of a request that the gateway knows before routing. */
-export interface RequestScope {
-  /** Epoch milliseconds when it arrived. */
-  readonly startedAt: number
-  /** Made when it is first needed. */
-  readonly correlation: Correlation
-  readonly digest: Digest
-  readonly identify: Identify
-}
 
 /** A queue message that is handled as a request. */
 export interface MessageScope {
@@ -36,13 +25,30 @@ export interface MessageScope {
 }
 
 /** Name of the scope among the bindings. As a symbol, it cannot come from outside. */
-export const MESSAGE = Symbol('message')
+const MESSAGE = Symbol('message')
 
-/** The Hono environment of a gateway's app. */
-export interface GatewayEnv {
-  Bindings: HapaxEnv & { readonly [MESSAGE]?: MessageScope }
+/** The message that a request stands for; `undefined` for a request of a client. */
+export const messageOf = (env: HapaxEnv): MessageScope | undefined =>
+  (env as { readonly [MESSAGE]?: MessageScope })[MESSAGE]
+
+/** The bindings of a request that stands for a message. */
+export function withMessage(env: HapaxEnv, scope: MessageScope): HapaxEnv {
+  const beside = { [MESSAGE]: scope }
+  return { ...env, ...beside }
+}
+
+/** What Hapax adds to the Hono environment of an app. */
+export interface HapaxVariables {
   Variables: {
-    hapax: RequestScope
+    /** The operation that the handler executes. */
+    hapax: OperationContext
+  }
+}
+
+/** The Hono environment of a gateway's app, as Hapax itself needs it. */
+export interface GatewayEnv {
+  Bindings: HapaxEnv
+  Variables: HapaxVariables['Variables'] & {
     /** The operator that an admin request comes from. */
     actor?: string
   }
@@ -53,9 +59,13 @@ export interface GatewayEnv {
  * metrics and logs, so it must not be a secret. Return `null` if there is no tenant: the request is
  * then rejected.
  */
-export type TenantResolver = (
-  c: Context<GatewayEnv>,
+export type TenantResolver<E extends Env = Any> = (
+  c: Context<E>,
 ) => string | null | undefined | Promise<string | null | undefined>
+
+/** The environment of any app. */
+// oxlint-disable-next-line typescript/no-explicit-any -- no other type fits every app
+export type Any = any
 
 /** The tenant of a request, or why it has none. */
 export type Identity =

@@ -1,14 +1,12 @@
 import type { Context, MiddlewareHandler, Next } from 'hono'
 
 import type { Policy, PolicyOptions } from '../config/policy.ts'
-import { errorName } from '../core/error-name.ts'
 import { type Answer, NO_TIME } from '../core/operation/answer.ts'
+import type { OperationContext } from '../core/operation/operation-context.ts'
 import type { Keeping } from '../core/operation/operation-guard.ts'
 import { decideLanding, type Landing } from '../core/outcome/landing.ts'
 import { isAnswerStatus } from '../core/outcome/outcome.ts'
 import { isGatewayField } from '../core/wire/headers.ts'
-import { logFault } from '../metrics/log.ts'
-import { requireOrigin } from '../origin/target.ts'
 import {
   claimAt,
   type Held,
@@ -17,6 +15,7 @@ import {
   streamTo,
   underLease,
 } from '../platform/held-claim.ts'
+import { methodsFor } from '../platform/methods-for.ts'
 import { announce } from './announce.ts'
 import { landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -31,15 +30,19 @@ import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import { explain, explanationOf } from './explain-mismatch.ts'
-import type { GatewayEnv } from './gateway-env.ts'
+import type { GatewayEnv, HapaxVariables } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
 import { keepAlive } from './keep-alive.ts'
 import { beginObserving, endObserving } from './observe.ts'
+import { operationContext, unprotectedContext } from './operation-context.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { restoreBody } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
-import { isGuarded, withPolicy } from './route-policy.ts'
+import { nameWork, reportError } from './report-error.ts'
+import { requireScope } from './require-scope.ts'
+import { requireParts } from './requirements.ts'
+import { isGuarded, operationOf, withPolicy } from './route-policy.ts'
 import { rejected, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from './verdict.ts'
 
 /**
@@ -48,25 +51,25 @@ import { rejected, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from 
  *
  * The Worker holds the operation under a lease, which is renewed while the handler runs. If a handler
  * throws, or its Worker dies, the outcome is unknown. If it throws an `HTTPException`, the status of
- * the exception is the response.
+ * the exception decides, and a `NotExecuted` frees the key.
  *
  * @param options The route's policy. `docs/policy.md` lists the fields. With an invalid policy, the
  *   Worker does not start.
  * @example app.post('/grants', idempotent({ wait: 0 }), async (c) => c.json(await grant(c), 201))
  */
-export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<GatewayEnv> {
+export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<HapaxVariables> {
   return withPolicy(options, 'worker', (parsed): MiddlewareHandler<GatewayEnv> => {
     // The object cannot run a handler, so it stores no request.
     const policy = { ...parsed, durable: false }
-    return async function idempotent(c, next) {
-      if (policy.mode === 'off' || !isGuarded(c, policy)) return runUnrecorded(c, next)
+    return requireScope(policy, async function idempotent(c, next) {
+      if (policy.mode === 'off' || !isGuarded(c, policy)) return runReported(c, next, policy)
       const response = await respond(c, next, policy)
       // Assigning `c.res` merges the old headers into the new response. That is right for headers of a
       // middleware, and wrong for those of the handler.
       if (handled.has(c.req)) c.res = undefined
       c.res = response
-    }
-  })
+    })
+  }) as MiddlewareHandler
 }
 
 /** Requests whose handler has run. */
@@ -75,7 +78,7 @@ const handled = new WeakSet<object>()
 async function respond(c: Context<GatewayEnv>, next: Next, policy: Policy): Promise<Response> {
   if (await isOnlyObserved(c, policy)) {
     const observation = await beginObserving(c, policy)
-    return endObserving(observation, await handleUntouched(c, next))
+    return endObserving(observation, await handleUntouched(c, next, policy))
   }
   const exchange = openExchange(c, policy)
   try {
@@ -87,11 +90,12 @@ async function respond(c: Context<GatewayEnv>, next: Next, policy: Policy): Prom
 
 /** The steps of a protected request, in their order. */
 async function handleOnce(exchange: Exchange, next: Next): Promise<Response> {
+  requireParts(exchange, 'worker')
   // Key, tenant, payload, fingerprint.
   const reading = await readOperation(exchange)
   if (reading.kind === 'no-operation') {
     await exchange.payload.restore()
-    return handleUntouched(exchange.c, next)
+    return handleUntouched(exchange.c, next, exchange.policy)
   }
   if (reading.kind === 'refused') return conclude(exchange, rejected(reading.problem))
   if (reading.kind === 'keyless') {
@@ -111,10 +115,24 @@ async function handleOnce(exchange: Exchange, next: Next): Promise<Response> {
 }
 
 /** Runs the handlers as if the route were not protected. */
-async function handleUntouched(c: Context<GatewayEnv>, next: Next): Promise<Response> {
+async function handleUntouched(
+  c: Context<GatewayEnv>,
+  next: Next,
+  policy: Policy,
+): Promise<Response> {
   handled.add(c.req)
-  await runUnrecorded(c, next)
+  await runReported(c, next, policy)
   return c.res
+}
+
+/** Runs the handlers without a record, and reports what they throw. */
+async function runReported(c: Context<GatewayEnv>, next: Next, policy: Policy): Promise<void> {
+  nameWork(c, operationOf(c, policy), c.get('hapax') ?? unprotectedContext(c))
+  await runUnrecorded(c, next).catch((error: unknown) => {
+    reportError(c, error)
+    throw error
+  })
+  if (c.error !== undefined) reportError(c, c.error)
 }
 
 /**
@@ -127,17 +145,24 @@ async function handleUnprotected(
   next: Next,
   body: Admitted['body'] | null,
 ): Promise<Response> {
-  const { c } = exchange
+  const { c, policy } = exchange
   if (body !== null) restoreBody(c, body)
   handled.add(c.req)
-  await runUnrecorded(c, next).catch((error: unknown) => {
-    logFault('a handler threw', new Error(errorName(error)))
+  c.set('hapax', unrecordedContext(exchange))
+  await runReported(c, next, policy).catch(() => {
     c.res = new Response('Internal Server Error', { status: 500 })
   })
   const { status, body: answer } = c.res
   return isAnswerStatus(status)
     ? mark(exchange, withoutGatewayFields(new Response(answer, c.res)), UNPROTECTED)
     : conclude(exchange, unprotectedLost(status))
+}
+
+/** If the store failed, an API that deduplicates by the key is still protected. */
+function unrecordedContext({ c, policy, known }: Exchange): OperationContext {
+  const { operationId, tenant } = known
+  const key = policy.forwardKey === 'derived' ? operationId : null
+  return { ...unprotectedContext(c), operationId, tenant, key }
 }
 
 /** Removes the headers that only the gateway may set. */
@@ -150,17 +175,16 @@ function withoutGatewayFields(response: Response): Response {
 /** Claims the operation under a lease and runs the handlers, or answers from its record. */
 async function execute(exchange: Exchange, next: Next, admitted: Admitted): Promise<Verdict> {
   const { c, policy } = exchange
-  // The origin is needed later, so a missing one must be found now.
-  if (policy.reauthorize !== undefined || typeof policy.unknown === 'object') requireOrigin(c.env)
   const headers = originHeadersOf(c, { fields: admitted.fields })
   const { claim, caller, keeping } = planCall(exchange, admitted, headers)
   const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
   const explanation = explanationOf(admitted)
   const { answer, ask } = await claimAt(c, request, (object, at) =>
-    object.claim(at, caller, { explanation }),
+    methodsFor(object, policy.origin).claim(at, caller, { explanation }),
   )
   if (answer.kind !== 'granted') {
-    const allowed = await reauthorize(c, answer, headers, claim.reauthorizePath)
+    const route = { path: claim.reauthorizePath, origin: policy.origin }
+    const allowed = await reauthorize(c, answer, headers, route)
     return explain(exchange, admitted, allowed)
   }
   restoreBody(c, admitted.body)
@@ -197,10 +221,15 @@ async function handleAndSettle(
   const claim = held.claim()
   handled.add(c.req)
   openOutbox(c)
+  const { forwardKey } = policy
+  const { operation, tenant } = admitted.claim
+  const context = operationContext(c, admitted, { fence: claim.fence, forwardKey })
+  c.set('hapax', context)
+  nameWork(c, operation, context)
   const rules = landingRulesOf(exchange, admitted.call)
   const judging = { rules, limitBytes: policy.limits.response, isInDoubt: doubtMs !== null }
   const reply = await callHandler(c, next, judging)
-  const events = takeEmitted(c, claim, admitted.claim.tenant)
+  const events = takeEmitted(c, claim, tenant)
   const { fence } = claim
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })
   if (reply.kind === 'streams') {

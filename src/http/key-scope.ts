@@ -3,7 +3,7 @@ import type { Policy } from '../config/policy.ts'
 import type { Within } from '../core/operation/operation.ts'
 import type { KeyScope, KeySource } from '../core/request/key-source.ts'
 import type { Exchange } from './exchange.ts'
-import { MESSAGE } from './gateway-env.ts'
+import { messageOf } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
 
 /** The scope in which a key must be unique. A business key contains its operation already. */
@@ -11,7 +11,7 @@ export function withinOf(
   exchange: Exchange,
   { source, scope }: { readonly source: KeySource['in']; readonly scope: KeyScope },
 ): Within {
-  const message = exchange.c.env[MESSAGE]
+  const message = messageOf(exchange.c.env)
   const consumer = message?.consumer ?? ''
   if (source === 'business') return { consumer }
   if (scope === 'operation') {
@@ -35,13 +35,13 @@ export function placeOf(exchange: Exchange): string {
   // A message uses the same rule as the requests that share its operations.
   const asked = policyOfRequests(exchange)
   if (asked !== undefined) return asked.operation ?? here
-  const isOfPath = c.env[MESSAGE]?.routeBy === 'path' || policy.operation === undefined
+  const isOfPath = messageOf(c.env)?.routeBy === 'path' || policy.operation === undefined
   return isOfPath ? here : known.operation
 }
 
 /** The policy of the HTTP route that shares the operations of a message, if any. */
 function policyOfRequests({ c, known }: Exchange): Policy | undefined {
-  const routeBy = c.env[MESSAGE]?.routeBy
+  const routeBy = messageOf(c.env)?.routeBy
   if (routeBy === 'path') return policyAt(c.req.method, requestUrlOf(c).path)
   return routeBy === 'name' ? policyNamed(known.operation) : undefined
 }

@@ -1,8 +1,8 @@
 import { type Context, Hono } from 'hono'
-import { tryDecode } from 'hono/utils/url'
+import { getPath, tryDecode } from 'hono/utils/url'
 
 import { parseRequestUrl, type RefusedUrl, type RequestUrl } from '../core/request/request-url.ts'
-import type { Result } from '../core/result.ts'
+import { ok, type Result } from '../core/result.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 type ReadUrl = Result<RequestUrl, RefusedUrl>
@@ -21,6 +21,19 @@ function readUrl(request: Request): ReadUrl {
   const read = known.get(request) ?? parseRequestUrl(request.url, request.headers.get('Host'))
   known.set(request, read)
   return read
+}
+
+/**
+ * Takes the path of a request as the app matches it, for an app that does not match normalized paths.
+ * Its escapes stay as a gateway and queue messages have them, because it is a part of keys. An app with
+ * a `getPath` of its own has other paths.
+ */
+export function matchAsWritten(c: Context<GatewayEnv>): void {
+  const read = readRequestUrl(c)
+  if (!read.ok) return
+  const [written = ''] = read.value.untouched.split('?', 1)
+  const path = c.req.path === getPath(c.req.raw) ? written : c.req.path
+  known.set(c.req, ok({ ...read.value, path }))
 }
 
 /** The URL of a request. If it was rejected, only its origin is known. */

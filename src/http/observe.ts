@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 
 import type { Policy } from '../config/policy.ts'
+import { requireBindings } from '../config/required-bindings.ts'
 import type { Answer } from '../core/operation/answer.ts'
 import type { Grant } from '../core/operation/operation-guard.ts'
 import type { ClaimRef } from '../core/operation/record.ts'
@@ -24,6 +25,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
 import { isTaken, Payload } from './payload.ts'
 import { readOperation } from './read-operation.ts'
+import { scopeOf } from './request-scope.ts'
 import { batchCodeOf } from './source-code.ts'
 import {
   isProblem,
@@ -81,7 +83,7 @@ export async function endObserving(
   const { c, policy, payload } = exchange
   // An announcement is a header, so it must be known before the answer. A body is not read after it.
   const needed = policy.sunset === undefined ? payload.bytes().then(() => null) : foreseeing
-  const waitMs = Math.max(0, c.get('hapax').startedAt + ANSWER_MS - Date.now())
+  const waitMs = Math.max(0, scopeOf(c).startedAt + ANSWER_MS - Date.now())
   const early = await inTime(needed, waitMs).catch(() => null)
   const { status } = answered
   const headers = toClientHeaders(answered.headers)
@@ -129,11 +131,12 @@ function toObserved(exchange: Exchange, answered: Response, early: Foreseen | nu
 function correlate(c: Context<GatewayEnv>, response: Response): Response {
   if (!isAnswerStatus(response.status)) return response
   const correlated = new Response(response.body, response)
-  correlated.headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
+  correlated.headers.set('X-Correlation-Id', scopeOf(c).correlation.correlationId)
   return correlated
 }
 
 async function foresee(exchange: Exchange): Promise<Foreseen | null> {
+  requireBindings(exchange.c.env)
   const batches = batchOf(exchange.policy.key)
   if (batches !== null) return foreseeBatch(exchange, batches)
   const reading = await readOperation(exchange)
@@ -185,7 +188,7 @@ const EXECUTED = { ...UNPROTECTED, status: 'executed' } as const
 /** @returns `null` if the store fails. */
 async function claim(exchange: Exchange, admitted: Admitted): Promise<Grant | Answer | null> {
   const { c, policy } = exchange
-  const operationId = c.get('hapax').digest('observed', admitted.claim.operationId)
+  const operationId = scopeOf(c).digest('observed', admitted.claim.operationId)
   // An observed operation is not remembered longer than a result.
   const resending = { ...exchange, policy: { ...policy, unknown: 'resend' as const } }
   const request = {

@@ -23,6 +23,7 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { originHeadersOf } from './origin-headers.ts'
 import { problemResponse } from './problem-response.ts'
 import { reauthorize } from './reauthorize.ts'
+import { scopeOf } from './request-scope.ts'
 import { misconfigured, operationPath, tenantMissing, toVerdict } from './verdict.ts'
 
 /** How long an event stream asks for a change before it sends a sign of life, in milliseconds. */
@@ -38,7 +39,7 @@ const ASK_AGAIN_SECONDS = 1
 export const operationLookup = new Hono<GatewayEnv>()
   .use(async (c, next) => {
     await next()
-    c.header('X-Correlation-Id', c.get('hapax').correlation.correlationId)
+    c.header('X-Correlation-Id', scopeOf(c).correlation.correlationId)
     expose(c, c.res.headers)
   })
   .get('/', async (c) => {
@@ -48,7 +49,7 @@ export const operationLookup = new Hono<GatewayEnv>()
     if (!asked.ok) return problemResponse(c, asked.error)
     const view = await inspectByKey(c, asked.value, named.value)
     if (view === null) return problemResponse(c, details.noSuchKey())
-    c.header('Content-Location', operationPath(view.id))
+    c.header('Content-Location', pathOf(c, view))
     return sendView(c, { ...asked.value, operationId: view.id }, view)
   })
   .get('/:id', async (c) => {
@@ -88,7 +89,7 @@ async function inspectByKey(
   asked: OperationQuestion,
   { key, operation }: Named,
 ): Promise<OperationView | null> {
-  const ids = possibleIds(c.get('hapax').digest, asked.tenant, key, { operation })
+  const ids = possibleIds(scopeOf(c).digest, asked.tenant, key, { operation })
   for (const { id: operationId, bears } of ids) {
     // oxlint-disable-next-line no-await-in-loop -- the next is asked for only without this one
     const view = await inspect(c, { ...asked, operationId })
@@ -98,7 +99,7 @@ async function inspectByKey(
 }
 
 async function toQuestion(c: Context<GatewayEnv>): Promise<Result<OperationQuestion, Problem>> {
-  const identity = await c.get('hapax').identify(c)
+  const identity = await scopeOf(c).identify(c)
   if (identity.kind !== 'known') return err(tenantMissing(identity))
   const waitMs = readPreference(c.req.raw.headers).waitMs ?? 0
   const operationId = c.req.param('id') ?? ''
@@ -144,7 +145,7 @@ function sendState(c: Context<GatewayEnv>, view: OperationView): Response {
   if (isUnderWay(view)) c.header('Retry-After', String(askAgainSeconds(view)))
   c.header('Cache-Control', 'no-store')
   c.header('Idempotency-Status', STATUSES[view.state])
-  return c.json(toDocument(view))
+  return c.json(toDocument(c, view))
 }
 
 /** Tells the state where there is no body, as on HEAD. */
@@ -156,9 +157,11 @@ const STATUSES: Readonly<Record<OperationView['state'], IdempotencyStatus>> = {
   expired: 'expired',
 }
 
-function toDocument(view: OperationView) {
+const pathOf = (c: Context, { id }: OperationView) => scopeOf(c).base + operationPath(id)
+
+function toDocument(c: Context, view: OperationView) {
   if (view.result === undefined) return view
-  return { ...view, result: { ...view.result, url: `${operationPath(view.id)}/result` } }
+  return { ...view, result: { ...view.result, url: `${pathOf(c, view)}/result` } }
 }
 
 /** Whether its state may still change without another request. */
@@ -184,7 +187,8 @@ async function sendResult(c: Context<GatewayEnv>, asked: OperationQuestion): Pro
   if (answer === null) return notFound(c)
   const policy = policyOf(answer)
   const headers = originHeadersOf(c)
-  const allowed = await reauthorize(c, answer, headers, reauthorizePathOf(policy, asked))
+  const route = { path: reauthorizePathOf(policy, asked), origin: policy.origin }
+  const allowed = await reauthorize(c, answer, headers, route)
   return respond(c, toVerdict(allowed, policy))
 }
 
@@ -230,7 +234,7 @@ async function* eventsOf(
   let view: OperationView | null = first
   let sent = ''
   while (view !== null) {
-    const data = JSON.stringify(toDocument(view))
+    const data = JSON.stringify(toDocument(c, view))
     const event = data === sent ? ': still running\n\n' : `event: state\ndata: ${data}\n\n`
     yield new TextEncoder().encode(event)
     sent = data

@@ -7,6 +7,7 @@ import { foldName, toOriginHeaders } from '../core/wire/headers.ts'
 import { acceptedEncodings, IDENTITY } from './client-coding.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** Headers of the gateway itself. */
 interface Said {
@@ -25,7 +26,7 @@ export function originHeadersOf(c: Context<GatewayEnv>, said: Said = {}): Header
     fields = c.req.raw.headers,
     encodings = toOriginEncodings(acceptedEncodings(c.req.raw)),
   } = said
-  const { correlationId, traceparent } = c.get('hapax').correlation
+  const { correlationId, traceparent } = scopeOf(c).correlation
   const own: HeaderField[] = [
     ['x-correlation-id', correlationId],
     ['traceparent', traceparent],

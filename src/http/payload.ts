@@ -165,7 +165,7 @@ function charsetsOf(type: MediaType | undefined): readonly string[] {
 }
 
 /** A middleware has read the body in a way that lost its bytes. */
-export class BodyLost extends ConfigurationFault {
+class BodyLost extends ConfigurationFault {
   constructor() {
     super(
       'Code before the protected route has read the request body, and its bytes cannot be had any more. Read it there with c.req.json(), c.req.text(), c.req.formData() or c.req.arrayBuffer(), or from c.req.raw.clone(), and not from c.req.raw itself; or put that code behind the protection.',

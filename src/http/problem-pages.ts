@@ -1,40 +1,41 @@
-import { Hono } from 'hono'
+import { type Context, Hono } from 'hono'
 
 import { preferredType } from '../core/request/accept.ts'
 import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** The pages that the `type` URLs of problems resolve to: HTML, or Markdown for agents. */
 export const problemPages = new Hono<GatewayEnv>()
-  .get('/', (c) => c.html(page('Problems', indexList())))
+  .get('/', (c) => c.html(page('Problems', indexList(c))))
   .get('/:slug', (c) => {
     const slug = c.req.param('slug')
     if (!isProblemSlug(slug)) return c.text('There is no problem of this name.', 404)
     const type = preferredType(c.req.header('Accept') ?? '', ['text/html', 'text/markdown'])
     return type === 'text/markdown'
       ? c.text(toMarkdown(slug), 200, { 'Content-Type': 'text/markdown; charset=utf-8' })
-      : c.html(page(PROBLEMS[slug].title, description(slug)))
+      : c.html(page(PROBLEMS[slug].title, description(c, slug)))
   })
 
 // The pages contain only texts of this project, none of which has a character with a meaning in HTML.
 
-function indexList(): string {
+function indexList(c: Context): string {
   const slugs = Object.keys(PROBLEMS).filter(isProblemSlug)
   const items = slugs.map(
-    (slug) => `<li><a href="${problemPath(slug)}">${slug}</a>: ${PROBLEMS[slug].title}</li>`,
+    (slug) => `<li><a href="${problemPath(c, slug)}">${slug}</a>: ${PROBLEMS[slug].title}</li>`,
   )
   return `<ul>
     ${items.join('')}
   </ul>`
 }
 
-function description(slug: ProblemSlug): string {
+function description(c: Context, slug: ProblemSlug): string {
   const { about, retry, status } = PROBLEMS[slug]
   return `<p>${about}</p>
     <p>${WHAT_TO_DO[retry]}</p>
     <p>Type <code>${slug}</code>, status ${status} unless the route says otherwise.</p>
-    <p><a href="/_hapax/problems">All problems</a></p>`
+    <p><a href="${scopeOf(c).base}/_hapax/problems">All problems</a></p>`
 }
 
 function toMarkdown(slug: ProblemSlug): string {

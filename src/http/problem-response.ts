@@ -7,6 +7,7 @@ import { type Problem, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/re
 import { toEscape, toVisible } from '../core/visible.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
+import { scopeOf } from './request-scope.ts'
 
 const JSON_TYPE = 'application/problem+json'
 const MARKDOWN_TYPE = 'text/markdown'
@@ -19,7 +20,8 @@ export interface ProblemForm {
 }
 
 /** Path of the page of a problem; its absolute URL is the problem's `type`. */
-export const problemPath = (slug: ProblemSlug): string => `/_hapax/problems/${slug}`
+export const problemPath = (c: Context, slug: ProblemSlug): string =>
+  `${scopeOf(c).base}/_hapax/problems/${slug}`
 
 /** Headers that generated SDKs obey. */
 export const shouldRetry = (isRetryable: boolean) => ({
@@ -107,10 +109,10 @@ interface ProblemDocument {
 function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
   const { slug, title, status, retryable, retry, differences } = problem
   const detail = toSentence(problem.detail)
-  const { correlationId } = c.get('hapax').correlation
+  const { correlationId } = scopeOf(c).correlation
   const { origin, path } = requestUrlOf(c)
   return {
-    type: origin + problemPath(slug),
+    type: origin + problemPath(c, slug),
     title,
     status,
     detail,
@@ -130,7 +132,7 @@ function toMembers({ parts, pointers, queryPointers }: Differences) {
 /** The body of Stripe's errors, whose only member is `error`. */
 function toStripe(c: Context<GatewayEnv>, problem: Problem) {
   const { slug, status, detail } = problem
-  const doc_url = requestUrlOf(c).origin + problemPath(slug)
+  const doc_url = requestUrlOf(c).origin + problemPath(c, slug)
   return { error: { ...toStripeError(slug, status), message: toSentence(detail), doc_url } }
 }
 

@@ -11,9 +11,10 @@ import type { OriginRequest } from '../core/request/origin-request.ts'
 import { withoutObeyed } from '../core/request/prefer.ts'
 import { strayBody } from '../core/response/problem-details.ts'
 import { boundRetry } from '../core/retry/retry.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { forwardCall } from '../origin/forward-call.ts'
-import { requireOrigin } from '../origin/target.ts'
 import { askAt, askObject, type GuardPlace } from '../platform/ask-object.ts'
+import { methodsFor } from '../platform/methods-for.ts'
 import { announce } from './announce.ts'
 import { boundsOf, landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -31,13 +32,17 @@ import type { GatewayEnv } from './gateway-env.ts'
 import { keepAlive } from './keep-alive.ts'
 import { requestUrlOf } from './normalized-url.ts'
 import { beginObserving, endObserving } from './observe.ts'
+import { keyForOrigin } from './operation-context.ts'
 import { forwardedHeadersOf } from './origin-headers.ts'
 import { readOuterRetry } from './outer-retry.ts'
-import { passThrough } from './pass-through.ts'
+import { forwardTo } from './pass-through.ts'
 import { isBodyless } from './payload.ts'
 import { readOperation } from './read-operation.ts'
 import { reauthorize } from './reauthorize.ts'
-import { isGuarded, withPolicy } from './route-policy.ts'
+import { hasScope, scopeOf } from './request-scope.ts'
+import { requireScope } from './require-scope.ts'
+import { requireParts } from './requirements.ts'
+import { isGuarded, isLastRoute, withPolicy } from './route-policy.ts'
 import { batchCodeOf } from './source-code.ts'
 import { rejected, type Verdict } from './verdict.ts'
 
@@ -49,20 +54,24 @@ import { rejected, type Verdict } from './verdict.ts'
  *   Worker does not start.
  * @example app.post('/payments', protect({ retention: '72h' }))
  */
-export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
+export function protect(options: PolicyOptions = {}): Handler {
   return withPolicy(options, 'origin', (policy): Handler<GatewayEnv> => {
-    if (policy.mode === 'off') return passThrough
+    const { origin } = policy
+    if (policy.mode === 'off') return (c) => forwardTo(c, origin)
     const source = batchOf(policy.key)
-    return source === null ? protect : batchCodeOf(source).perItem(policy, source, protect)
+    const guard = source === null ? protect : batchCodeOf(source).perItem(policy, source, protect)
+    return requireScope(policy, guard)
 
     async function protect(c: Context<GatewayEnv>, next: Next): Promise<Response> {
       if (!isGuarded(c, policy)) {
+        // A gateway sends it to its own origin, if no other route answers it.
+        if (origin !== undefined || isLeftHere(c)) return forwardTo(c, origin)
         await next()
         return c.res
       }
       if (await isOnlyObserved(c, policy)) {
         const observation = await beginObserving(c, policy)
-        return endObserving(observation, await passThrough(c))
+        return endObserving(observation, await forwardTo(c, origin))
       }
       const exchange = openExchange(c, policy)
       try {
@@ -71,16 +80,21 @@ export function protect(options: PolicyOptions = {}): Handler<GatewayEnv> {
         return concludeFault(exchange, error)
       }
     }
-  })
+  }) as Handler
 }
+
+/** Whether nothing after this route answers a request: no other one matches, and the app forwards nothing itself. */
+const isLeftHere = (c: Context<GatewayEnv>) =>
+  isLastRoute(c) && !(hasScope(c) && scopeOf(c).isGateway)
 
 /** The steps of a protected request, in their order. */
 async function forwardOnce(exchange: Exchange): Promise<Response> {
+  requireParts(exchange, 'origin')
   // Key, tenant, payload, fingerprint.
   const reading = await readOperation(exchange)
   if (reading.kind === 'no-operation') {
     await exchange.payload.restore()
-    return passThrough(exchange.c)
+    return forwardTo(exchange.c, exchange.policy.origin)
   }
   if (reading.kind === 'refused') return conclude(exchange, rejected(reading.problem))
   if (reading.kind === 'keyless') {
@@ -99,13 +113,13 @@ async function forwardOnce(exchange: Exchange): Promise<Response> {
 
 /** Asks the object to execute the operation, or to answer from its record. */
 async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict> {
-  const { c } = exchange
-  requireOrigin(c.env)
+  const { c, policy } = exchange
+  requireOrigin(c.env, policy.origin)
   if (isBodyless(c.req.method) && admitted.body.byteLength > 0) return rejected(strayBody())
   const call = toExecuteCall(exchange, admitted)
-  const { reauthorizePath } = call.claim
+  const route = { path: call.claim.reauthorizePath, origin: policy.origin }
   const answer = await answerCall(exchange, call)
-  const allowed = await reauthorize(c, answer, call.plan.request.headers, reauthorizePath)
+  const allowed = await reauthorize(c, answer, call.plan.request.headers, route)
   return explain(exchange, admitted, allowed)
 }
 
@@ -116,17 +130,19 @@ async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict>
  */
 function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer> {
   const deployed = deployedPlacement()
-  const { operationId } = call.claim
+  const { operationId, origin } = call.claim
   if (!hasShards(deployed.placement)) {
     const ask = (object: OperationGuard, { movedAt }: GuardPlace) =>
-      object.execute(movedAt === null ? call : { ...call, claim: { ...call.claim, movedAt } })
+      methodsFor(object, origin).execute(
+        movedAt === null ? call : { ...call, claim: { ...call.claim, movedAt } },
+      )
     return askObject(c, operationId, ask, { memory: call.claim })
   }
   const forwarded = { ...call, leaseMs: policy.lease, deployed }
   if (call.caller.isAsync) {
     const caller = { operationId, name: callerNameOf(operationId) }
     // Asked once: the one that was asked before may still make the call, under the same claim.
-    return askAt(c, caller, (object) => object.forward(forwarded), 1)
+    return askAt(c, caller, (object) => methodsFor(object, origin).forward(forwarded), 1)
   }
   const waitUntil = (work: Promise<unknown>) => keepAlive(c, work)
   const answering = forwardCall({ env: c.env, waitUntil }, forwarded)
@@ -137,14 +153,13 @@ function answerCall({ c, policy }: Exchange, call: ExecuteCall): Promise<Answer>
 
 function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
   const { c, policy } = exchange
+  const { origin } = policy
   const { body, fields, key } = admitted
   const { operationId, tenant } = admitted.claim
-  const forwardedKey = { derived: operationId, client: key, none: null }[
-    policy.forwardKey || 'none'
-  ]
+  const forwardedKey = keyForOrigin(policy.forwardKey, operationId, key)
   const request: OriginRequest = {
     method: c.req.method,
-    path: forwardedPathOf(c),
+    path: requireOrigin(c.env, origin).pathOf(forwardedPathOf(c)),
     // The origin would obey again what the gateway has obeyed.
     headers: withoutObeyed(forwardedHeadersOf(exchange, { key: forwardedKey, fields })),
     body: c.req.raw.body === null || isBodyless(c.req.method) ? null : body,
@@ -156,6 +171,7 @@ function toExecuteCall(exchange: Exchange, admitted: Admitted): ExecuteCall {
     caller,
     plan: {
       request,
+      ...(origin !== undefined && { origin }),
       tenant,
       bounds: boundsOf(policy),
       rules: landingRulesOf(exchange, admitted.call),

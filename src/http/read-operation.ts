@@ -7,8 +7,10 @@ import { eventsOf } from './call-plan.ts'
 import { type Admitted, type Exchange, learn } from './exchange.ts'
 import { findKey, type FoundKey } from './find-key.ts'
 import { fingerprintRequest } from './fingerprint-request.ts'
-import { type Identity, MESSAGE } from './gateway-env.ts'
+import { type Identity, messageOf } from './gateway-env.ts'
 import { withinOf } from './key-scope.ts'
+import { whyRefused } from './refuse-url.ts'
+import { scopeOf } from './request-scope.ts'
 import { tenantMissing } from './verdict.ts'
 
 /** The result of reading a request. Until then, nothing is stored or sent. */
@@ -27,11 +29,14 @@ export type Reading =
  */
 export async function readOperation(exchange: Exchange): Promise<Reading> {
   const { c, policy } = exchange
+  // The app may not be a gateway, which refuses such a URL for every route.
+  const because = whyRefused(c)
+  if (because !== null) return refused(details.requestInvalid(because))
   const found = await findKey(exchange)
   if (found.kind === 'key') return readKeyed(exchange, found)
   if (found.kind !== 'none') return found
   // A message without a key would be executed again with every delivery.
-  const isRequired = policy.required || c.env[MESSAGE] !== undefined
+  const isRequired = policy.required || messageOf(c.env) !== undefined
   return isRequired ? refused(details.keyMissing(policy.key)) : { kind: 'keyless' }
 }
 
@@ -58,7 +63,7 @@ async function admit(
 ): Promise<Result<Admitted, Problem>> {
   const { c, policy, payload, known } = exchange
   const { operation } = known
-  const { digest, correlation } = c.get('hapax')
+  const { digest, correlation } = scopeOf(c)
   const { key, call } = found
   const whole = await payload.whole()
   if (!whole.ok) return whole
@@ -79,7 +84,8 @@ async function admit(
     events: eventsOf(exchange),
     retentionMs: policy.retention,
     tombstoneMs: policy.tombstone,
-    mustBeKnown: c.env[MESSAGE]?.mayExecute === false,
+    ...(policy.origin !== undefined && { origin: policy.origin }),
+    mustBeKnown: messageOf(c.env)?.mayExecute === false,
     ...carrierOf(exchange),
   }
   return ok({ key, call, isVerified, body: whole.value, fields, compared, claim })
@@ -87,7 +93,7 @@ async function admit(
 
 /** Names the message in the claim, so that another delivery can recognize it. */
 function carrierOf({ c }: Exchange): Pick<ClaimRequest, 'carrier'> {
-  const scope = c.env[MESSAGE]
+  const scope = messageOf(c.env)
   if (scope === undefined) return {}
   const { queue, id } = scope.message
   return { carrier: { queue, id, isNearEnd: scope.isNearEnd } }

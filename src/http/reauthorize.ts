@@ -4,7 +4,7 @@ import type { Answer } from '../core/operation/answer.ts'
 import type { HeaderField, WireResponse } from '../core/operation/snapshot.ts'
 import { toProbeHeaders } from '../core/request/origin-request.ts'
 import { callOrigin } from '../origin/call.ts'
-import { requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 const BOUNDS = { timeoutMs: 10_000, limitBytes: 1_048_576 }
@@ -14,20 +14,22 @@ const BOUNDS = { timeoutMs: 10_000, limitBytes: 1_048_576 }
  * request. A status other than 2xx is returned instead of the result.
  *
  * @param headers The caller's headers for the origin.
- * @param routePath Path in the current policy, or `null`: then the path in the record counts.
+ * @param route Path in the current policy, and the name of its origin. Without a path, those in the
+ *   record count.
  */
 export async function reauthorize(
   c: Context<GatewayEnv>,
   answer: Answer,
   headers: readonly HeaderField[],
-  routePath: string | null,
+  route: { readonly path: string | null; readonly origin: string | undefined },
 ): Promise<Answer> {
   if (answer.kind !== 'replayed' && answer.kind !== 'joined') return answer
   const { fence } = answer
-  const path = routePath ?? answer.reauthorizePath
+  const { path, origin } =
+    route.path === null ? { path: answer.reauthorizePath, origin: answer.origin } : route
   if (path === null) return answer
   const request = { method: 'GET', path, headers: toProbeHeaders(headers), body: null }
-  const reply = await callOrigin(requireOrigin(c.env), request, BOUNDS)
+  const reply = await callOrigin(requireOrigin(c.env, origin), request, BOUNDS)
   if (reply.kind === 'answer' && reply.status >= 200 && reply.status <= 299) return answer
   await drop(answer.response)
   if (reply.kind === 'fault') return { kind: 'unasked', fence }

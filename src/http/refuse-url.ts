@@ -1,11 +1,12 @@
 import type { Context, MiddlewareHandler } from 'hono'
 
 import { requestInvalid } from '../core/response/problem-details.ts'
-import { hasBasePath } from '../origin/target.ts'
+import { hasBasePath } from '../origin/find-origin.ts'
 import { expose } from './expose.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { readRequestUrl } from './normalized-url.ts'
 import { problemResponse } from './problem-response.ts'
+import { scopeOf } from './request-scope.ts'
 
 /**
  * Rejects a request before any route.
@@ -35,7 +36,7 @@ function refusal(c: Context<GatewayEnv>, because: string): Response {
   const response = problemResponse(c, requestInvalid(because))
   const { headers } = response
   headers.set('Idempotency-Status', 'rejected')
-  headers.set('X-Correlation-Id', c.get('hapax').correlation.correlationId)
+  headers.set('X-Correlation-Id', scopeOf(c).correlation.correlationId)
   expose(c, headers)
   return response
 }

@@ -5,6 +5,7 @@ import { parseHost } from '../core/request/host.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
+import { pathBelowBase } from './request-scope.ts'
 
 /** Whether a path belongs to Hapax itself, and so never to the origin or the app's own routes. */
 export const isReserved = (path: string) => /^\/_hapax(?:\/|$)/.test(path)
@@ -30,9 +31,10 @@ const OPERATORS = /^\/_hapax\/(?:admin|dashboard|metrics)(?:\/|$)/
  * one, and control the operators' pages.
  */
 export function isApart(c: Context<GatewayEnv>): boolean {
-  const { path } = c.req
+  const path = pathBelowBase(c)
   if (path.startsWith('/_hapax/') && c.req.header('Service-Worker') !== undefined) return true
-  const { HAPAX_OPERATORS_HOST: configured } = c.env
+  // Tests of an app may ask it without bindings.
+  const configured = (c.env as GatewayEnv['Bindings'] | undefined)?.HAPAX_OPERATORS_HOST
   if (!configured) return false
   const isTheirs = OPERATORS.test(path)
   return isTheirs !== isOperatorsHost(c, configured, isTheirs)

@@ -2,7 +2,8 @@ import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
-import type { DeployedRoute } from '../config/deployed-policies.ts'
+import { deployedOrigins, noSuchOrigin, withOriginDefaults } from '../config/deployed-origins.ts'
+import { deployedMessages, type DeployedRoute } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import { batchOf } from '../core/request/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
@@ -33,8 +34,10 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   const parsed = parsePolicy(options)
   const faults = parsed.ok ? faultsIn(place, parsed.value) : parsed.error
   if (parsed.ok && faults.length === 0) {
-    const handler = create(parsed.value)
-    guardings.set(handler, { policy: parsed.value, place })
+    const { value } = parsed
+    if (value.origin !== undefined) return withOrigin(options, { policy: value, place }, create)
+    const handler = create(value)
+    guardings.set(handler, { policy: value, place })
     return handler
   }
   const faulty = (() => {
@@ -42,6 +45,40 @@ export function withPolicy<handler extends (...args: never[]) => unknown>(
   }) as unknown as handler
   faultsByHandler.set(faulty, faults)
   return faulty
+}
+
+/**
+ * Creates a handler whose policy has the defaults of its origin. Those are read when they are first
+ * needed: a module of routes may be loaded before the gateway is created.
+ */
+function withOrigin<handler extends (...args: never[]) => unknown>(
+  options: PolicyOptions,
+  { policy, place }: Guarding,
+  create: (policy: Policy) => handler,
+): handler {
+  let found: Policy | null = null
+  let made: handler | null = null
+  const policyOf = () => (found ??= withOriginDefaults(options, policy)) ?? policy
+  const handler = ((...args) => {
+    if (found === null || made === null) made = create(policyOf())
+    return made(...args)
+  }) as handler
+  guardings.set(handler, {
+    get policy() {
+      return policyOf()
+    },
+    place,
+  })
+  return handler
+}
+
+/** Handlers that pass requests to an origin without a policy, and the name of that origin. */
+const passing = new WeakMap<object, string>()
+
+/** Notes that a handler passes requests to an origin, so that `checkPolicies` can check its name. */
+export function notePassing<handler extends object>(handler: handler, origin: string): handler {
+  passing.set(handler, origin)
+  return handler
 }
 
 /** Fields that are invalid for this place. */
@@ -84,8 +121,14 @@ export function checkPolicies(routes: readonly Route[]): void {
   const faults = routes.flatMap(({ method, path, handler }) => {
     const wrong = faultsByHandler.get(handler)
     if (wrong !== undefined) return [toMessage(`${method} ${path}`, wrong)]
+    const lost = faultsOfOrigin(passing.get(findTargetHandler(handler as Handler)))
+    if (lost.length > 0) return [toMessage(`${method} ${path}`, lost)]
     return method === 'HEAD' && guardings.has(handler) ? [unreachable(path)] : []
   })
+  for (const [operation, { origin }] of deployedMessages()) {
+    const lost = faultsOfOrigin(origin)
+    if (lost.length > 0) faults.push(toMessage(`messages of ${operation}`, lost))
+  }
   for (const { method, path, policy } of guardedRoutes(routes)) {
     const wrong = faultsAt({ method, path }, policy)
     if (wrong.length > 0) faults.push(toMessage(`${method} ${path}`, wrong))
@@ -104,11 +147,17 @@ function faultsAt({ method, path }: Omit<Route, 'handler'>, policy: Policy): str
   const { methods, key } = policy
   const isIdle = methods !== undefined && method !== EVERY_METHOD && !holds(methods, method)
   return [
+    ...faultsOfOrigin(policy.origin),
     ...(isIdle ? [`methods: must hold ${method}`] : []),
     ...key
       .filter((source) => source.in === 'param' && !names.has(source.name))
       .map(() => 'key: param(name) must name a parameter of the path, such as id of /orders/:id'),
   ]
+}
+
+function faultsOfOrigin(name: string | undefined): string[] {
+  if (name === undefined || deployedOrigins().has(name)) return []
+  return [`origin: ${noSuchOrigin(name)}`]
 }
 
 function unreachable(path: string): string {
@@ -117,6 +166,9 @@ function unreachable(path: string): string {
 
 /** Methods that change nothing (RFC 9110 §9.2.1), QUERY among them. */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'QUERY'])
+
+/** Whether requests of a method change nothing. */
+export const isSafe = (method: string): boolean => SAFE.has(method)
 
 /** Hono's method of a route for all methods. */
 const EVERY_METHOD = 'ALL'
@@ -135,9 +187,12 @@ export function isGuarded(c: Context<GatewayEnv>, { methods, key }: Policy): boo
   const { method } = c.req
   if (methods !== undefined) return holds(methods, method)
   const isForAll = matchedRoutes(c).at(c.req.routeIndex)?.method === EVERY_METHOD
-  if (!isForAll || !SAFE.has(method)) return true
+  if (!isForAll || !isSafe(method)) return true
   return key.some((source) => source.in === 'header' && c.req.header(source.name) !== undefined)
 }
+
+/** Whether no route after the present one matches a request. */
+export const isLastRoute = (c: Context): boolean => matchedRoutes(c).length === c.req.routeIndex + 1
 
 /** Name of the operation: from the policy, else method and route pattern. */
 export function operationOf(c: Context<GatewayEnv>, policy: Policy): string {

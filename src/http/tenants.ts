@@ -3,6 +3,7 @@ import type { Context } from 'hono'
 import { explainHeader, readCookie, readCredential } from '../core/request/credential.ts'
 import { logFault } from '../metrics/log.ts'
 import type { GatewayEnv, Identify, Identity, TenantResolver } from './gateway-env.ts'
+import { scopeOf } from './request-scope.ts'
 
 /** A request without a tenant. */
 export const NOBODY: Identity = { kind: 'nobody' }
@@ -35,7 +36,7 @@ export function credential(header: string): TenantResolver {
     if (read.ok) {
       const { value: parts } = read
       if (parts === null) return NOBODY
-      const tenant = c.get('hapax').digest('credential', header.toLowerCase(), ...parts)
+      const tenant = scopeOf(c).digest('credential', header.toLowerCase(), ...parts)
       return { kind: 'known', tenant, isVerified: false }
     }
     if (Date.now() - toldAt >= TELL_AGAIN_MS) {
@@ -58,7 +59,7 @@ export function cookie(name: string): TenantResolver {
   return createResolver(async function cookie(c) {
     const value = readCookie(c.req.header('Cookie') ?? '', name)
     if (value === null) return NOBODY
-    const tenant = c.get('hapax').digest('cookie', name, value)
+    const tenant = scopeOf(c).digest('cookie', name, value)
     return { kind: 'known', tenant, isVerified: false }
   })
 }
@@ -84,7 +85,7 @@ export function claim(name: string): TenantResolver {
     const payload = verifiedOf(c)
     const value = toText(payload?.[name])
     if (!value) return NOBODY
-    const tenant = c.get('hapax').digest('claim', toText(payload?.['iss']) ?? '', name, value)
+    const tenant = scopeOf(c).digest('claim', toText(payload?.['iss']) ?? '', name, value)
     return { kind: 'known', tenant, isVerified: true }
   })
 }
@@ -103,7 +104,7 @@ export function fromHeader(name: string): TenantResolver {
   return createResolver(async function fromHeader(c) {
     const value = c.req.header(name)
     if (!value) return NOBODY
-    const tenant = c.get('hapax').digest('header', name.toLowerCase(), value)
+    const tenant = scopeOf(c).digest('header', name.toLowerCase(), value)
     return { kind: 'known', tenant, isVerified: true }
   })
 }
@@ -135,7 +136,7 @@ export function combine(...resolvers: readonly TenantResolver[]): TenantResolver
     if (refused !== undefined) return refused
     const told = parts.filter((part) => part.kind === 'known')
     if (told.length < resolvers.length) return NOBODY
-    const tenant = c.get('hapax').digest('combined', ...told.map((part) => part.tenant))
+    const tenant = scopeOf(c).digest('combined', ...told.map((part) => part.tenant))
     return { kind: 'known', tenant, isVerified: told.some(({ isVerified }) => isVerified) }
   })
 }

@@ -1,3 +1,4 @@
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Policy } from '../config/policy.ts'
 import { type Answer, NO_TIME, type Timing, type Work } from '../core/operation/answer.ts'
 import type { OperationView } from '../core/operation/operation-view.ts'
@@ -10,7 +11,6 @@ import type { Problem } from '../core/response/problem.ts'
 import { retryAfterMs } from '../core/retry/retry-after.ts'
 import { toSharedHeaders, toSnapshotHeaders } from '../core/wire/headers.ts'
 import type { Identity } from './gateway-env.ts'
-import { BodyLost } from './payload.ts'
 
 /** The answer of a request, a response or a problem, with the facts for metrics and log. */
 export interface Verdict {
@@ -50,9 +50,13 @@ export function tenantMissing(identity: Exclude<Identity, { kind: 'known' }>): P
   return details.tenantMissing(identity.kind === 'refused' ? identity.detail : undefined)
 }
 
-/** The deployment lacks something, or its code failed, before anything was recorded. */
+/**
+ * The deployment lacks something, or its code failed, before anything was recorded. Only the message
+ * of a fault of the configuration is known to name no secret.
+ */
 export function misconfigured(error: unknown): Verdict {
-  return rejected(details.misconfigured(error instanceof BodyLost ? error.message : undefined))
+  const isFault = error instanceof ConfigurationFault
+  return rejected(details.misconfigured(isFault ? error.message : undefined))
 }
 
 /** A request that was forwarded without protection, and whose answer was lost. */
@@ -77,8 +81,8 @@ function storeUnavailable(what: 'claim' | 'guard'): Verdict {
 /** When a client should retry, with jitter. @param runningMs How long the cause has lasted. */
 export const soonMs = (runningMs = 0): number => retryAfterMs(runningMs, Math.random())
 
-/** Maps the answer of an object to that of the client. */
-export function toVerdict(answer: Answer, policy: Policy): Verdict {
+/** Maps the answer of an object to that of the client. @param base As of the request's scope. */
+export function toVerdict(answer: Answer, policy: Policy, base = ''): Verdict {
   switch (answer.kind) {
     case 'executed':
       return { ...NOTHING, ...answer, status: toStatus(answer.outcome), reply: answer.response }
@@ -114,7 +118,12 @@ export function toVerdict(answer: Answer, policy: Policy): Verdict {
     case 'sealed':
       return { ...NOTHING, ...answer, status: 'sealed', reply: details.sealed() }
     case 'accepted':
-      return { ...NOTHING, fence: answer.fence, status: 'accepted', reply: accepted(answer.view) }
+      return {
+        ...NOTHING,
+        fence: answer.fence,
+        status: 'accepted',
+        reply: accepted(answer.view, base),
+      }
     case 'too_late':
       return rejected(details.tooLate())
     case 'rate_limited':
@@ -184,12 +193,12 @@ const ceilToSecond = (ms: number) => Math.ceil(ms / 1_000) * 1_000
 /** When a client should ask for the result, in seconds. */
 const COME_BACK_SECONDS = 1
 
-function accepted(view: OperationView): WireResponse {
+function accepted(view: OperationView, base: string): WireResponse {
   return {
     status: 202,
     headers: [
       ['content-type', 'application/json'],
-      ['location', operationPath(view.id)],
+      ['location', base + operationPath(view.id)],
       ['preference-applied', 'respond-async'],
       ['retry-after', String(COME_BACK_SECONDS)],
     ],
@@ -197,5 +206,5 @@ function accepted(view: OperationView): WireResponse {
   }
 }
 
-/** Path of the state of an operation. */
+/** Path of the state of an operation, below the base of its app. */
 export const operationPath = (operationId: string): string => `/_hapax/operations/${operationId}`

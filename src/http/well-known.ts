@@ -1,4 +1,5 @@
-import type { Context } from 'hono'
+import type { Context, Handler } from 'hono'
+import { findTargetHandler } from 'hono/utils/handler'
 
 import type { Policy } from '../config/policy.ts'
 import { FINGERPRINT_VERSION } from '../core/fingerprint/fingerprint.ts'
@@ -7,14 +8,57 @@ import { type KeyFormat, MAX_KEY_LENGTH } from '../core/request/key.ts'
 import type { Contract, ContractKeySource, ContractOperation } from '../core/response/contract.ts'
 import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
+import { executionCtxOf } from './keep-alive.ts'
 import { type GuardedRoute, guardedRoutes, type Route } from './route-policy.ts'
 
 /** How long the contract may be cached: about as long as a deployment takes to spread. */
 const CACHE_SECONDS = 60
 
+/** Middlewares that open the scope of a request. */
+const entries = new WeakSet<object>()
+
+/** Marks a middleware as one that opens the scope of a request. */
+export function markEntry<handler extends object>(handler: handler): handler {
+  entries.add(handler)
+  return handler
+}
+
+/** By the request on its way to an app of a Worker, and by its execution context, which stays the same. */
+const apps = new WeakMap<object, RoutedApp>()
+
+/** An app, as far as its contract needs it. */
+export interface RoutedApp {
+  readonly routes: readonly Route[]
+}
+
+/** Notes which app a request goes to. */
+export function noteApp(request: Request, ctx: object, app: RoutedApp): void {
+  apps.set(request, app)
+  apps.set(ctx, app)
+}
+
+/** The app that a request went to; `undefined` if no `createWorker` has seen it. */
+export function appOf(c: Context): RoutedApp | undefined {
+  // A middleware may have replaced the request.
+  return apps.get(c.req.raw) ?? apps.get(executionCtxOf(c) ?? c)
+}
+
 /** The contract of all guarded routes of a deployment. */
 export function contractOf(routes: readonly Route[]): Contract {
-  return { version: 1, operations: guardedRoutes(routes).flatMap(toOperation) }
+  const operations = routes.flatMap((route, index) => {
+    const isEntered = routes.slice(0, index).some((before) => opensScope(before, route))
+    return guardedRoutes([route])
+      .flatMap(toOperation)
+      .map((told) => (isEntered ? told : { ...told, tenant: false }))
+  })
+  return { version: 1, operations }
+}
+
+/** Whether a route before another one opens the scope of its requests. */
+function opensScope({ handler, path: pattern }: Route, { path }: Route): boolean {
+  if (!entries.has(findTargetHandler(handler as Handler))) return false
+  const base = pattern.replace(/\/?\*$/, '')
+  return path === base || path.startsWith(`${base}/`)
 }
 
 /** Answers with the contract or a document derived from it, which are public. */

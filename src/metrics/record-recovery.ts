@@ -32,6 +32,7 @@ export function recordRecovery(
     correlationId: record.correlationId,
     traceId: traceIdOf(record.traceparent),
     operationId: id,
+    origin: record.origin ?? null,
     fence: record.fence,
     totalMs: tookMs,
     originMs: tookMs,

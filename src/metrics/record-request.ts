@@ -1,5 +1,6 @@
 import { waitUntil } from 'cloudflare:workers'
 
+import { hasMetrics } from '../config/deployed-metrics.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 import { toDataPoint } from './data-point.ts'
@@ -12,7 +13,7 @@ export function recordRequest(env: HapaxEnv, facts: RequestFacts): void {
   try {
     traceVerdict(facts)
     const point = toDataPoint(facts)
-    env.METRICS.writeDataPoint(point)
+    if (hasMetrics()) env.METRICS.writeDataPoint(point)
     if (env.HAPAX_POINTS_URL) sendPoint(env.HAPAX_POINTS_URL, point)
   } catch (error) {
     logFault('a data point could not be written', error)

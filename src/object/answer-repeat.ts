@@ -65,7 +65,7 @@ export async function replay(
   settled: SettledRecord,
   caller: Caller,
 ): Promise<Answer> {
-  const { snapshot: stored, operation, fence, state, settledAt, reauthorizePath } = settled
+  const { snapshot: stored, operation, fence, state, settledAt } = settled
   const known = { outcome: state, fence, rememberedMs: settled.expiresAt - Date.now() }
   if (stored.body === 'omitted') {
     const { omittedFor } = stored
@@ -94,7 +94,12 @@ export async function replay(
   const body = first === null ? null : await toWireBody(head.bodyBytes, readPart, letGo)
   const response = { status: head.status, headers, body, bodyBytes: head.bodyBytes }
   const ageMs = Date.now() - settledAt
-  return { kind: 'replayed', operation, response, ...known, reauthorizePath, ageMs }
+  return { kind: 'replayed', operation, response, ...known, ...askedBefore(settled), ageMs }
+}
+
+/** What is asked before a response is given out, and where. */
+export function askedBefore({ reauthorizePath, origin }: OperationRecord) {
+  return { reauthorizePath, ...(origin !== undefined && { origin }) }
 }
 
 /** The key that a stored response was sealed with, if the client has it; none for one in clear. */
@@ -150,7 +155,7 @@ export function answerJoined(
   timing: Timing,
   caller: Caller,
 ): Answer {
-  const { fence, reauthorizePath, recovery } = record
+  const { fence, recovery } = record
   const ageMs = doubtMs(record, Date.now()) ?? 0
   // The request's route may be able to ask about an operation that is held.
   const policy = recovery.kind === 'resend' ? 'resend' : 'probe'
@@ -174,9 +179,10 @@ export function answerJoined(
       const body = end.kind === 'live' ? end.open() : splitBody(end.body)
       const bodyBytes = end.kind === 'live' ? end.bodyBytes : end.body.byteLength
       const response = { status, headers, body, bodyBytes }
-      const joined = { kind: 'joined', response, outcome, fence, reauthorizePath, timing } as const
+      const joined = { kind: 'joined', response, outcome, fence, timing } as const
+      const asked = askedBefore(record)
       const rememberedMs = end.retentionMs ?? record.retentionMs
-      return { ...joined, ...ifUnknown(end, ageMs), ...ifEnded(end, rememberedMs) }
+      return { ...joined, ...asked, ...ifUnknown(end, ageMs), ...ifEnded(end, rememberedMs) }
     }
   }
 }

@@ -9,8 +9,9 @@ import type { SealKey } from '../core/seal.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { callOrigin } from '../origin/call.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { judgeStatus } from '../origin/judge.ts'
-import { requireOrigin } from '../origin/target.ts'
+import type { OriginTarget } from '../origin/target.ts'
 import { giveUp, landClaim, orGiveUp } from './land-claim.ts'
 import type { ObjectContext } from './object-context.ts'
 
@@ -35,22 +36,34 @@ export async function askStatus(
   question: Question,
 ): Promise<Landing | Unsettled> {
   const startedAt = Date.now()
-  const found = await orGiveUp(context, known, () => ask(context, known, record, question))
+  const origin = reach(context, record)
+  if (origin === null) return undecided(context, known)
+  const asking = { ...question, origin }
+  const found = await orGiveUp(context, known, () => ask(context, known, record, asking))
   const outcome = outcomeOf(found)
   const id = known.operationId
   recordRecovery(context.env, { id, record, outcome, startedAt, originCalls: 1 })
   return found
 }
 
+/** Without its origin, nothing can be asked: no other one knows of the operation. */
+function reach({ env }: ObjectContext, { origin }: UnknownRecord): OriginTarget | null {
+  try {
+    return requireOrigin(env, origin)
+  } catch (error) {
+    logFault('an operation stays unknown, because its origin cannot be asked', error)
+    return null
+  }
+}
+
 async function ask(
   context: ObjectContext,
   claim: ClaimRef,
   record: UnknownRecord,
-  { recovery, headers, sealKey }: Question,
+  { recovery, headers, sealKey, origin }: Question & { readonly origin: OriginTarget },
 ): Promise<Landing | Unsettled> {
-  const { env, flights } = context
+  const { flights } = context
   const { path, bounds, rules } = recovery
-  const origin = requireOrigin(env)
   if (!flights.of(claim)?.isOwn) flights.takeOff(claim, { kind: 'object' })
   const askedAt = Date.now()
   const reply = await callOrigin(origin, { method: 'GET', path, headers, body: null }, bounds)

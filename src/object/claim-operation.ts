@@ -16,9 +16,15 @@ import {
 } from '../core/operation/record.ts'
 import type { Landing } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { healthOf } from '../origin/health.ts'
-import { requireOrigin } from '../origin/target.ts'
-import { answerJoined, answerRepeat, type Orphaned, pickHeld } from './answer-repeat.ts'
+import {
+  answerJoined,
+  answerRepeat,
+  askedBefore,
+  type Orphaned,
+  pickHeld,
+} from './answer-repeat.ts'
 import { askStatus } from './ask-status.ts'
 import { giveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
@@ -96,11 +102,11 @@ export async function refuseNew(
 export function refuseCall(
   { env }: ObjectContext,
   caller: Caller,
-  { retry, tenant }: CallPlan,
+  { retry, tenant, origin }: CallPlan,
 ): Answer | null {
   const late = refuseLate(caller)
   if (late !== null) return late
-  const health = healthOf(requireOrigin(env).base)
+  const health = healthOf(requireOrigin(env, origin).id)
   const retryAfterMs = health.admit(retry, tenant, Date.now())
   return retryAfterMs === null ? null : { kind: 'circuit_open', retryAfterMs }
 }
@@ -156,13 +162,13 @@ async function answerUndecided(
 
 /** Answers with the result from the status resource, which is now the operation's result. */
 function answerLanding(landing: Landing, record: UnknownRecord, caller: Caller): Answer {
-  const { operation, fence, reauthorizePath } = record
+  const { operation, fence } = record
   const joined = answerJoined(landing.end, record, NO_TIME, caller)
   if (joined.kind !== 'joined') return joined
   const outcome = landing.outcome === 'failed' ? 'failed' : 'succeeded'
   const { response } = joined
   const replayed = { kind: 'replayed', operation, response, outcome, fence } as const
-  return { ...replayed, reauthorizePath, ageMs: 0, ...ifEnded(joined, joined.rememberedMs) }
+  return { ...replayed, ...askedBefore(record), ageMs: 0, ...ifEnded(joined, joined.rememberedMs) }
 }
 
 /**

@@ -2,7 +2,7 @@ import type { Answer } from '../core/operation/answer.ts'
 import { type ClaimDecision, type ClaimRequest, toGranted } from '../core/operation/claim.ts'
 import type { Caller, ExecuteCall } from '../core/operation/operation-guard.ts'
 import type { Moved } from '../core/operation/record.ts'
-import { requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { dropBody } from '../platform/drop-body.ts'
 import { requireSpill } from '../platform/spill.ts'
 import { sealRequest } from '../platform/stored-request.ts'
@@ -63,7 +63,7 @@ function refuseAhead(
   ahead: ClaimDecision | null,
 ): Answer | null {
   if (ahead === null || ahead.kind === 'execute' || ahead.kind === 'probe') {
-    requireOrigin(context.env)
+    requireOrigin(context.env, plan.origin)
     if (plan.keeping.spillBytes !== null) requireSpill(context.env.SNAPSHOTS)
   }
   return ahead?.kind === 'execute' ? refuseCall(context, caller, plan) : null

@@ -104,7 +104,7 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
     return claimAgainForWorker(this.#context, claim, next)
   }
 
-  async accept(operationId: string): Promise<ReturnType<typeof accept>> {
+  async accept(operationId: string): ReturnType<OperationGuard['accept']> {
     return accept(this.#context, operationId)
   }
 
@@ -151,6 +151,18 @@ export class IdempotencyObject extends DurableObject<HapaxEnv> implements Operat
 
   forward(call: ForwardCall): Promise<Answer> {
     return forwardForWorker(this.#context, call)
+  }
+
+  executeNamed(call: ExecuteCall): Promise<Answer> {
+    return this.execute(call)
+  }
+
+  claimNamed(...claiming: Parameters<OperationGuard['claim']>): Promise<Grant | Answer> {
+    return this.claim(...claiming)
+  }
+
+  forwardNamed(call: ForwardCall): Promise<Answer> {
+    return this.forward(call)
   }
 
   /**

@@ -7,7 +7,7 @@ import { type StoredRequest, toProbeHeaders } from '../core/request/origin-reque
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
-import { requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { dropBody } from '../platform/drop-body.ts'
 import { openStoredRequest } from '../platform/stored-request.ts'
 import { askStatus } from './ask-status.ts'
@@ -83,19 +83,19 @@ async function sendAgain(
   record: UnknownRecord,
   { request, sealKey }: StoredRequest,
 ): Promise<void> {
-  const { recovery, tenant } = record
+  const { recovery, tenant, origin } = record
   if (recovery.isDurable !== true || (recovery.kind === 'hold' && !isUnexecuted(record))) {
     throw new Error('What is held, or not stored, is not sent again.')
   }
   const startedAt = Date.now()
-  requireOrigin(context.env)
+  requireOrigin(context.env, origin)
   const isResolved = recovery.kind === 'probe'
   const next = { claimId: crypto.randomUUID(), owner: { kind: 'object' }, isResolved } as const
   const claim = claimNext(context, known, (ledger) => ledger.claimAgain(known, next))
   if (claim === null) return
   const { bounds, rules } = recovery
   const keeping = { sealKey, spillBytes: null }
-  const plan = { request, tenant, bounds, rules, keeping, ...ONE_CALL }
+  const plan = { request, tenant, bounds, rules, keeping, ...ONE_CALL, ...(origin && { origin }) }
   const answer = await runClaim(context, claim, plan)
   dropBody(answer)
   const { outcome } = answer

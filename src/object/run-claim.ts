@@ -10,7 +10,7 @@ import {
 import { decideLanding } from '../core/outcome/landing.ts'
 import { logFault } from '../metrics/log.ts'
 import { callForClaim, type Claims } from '../origin/call-for-claim.ts'
-import { requireOrigin } from '../origin/target.ts'
+import { requireOrigin } from '../origin/find-origin.ts'
 import { landClaim, orGiveUp } from './land-claim.ts'
 import type { Ledger } from './ledger.ts'
 import type { ObjectContext } from './object-context.ts'
@@ -35,7 +35,7 @@ async function callAndLand(
   first: Granted,
   plan: CallPlan,
 ): Promise<RunAnswer> {
-  const origin = requireOrigin(context.env)
+  const origin = requireOrigin(context.env, plan.origin)
   const called = await callForClaim(claimsOf(context.ledger), origin, first, plan)
   const { claim, reply, originCalls, timing } = called
   const { operationId, fence } = claim

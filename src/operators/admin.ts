@@ -1,6 +1,7 @@
 import { type Context, Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { logFault } from '../metrics/log.ts'
 import { serveAdminDocument } from './admin-document.ts'
@@ -27,6 +28,7 @@ export function createAdmin(app: object): Hono<GatewayEnv> {
   admin.onError((error, c) => {
     if (error instanceof NoAnswer) return later(c, error.message)
     logFault('an admin request failed', error)
+    if (error instanceof ConfigurationFault) return refusal(c, 500, error.message)
     return refusal(c, 500, 'It failed. The log says why; nothing is known to have changed.')
   })
   admin.use(onlyOperators, onlySmall)

@@ -1,5 +1,6 @@
 import type { Context } from 'hono'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { isOperationId } from '../core/operation/operation.ts'
 import type { OperatorView } from '../core/operation/operator-view.ts'
 import { type Directory, directoryOf } from '../directory/directory-guard.ts'
@@ -21,6 +22,7 @@ export class NoAnswer extends Error {
  * Asks the directory, within its time.
  *
  * @throws {NoAnswer} The directory may still do it.
+ * @throws {ConfigurationFault} When there is none.
  */
 export function askDirectory<answer>(
   c: Context<GatewayEnv>,
@@ -48,6 +50,8 @@ async function askInTime<answer>(
   try {
     return await inTime(ask(), limitMs)
   } catch (cause) {
+    // To ask again would be of no use.
+    if (cause instanceof ConfigurationFault) throw cause
     logFault('an admin request had no answer', cause)
     throw new NoAnswer(`${who} did not answer. Try again; the log says why.`, { cause })
   }

@@ -1,6 +1,7 @@
 import type { Context } from 'hono'
 import * as z from 'zod/mini'
 
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { createDigest } from '../core/digest.ts'
 import { isOperationId, possibleIds } from '../core/operation/operation.ts'
 import type { OperatorAction, OperatorResult } from '../core/operation/operator-action.ts'
@@ -121,6 +122,7 @@ async function operate(
     const asked = askObject(c, id, (object) => object.operate(id, action), { maxTries: 1 })
     result = await inTime(asked, OPERATE_LIMIT_MS)
   } catch (error) {
+    if (error instanceof ConfigurationFault) throw error
     logFault('an operator was not told what became of an action', error)
     auditUnconfirmed(c, name, { operationId: id })
     return { kind: 'unconfirmed' }

@@ -1,3 +1,4 @@
+import { groupBy } from '../core/group-by.ts'
 import type { Contract, ContractKeySource, ContractOperation } from '../core/response/contract.ts'
 import { parameterNames, shapeOf, toPlaces } from './path-template.ts'
 import COMPONENTS from './problem-components.json' with { type: 'json' }
@@ -233,7 +234,7 @@ function inWords(seconds: number): string {
 }
 
 function toResponses(route: ContractOperation, refer: Refer): Record<string, OpenApiReference> {
-  const byStatus = Map.groupBy(route.problems, ({ status }) => status)
+  const byStatus = groupBy(route.problems, ({ status }) => status)
   return Object.fromEntries(
     Array.from(byStatus, ([status, problems]) => [
       status,

@@ -64,7 +64,7 @@ function callWithRetries(
   first: Granted,
   plan: CallPlan,
 ): Promise<LastCall> {
-  const health = healthOf(origin.base)
+  const health = healthOf(origin.id)
   const { retry, rules } = plan
   const judging = { rules, limitBytes: plan.bounds.limitBytes }
   let claim = first

@@ -16,11 +16,13 @@ import {
   streamTo,
   underLease,
 } from '../platform/held-claim.ts'
+import { methodsFor } from '../platform/methods-for.ts'
 import { sealRequest } from '../platform/stored-request.ts'
 import { callForClaim, type Called, type Claims } from './call-for-claim.ts'
+import { requireOrigin } from './find-origin.ts'
 import { healthOf } from './health.ts'
 import { liveOutcomeOf } from './judge.ts'
-import { type OriginTarget, requireOrigin } from './target.ts'
+import type { OriginTarget } from './target.ts'
 
 /** Who forwards: a Worker, or an object in its place. */
 export interface Forwarder {
@@ -55,8 +57,8 @@ export async function forwardCall(forwarder: Forwarder, call: ForwardCall): Prom
 
 async function claimCall(forwarder: Forwarder, call: ForwardCall): Promise<Forwarded | Answer> {
   const { plan } = call
-  const origin = requireOrigin(forwarder.env)
-  const health = healthOf(origin.base)
+  const origin = requireOrigin(forwarder.env, plan.origin)
+  const health = healthOf(origin.id)
   // Before the claim: afterwards, a call that may not be made would have to be taken back.
   const passage = health.reserve(plan.retry, Date.now())
   try {
@@ -83,11 +85,12 @@ async function claimUnderLease(
   const kept = { request: plan.request, sealKey: plan.keeping.sealKey }
   const stored = call.isStored ? await sealRequest(env, operationId, kept) : null
   const forwarding = { stored, circuitMs, call: caller.isAsync ? call : null }
-  const { answer, ask } = await claimAt({ env, deployed }, claim, (object, at, name) =>
-    isShard(name)
-      ? object.claim({ ...at, leaseMs }, caller, { explanation, forwarding })
-      : object.execute({ ...call, claim: at }),
-  )
+  const { answer, ask } = await claimAt({ env, deployed }, claim, (object, at, name) => {
+    const methods = methodsFor(object, plan.origin)
+    return isShard(name)
+      ? methods.claim({ ...at, leaseMs }, caller, { explanation, forwarding })
+      : methods.execute({ ...call, claim: at })
+  })
   if (answer.kind !== 'granted') return answer
   let last = answer.claim
   return {

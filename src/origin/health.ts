@@ -80,7 +80,7 @@ export class OriginHealth {
 
 const healthByOrigin = new Map<string, OriginHealth>()
 
-/** @param origin Names the origin: its base URL. */
+/** @param origin Names the origin among others. */
 export function healthOf(origin: string): OriginHealth {
   const known = healthByOrigin.get(origin) ?? new OriginHealth()
   healthByOrigin.set(origin, known)

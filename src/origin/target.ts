@@ -3,36 +3,52 @@ import type { HapaxEnv } from '../config/env.ts'
 
 /** Where requests go: a function like `fetch`, and the URL of a path there. */
 export interface OriginTarget {
-  /** Names it among others: its base URL. */
-  readonly base: string
+  /** Names it among others. */
+  readonly id: string
   readonly fetch: typeof fetch
-  /** Whether it is another Worker: then a request keeps the `Host` that it has. */
-  readonly isBound: boolean
+  /** Whether a request of the platform can be sent on as it is: `fetch` sets the `Host`, and nothing else changes. */
+  readonly isPlain: boolean
+  /** Path and query there for those of a request. Only a named origin removes a prefix. */
+  readonly pathOf: (path: string) => string
   /** @param path Path and query, beginning with `/`. */
   readonly urlOf: (path: string) => string
 }
 
 /** Host of the URLs that a service binding gets; no name is looked up for it. */
-const BOUND_ORIGIN = 'https://origin.internal'
+export const BOUND_ORIGIN = 'https://origin.internal'
 
 /**
- * Finds the origin of a deployment: the service binding `ORIGIN`, else the URL in `ORIGIN_URL`,
+ * Finds the own origin of a deployment: the service binding `ORIGIN`, else the URL in `ORIGIN_URL`,
  * whose path, where it has one, comes before every request's path.
  *
  * @returns `null` when neither is configured.
  * @throws {ConfigurationFault} When `ORIGIN` is no service binding, or `ORIGIN_URL` no http or https URL.
  */
-export function originOf(env: HapaxEnv): OriginTarget | null {
+export function ownOrigin(env: HapaxEnv): OriginTarget | null {
   const { ORIGIN: binding } = env
   if (binding !== undefined) {
     if (typeof binding.fetch !== 'function') throw new ConfigurationFault(NO_SERVICE)
-    const urlOf = (path: string) => BOUND_ORIGIN + path
-    return { base: BOUND_ORIGIN, fetch: binding.fetch.bind(binding), isBound: true, urlOf }
+    const bound = boundTargets.get(binding) ?? toBoundTarget(binding)
+    boundTargets.set(binding, bound)
+    return bound
   }
   if (!env.ORIGIN_URL) return null
   const target = targets.get(env.ORIGIN_URL) ?? toTarget(env.ORIGIN_URL)
   targets.set(env.ORIGIN_URL, target)
   return target
+}
+
+/** Each step of a request finds its origin. */
+const boundTargets = new WeakMap<Fetcher, OriginTarget>()
+
+function toBoundTarget(binding: Fetcher): OriginTarget {
+  return {
+    id: BOUND_ORIGIN,
+    fetch: (input, init) => binding.fetch(input, init),
+    isPlain: false,
+    pathOf: unchanged,
+    urlOf: (path) => BOUND_ORIGIN + path,
+  }
 }
 
 /** Origins by their `ORIGIN_URL`, which every request would parse again. */
@@ -41,15 +57,16 @@ const targets = new Map<string, OriginTarget>()
 function toTarget(originUrl: string): OriginTarget {
   const base = readBase(originUrl)
   return {
-    base,
+    id: base,
     fetch: (input, init) => fetch(input, init),
-    isBound: false,
+    isPlain: true,
+    pathOf: unchanged,
     urlOf: (path) => base + path,
   }
 }
 
-/** Whether requests go below a path at the origin, out of which none may lead. */
-export function hasBasePath({ ORIGIN, ORIGIN_URL }: HapaxEnv): boolean {
+/** Whether the deployment's own origin has a base path. */
+export function ownHasBasePath({ ORIGIN, ORIGIN_URL }: HapaxEnv): boolean {
   if (ORIGIN !== undefined || !ORIGIN_URL) return false
   const url = URL.parse(ORIGIN_URL)
   return url !== null && withoutSlash(url.pathname) !== ''
@@ -67,19 +84,6 @@ function readBase(originUrl: string): string {
   return url.origin + withoutSlash(url.pathname)
 }
 
+const unchanged = (path: string) => path
+
 const withoutSlash = (path: string) => path.replace(/\/+$/, '')
-
-/** Message for a protected route without an origin. */
-const NO_ORIGIN =
-  'There is no origin: set the variable ORIGIN_URL or a service binding named ORIGIN in wrangler.toml.'
-
-/**
- * Finds the origin where there must be one.
- *
- * @throws {ConfigurationFault} When there is none.
- */
-export function requireOrigin(env: HapaxEnv): OriginTarget {
-  const origin = originOf(env)
-  if (origin === null) throw new ConfigurationFault(NO_ORIGIN)
-  return origin
-}

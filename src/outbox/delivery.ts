@@ -1,4 +1,5 @@
 import { type HapaxEnv, textOf } from '../config/env.ts'
+import { fillHeader } from '../config/fill-header.ts'
 import {
   type Destination,
   previousOf,
@@ -7,7 +8,6 @@ import {
 } from '../core/event/destination.ts'
 import type { DeliveryEnd } from '../core/event/event-delivery.ts'
 import type { CloudEvent } from '../core/event/event.ts'
-import type { SecretRef } from '../core/event/secret.ts'
 import { isWebhookSecret, signWebhook } from '../core/event/webhook.ts'
 import { readOriginDirectives } from '../core/outcome/origin-directives.ts'
 import { err, ok, type Result } from '../core/result.ts'
@@ -99,18 +99,11 @@ function headersOf(
 ): Result<Record<string, string>, string> {
   const read: Record<string, string> = {}
   for (const [name, value] of Object.entries(headers)) {
-    const filled = typeof value === 'string' ? ok(value) : fill(env, value)
+    const filled = fillHeader(env, value)
     if (!filled.ok) return filled
     read[name] = filled.value
   }
   return ok(read)
-}
-
-function fill(env: HapaxEnv, { secret: name, scheme }: SecretRef): Result<string, string> {
-  const value = textOf(env, name)
-  if (value === null) return err(`there is no secret ${name}`)
-  const text = scheme === undefined ? value : `${scheme} ${value}`
-  return /^[\t -~]+$/.test(text) ? ok(text) : err(`${name} cannot be the value of a header`)
 }
 
 const failed = (reason: string, afterMs = 0): DeliveryEnd => ({ kind: 'failed', reason, afterMs })

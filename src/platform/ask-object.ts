@@ -1,3 +1,4 @@
+import { ConfigurationFault } from '../config/configuration-fault.ts'
 import { deployedPlacement } from '../config/deployed-placement.ts'
 import type { HapaxEnv } from '../config/env.ts'
 import type { OperationGuard } from '../core/operation/operation-guard.ts'
@@ -43,6 +44,7 @@ export interface Asking {
  * arrived: the record says what was claimed, and an object that was reset recognizes its orphan. An
  * overloaded object is not asked again.
  *
+ * @throws {ConfigurationFault} When there are no such objects.
  * @throws {Error} When the object cannot be reached, or fails. The question may still have had effects.
  */
 export async function askObject<answer>(
@@ -75,6 +77,7 @@ export function askAt<answer>(
         // oxlint-disable-next-line no-await-in-loop -- one try after the other
         return await question(guardNamed(env, deployed, name))
       } catch (error) {
+        if (isOfOtherClass(error)) throw new ConfigurationFault(OTHER_CLASS)
         if (tries === maxTries || !isLost(error)) throw error
         // oxlint-disable-next-line no-await-in-loop -- one try after the other
         await scheduler.wait(RETRY_MS * tries * Math.random())
@@ -101,6 +104,22 @@ async function locate(
 
 const isMoved = (answer: unknown): answer is Moved =>
   typeof answer === 'object' && answer !== null && 'kind' in answer && answer.kind === 'moved'
+
+const OTHER_CLASS =
+  'The binding OPERATIONS is not to the Durable Object class IdempotencyObject: check its class_name and script_name, and that the Worker exports the class of Hapax under this name.'
+
+/**
+ * Whether an object is of another class. An object of an earlier version may lack a method, but all
+ * versions have these two.
+ */
+function isOfOtherClass(error: unknown): boolean {
+  return (
+    error instanceof TypeError &&
+    /does not implement (?:the method )?"(?:claim|execute)"|does not support RPC/.test(
+      error.message,
+    )
+  )
+}
 
 function isLost(error: unknown): boolean {
   if (!(error instanceof Error) || ('overloaded' in error && error.overloaded === true))

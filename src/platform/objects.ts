@@ -1,30 +1,31 @@
 import { deployedPlacement } from '../config/deployed-placement.ts'
-import type { HapaxEnv } from '../config/env.ts'
+import type { HapaxEnv, ObjectNamespace } from '../config/env.ts'
+import { requireBinding } from '../config/required-bindings.ts'
 import type { OperationGuard } from '../core/operation/operation-guard.ts'
-import { type DeployedPlacement, isShard } from '../core/operation/placement.ts'
+import {
+  type DeployedPlacement,
+  isShard,
+  type JurisdictionName,
+} from '../core/operation/placement.ts'
 
 /** The jurisdiction of an object; `null`: it is anywhere. */
 export type Jurisdiction = DeployedPlacement['jurisdiction']
 
-/** Finds an object that guards operations, by its name. */
+/** Finds an object that guards operations, by its name. @throws {ConfigurationFault} Without the binding. */
 export function guardNamed(
-  { OPERATIONS }: Pick<HapaxEnv, 'OPERATIONS'>,
+  env: Pick<HapaxEnv, 'OPERATIONS'>,
   { placement, jurisdiction }: DeployedPlacement,
   name: string,
 ): OperationGuard {
-  const namespace = within(OPERATIONS, jurisdiction)
+  const namespace = within(requireBinding(env, 'OPERATIONS'), jurisdiction)
   const hint = isShard(name) && placement.kind === 'sharded' ? placement.locationHint : null
   const object =
     hint === null ? namespace.getByName(name) : namespace.getByName(name, { locationHint: hint })
-  // RPC's own types turn tuples into arrays and add `Disposable`; what comes over is what was sent.
-  return object as unknown as OperationGuard
+  return object as OperationGuard
 }
 
 /** The objects of a namespace that are in a jurisdiction. */
-export function within<guarded extends Rpc.DurableObjectBranded | undefined>(
-  namespace: DurableObjectNamespace<guarded>,
-  jurisdiction: Jurisdiction,
-): DurableObjectNamespace<guarded> {
+export function within(namespace: ObjectNamespace, jurisdiction: Jurisdiction): ObjectNamespace {
   if (jurisdiction === null) return namespace
   try {
     return namespace.jurisdiction(jurisdiction)
@@ -44,5 +45,5 @@ export function placementBeside({ jurisdiction }: DurableObjectId): DeployedPlac
   const deployed = deployedPlacement()
   return jurisdiction === undefined
     ? deployed
-    : { ...deployed, jurisdiction: jurisdiction as DurableObjectJurisdiction }
+    : { ...deployed, jurisdiction: jurisdiction as JurisdictionName }
 }

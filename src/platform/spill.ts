@@ -6,7 +6,7 @@ import { ConfigurationFault } from '../config/configuration-fault.ts'
  * @throws {ConfigurationFault} When the deployment has none.
  */
 export function requireSpill(bucket: R2Bucket | undefined): R2Bucket {
-  if (bucket === undefined) {
+  if (typeof bucket?.put !== 'function') {
     throw new ConfigurationFault(
       'A route with snapshot.spill needs an R2 bucket bound as SNAPSHOTS.',
     )

@@ -4,6 +4,7 @@ import { duration, parsePolicy, toLine, wholeNumber } from '../config/policy.ts'
 import type { Duration } from '../core/duration.ts'
 import { parsePointer } from '../core/json/pointer.ts'
 import type { RetryPolicy } from '../core/retry/retry.ts'
+import type { ErrorHook } from '../http/error-facts.ts'
 import { type Forwarding, isForwarding, isHandler, type MessageHandler } from './message-handler.ts'
 import {
   isShared,
@@ -43,6 +44,8 @@ export interface ConsumeOptions extends MessagePolicy {
    * `createWorker` gives it. A consumer of every queue has no name.
    */
   readonly name?: string
+  /** Is told about each error that a handler throws, as the option of `createGateway` of this name. */
+  readonly onError?: ErrorHook
 }
 
 /** Handlers by type of message; `'*'` handles all other types. */
@@ -80,6 +83,9 @@ const OptionsSchema = z.object({
   ),
   concurrency: z._default(wholeNumber(1, 100), 10),
   name: z.optional(z.string().check(z.minLength(1, 'must not be empty'))),
+  onError: z.optional(
+    z.custom<ErrorHook>((hook) => typeof hook === 'function', 'must be a function'),
+  ),
 })
 
 /** @throws {Error} If an option is invalid. The message names it. */
@@ -101,10 +107,13 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   }
   // Types that share a handler are one operation, so they share their keys.
   const firstOf = (handle: unknown) => entries.find(([, entry]) => entry.handle === handle)?.[0]
+  const { retry, onError, ...read } = parsed.data
   const routes = new Map(
-    entries.map(([name, entry]) => [name, toMessageRoute(firstOf(entry.handle) ?? name, entry)]),
+    entries.map(([name, entry]) => [
+      name,
+      toMessageRoute(firstOf(entry.handle) ?? name, entry, onError),
+    ]),
   )
-  const { retry, ...read } = parsed.data
   return {
     ...read,
     retry: { attempts: retry.attempts, baseMs: retry.base, capMs: retry.cap },

@@ -1,6 +1,7 @@
 import type { ExecutionContext } from 'hono'
 
 import type { HapaxEnv } from '../config/env.ts'
+import { requireBindings } from '../config/required-bindings.ts'
 import { backoffMs } from '../core/retry/retry.ts'
 import { logFault } from '../metrics/log.ts'
 import { fewAtOnce } from '../platform/few-at-once.ts'
@@ -53,10 +54,12 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
 /** Handles the messages of a batch, several at once, in the time that the platform allows. */
 async function takeBatch(
   consumer: Consumer,
-  { messages, queue }: MessageBatch,
+  batch: MessageBatch,
   env: HapaxEnv,
   ctx: ExecutionContext,
 ): Promise<void> {
+  if (isUnbound(batch, env)) return batch.retryAll({ delaySeconds: UNBOUND_SECONDS })
+  const { messages, queue } = batch
   const endsAt = Date.now() + BATCH_MS
   const until = endingAt(ctx, endsAt)
   const { concurrency } = consumer
@@ -64,6 +67,24 @@ async function takeBatch(
     const patienceMs = shareMs(endsAt - Date.now(), messages.length - index, concurrency)
     await take(consumer, { message, queue, patienceMs }, env, until)
   })
+}
+
+/**
+ * How long messages wait for their operator if the Worker lacks a binding. Every delivery counts, and
+ * the last one could not be kept as a dead letter: with the default of three retries, there are three
+ * hours to add the binding.
+ */
+const UNBOUND_SECONDS = 3_600
+
+/** Whether the Worker lacks what every message needs. It is logged for each batch. */
+function isUnbound({ queue }: MessageBatch, env: HapaxEnv): boolean {
+  try {
+    requireBindings(env)
+    return false
+  } catch (error) {
+    logFault(`the queue ${queue} cannot be consumed; its messages wait for an hour`, error)
+    return true
+  }
 }
 
 /** A context whose `waitUntil` work ends with the batch, because the platform waits for that work. */

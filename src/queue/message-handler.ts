@@ -1,11 +1,11 @@
 import type { HapaxEnv } from '../config/env.ts'
 import type { EmittedEvent } from '../core/event/event.ts'
+import type { OperationContext } from '../core/operation/operation-context.ts'
 import type { ReceivedMessage } from './message.ts'
 
 /** Second argument of a message handler. */
-export interface MessageContext {
+export interface MessageContext extends OperationContext {
   readonly env: HapaxEnv
-  readonly correlationId: string
   /** W3C Trace Context. */
   readonly traceparent: string
   readonly tenant: string
@@ -22,8 +22,8 @@ export interface HandledMessage extends ReceivedMessage {
 
 /**
  * Handles a message. It returns the result to store: a `Response`, a JSON value, or nothing. If it
- * throws a Hono `HTTPException`, the status counts, so 503 means that nothing was executed. After any
- * other error, the outcome is unknown.
+ * throws a Hono `HTTPException`, the status counts, so 503 means that nothing was executed, as does a
+ * `NotExecuted`. After any other error, the outcome is unknown.
  */
 export type MessageHandler = (message: HandledMessage, ctx: MessageContext) => unknown
 

@@ -1,9 +1,11 @@
-import type { Handler, Hono } from 'hono'
+import type { Context, Handler, Hono } from 'hono'
 
+import { withOriginDefaults } from '../config/deployed-origins.ts'
 import { deployPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type PolicyOptions } from '../config/policy.ts'
 import { header, type KeySource } from '../core/request/key-source.ts'
-import { type GatewayEnv, MESSAGE, type MessageScope } from '../http/gateway-env.ts'
+import type { ErrorHook } from '../http/error-facts.ts'
+import { type GatewayEnv, messageOf, type MessageScope } from '../http/gateway-env.ts'
 import { createGateway } from '../http/gateway.ts'
 import { idempotent } from '../http/idempotent.ts'
 import { protect } from '../http/protect.ts'
@@ -24,6 +26,7 @@ const SHARED = [
   'retention',
   'tombstone',
   'wait',
+  'origin',
   'timeout',
   'lease',
   'fingerprint',
@@ -85,8 +88,17 @@ const PATIENCE_MS = 120_000
 /** As long as a queue keeps messages by default. A later delivery would be executed again. */
 const RETENTION = '4d'
 
-/** Creates the route of a type of message. @param name Name of the type, which names an operation without an HTTP route. */
-export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute {
+/**
+ * Creates the route of a type of message.
+ *
+ * @param name Name of the type, which names an operation without an HTTP route.
+ * @param onError Is told about errors of the handler.
+ */
+export function toMessageRoute(
+  name: string,
+  entry: MessageEntry,
+  onError?: ErrorHook,
+): MessageRoute {
   const { handle, key, payload, request, ...policy } = entry
   const handler = isForwarding(handle) ? null : handle
   const isOfRoute = handler === null || request !== undefined
@@ -97,15 +109,18 @@ export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute 
   const options = { ...defaults, ...policy, key: routeKeys, required: true }
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))
-  const { unknown, lease, timeout } = read.value
-  // The object may ask the origin about an earlier call, and then call it again.
-  const handlerMs = policy.timeout === undefined ? PATIENCE_MS : timeout
+  const { unknown, lease } = read.value
   return {
-    app: createRouteApp(method, options, handler),
+    app: createRouteApp({ method, handler, onError }, options),
     operation: options.operation ?? operation,
     isHeld: unknown === 'hold',
     leaseMs: lease,
-    timeoutMs: handler === null ? 2 * timeout : handlerMs,
+    get timeoutMs() {
+      const { timeout } = withOriginDefaults(options, read.value) ?? read.value
+      // The object may ask the origin about an earlier call, and then call it again.
+      if (handler === null) return 2 * timeout
+      return policy.timeout === undefined ? PATIENCE_MS : timeout
+    },
     handler,
     routeBy: isOfRoute ? toRouteBy(policy) : null,
     method,
@@ -117,12 +132,19 @@ export function toMessageRoute(name: string, entry: MessageEntry): MessageRoute 
 
 const toRouteBy = ({ operation }: PolicyOptions) => (operation === undefined ? 'path' : 'name')
 
-function createRouteApp(method: string, options: PolicyOptions, handler: MessageHandler | null) {
-  const app = createGateway({ tenant: (c) => c.env[MESSAGE]?.tenant ?? null })
+function createRouteApp(
+  { method, handler, onError }: RouteParts,
+  options: PolicyOptions,
+): Hono<GatewayEnv> {
+  const app = createGateway({ tenant: (c) => messageOf(c.env)?.tenant ?? null, onError })
   if (handler === null) app.on(method, EVERY_PATH, protect(options))
   else app.on(method, EVERY_PATH, idempotent(options), runHandler)
   deployPolicies(guardedRoutes(app.routes), 'messages')
   return app
+}
+
+interface RouteParts extends Pick<MessageRoute, 'method' | 'handler'> {
+  readonly onError: ErrorHook | undefined
 }
 
 /** Not `*`: for the path `/*`, Hono matches it twice, and a middleware would wait for itself. */
@@ -156,8 +178,8 @@ export function splitKeys(key: MessagePolicy['key'] = [event(), messageId()], is
 const isMadeElsewhere = (source: MessageSource) =>
   typeof source !== 'function' && source.in !== 'attribute'
 
-const runHandler: Handler<GatewayEnv> = async function runHandler(c) {
-  const message = c.env[MESSAGE]
+const runHandler: Handler = async function runHandler(c: Context<GatewayEnv>) {
+  const message = messageOf(c.env)
   if (message === undefined) throw new Error('Only messages come here.')
   const result = await message.runHandler(c)
   if (result instanceof Response) return result

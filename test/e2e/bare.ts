@@ -21,6 +21,15 @@ export interface BareOptions {
   readonly fill?: (state: string) => void
   /** Variables of a second gateway that runs at the same time, with the objects of the first. */
   readonly beside?: Readonly<Record<string, string>>
+  /** Bundles of other versions to run instead of the one that is built. */
+  readonly bundles?: Bundles
+}
+
+/** Files of bundles. */
+interface Bundles {
+  /** Of the objects, and of the Worker on the first port. */
+  readonly gateway?: string
+  readonly beside?: string
 }
 
 /** A gateway in bare workerd. */
@@ -29,8 +38,8 @@ export interface BareGateway extends Gateway {
   readonly state: string
   /** URL of the second gateway, if there is one. */
   readonly besideUrl: string
-  /** Kills it and starts it again on the same state, with other variables. */
-  redeploy(vars: Readonly<Record<string, string>>): Promise<void>
+  /** Kills it and starts it again on the same state, with other variables or of other versions. */
+  redeploy(vars: Readonly<Record<string, string>>, bundles?: Bundles): Promise<void>
 }
 
 /**
@@ -58,9 +67,9 @@ export async function startBareGateway(options: BareOptions): Promise<BareGatewa
       await server.kill()
       server = await serve()
     },
-    async redeploy(vars) {
+    async redeploy(vars, bundles = options.bundles ?? {}) {
       await server.kill()
-      const deployed = { ...options, vars: { ...options.vars, ...vars } }
+      const deployed = { ...options, bundles, vars: { ...options.vars, ...vars } }
       await writeProject(directory, ports, deployed)
       server = await serve()
     },
@@ -89,13 +98,14 @@ async function writeProject(directory: string, { port, beside }: Ports, options:
     ...options.vars,
   }
   const services = options.services ?? {}
+  const { gateway = bundle, beside: other = bundle } = options.bundles ?? {}
   return writeBareProject(directory, port, {
     ...worker,
-    bundle,
+    bundle: gateway,
     bindings,
     services,
     ...(options.beside && {
-      beside: { port: beside, bindings: { ...bindings, ...options.beside } },
+      beside: { bundle: other, port: beside, bindings: { ...bindings, ...options.beside } },
     }),
   })
 }

@@ -3,7 +3,9 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { brotliCompressSync } from 'node:zlib'
 
+import { build } from 'esbuild'
 import { expect, it } from 'vitest'
 
 import { startBareGateway } from './bare.ts'
@@ -113,4 +115,23 @@ it.runIf(commit !== undefined)('writes the state of a commit', async () => {
     expect(state).toContain('-- file IdempotencyObject/')
     writeFileSync(path.join(directory, `${how}.sql`), state)
   }
+})
+
+it.runIf(commit !== undefined)('writes the Worker of a commit', async () => {
+  const config = checkOut(String(commit))
+  const { outputFiles } = await build({
+    entryPoints: [path.join(path.dirname(config), 'writer.ts')],
+    bundle: true,
+    minify: true,
+    format: 'esm',
+    target: 'es2024',
+    // Only what is of this project.
+    packages: 'external',
+    external: ['cloudflare:*'],
+    write: false,
+  })
+  const [bundle] = outputFiles
+  expect(bundle?.text).toContain('IdempotencyObject')
+  const file = path.join(root, `test/fixtures/state-${String(commit)}/worker.js.br`)
+  writeFileSync(file, brotliCompressSync(bundle?.contents ?? ''))
 })

@@ -39,7 +39,7 @@ export function durableHoldOf(over: Partial<RecoveryRules> = {}): Recovery {
 
 /** Asks the status resource at `/status`. */
 export function probeOf(
-  over: Partial<RecoveryRules> & { readonly graceMs?: number } = {},
+  over: Partial<RecoveryRules> & { readonly graceMs?: number; readonly path?: string } = {},
 ): Recovery {
   return { kind: 'probe', path: '/status', ...RECOVERY_RULES, ...over }
 }
@@ -186,6 +186,7 @@ export function requestFactsOf(over: Partial<RequestFacts> = {}): RequestFacts {
     disposition: null,
     traceId: 'trace-1',
     settle: 'taken',
+    origin: null,
     ...over,
   }
 }

@@ -1,8 +1,10 @@
 import { abortAllDurableObjects } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import type { Hono } from 'hono'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
 import {
+  type GatewayEnv,
   batch,
   createGateway,
   createWorker,
@@ -379,7 +381,7 @@ describe('a route of batches', () => {
   const items = '{"items":[{"id":"a"},{"id":"b"}]}'
 
   /** The names under which the items were counted. */
-  async function operationsOf(register: (app: ReturnType<typeof createGateway>) => void) {
+  async function operationsOf(register: (app: Hono<GatewayEnv>) => void) {
     const origin = playOrigin(() => new Response('{}', { status: 201 }))
     const points = vi.spyOn(env.METRICS, 'writeDataPoint')
     const app = createGateway({ tenant: credential('Authorization') })
@@ -403,24 +405,22 @@ describe('a route of batches', () => {
   it.each([
     {
       name: 'for every method',
-      register: (app: ReturnType<typeof createGateway>) =>
-        app.all('/v1/shops/:shop/pay', guarded()),
+      register: (app: Hono<GatewayEnv>) => app.all('/v1/shops/:shop/pay', guarded()),
       expected: 'POST /v1/shops/:shop/pay',
     },
     {
       name: 'as a middleware of many paths',
-      register: (app: ReturnType<typeof createGateway>) => app.use('/v1/shops/*', guarded()),
+      register: (app: Hono<GatewayEnv>) => app.use('/v1/shops/*', guarded()),
       expected: 'POST /v1/shops/*',
     },
     {
       name: 'with a slash at its end',
-      register: (app: ReturnType<typeof createGateway>) =>
-        app.post('/v1/shops/:shop{[0-9]+}/pay/', guarded()),
+      register: (app: Hono<GatewayEnv>) => app.post('/v1/shops/:shop{[0-9]+}/pay/', guarded()),
       expected: 'POST /v1/shops/:shop{[0-9]+}/pay/',
     },
     {
       name: 'behind a middleware that has read the body',
-      register: (app: ReturnType<typeof createGateway>) =>
+      register: (app: Hono<GatewayEnv>) =>
         app.post(
           '/v1/shops/:shop/pay',
           async (c, next) => {
@@ -579,7 +579,7 @@ describe('a route of batches that enforces nothing', () => {
 })
 
 describe('batch() where it cannot be', () => {
-  const startWith = (register: (app: ReturnType<typeof createGateway>) => void) => () => {
+  const startWith = (register: (app: Hono<GatewayEnv>) => void) => () => {
     const app = createGateway({ tenant: credential('Authorization') })
     register(app)
     return createWorker(app)

@@ -8,6 +8,7 @@ import {
   waitOnExecutionContext,
 } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { Hono } from 'hono'
 import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 
@@ -23,9 +24,11 @@ import {
   createGateway,
   createWorker,
   emit,
+  type ErrorHook,
   event,
   forward,
   fromHeader,
+  hapax,
   type Handlers,
   header,
   idempotent,
@@ -33,6 +36,7 @@ import {
   type KeySource,
   type MessageHandler,
   messageId,
+  NotExecuted,
   param,
   protect,
   queue,
@@ -242,7 +246,13 @@ describe('consume', () => {
       type: 'order.paid',
       payload: { order: 'o' },
     })
-    expect(context).toMatchObject({ tenant: 'acme', correlationId: 'corr-given' })
+    expect(context).toMatchObject({
+      tenant: 'acme',
+      correlationId: 'corr-given',
+      operationId: expect.stringMatching(/^[\w-]{43}$/),
+      attempt: 1,
+    })
+    expect(context?.key).toBe(context?.operationId)
     expect(context?.env.OPERATIONS).toBeDefined()
   })
 
@@ -620,6 +630,23 @@ describe('one operation', () => {
     ])
   })
 
+  it('is a request to an app of your own, with an escape in its path', async () => {
+    const origin = playOrigin(paid)
+    const app = new Hono()
+    app.use(hapax({ tenant: fromHeader('X-Tenant') }))
+    app.post('/accounts/:account/payments', protect({ key: business('/order') }))
+    const [order, name] = [fresh('escaped'), fresh('paid')]
+    const handlers = { 'order.paid': forward('/accounts/{/account}/payments') }
+    const worker = createWorker(app, { queue: { [name]: consume(handlers, shared) } })
+    const data = { order, account: 'café 1' }
+    expect(await sendTo(worker, name, eventOf(fresh('e'), data))).toBe(true)
+    const response = await clientOf(app, '/accounts/caf%C3%A9%201/payments')('unused', {
+      body: JSON.stringify(data),
+      headers: { 'X-Tenant': 'acme' },
+    })
+    expect([word(response), origin.requests.length]).toEqual(['replayed', 1])
+  })
+
   it.each([
     { with: 'a verified claim', secret: undefined, issuer: 'https://id' },
     { with: 'a verified claim under a secret', secret: 'digest-key-'.repeat(4), issuer: undefined },
@@ -628,7 +655,7 @@ describe('one operation', () => {
     const over = { HAPAX_DIGEST_KEY: secret }
     const app = createGateway({
       async authenticate(c, next) {
-        c.set('jwtPayload' as never, { sub: 7, ...(issuer && { iss: issuer }) })
+        c.set('jwtPayload', { sub: 7, ...(issuer && { iss: issuer }) })
         await next()
       },
       tenant: claim('sub'),
@@ -1301,6 +1328,8 @@ describe('the end of a handler', () => {
     { error: new HTTPException(429), expected: 'retry' },
     { error: new HTTPException(422), expected: 'failed' },
     { error: new HTTPException(500), expected: 'outcome-unknown' },
+    { error: new NotExecuted(), expected: 'retry' },
+    { error: new NotExecuted('no', { status: 422 }), expected: 'retry' },
     { error: new TypeError('no'), expected: 'outcome-unknown' },
     { error: 'no', expected: 'outcome-unknown' },
   ])('that throws $error is $expected', async ({ error, expected }) => {
@@ -1309,6 +1338,40 @@ describe('the end of a handler', () => {
       throw error
     }
     expect(await endOf(handler)).toBe(expected)
+  })
+
+  it('that throws NotExecuted waits as long as that says', async () => {
+    const deliver = consumerWith(() => {
+      throw new NotExecuted('later', { retryAfter: '20m' })
+    })
+    const { delays } = await deliver({ body: eventOf(fresh('e'), 1) })
+    expect(delays).toEqual([1_200])
+  })
+
+  it.each([
+    { vars: {}, isShown: false },
+    { vars: { HAPAX_LOG_ERRORS: 'true' }, isShown: true },
+  ])('that throws is reported, with its message where $vars', async ({ vars, isShown }) => {
+    const log = vi.spyOn(console, 'error').mockImplementation(() => {})
+    const error = new TypeError('MARKED-bug')
+    const handler = () => {
+      throw error
+    }
+    const onError = vi.fn<ErrorHook>()
+    const { fateOf } = consumerWith({ 'order.paid': handler }, { onError }, vars)
+    const order = eventOf(fresh('e'), 1, { correlationid: 'of-the-event' })
+    expect(await fateOf({ body: order })).toBe('outcome-unknown')
+    const facts = {
+      operation: 'order.paid',
+      operationId: expect.any(String),
+      attempt: 1,
+      tenant: 'acme',
+      correlationId: 'of-the-event',
+    }
+    expect(onError.mock.calls).toEqual([[error, facts]])
+    const text = log.mock.calls.join()
+    expect(text).toContain('"reason":"TypeError","operation":"order.paid"')
+    expect(text.includes('MARKED-bug')).toBe(isShown)
   })
 
   it('means what the policy says of its status', async () => {

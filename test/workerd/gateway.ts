@@ -8,6 +8,7 @@ import {
   type GatewayEnv,
   type GatewayOptions,
 } from '../../src/hapax.ts'
+import type { Any } from '../../src/http/gateway-env.ts'
 import { operators } from '../../src/operators.ts'
 
 interface Options {
@@ -26,7 +27,7 @@ interface Options {
  *
  * @param isWaiting Whether an answer is given out only when the Worker has nothing more to do.
  */
-export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true } = {}) {
+export function clientOf(app: Hono<Any, Any, Any>, path: string, { isWaiting = true } = {}) {
   const worker = createWorker(app)
   return async function send(key: string, options: Options = {}): Promise<Response> {
     const ctx = createExecutionContext()
@@ -43,8 +44,7 @@ export function clientOf(app: Hono<GatewayEnv>, path: string, { isWaiting = true
         },
       },
     )
-    const response = await worker.fetch?.(request, { ...env, ...options.env }, ctx)
-    if (response === undefined) throw new Error('A worker of a gateway has a fetch handler.')
+    const response = await worker.fetch(request, { ...env, ...options.env }, ctx)
     if (isWaiting) await waitOnExecutionContext(ctx)
     return response
   }

@@ -37,6 +37,7 @@ describe('a request on a protected route', () => {
         'header',
         '',
         expect.stringMatching(/^[\da-f]{32}$/),
+        '',
       ],
       doubles: [1, 201, 1, ...Array.from({ length: 5 }, () => expect.any(Number)), 12, 1],
     })

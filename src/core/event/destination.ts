@@ -1,5 +1,6 @@
+import { toHeaderOptions } from '../header-options.ts'
 import { err, ok, type Result } from '../result.ts'
-import { isSecretName, type SecretRef, toSecretRef } from './secret.ts'
+import { isSecretName, type SecretRef } from './secret.ts'
 
 /** A destination of events: a queue of this Worker, by the name of its binding, or a URL. */
 export type Destination =
@@ -110,61 +111,13 @@ const KEY_ID =
 const isKeyId = (value: unknown): value is string =>
   typeof value === 'string' && /^(?!whsec_)[!-~]{1,128}$/i.test(value)
 
-/** No receiver accepts more headers, or longer ones. */
-const MAX_HEADERS = 20
-const MAX_HEADER_LENGTH = 1_024
-
-type Headers = NonNullable<WebhookOptions['headers']>
-
 /** @returns `undefined` if there are none. */
-function toHeaders(value: unknown = {}): Result<Headers | undefined, string> {
-  // A Headers or a Map has no members: what is in it would be left out without a word.
-  const isObject = Object.prototype.toString.call(value) === '[object Object]'
-  const entries = Object.entries(Object(value) as Record<string, unknown>)
-  if (!isObject || entries.length > MAX_HEADERS) return err(HEADERS)
-  const names = new Set(entries.map(([name]) => name.toLowerCase()))
-  if (names.size < entries.length) return err('headers: must name each header once, in any case')
-  const read: [string, string | SecretRef][] = []
-  for (const [name, of] of entries.toSorted(([one], [other]) => (one < other ? -1 : 1))) {
-    const field = toHeader(name, of)
-    if (!field.ok) return field
-    read.push([name, field.value])
-  }
-  return ok(read.length === 0 ? undefined : Object.fromEntries(read))
-}
+const toHeaders = (value: unknown) => toHeaderOptions(value, faultOfName)
 
-const HEADERS = `headers: must be an object of ${MAX_HEADERS} names at most, with texts or secret('NAME')`
-
-function toHeader(name: string, value: unknown): Result<string | SecretRef, string> {
-  if (!/^[\w!#$%&'*+.^`|~-]{1,128}$/.test(name)) return err('headers: must be names of headers')
-  if (WRITTEN_HERE.test(name)) return err(`headers: ${name} is written by the delivery itself`)
-  const ref = toSecretRef(value)
-  if (ref !== null) return ok(ref)
-  if (!isHeaderValue(value)) {
-    return err(`headers: ${name} must be a text of visible ASCII, or secret('NAME')`)
-  }
-  return isCredential(name, value)
-    ? err(
-        `headers: ${name} would be stored in clear; put it into a secret and write secret('NAME')`,
-      )
-    : ok(value)
+function faultOfName(name: string): string | null {
+  return WRITTEN_HERE.test(name) ? `headers: ${name} is written by the delivery itself` : null
 }
 
 /** Headers that identify the delivery, describe its body, or control the transfer. */
 const WRITTEN_HERE =
   /^(?:webhook-.*|content-.*|host|date|connection|keep-alive|proxy-.*|te|trailer|transfer-encoding|upgrade|expect)$/i
-
-const isHeaderValue = (value: unknown): value is string =>
-  typeof value === 'string' &&
-  value.length <= MAX_HEADER_LENGTH &&
-  /^[!-~](?:[ -~]*[!-~])?$/.test(value)
-
-/** Whether a header looks like a credential, by its name or its value. */
-function isCredential(name: string, value: string): boolean {
-  return CREDENTIAL_NAME.test(name) || CREDENTIAL_VALUE.test(value)
-}
-
-const CREDENTIAL_NAME =
-  /authorization|cookie|secret|passw(?:or)?d|passphrase|credential|(?:token|auth|jwt)$|(?:^|[-_.]|api|access|auth|signing)key$/i
-const CREDENTIAL_VALUE =
-  /^(?:bearer|basic|token|apikey)\s|^(?:whsec|(?:sk|rk)_(?:live|test)|gh[opsu])_|^xox[abprs]-|^eyJ[\w-]+\.[\w-]+\./i

@@ -41,7 +41,7 @@ export function isWebhookSecret(secret: string): boolean {
   }
 }
 
-function importSecret(secret: string): Promise<CryptoKey> {
+function importSecret(secret: string) {
   const parameters = { name: 'HMAC', hash: 'SHA-256' }
   return crypto.subtle.importKey('raw', toBytes(secret), parameters, false, ['sign'])
 }

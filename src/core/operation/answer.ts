@@ -50,6 +50,8 @@ export type Answer =
       readonly kind: 'joined'
       /** Path at the origin that decides whether this caller may have it, or `null`. */
       readonly reauthorizePath: string | null
+      /** Name of the origin that is asked; absent for the deployment's own. */
+      readonly origin?: string
     })
   | {
       readonly kind: 'replayed'
@@ -58,6 +60,8 @@ export type Answer =
       readonly outcome: 'succeeded' | 'failed'
       readonly fence: number
       readonly reauthorizePath: string | null
+      /** Name of the origin that is asked; absent for the deployment's own. */
+      readonly origin?: string
       /** Milliseconds since the operation settled. */
       readonly ageMs: number
       readonly rememberedMs?: RememberedMs

@@ -17,7 +17,7 @@ import {
   type Moved,
   type OperationRecord,
   type Owner,
-  RECORD_VERSION,
+  recordVersionOf,
   type SettledRecord,
   toBase,
   toRef,
@@ -115,7 +115,14 @@ function begin(request: ClaimRequest, { now }: ClaimFacts): ClaimDecision {
 /** Applies the present policy of a record's own route; another route says nothing about it. */
 function asAsked(known: OperationRecord, request: ClaimRequest): OperationRecord {
   if (known.operation !== request.operation) return known
-  return remember(tighten(known, request.recovery), request)
+  // What the route does at another origin says nothing of this one, where it may have been executed.
+  const own = isElsewhere(known, request) ? known : tighten(known, request.recovery)
+  return remember(own, request)
+}
+
+/** Whether a request would go to another origin than the calls of the operation. */
+function isElsewhere(known: OperationRecord, request: ClaimRequest): boolean {
+  return known.origin !== request.origin
 }
 
 function decideByState(
@@ -198,6 +205,11 @@ export function toGranted(operationId: string, record: OperationRecord): Granted
 function recover(record: UnknownRecord, request: ClaimRequest, now: number): ClaimDecision {
   const { recovery: own } = record
   const { recovery: asked } = request
+  if (isElsewhere(record, request)) {
+    return own.kind === 'probe'
+      ? { kind: 'probe', record, recovery: own }
+      : { kind: 'hold', record }
+  }
   // Also under `hold`: only the origin can say that the operation may be executed again.
   if (asked.kind === 'probe') return { kind: 'probe', record, recovery: asked }
   if (asked.kind === 'hold' || own.kind === 'hold') return { kind: 'hold', record }
@@ -242,7 +254,7 @@ function toClaimed(
   const before = previous?.attempts ?? []
   return {
     ...facts,
-    version: RECORD_VERSION,
+    version: recordVersionOf(facts),
     places: placesOf(request, previous),
     state: 'in_progress',
     fence,

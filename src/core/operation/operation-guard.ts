@@ -50,6 +50,8 @@ export interface Keeping {
 /** How the origin is called. */
 export interface CallPlan {
   readonly request: OriginRequest
+  /** Name of the origin; absent for the deployment's own. */
+  readonly origin?: string
   /** Tenant whose retry budget pays for retries. */
   readonly tenant: string
   readonly bounds: CallBounds
@@ -195,4 +197,11 @@ export interface OperationGuard {
   handOver(question: HandOverQuestion): Promise<HandOver>
   /** Forwards a request as a Worker does: claims at the guard of the operation. Stores nothing itself. */
   forward(call: ForwardCall): Promise<Answer>
+  /**
+   * As `execute`, `claim` and `forward`, for a named origin. An object of a version without named origins
+   * lacks them: it would call the deployment's own.
+   */
+  executeNamed: OperationGuard['execute']
+  claimNamed: OperationGuard['claim']
+  forwardNamed: OperationGuard['forward']
 }

@@ -8,6 +8,8 @@ import { isSealed, type SnapshotHead } from './snapshot.ts'
 /** What an operator sees of an operation. Times are RFC 3339; no fingerprint, no body. */
 export interface OperatorView extends Omit<OperationView, 'attempts' | 'result'> {
   readonly tenant: string
+  /** Name of its origin; absent for the deployment's own. */
+  readonly origin?: string
   readonly traceparent: string
   readonly fence: number
   readonly claimedAt: string
@@ -98,6 +100,7 @@ export function toOperatorView(
     id,
     operation,
     tenant,
+    ...(record.origin !== undefined && { origin: record.origin }),
     state,
     correlationId,
     traceparent,

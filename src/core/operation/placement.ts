@@ -1,5 +1,22 @@
 import { idNumber } from './id-number.ts'
 
+/** The jurisdictions of the platform. Its own types for them differ from version to version. */
+export type JurisdictionName = 'eu' | 'fedramp' | 'fedramp-high' | 'us'
+
+/** The location hints of the platform. Its own types for them differ from version to version. */
+export type LocationHint =
+  | 'wnam'
+  | 'enam'
+  | 'sam'
+  | 'weur'
+  | 'eeur'
+  | 'apac'
+  | 'apac-ne'
+  | 'apac-se'
+  | 'oc'
+  | 'afr'
+  | 'me'
+
 /** Where the operations of a deployment are kept. */
 export type Placement = {
   /** Where they were kept before; asked first while it is set. */
@@ -9,7 +26,7 @@ export type Placement = {
   | {
       readonly kind: 'sharded'
       readonly count: number
-      readonly locationHint: DurableObjectLocationHint | null
+      readonly locationHint: LocationHint | null
     }
 )
 
@@ -17,7 +34,7 @@ export type Placement = {
 export interface DeployedPlacement {
   readonly placement: Placement
   /** `null`: anywhere. */
-  readonly jurisdiction: DurableObjectJurisdiction | null
+  readonly jurisdiction: JurisdictionName | null
 }
 
 /** Begins the names of objects that hold many operations. */

@@ -61,6 +61,8 @@ export interface ClaimedFacts extends Memory {
   readonly recovery: Recovery
   /** Path at the origin that is asked before each replay, or `null`. */
   readonly reauthorizePath: string | null
+  /** Name of the origin; absent for the deployment's own. */
+  readonly origin?: string
   /** Whether the client was told that the operation continues without it (202). */
   readonly isAccepted: boolean
   /** The events to send when its state changes; `null`: it is only observed and sends none. */
@@ -185,13 +187,22 @@ const BASE: Readonly<Record<keyof RecordBase, true>> = {
   recovery: true,
   isAccepted: true,
   reauthorizePath: true,
+  origin: true,
   events: true,
   carrier: true,
   version: true,
 }
 
-/** The form of the records that this version writes. */
-export const RECORD_VERSION = 1
+/** The newest form of a record that this version knows. */
+const RECORD_VERSION = 2
+
+/**
+ * The form of a record. Only one with an origin of its own has the second form: an earlier version of
+ * Hapax would call the deployment's origin for it, and refuses it instead.
+ */
+export function recordVersionOf({ origin }: Pick<ClaimedFacts, 'origin'>): number {
+  return origin === undefined ? 1 : RECORD_VERSION
+}
 
 /** A record that a newer version wrote, in a form that this one does not know. */
 export class NewerRecord extends Error {
@@ -209,7 +220,7 @@ export class NewerRecord extends Error {
  */
 export function parseRecord(text: string): OperationRecord {
   const record = JSON.parse(text) as OperationRecord
-  if ((record.version ?? RECORD_VERSION) <= RECORD_VERSION) return record
+  if ((record.version ?? 1) <= RECORD_VERSION) return record
   throw new NewerRecord()
 }
 

@@ -5,6 +5,8 @@
  * @returns The host as URLs write it, or `null` where the text is anything else.
  */
 export function parseHost(text: string, protocol = 'https:'): string | null {
-  const url = URL.parse(`${protocol}//${text}`)
-  return url !== null && url.href === `${protocol}//${url.host}/` ? url.host : null
+  const written = `${protocol}//${text}`
+  if (!URL.canParse(written)) return null
+  const { href, host } = new URL(written)
+  return href === `${protocol}//${host}/` ? host : null
 }

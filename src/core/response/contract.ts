@@ -20,6 +20,8 @@ export interface ContractOperation {
   /** Hono's pattern, such as `/orders/:id/status`. */
   readonly path: string
   readonly mode: 'enforce' | 'observe'
+  /** `false` if no `hapax()` precedes the route, which then refuses every request. Else it is absent. */
+  readonly tenant?: boolean
   readonly preset: Preset
   readonly key: {
     readonly required: boolean

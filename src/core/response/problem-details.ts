@@ -224,6 +224,13 @@ export function unanswered(retryAfterMs: number): Problem {
   return problem('outcome-unknown', detail, { retry: 'wait', retryAfterMs })
 }
 
+/** A request that changes nothing was passed on without protection, and no response came. */
+export function notPassedOn(): Problem {
+  const detail =
+    'The origin could not be reached, or its response was lost. The request changes nothing, so send it again.'
+  return problem('origin-unreachable', detail)
+}
+
 /** @param because `timeout`, `lost`, or the status of a response that cannot be passed on. */
 export function unprotectedLost(because: 'timeout' | 'lost' | number): Problem {
   const isTimeout = because === 'timeout'

@@ -115,7 +115,8 @@ export const PROBLEMS = {
     title: 'The origin could not be reached',
     retry: 'same-key',
     errorType: 'api_error',
-    about: 'Nothing was sent to the origin, so nothing was executed. The key is free again.',
+    about:
+      'Nothing was executed: nothing was sent to the origin, the origin said so, or the request is one that changes nothing. The key is free again.',
   },
   'origin-timeout': {
     status: 504,

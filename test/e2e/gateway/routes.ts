@@ -1,9 +1,39 @@
 import { env } from 'cloudflare:workers'
 
-import { batch, createGateway, credential, mcp, probe, protect } from '../../../src/hapax.ts'
+import {
+  batch,
+  createGateway,
+  credential,
+  mcp,
+  passTo,
+  probe,
+  protect,
+  secret,
+  service,
+  url,
+} from '../../../src/hapax.ts'
 import { placed, soonOrphaned } from './placement.ts'
 
-export const app = createGateway({ tenant: credential('Authorization'), ...placed })
+// Origins beside the own one. A later deployment may know nothing of them.
+const hasOthers = !Reflect.has(env, 'ONLY_OWN_ORIGIN')
+const token = secret('PAYMENTS_TOKEN', { scheme: 'Bearer' })
+const others = {
+  payments: url('PAYMENTS_URL', { headers: { Authorization: token }, strip: '/pay' }),
+  ledger: service('LEDGER', { headers: { 'X-Ledger-Token': secret('LEDGER_TOKEN') } }),
+}
+
+export const app = createGateway({
+  tenant: credential('Authorization'),
+  ...placed,
+  ...(hasOthers && { origins: others }),
+})
+
+const paid = { unknown: 'resend', durable: true, ...soonOrphaned } as const
+app.post('/pay/:case', protect({ ...paid, ...(hasOthers && { origin: 'payments' }) }))
+if (hasOthers) {
+  app.post('/entries/:case', protect({ origin: 'ledger', ...soonOrphaned }))
+  app.all('/pay/*', passTo('payments'))
+}
 
 // A route for each policy of an unknown outcome; `:point` is the moment at which a test kills.
 app.post('/hold/:point', protect({ unknown: 'hold', ...soonOrphaned }))

@@ -1,13 +1,7 @@
 import { env } from 'cloudflare:workers'
+import type { Hono } from 'hono'
 
-import {
-  type createGateway,
-  emit,
-  idempotent,
-  probe,
-  protect,
-  webhook,
-} from '../../../src/hapax.ts'
+import { emit, type GatewayEnv, idempotent, probe, protect, webhook } from '../../../src/hapax.ts'
 
 const hook = (name: string) => webhook(`${env.ORIGIN_URL}/hooks/${name}`)
 
@@ -19,7 +13,7 @@ const kept = {
 const seldom = { attempts: 100, base: '1m', cap: '1m' } as const
 
 /** Adds a route for each state. They must mean the same in every version that has written fixtures. */
-export function addRoutes(app: ReturnType<typeof createGateway>): void {
+export function addRoutes(app: Hono<GatewayEnv>): void {
   app.post('/kept/:case', protect(kept))
   app.post('/brief/:case', protect({ ...kept, retention: '1m', tombstone: '365d' }))
   app.post('/gone', protect({ ...kept, retention: '100ms', tombstone: '365d' }))

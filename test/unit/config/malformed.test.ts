@@ -26,7 +26,7 @@ const GOOD: Partial<HapaxEnv> = {
   HAPAX_POINTS_URL: 'http://127.0.0.1:8123',
 }
 const ORIGIN = { fetch: () => {} } as unknown as Fetcher
-const listOf = (settings: object) => listMalformed({ ...GOOD, ...settings } as HapaxEnv)
+const listOf = (settings: object) => listMalformed({ ...GOOD, ...settings })
 
 describe('listMalformed', () => {
   it.each([
@@ -85,7 +85,7 @@ describe('listMalformed', () => {
       BANK_SECRET_PREVIOUS: webhookSecret(24),
     }
     const names = ['CRM_SECRET', 'BANK_SECRET', 'HAPAX_WEBHOOK_SECRET']
-    expect(listMalformed({ ...GOOD, ...settings } as HapaxEnv, names)).toEqual([
+    expect(listMalformed({ ...GOOD, ...settings }, names)).toEqual([
       `CRM_SECRET_PREVIOUS ${secret}`,
       'BANK_SECRET_PREVIOUS is set without BANK_SECRET.',
     ])
@@ -102,4 +102,11 @@ describe('listMalformed', () => {
   ])('says that $name is set without $without', ({ name, without }) => {
     expect(listOf({ [without]: undefined })).toEqual([`${name} is set without ${without}.`])
   })
+})
+
+it('listMalformed says which variables are not the URL of an origin', () => {
+  const env = { ...GOOD, PAY_URL: 'https://pay.example/v2', CRM_URL: 'crm.example' } as HapaxEnv
+  expect(listMalformed(env, [], ['PAY_URL', 'CRM_URL', 'NOT_SET'])).toEqual([
+    'CRM_URL must be an http or https URL without user, query and fragment, such as https://api.example.com/v2.',
+  ])
 })

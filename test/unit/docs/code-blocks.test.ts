@@ -48,6 +48,11 @@ const toTsconfig = (folder: string) => ({
     noUnusedParameters: false,
     types: ['@cloudflare/workers-types', 'node'],
     rootDirs: [folder, path.join(root, 'src'), root],
+    paths: {
+      hapax: [path.join(root, 'src/hapax.ts')],
+      'hapax/client': [path.join(root, 'src/client.ts')],
+      'hapax/agents': [path.join(root, 'src/agents.ts')],
+    },
   },
   files: [path.join(root, 'worker-configuration.d.ts'), ...blocks.map(toFile)],
   include: [],

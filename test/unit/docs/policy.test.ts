@@ -45,6 +45,7 @@ function valueOf(code: string): unknown {
 /** Fields whose default the page says in words: it is none, or depends on the route or on another field. */
 const IN_WORDS: ReadonlySet<string> = new Set([
   'operation',
+  'origin',
   'methods',
   'enforce',
   'sunset',

@@ -13,6 +13,7 @@ describe('toDataPoint', () => {
       problem: 'key-reused',
       fence: 2,
       disposition: 'ack',
+      origin: 'payments',
     })
     expect(toDataPoint(facts)).toEqual({
       indexes: ['tenant-1'],
@@ -30,6 +31,7 @@ describe('toDataPoint', () => {
         'header',
         'ack',
         'trace-1',
+        'payments',
       ],
       doubles: [1, 201, 2, 70, 20, 40, 10, 5, 64, 3],
     })
@@ -53,6 +55,7 @@ describe('toDataPoint', () => {
       'header',
       '',
       'trace-1',
+      '',
     ])
   })
 

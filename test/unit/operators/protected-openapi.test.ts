@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { problem } from '../../../src/core/response/problem.ts'
 import type { GatewayEnv } from '../../../src/http/gateway-env.ts'
 import { problemResponse } from '../../../src/http/problem-response.ts'
+import { openScope } from '../../../src/http/request-scope.ts'
 import { toOpenApiFragment } from '../../../src/operators/protected-openapi.ts'
 import { contractOf, keyOf, problemsOf } from '../../fakes/contract.ts'
 
@@ -188,7 +189,11 @@ describe('toOpenApiFragment', () => {
 
   it('has the members and headers that a problem is really answered with', async () => {
     const app = new Hono<GatewayEnv>().get('/', (c) => {
-      c.set('hapax', { correlation: { correlationId: 'c' } } as GatewayEnv['Variables']['hapax'])
+      openScope(c, {
+        identify: async () => ({ kind: 'nobody' }),
+        onError: undefined,
+        isGateway: true,
+      })
       return problemResponse(c, problem('in-progress', 'Wait.', { retryAfterMs: 1_000 }))
     })
     const answer = await app.request('/')

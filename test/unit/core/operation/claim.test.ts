@@ -14,7 +14,13 @@ import {
   toGranted,
   toUnknown,
 } from '../../../../src/core/operation/claim.ts'
-import type { Attempt, InProgressRecord } from '../../../../src/core/operation/record.ts'
+import {
+  type Attempt,
+  type InProgressRecord,
+  NewerRecord,
+  parseRecord,
+} from '../../../../src/core/operation/record.ts'
+import type { Recovery } from '../../../../src/core/operation/recovery.ts'
 import {
   isExpired,
   isForgotten,
@@ -258,6 +264,19 @@ describe('decideClaim', () => {
   ])('does not execute $name again under resend', ({ record, kind }) => {
     const facts = factsOf({ isRunning: true })
     expect(decideClaim(record, requestOf({ recovery: resendOf() }), facts)).toMatchObject({ kind })
+  })
+
+  it.each([
+    { origin: 'payments', version: 2 },
+    { origin: undefined, version: 1 },
+  ])('has version $version in its record with the origin $origin', ({ origin, version }) => {
+    // A version of Hapax that knows no named origins would call the deployment's own.
+    const claimed = decideClaim(null, requestOf(origin === undefined ? {} : { origin }), factsOf())
+    expect(claimed).toMatchObject({ kind: 'execute', record: { version } })
+    const record = 'record' in claimed ? claimed.record : null
+    expect(parseRecord(JSON.stringify(record))).toEqual(record)
+    const newer = JSON.stringify({ ...record, version: 3 })
+    expect(() => parseRecord(newer)).toThrow(NewerRecord)
   })
 
   it.each([
@@ -979,6 +998,50 @@ describe('remember', () => {
     expect(decideClaim(settledOf(), requestOf(replays), facts).kind).toBe('replay')
     expect(decideClaim(settledOf(), requestOf(refuses), facts).kind).toBe('expired')
     expect(decideClaim(settledOf(), requestOf(), facts).kind).toBe('execute')
+  })
+})
+
+describe('decideClaim of a request for another origin', () => {
+  const decide = (own: Recovery, asked: Recovery, origins: readonly (string | undefined)[]) => {
+    const [before, now] = origins.map((origin) => (origin === undefined ? {} : { origin }))
+    const record = unknownOf({ recovery: own, expiresAt: null, ...before })
+    return decideClaim(record, requestOf({ recovery: asked, ...now }), factsOf())
+  }
+
+  it.each([
+    { own: resendOf(), asked: resendOf(), expected: 'hold' },
+    { own: resendOf(), asked: probeOf(), expected: 'hold' },
+    { own: HOLD, asked: probeOf(), expected: 'hold' },
+    { own: probeOf(), asked: HOLD, expected: 'probe' },
+    { own: probeOf(), asked: resendOf(), expected: 'probe' },
+  ])(
+    'decides $expected where it had $own.kind and the route has $asked.kind',
+    ({ own, asked, expected }) => {
+      for (const origins of [
+        ['crm', 'payments'],
+        ['crm', undefined],
+        [undefined, 'payments'],
+      ]) {
+        expect(decide(own, asked, origins)).toMatchObject({ kind: expected })
+      }
+    },
+  )
+
+  it('asks with the path of the record, which is one at its origin', () => {
+    const asked = probeOf({ path: '/asked' })
+    expect(decide(probeOf({ path: '/own' }), asked, ['crm', 'payments'])).toMatchObject({
+      recovery: { path: '/own' },
+      record: { recovery: { path: '/own' } },
+    })
+  })
+
+  it('executes again at the same one, in a record that an earlier version refuses', () => {
+    expect(decide(resendOf(), resendOf(), ['crm', 'crm'])).toMatchObject({
+      kind: 'execute',
+      record: { origin: 'crm', version: 2 },
+    })
+    const own = decide(resendOf(), resendOf(), [undefined, undefined])
+    expect(own).toMatchObject({ kind: 'execute', record: { version: 1 } })
   })
 })
 

@@ -201,7 +201,7 @@ describe('parseRequestUrl', () => {
         expect(read(forwarded).forwarded).toBe(forwarded)
         expect(read(untouched).untouched).toBe(untouched)
       }),
-      { numRuns: 5_000 },
+      { numRuns: 2_000 },
     )
   })
 
@@ -218,7 +218,7 @@ describe('parseRequestUrl', () => {
           expect(decoded.split(/[/\\]/)).not.toContain('..')
         }
       }),
-      { numRuns: 5_000 },
+      { numRuns: 2_000 },
     )
   })
 })
