@@ -114,7 +114,6 @@ async function forwardOnce(exchange: Exchange): Promise<Response> {
 /** Asks the object to execute the operation, or to answer from its record. */
 async function execute(exchange: Exchange, admitted: Admitted): Promise<Verdict> {
   const { c, policy } = exchange
-  requireOrigin(c.env, policy.origin)
   if (isBodyless(c.req.method) && admitted.body.byteLength > 0) return rejected(strayBody())
   const call = toExecuteCall(exchange, admitted)
   const route = { path: call.claim.reauthorizePath, origin: policy.origin }
