@@ -1,12 +1,11 @@
-import { parseArgs } from 'node:util'
-
 import { connect, type Reply } from './admin/connect.ts'
 import { printCorrelation } from './admin/correlation.ts'
 import { readIds, readKey } from './admin/input.ts'
 import { type ListAsked, printList } from './admin/list.ts'
 import { changeMany, type ManyAsked } from './admin/many.ts'
 import { toJson, toLetter, toLetters, toOperation, toStuck } from './admin/show.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
+import { parseOptions } from './parse-options.ts'
 import { print } from './print.ts'
 import { readText } from './text-file.ts'
 
@@ -103,11 +102,7 @@ function parse(typed: string[]) {
   const ids = typed.includes('--') ? [] : typed.filter((one) => ID_LIKE_OPTION.test(one))
   const rest = typed.filter((one) => !ids.includes(one))
   const args = ids.length === 0 ? typed : [...rest, '--', ...ids]
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
-  } catch (error) {
-    throw usage(reasonOf(error))
-  }
+  return parseOptions({ args, options: OPTIONS, allowPositionals: true }, HELP)
 }
 
 const usage = (what: string) => new Failure(`${what}\n\n${HELP}`, 2)

@@ -1,5 +1,3 @@
-import { parseArgs } from 'node:util'
-
 import { type AnalyticsClient, AnalyticsError, type Row } from '../src/analytics/client.ts'
 import {
   cut,
@@ -14,7 +12,8 @@ import { parseDuration } from '../src/core/duration.ts'
 import { connect, toFailure } from './analytics/connect.ts'
 import { toCsv, toJson } from './analytics/machine-readable.ts'
 import { type Span, toTable, VIEWS } from './analytics/views.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
+import { parseOptions } from './parse-options.ts'
 import { print, printError } from './print.ts'
 
 const HELP = `Usage: hapax analytics <query> [options]
@@ -73,11 +72,7 @@ export async function analytics(args: string[]): Promise<void> {
 }
 
 function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
-  } catch (error) {
-    throw usage(reasonOf(error))
-  }
+  return parseOptions({ args, options: OPTIONS, allowPositionals: true }, HELP)
 }
 
 /** Runs a query and returns the output. */

@@ -1,12 +1,11 @@
-import { parseArgs } from 'node:util'
-
 import { parseDuration } from '../src/core/duration.ts'
 import { toVisible } from '../src/core/visible.ts'
 import { type Basis, type Bill, toBill } from './cost/bill.ts'
 import { MAX_OBJECT_GB } from './cost/figures.ts'
 import { toBillTable, toComparison, toCount, toTotals } from './cost/table.ts'
 import { type CostPlacement, type Load, USAGE_OF } from './cost/usage.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
+import { parseOptions } from './parse-options.ts'
 import { print } from './print.ts'
 
 const HELP = `Usage: hapax cost [options]
@@ -47,18 +46,12 @@ const OPTIONS = {
 
 type Options = ReturnType<typeof parse>
 
+const parse = (args: string[]) => parseOptions({ args, options: OPTIONS }, HELP).values
+
 /** Runs `hapax cost`. @throws Failure */
 export async function cost(args: string[]): Promise<void> {
   const options = parse(args)
   print(options.help ? HELP : estimate(options))
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS }).values
-  } catch (error) {
-    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
-  }
 }
 
 function estimate(options: Options): string {

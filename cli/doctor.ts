@@ -1,5 +1,4 @@
 import path from 'node:path'
-import { parseArgs } from 'node:util'
 
 import { parseDuration } from '../src/core/duration.ts'
 import { toVisible } from '../src/core/visible.ts'
@@ -14,7 +13,8 @@ import { checkWrittenRetention, DEFAULT_WINDOW, type RetryWindow } from './docto
 import { checkRuntime } from './doctor/runtime.ts'
 import { checkSecrets, deployedSecrets, localSecrets } from './doctor/secrets.ts'
 import { checkTenants } from './doctor/tenants.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
+import { parseOptions } from './parse-options.ts'
 import { print } from './print.ts'
 
 const HELP = `Usage: hapax doctor [directory] [options]
@@ -50,6 +50,9 @@ const OPTIONS = {
 
 type Options = ReturnType<typeof parse>['values']
 
+const parse = (args: string[]) =>
+  parseOptions({ args, options: OPTIONS, allowPositionals: true }, HELP)
+
 /** Runs `hapax doctor`. Sets the exit code 1 if it finds an error. @throws Failure */
 export async function doctor(args: string[]): Promise<void> {
   const { values: options, positionals } = parse(args)
@@ -63,14 +66,6 @@ export async function doctor(args: string[]): Promise<void> {
   const report = await examine(project, options)
   print(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(report))
   if (report.findings.some(({ severity }) => severity === 'error')) process.exitCode = 1
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
-  } catch (error) {
-    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
-  }
 }
 
 async function examine(project: Project, options: Options): Promise<Report> {

@@ -1,14 +1,14 @@
 import path from 'node:path'
 import { createInterface } from 'node:readline/promises'
-import { parseArgs } from 'node:util'
 
 import { toVisible } from '../src/core/visible.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
 import { toDifference } from './init/difference.ts'
 import type { FileChange } from './init/files.ts'
 import { type Plan, planInit } from './init/plan.ts'
 import { generateTypes, TYPES_COMMAND, TYPES_FILE } from './init/types.ts'
 import { writeChanges } from './init/write-changes.ts'
+import { parseOptions } from './parse-options.ts'
 import { print } from './print.ts'
 
 const HELP = `Usage: hapax init [directory] [options]
@@ -31,7 +31,10 @@ const OPTIONS = {
 
 /** Runs `hapax init`. @throws Failure */
 export async function init(args: string[]): Promise<void> {
-  const { values: options, positionals } = parse(args)
+  const { values: options, positionals } = parseOptions(
+    { args, options: OPTIONS, allowPositionals: true },
+    HELP,
+  )
   if (options.help) {
     print(HELP)
     return
@@ -56,14 +59,6 @@ async function carryOut({ changes, needsTypes, next }: Plan, directory: string):
   print(`Written: ${changes.map(({ file }) => toVisible(file)).join(', ')}.\n`)
   const isDone = needsTypes && (await generateTypes(directory))
   print(toNext(isDone ? next.filter((step) => step !== TYPES_COMMAND) : next, directory))
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true })
-  } catch (error) {
-    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
-  }
 }
 
 function toText({ changes, notes, needsTypes }: Plan): string {

@@ -1,5 +1,3 @@
-import { parseArgs } from 'node:util'
-
 import { stringify } from 'yaml'
 
 import { toVisible } from '../src/core/visible.ts'
@@ -8,6 +6,7 @@ import { Failure, reasonOf } from './failure.ts'
 import { isObject, type JsonObject } from './openapi/json.ts'
 import { mergeOpenApi, type MergeOptions } from './openapi/merge.ts'
 import { rewrite } from './openapi/rewrite.ts'
+import { parseOptions } from './parse-options.ts'
 import { print, printDocument, printError } from './print.ts'
 import { readContract } from './read-contract.ts'
 import { parseText, readText, writeText } from './text-file.ts'
@@ -38,7 +37,7 @@ const OPTIONS = {
 
 /** `hapax openapi`: the contract as OpenAPI, alone or merged into a document. @throws Failure */
 export async function openapi(args: string[]): Promise<void> {
-  const asked = parse(args)
+  const asked = parseOptions({ args, options: OPTIONS }, HELP).values
   if (asked.help) {
     print(HELP)
     return
@@ -57,14 +56,6 @@ export async function openapi(args: string[]): Promise<void> {
         })
   if (asked.out === undefined) printDocument(text)
   else await writeText(asked.out, text)
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS }).values
-  } catch (error) {
-    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
-  }
 }
 
 function toFragment(

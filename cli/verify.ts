@@ -1,7 +1,6 @@
-import { parseArgs } from 'node:util'
-
 import { toVisible } from '../src/core/visible.ts'
-import { Failure, reasonOf } from './failure.ts'
+import { Failure } from './failure.ts'
+import { parseOptions } from './parse-options.ts'
 import { print } from './print.ts'
 import { checkEffect, type SafeRequest } from './verify/effect.ts'
 import { readHeaders } from './verify/headers.ts'
@@ -41,6 +40,8 @@ const OPTIONS = {
 
 type Options = ReturnType<typeof parse>
 
+const parse = (args: string[]) => parseOptions({ args, options: OPTIONS }, HELP).values
+
 /** Runs `hapax verify`. Sets the exit code 1 if a step fails. @throws Failure */
 export async function verify(args: string[]): Promise<void> {
   const options = parse(args)
@@ -58,14 +59,6 @@ export async function verify(args: string[]): Promise<void> {
   const report = { version: 1, url: target.base, passed, steps }
   print(options.json ? `${JSON.stringify(report, null, 2)}\n` : toText(steps))
   if (!passed) process.exitCode = 1
-}
-
-function parse(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS }).values
-  } catch (error) {
-    throw new Failure(`${reasonOf(error)}\n\n${HELP}`, 2)
-  }
 }
 
 function toSafeRequest({ path, method, data, header }: Options): SafeRequest | null {
