@@ -11,7 +11,7 @@ import {
 import { ok } from '../../../../src/core/result.ts'
 import { contentEncoding, fieldLike, pairs, payload, SECRET } from '../../../fakes/hostile.ts'
 
-const RUNS = { numRuns: 1_000 }
+const RUNS = { numRuns: 2_000 }
 const DIGEST = createDigest()
 /** What is wrong, and what to do. */
 const TWO_SENTENCES = expect.stringMatching(/^[A-Z][ -~]*\. [A-Z][ -~]*\.$/)

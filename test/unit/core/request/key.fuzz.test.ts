@@ -5,7 +5,7 @@ import { parseKey } from '../../../../src/core/request/key.ts'
 import { anyText } from '../../../fakes/any-text.ts'
 import { key, nearly, SECRET } from '../../../fakes/hostile.ts'
 
-const RUNS = { numRuns: 5_000 }
+const RUNS = { numRuns: 10_000 }
 /** What stands around a bare value does not belong to it. */
 const trimmed = (text: string) => text.replaceAll(/^[\t ]+|[\t ]+$/g, '')
 

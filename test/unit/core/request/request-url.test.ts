@@ -201,7 +201,7 @@ describe('parseRequestUrl', () => {
         expect(read(forwarded).forwarded).toBe(forwarded)
         expect(read(untouched).untouched).toBe(untouched)
       }),
-      { numRuns: 2_000 },
+      { numRuns: 5_000 },
     )
   })
 
@@ -218,7 +218,7 @@ describe('parseRequestUrl', () => {
           expect(decoded.split(/[/\\]/)).not.toContain('..')
         }
       }),
-      { numRuns: 2_000 },
+      { numRuns: 5_000 },
     )
   })
 })
