@@ -1,4 +1,5 @@
 import { toVisible } from '../../src/core/visible.ts'
+import { readDeploymentUrl } from '../deployment-url.ts'
 import { Failure, reasonOf } from '../failure.ts'
 
 /** A response of the admin API; `null` if it has no body. */
@@ -41,17 +42,9 @@ export function connect(env: NodeJS.ProcessEnv, url: string | undefined): Ask {
   }
 }
 
-const LOCAL = new Set(['localhost', '127.0.0.1', '[::1]'])
-
 function toBase(url: string | undefined): URL {
   if (!url) throw new Failure('Specify the deployment with HAPAX_URL or --url.', 2)
-  const base = URL.canParse(url) ? new URL(url) : null
-  if (base === null || !/^https?:$/.test(base.protocol))
-    throw new Failure(`${toVisible(url)} is not a URL.`, 2)
-  if (base.protocol === 'http:' && !LOCAL.has(base.hostname)) {
-    throw new Failure('Use https. Otherwise the token would be sent in clear text.', 2)
-  }
-  return base
+  return readDeploymentUrl(url, 'the token')
 }
 
 /** Characters of a header. `fetch` would report any other with the secret in its message. */

@@ -1,32 +1,28 @@
+import { BINDINGS, DATASET } from '../wrangler/bindings.ts'
 import { migratedClasses } from '../wrangler/config.ts'
 import { inheritedPath, ownPath, toAddTable, toAppend, toSet } from './change.ts'
 import type { Finding } from './finding.ts'
 import type { Project } from './project.ts'
 import type { SourceFacts } from './source.ts'
 
-/** The classes of objects, by the binding that Hapax reads. */
-const CLASSES: Readonly<Record<string, string>> = {
-  OPERATIONS: 'IdempotencyObject',
-  DIRECTORY: 'DirectoryObject',
-}
+type ObjectBinding = (typeof BINDINGS)[number]
 
-const PURPOSE: Readonly<Record<string, string>> = {
+const PURPOSE: Readonly<Record<ObjectBinding['name'], string>> = {
   OPERATIONS: 'Hapax keeps each operation in an object of this class.',
   DIRECTORY: 'Hapax lists stuck operations and dead letters in this object.',
 }
 
 /** Checks that the bindings are there, and that each has the right class or type. */
 export function checkBindings(project: Project): Finding[] {
-  const objects = Object.keys(CLASSES).flatMap((name) => checkObject(project, name))
+  const objects = BINDINGS.flatMap((binding) => checkObject(project, binding))
   return [...objects, ...checkMetrics(project)]
 }
 
 const bindingsOf = ({ settings }: Project) => settings.durable_objects?.bindings ?? []
 
-function checkObject(project: Project, name: string): Finding[] {
+function checkObject(project: Project, { name, class_name: expected }: ObjectBinding): Finding[] {
   const { config } = project
   const target = ownPath(project, ['durable_objects', 'bindings'])
-  const expected = CLASSES[name] ?? ''
   const index = bindingsOf(project).findIndex((binding) => binding.name === name)
   const found = bindingsOf(project)[index]
   if (found === undefined) {
@@ -55,13 +51,15 @@ function checkObject(project: Project, name: string): Finding[] {
 
 /** The class of the package behind a name; `null` if only running the code would show it. */
 function originOf({ source }: Project, name: string): string | null {
-  if (Object.values(CLASSES).includes(name)) return name
+  if (BINDINGS.some((binding) => binding.class_name === name)) return name
   return source?.exports.get(name) ?? null
 }
 
 function checkMetrics(project: Project): Finding[] {
   const { config, settings, source } = project
-  const isThere = settings.analytics_engine_datasets?.some(({ binding }) => binding === 'METRICS')
+  const isThere = settings.analytics_engine_datasets?.some(
+    ({ binding }) => binding === DATASET.binding,
+  )
   const isOff = source?.options.some(({ name, value }) => name === 'metrics' && value === false)
   if (isThere === true || isOff === true) return []
   const target = ownPath(project, ['analytics_engine_datasets'])
@@ -71,14 +69,16 @@ function checkMetrics(project: Project): Finding[] {
       severity: 'error',
       what: `The binding METRICS is missing${inEnvironment(project)}.`,
       why: `Each request on a protected route writes a data point to this dataset. To do without, set metrics: false in the options of the gateway.${notInherited(project)}`,
-      change: toAppend(config, target, { binding: 'METRICS', dataset: datasetOf(project) }),
+      change: toAppend(config, target, { ...DATASET, dataset: datasetOf(project) }),
     },
   ]
 }
 
 /** Each environment should have a dataset of its own. */
 const datasetOf = ({ environment }: Project) =>
-  environment === undefined || environment === 'production' ? 'hapax' : `hapax_${environment}`
+  environment === undefined || environment === 'production'
+    ? DATASET.dataset
+    : `${DATASET.dataset}_${environment}`
 
 const inEnvironment = ({ environment }: Project) =>
   environment === undefined ? '' : ` in env.${environment}`
@@ -90,7 +90,8 @@ const notInherited = ({ environment }: Project) =>
 export function checkClasses(project: Project): Finding[] {
   if (project.source === null) return [unreadable(project)]
   const own = bindingsOf(project).filter(
-    ({ name, script_name: script }) => Object.hasOwn(CLASSES, name) && script === undefined,
+    ({ name, script_name: script }) =>
+      script === undefined && BINDINGS.some((binding) => binding.name === name),
   )
   const classes = own.map((binding) => binding.class_name)
   return [...checkExported(project.source, classes), ...checkDeclared(project, classes)]

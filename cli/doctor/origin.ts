@@ -1,3 +1,4 @@
+import { isLoopback } from '../../src/core/request/loopback.ts'
 import { reasonOf } from '../failure.ts'
 import { ownPath, toAppend, toSet } from './change.ts'
 import type { Checked, Finding } from './finding.ts'
@@ -5,11 +6,6 @@ import type { Project } from './project.ts'
 import type { SourceCall } from './source.ts'
 
 const PATIENCE_MS = 5_000
-
-/** Whether a host is this machine. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|.*\.localhost|127(\.\d+){3}|\[::1\]|0\.0\.0\.0)$/i.test(host)
-}
 
 /** An origin that is a URL. */
 interface OriginUrl {

@@ -1,15 +1,11 @@
+import { isLoopback } from '../../src/core/request/loopback.ts'
+import { NODEJS_DATE, OLDEST_DATE, PENDING_WORK_DATE } from '../wrangler/compatibility-dates.ts'
 import type { ConfigPath } from '../wrangler/lines.ts'
 import { inheritedPath, toSet } from './change.ts'
 import type { Finding } from './finding.ts'
-import { isLoopback, originUrlsOf } from './origin.ts'
+import { originUrlsOf } from './origin.ts'
 import type { Project } from './project.ts'
 
-/** From this date on, `nodejs_compat` is on by default. */
-const NODEJS_DATE = '2026-08-04'
-/** From this date on, all pending work keeps an object in memory. */
-const PENDING_WORK_DATE = '2026-10-01'
-/** From this date on, `nodejs_compat` has all that Hapax uses. */
-const OLDEST_DATE = '2024-09-23'
 const STRICTLY_PUBLIC = 'global_fetch_strictly_public'
 const ISO_DATE = /^\d{4}-\d\d-\d\d$/
 

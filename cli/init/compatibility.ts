@@ -1,16 +1,8 @@
 import { Failure } from '../failure.ts'
+import { NODEJS_DATE, OLDEST_DATE, PENDING_WORK_DATE } from '../wrangler/compatibility-dates.ts'
 import { environmentNames, resolveEnvironment, type WranglerSettings } from '../wrangler/config.ts'
 import type { ConfigEdit, ConfigPlan } from './edit.ts'
 import { TESTED_DATE, type Toolchain } from './toolchain.ts'
-
-/** From this date on, `nodejs_compat` includes all of `node:buffer`, `node:crypto` and `node:zlib`. */
-const OLDEST_DATE = '2024-09-23'
-
-/** From this date on, `nodejs_compat` needs no flag. */
-const NODE_DATE = '2026-08-04'
-
-/** From this date on, calls of services keep an object alive. */
-const ALIVE_DATE = '2026-10-01'
 
 /**
  * Decides on the compatibility date and flags. An existing date does not change: it could change what
@@ -36,7 +28,7 @@ export function decideCompatibility(
   )
   return {
     edits: [...(hasDate ? [] : [setDate(date)]), ...Array.from(targets, (name) => addFlag(name))],
-    notes: hasDate && date < ALIVE_DATE ? [toAliveNote(date)] : [],
+    notes: hasDate && date < PENDING_WORK_DATE ? [toAliveNote(date)] : [],
   }
 }
 
@@ -53,7 +45,7 @@ function lacksNode(settings: WranglerSettings, name: string | undefined): boolea
       'A compatibility flag switches the API of Node.js off. Hapax needs node:buffer, node:crypto and node:zlib.',
     )
   }
-  return date < NODE_DATE && !flags.some((flag) => /^nodejs_compat(?:_v2)?$/.test(flag))
+  return date < NODEJS_DATE && !flags.some((flag) => /^nodejs_compat(?:_v2)?$/.test(flag))
 }
 
 const setDate = (date: string): ConfigEdit => ({
@@ -67,8 +59,8 @@ const addFlag = (name: string | undefined): ConfigEdit => ({
   kind: 'push',
   path: [...(name === undefined ? [] : ['env', name]), 'compatibility_flags'],
   value: 'nodejs_compat',
-  why: `Compatibility flag nodejs_compat: Hapax uses node:buffer, node:crypto and node:zlib. From the date ${NODE_DATE} on, it is not needed.`,
+  why: `Compatibility flag nodejs_compat: Hapax uses node:buffer, node:crypto and node:zlib. From the date ${NODEJS_DATE} on, it is not needed.`,
 })
 
 const toAliveNote = (date: string) =>
-  `The compatibility date stays ${date}. From ${ALIVE_DATE} on, calls of service bindings, timers and waitUntil keep an object alive. If your origin is a service binding, raise the date when your Worker is ready for it.`
+  `The compatibility date stays ${date}. From ${PENDING_WORK_DATE} on, calls of service bindings, timers and waitUntil keep an object alive. If your origin is a service binding, raise the date when your Worker is ready for it.`

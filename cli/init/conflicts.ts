@@ -1,6 +1,7 @@
 import { Failure } from '../failure.ts'
+import { BINDINGS, DATASET } from '../wrangler/bindings.ts'
 import { migratedClasses, type WranglerEnvironment } from '../wrangler/config.ts'
-import { BINDINGS, DATASET, type Scope } from './scope.ts'
+import type { Scope } from './scope.ts'
 
 /**
  * Refuses an environment that uses the names of Hapax for something else.

@@ -1,8 +1,9 @@
+import { BINDINGS, DATASET } from '../wrangler/bindings.ts'
 import { migratedClasses, type WranglerSettings } from '../wrangler/config.ts'
 import { decideCompatibility } from './compatibility.ts'
 import { refuseConflicts } from './conflicts.ts'
 import type { ConfigEdit, ConfigPlan } from './edit.ts'
-import { BINDINGS, DATASET, type Scope, scopesOf } from './scope.ts'
+import { type Scope, scopesOf } from './scope.ts'
 import type { Toolchain } from './toolchain.ts'
 
 /**

@@ -1,4 +1,4 @@
-import { toVisible } from '../../src/core/visible.ts'
+import { readDeploymentUrl } from '../deployment-url.ts'
 import { Failure, reasonOf } from '../failure.ts'
 
 /** A response, read to its end. */
@@ -26,19 +26,12 @@ export interface Target {
   readonly ask: (request: Ask) => Promise<Reply | string>
 }
 
-const LOCAL = new Set(['localhost', '127.0.0.1', '[::1]'])
 const PATIENCE_MS = 40_000
 
 /** @throws Failure when the URL is missing, is none, or would send credentials in clear text. */
 export function createTarget(url: string | undefined): Target {
   if (url === undefined) throw new Failure('Specify the deployment with --url.', 2)
-  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
-    throw new Failure(`${toVisible(url)} is not a URL.`, 2)
-  }
-  const { origin, pathname, hostname, protocol } = new URL(url)
-  if (protocol === 'http:' && !LOCAL.has(hostname)) {
-    throw new Failure('Use https. Otherwise headers would be sent in clear text.', 2)
-  }
+  const { origin, pathname } = readDeploymentUrl(url, 'headers')
   const path = pathname.replace(/\/+$/, '')
   return { base: origin + path, path, ask: (request) => send(origin, request) }
 }

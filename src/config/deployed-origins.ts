@@ -38,12 +38,16 @@ export function noSuchOrigin(name: string): string {
 }
 
 /**
- * The policy of a route, with the defaults of its origin. An origin may be deployed after the policy of
- * its route was read.
- *
- * @returns `null` if its origin is not deployed.
+ * The policy of a route, with the defaults of its origin as soon as that is deployed: a module of routes
+ * may be loaded before the gateway is created.
  */
-export function withOriginDefaults(options: PolicyOptions, policy: Policy): Policy | null {
+export function policyWithDefaults(options: PolicyOptions, policy: Policy): () => Policy {
+  let found: Policy | null = null
+  return () => (found ??= withOriginDefaults(options, policy)) ?? policy
+}
+
+/** @returns `null` if the origin of the policy is not deployed. */
+function withOriginDefaults(options: PolicyOptions, policy: Policy): Policy | null {
   const origin = deployed.get(policy.origin ?? '')
   if (origin === undefined) return null
   const { timeout, retry } = origin.defaults

@@ -3,6 +3,7 @@ import { routePath } from 'hono/route'
 
 import type { Any, GatewayEnv, HapaxVariables } from './gateway-env.ts'
 import { type HapaxOptions, readOptions } from './gateway-options.ts'
+import { isAtOrBelow, mountPathOf } from './mount-path.ts'
 import { matchAsWritten } from './normalized-url.ts'
 import { unprotectedContext } from './operation-context.ts'
 import { answerOwn, isOwn } from './own-routes.ts'
@@ -36,7 +37,7 @@ export function hapax<E extends Env = Any>(
 
 /** The path that the middleware was added for. A parameter in it stands for a segment of the request. */
 function baseOf(c: Context): string {
-  const base = routePath(c).replace(/\/?\*$/, '')
-  if (base === '' || base === c.req.path || c.req.path.startsWith(`${base}/`)) return base
+  const base = mountPathOf(routePath(c))
+  if (base === '' || isAtOrBelow(c.req.path, base)) return base
   return c.req.path.split('/').slice(0, base.split('/').length).join('/')
 }

@@ -60,9 +60,7 @@ export function openBareScope(c: Context<GatewayEnv>, identify: Identify): void 
 
 /** Gives a request the scope of another one that it comes from, but for its tenant. */
 export function inheritScope(from: Context, { req }: Context, identify: Identify): void {
-  const { correlation, digest, onError, base, baseLength, isGateway } = scopeOf(from)
-  const inherited = { correlation, digest, onError, base, baseLength, isGateway }
-  scopes.set(req, { startedAt: Date.now(), identify, ...inherited })
+  scopes.set(req, { ...scopeOf(from), startedAt: Date.now(), identify })
 }
 
 /** Gives a request to another app the scope that it has in this one. */

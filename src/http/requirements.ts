@@ -11,9 +11,7 @@ import { eventsOf, rateLimiterOf, requireSealKey } from './call-plan.ts'
 import { isDeployed } from './development.ts'
 import type { Exchange } from './exchange.ts'
 import type { GatewayEnv } from './gateway-env.ts'
-
-/** What executes the operations of a route. */
-type Place = 'origin' | 'worker'
+import type { Place } from './route-policy.ts'
 
 /** The policies whose needs a deployment meets. */
 const met = new WeakMap<object, WeakSet<Policy>>()

@@ -2,14 +2,14 @@ import type { Context, Handler, Hono } from 'hono'
 import { matchedRoutes, routePath } from 'hono/route'
 import { findTargetHandler } from 'hono/utils/handler'
 
-import { deployedOrigins, noSuchOrigin, withOriginDefaults } from '../config/deployed-origins.ts'
+import { deployedOrigins, noSuchOrigin, policyWithDefaults } from '../config/deployed-origins.ts'
 import { deployedMessages, type DeployedRoute } from '../config/deployed-policies.ts'
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import { batchOf } from '../core/request/key-source.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 
 /** What executes the operations of a route: the origin, or a handler in the Worker. */
-type Place = 'origin' | 'worker'
+export type Place = 'origin' | 'worker'
 
 /** The policy of a handler. */
 interface Guarding {
@@ -56,12 +56,12 @@ function withOrigin<handler extends (...args: never[]) => unknown>(
   { policy, place }: Guarding,
   create: (policy: Policy) => handler,
 ): handler {
-  let found: Policy | null = null
-  let made: handler | null = null
-  const policyOf = () => (found ??= withOriginDefaults(options, policy)) ?? policy
+  const policyOf = policyWithDefaults(options, policy)
+  let made: { readonly of: Policy; readonly handler: handler } | null = null
   const handler = ((...args) => {
-    if (found === null || made === null) made = create(policyOf())
-    return made(...args)
+    const present = policyOf()
+    if (made?.of !== present) made = { of: present, handler: create(present) }
+    return made.handler(...args)
   }) as handler
   guardings.set(handler, {
     get policy() {

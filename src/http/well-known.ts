@@ -9,7 +9,8 @@ import type { Contract, ContractKeySource, ContractOperation } from '../core/res
 import { type ProblemSlug, PROBLEMS, type RetryWord } from '../core/response/problem.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { executionCtxOf } from './keep-alive.ts'
-import { type GuardedRoute, guardedRoutes, type Route } from './route-policy.ts'
+import { isAtOrBelow, mountPathOf } from './mount-path.ts'
+import { type GuardedRoute, guardedRoutes, type Place, type Route } from './route-policy.ts'
 
 /** How long the contract may be cached: about as long as a deployment takes to spread. */
 const CACHE_SECONDS = 60
@@ -57,8 +58,7 @@ export function contractOf(routes: readonly Route[]): Contract {
 /** Whether a route before another one opens the scope of its requests. */
 function opensScope({ handler, path: pattern }: Route, { path }: Route): boolean {
   if (!entries.has(findTargetHandler(handler as Handler))) return false
-  const base = pattern.replace(/\/?\*$/, '')
-  return path === base || path.startsWith(`${base}/`)
+  return isAtOrBelow(path, mountPathOf(pattern))
 }
 
 /** Answers with the contract or a document derived from it, which are public. */
@@ -141,7 +141,7 @@ interface Variant {
 /** The problems that a route can answer with, in the order of the catalogue. */
 function problemsOf(
   policy: Policy,
-  place: 'origin' | 'worker',
+  place: Place,
 ): readonly ContractOperation['problems'][number][] {
   const variants =
     place === 'origin' ? variantsOf(policy) : { ...variantsOf(policy), ...inWorker(policy) }

@@ -5,7 +5,7 @@ import { fillHeader } from '../config/fill-header.ts'
 import { isOriginUrl, type Origin, ORIGIN_URL } from '../config/origins.ts'
 import type { HeaderField } from '../core/operation/snapshot.ts'
 import { foldName } from '../core/wire/headers.ts'
-import { BOUND_ORIGIN, type OriginTarget } from './target.ts'
+import { BOUND_ORIGIN, type OriginTarget, toBase } from './target.ts'
 
 /** Origins that were found, by the bindings that they were found in and by their names. */
 const known = new WeakMap<HapaxEnv, Map<string, OriginTarget>>()
@@ -77,8 +77,7 @@ function baseOf(
 ): string | null {
   const text = place.kind === 'url' ? place.url : (textOf(env, place.name) ?? '')
   if (!isOriginUrl(text)) return null
-  const { origin, pathname } = new URL(text)
-  return origin + pathname.replace(/\/+$/, '')
+  return toBase(new URL(text))
 }
 
 /** Whether an origin has a base path. */

@@ -69,7 +69,7 @@ function toTarget(originUrl: string): OriginTarget {
 export function ownHasBasePath({ ORIGIN, ORIGIN_URL }: HapaxEnv): boolean {
   if (ORIGIN !== undefined || !ORIGIN_URL) return false
   const url = URL.parse(ORIGIN_URL)
-  return url !== null && withoutSlash(url.pathname) !== ''
+  return url !== null && toBase(url) !== url.origin
 }
 
 const NO_SERVICE = 'ORIGIN must be a service binding. For a URL there is the variable ORIGIN_URL.'
@@ -81,9 +81,12 @@ function readBase(originUrl: string): string {
       'ORIGIN_URL must be an http or https URL, such as https://api.example.com',
     )
   }
-  return url.origin + withoutSlash(url.pathname)
+  return toBase(url)
+}
+
+/** What comes before the path of a request in the URL of an origin: no slash at its end. */
+export function toBase({ origin, pathname }: URL): string {
+  return origin + pathname.replace(/\/+$/, '')
 }
 
 const unchanged = (path: string) => path
-
-const withoutSlash = (path: string) => path.replace(/\/+$/, '')

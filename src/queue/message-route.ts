@@ -1,6 +1,6 @@
 import type { Context, Handler, Hono } from 'hono'
 
-import { withOriginDefaults } from '../config/deployed-origins.ts'
+import { policyWithDefaults } from '../config/deployed-origins.ts'
 import { deployPolicies } from '../config/deployed-policies.ts'
 import { parsePolicy, type PolicyOptions } from '../config/policy.ts'
 import { header, type KeySource } from '../core/request/key-source.ts'
@@ -110,13 +110,14 @@ export function toMessageRoute(
   const read = parsePolicy(options)
   if (!read.ok) throw new Error(read.error.join('\n'))
   const { unknown, lease } = read.value
+  const policyOf = policyWithDefaults(options, read.value)
   return {
     app: createRouteApp({ method, handler, onError }, options),
     operation: options.operation ?? operation,
     isHeld: unknown === 'hold',
     leaseMs: lease,
     get timeoutMs() {
-      const { timeout } = withOriginDefaults(options, read.value) ?? read.value
+      const { timeout } = policyOf()
       // The object may ask the origin about an earlier call, and then call it again.
       if (handler === null) return 2 * timeout
       return policy.timeout === undefined ? PATIENCE_MS : timeout

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 
-import type { Finding } from '../../../../cli/doctor/finding.ts'
 import {
+  type Case,
   type Files,
   findingsOf,
   GOOD,
@@ -35,13 +35,6 @@ const ENVIRONMENT = `
 [env.production.vars]
 ORIGIN_URL = "https://api.example.com"
 `
-
-interface Case {
-  readonly when: string
-  readonly files: Files
-  readonly args?: readonly string[]
-  readonly expected: Partial<Finding>
-}
 
 describe('a project without a problem', () => {
   it.each([
@@ -386,6 +379,11 @@ describe('origins', () => {
     {
       when: 'it is this machine',
       files: inToml('https://api.example.com', 'http://localhost:8788'),
+      expected: { rule: 'origin-loopback', severity: 'warning' },
+    },
+    {
+      when: 'it is this machine as a part of IPv6',
+      files: inToml('https://api.example.com', 'http://[::ffff:127.0.0.1]:8788'),
       expected: { rule: 'origin-loopback', severity: 'warning' },
     },
     {

@@ -67,6 +67,14 @@ export const JSONC = `{
 }
 `
 
+/** A project with one problem, and what is found of it. */
+export interface Case {
+  readonly when: string
+  readonly files: Files
+  readonly args?: readonly string[]
+  readonly expected: Partial<Finding>
+}
+
 /** A project without a problem. */
 export const GOOD: Files = {
   'wrangler.toml': TOML,

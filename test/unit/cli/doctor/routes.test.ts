@@ -5,7 +5,16 @@ import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Finding } from '../../../../cli/doctor/finding.ts'
 import { close, listen } from '../../../../dev/local-server.ts'
 import { contractOf, keyOf } from '../../../fakes/contract.ts'
-import { examine, type Files, findingsOf, GOOD, MAIN, runDoctor, TOML } from './project-files.ts'
+import {
+  type Case,
+  examine,
+  type Files,
+  findingsOf,
+  GOOD,
+  MAIN,
+  runDoctor,
+  TOML,
+} from './project-files.ts'
 
 const SECRET = 'a-secret-that-nobody-may-see'
 
@@ -14,13 +23,6 @@ const withLocal = (text: string): Files => ({
   ...GOOD,
   '.dev.vars': `${GOOD['.dev.vars'] ?? ''}${text}\n`,
 })
-
-interface Case {
-  readonly when: string
-  readonly files: Files
-  readonly args?: readonly string[]
-  readonly expected: Partial<Finding>
-}
 
 describe('secrets', () => {
   it.each<Case>([
