@@ -101,7 +101,7 @@ export default defineConfig({
           ...ofServers('sharded'),
           env: { ...COMPILED, PLACEMENT: JSON.stringify({ count: 2 }) },
           include: [
-            'test/e2e/{crash-matrix,evidence,origins,outbox,stream}.test.ts',
+            'test/e2e/{crash-matrix,evidence,once,origins,outbox,stream}.test.ts',
             'test/conformance/**/*.test.ts',
           ],
         },

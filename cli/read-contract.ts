@@ -6,7 +6,7 @@ import type {
   ContractOperation,
 } from '../src/core/response/contract.ts'
 import { PRESETS } from '../src/core/response/preset.ts'
-import { type RetryWord, WHAT_TO_DO } from '../src/core/response/problem.ts'
+import { type RetryWord, WHAT_TO_DO } from '../src/core/response/retry-word.ts'
 import { toVisible } from '../src/core/visible.ts'
 import { Failure, reasonOf } from './failure.ts'
 import { parseText, readText } from './text-file.ts'

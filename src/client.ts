@@ -4,6 +4,6 @@ export {
   type IdempotentFetchOptions,
   type KeyOption,
 } from './client/idempotent-fetch.ts'
-export type { RetryOptions } from './client/retry-options.ts'
+export type { RetryOptions } from './core/retry/retry-options.ts'
 export type { Sleep } from './client/sleep.ts'
 export type { Duration } from './core/duration.ts'

@@ -64,3 +64,20 @@ export { asClaim, asHeader, attribute, event, messageId } from './queue/message-
 export type { ReceivedMessage } from './queue/message.ts'
 export { passTo } from './http/pass-to.ts'
 export { protect } from './http/protect.ts'
+export { once, type Once, type OnceOptions } from './once/once.ts'
+export type { WorkerOncePolicy } from './once/once-policy.ts'
+export type { OnceContext } from './core/function/once-context.ts'
+export type { OncePolicy } from './core/function/once-policy.ts'
+export type { ErrorOutcome, ErrorOutcomes } from './core/function/error-outcome.ts'
+export type { Found, FunctionProbe, ProbeFunction } from './core/function/probe-function.ts'
+export type { ResultSchema, StandardSchema } from './core/function/result-schema.ts'
+export { StoredError } from './core/function/stored-error.ts'
+export {
+  ClaimLostError,
+  HapaxError,
+  InProgressError,
+  KeyExpiredError,
+  KeyReusedError,
+  OutcomeUnknownError,
+  ResultNotKeptError,
+} from './core/hapax-error.ts'

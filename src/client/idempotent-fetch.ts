@@ -1,8 +1,8 @@
+import { type RetryOptions, toRetryPolicy } from '../core/retry/retry-options.ts'
 import { boundRetry, type RetryAsk, retryCalls } from '../core/retry/retry.ts'
 import { toKeyField } from './key-field.ts'
 import { orAborted } from './or-aborted.ts'
 import { readRetryAsk } from './retry-ask.ts'
-import { type RetryOptions, toRetryPolicy } from './retry-options.ts'
 import { type Sleep, sleepOnTimer } from './sleep.ts'
 
 /** The key of an operation, or a function that finds it in the request, whose body it may read. */

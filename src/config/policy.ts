@@ -6,6 +6,11 @@ import { type Destination, toDestination } from '../core/event/destination.ts'
 import { DELIVERY_RETRY, EVENT_STATES, type EventRule } from '../core/event/event.ts'
 import type { FingerprintRules } from '../core/fingerprint/fingerprint.ts'
 import { findPointerFaults } from '../core/fingerprint/pointer-faults.ts'
+import {
+  type FunctionProbe,
+  probe as probeFunction,
+  type ProbeFunction,
+} from '../core/function/probe-function.ts'
 import type { OutcomeJudge } from '../core/outcome/outcome-rules.ts'
 import { OUTCOMES } from '../core/outcome/outcome.ts'
 import {
@@ -273,6 +278,10 @@ const SnapshotSchema = z.strictObject({
   spill: z.optional(wholeNumber(MIB, 100 * MIB)),
 })
 
+interface ProbeOptions {
+  readonly grace?: Duration
+}
+
 /** Asks the origin's status resource about an unknown outcome. Made by `probe`. */
 export interface ProbePolicy {
   readonly kind: 'probe'
@@ -290,8 +299,27 @@ export interface ProbePolicy {
  *   call may still arrive; default: the route's `timeout`.
  * @example protect({ unknown: probe('/payments/by-key/{key}', { grace: '60s' }) })
  */
-export function probe(path: string, options: { readonly grace?: Duration } = {}): ProbePolicy {
-  return { kind: 'probe', path, ...options }
+export function probe(path: string, options?: ProbeOptions): ProbePolicy
+/**
+ * Policy of `once` for an unknown outcome: the next call asks first, and runs the function only if
+ * it was not executed.
+ *
+ * @param find Finds out whether an earlier call was executed, for example by asking the provider.
+ * @param options `grace`: how long after the outcome became unknown `{ executed: false }` does not
+ *   count, because the earlier call may still arrive. Default: `'30s'`.
+ * @example once('refund', { unknown: probe((_, { key }) => findRefund(key)) }, issueRefund)
+ */
+export function probe<input, output>(
+  find: ProbeFunction<input, output>,
+  options?: ProbeOptions,
+): FunctionProbe<input, output>
+export function probe<input, output>(
+  what: string | ProbeFunction<input, output>,
+  options: ProbeOptions = {},
+): ProbePolicy | FunctionProbe<input, output> {
+  return typeof what === 'function'
+    ? probeFunction(what, options)
+    : { kind: 'probe', path: what, ...options }
 }
 
 const originPath = matching(

@@ -16,11 +16,11 @@ import type { JudgeRef, LandingRules } from '../core/outcome/reply.ts'
 import { toNetwork } from '../core/request/network.ts'
 import { toProbeHeaders } from '../core/request/origin-request.ts'
 import { readPreference } from '../core/request/prefer.ts'
+import { readOuterRetry } from '../core/retry/outer-retry.ts'
 import { deriveSealKey, type SealKey } from '../core/seal.ts'
 import { requireSpill } from '../platform/spill.ts'
 import type { Admitted, Exchange } from './exchange.ts'
-import type { GatewayEnv } from './gateway-env.ts'
-import { readOuterRetry } from './outer-retry.ts'
+import { type GatewayEnv, onceOf } from './gateway-env.ts'
 import { scopeOf } from './request-scope.ts'
 
 /** Everything that the object needs for a call, derived from the request and the policy of its route. */
@@ -94,7 +94,9 @@ export function recoveryOf(exchange: Exchange, { claim, call }: Admitted): Recov
   const plan = { bounds: boundsOf(policy), rules, isDurable: policy.durable }
   if (policy.unknown === 'hold')
     return policy.durable ? { kind: 'hold', ...plan } : { kind: 'hold' }
-  if (policy.unknown === 'resend') return { kind: 'resend', ...plan }
+  if (policy.unknown === 'resend') {
+    return { kind: onceOf(exchange.c.env)?.asksFirst === true ? 'self-probe' : 'resend', ...plan }
+  }
   const { path: template, grace: graceMs } = policy.unknown
   const path = pathAtOrigin(template, { id, tenant })
   return { kind: 'probe', path, graceMs, ...plan }

@@ -15,7 +15,7 @@ import { recordRequest } from '../metrics/record-request.ts'
 import { acceptedEncodings, toAcceptedCoding } from './client-coding.ts'
 import type { Admitted, Exchange } from './exchange.ts'
 import { expose } from './expose.ts'
-import { type GatewayEnv, messageOf } from './gateway-env.ts'
+import { type GatewayEnv, innerOf, messageOf } from './gateway-env.ts'
 import { type ProblemForm, problemResponse } from './problem-response.ts'
 import { scopeOf } from './request-scope.ts'
 import { mcpCodeOf } from './source-code.ts'
@@ -125,10 +125,10 @@ interface Answered {
 /** Counts and logs a request. */
 export function recordVerdict(exchange: Exchange, judged: Judged, answered: Answered): void {
   const { env } = exchange.c
-  const message = messageOf(env)
+  const inner = innerOf(env)
   const facts = toRequestFacts(exchange, judged, answered)
-  if (message === undefined) recordRequest(env, facts)
-  else message.conclude(toFacts(judged, answered), facts)
+  if (inner === undefined) recordRequest(env, facts)
+  else inner.conclude(toFacts(judged, answered), facts)
 }
 
 function toRequestFacts(

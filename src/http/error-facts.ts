@@ -1,7 +1,7 @@
 import type { OperationContext } from '../core/operation/operation-context.ts'
 
 /** What the code that threw an error was doing. It contains no key and no body. */
-export interface ErrorFacts extends Omit<OperationContext, 'key'> {
+export interface ErrorFacts extends Omit<OperationContext, 'key' | 'inDoubtMs' | 'signal'> {
   /** Name of the operation as in metrics: of the policy, else method and route pattern. */
   readonly operation: string
 }

@@ -6,12 +6,18 @@ import type { OperationContext } from '../core/operation/operation-context.ts'
 import type { MessageRef } from '../core/operation/record.ts'
 import type { RequestFacts } from '../core/request-facts.ts'
 
-/** A queue message that is handled as a request. */
-export interface MessageScope {
+/** Work of the deployment itself that is handled as a request. */
+interface InnerScope {
   readonly tenant: string
-  readonly message: MessageRef
-  /** Name of the consumer that has the operation for itself; empty if requests share it. */
+  /** Name of what alone has the operation, such as a consumer; empty if requests share it. */
   readonly consumer: string
+  /** Called once, with the verdict and the facts to count. */
+  readonly conclude: (verdict: MessageFacts, facts: RequestFacts) => void
+}
+
+/** A queue message that is handled as a request. */
+export interface MessageScope extends InnerScope {
+  readonly message: MessageRef
   /** How to find the HTTP route that shares its operations: by path, or by the policy's name; `null` if none does. */
   readonly routeBy: 'path' | 'name' | null
   /** Whether at most one more delivery follows. */
@@ -20,20 +26,40 @@ export interface MessageScope {
   readonly mayExecute: boolean
   /** Runs the handler of the message in the Worker, and returns its result. */
   readonly runHandler: (c: Context<GatewayEnv>) => unknown
-  /** Called once, with the verdict and the facts to count. */
-  readonly conclude: (verdict: MessageFacts, facts: RequestFacts) => void
+}
+
+/** A call of a guarded function that is handled as a request. */
+export interface OnceScope extends InnerScope {
+  /** Whether the function asks what became of an earlier call before it runs again. */
+  readonly asksFirst: boolean
+  /** Name under which the object can run the function itself; `null`: it cannot. */
+  readonly origin: string | null
+  /** Runs the function, and returns its end as a response. */
+  readonly run: (context: OperationContext) => Promise<Response>
 }
 
 /** Name of the scope among the bindings. As a symbol, it cannot come from outside. */
-const MESSAGE = Symbol('message')
+const INNER = Symbol('inner scope')
 
-/** The message that a request stands for; `undefined` for a request of a client. */
-export const messageOf = (env: HapaxEnv): MessageScope | undefined =>
-  (env as { readonly [MESSAGE]?: MessageScope })[MESSAGE]
+/** The work that a request stands for; `undefined` for a request of a client. */
+export const innerOf = (env: HapaxEnv): MessageScope | OnceScope | undefined =>
+  (env as { readonly [INNER]?: MessageScope | OnceScope })[INNER]
 
-/** The bindings of a request that stands for a message. */
-export function withMessage(env: HapaxEnv, scope: MessageScope): HapaxEnv {
-  const beside = { [MESSAGE]: scope }
+/** The message that a request stands for, if it does. */
+export function messageOf(env: HapaxEnv): MessageScope | undefined {
+  const inner = innerOf(env)
+  return inner !== undefined && 'message' in inner ? inner : undefined
+}
+
+/** The call of a function that a request stands for, if it does. */
+export function onceOf(env: HapaxEnv): OnceScope | undefined {
+  const inner = innerOf(env)
+  return inner !== undefined && 'run' in inner ? inner : undefined
+}
+
+/** The bindings of a request that stands for work of the deployment itself. */
+export function withInner(env: HapaxEnv, scope: MessageScope | OnceScope): HapaxEnv {
+  const beside = { [INNER]: scope }
   return { ...env, ...beside }
 }
 

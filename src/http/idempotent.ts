@@ -1,9 +1,12 @@
 import type { Context, MiddlewareHandler, Next } from 'hono'
 
+import { TENANT_FIELD } from '../config/deployed-functions.ts'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
+import { claimLost } from '../core/hapax-error.ts'
 import { type Answer, NO_TIME } from '../core/operation/answer.ts'
 import type { OperationContext } from '../core/operation/operation-context.ts'
 import type { Keeping } from '../core/operation/operation-guard.ts'
+import type { HeaderField } from '../core/operation/snapshot.ts'
 import { decideLanding, type Landing } from '../core/outcome/landing.ts'
 import { isAnswerStatus } from '../core/outcome/outcome.ts'
 import { isGatewayField } from '../core/wire/headers.ts'
@@ -16,6 +19,7 @@ import {
   underLease,
 } from '../platform/held-claim.ts'
 import { methodsFor } from '../platform/methods-for.ts'
+import { sealRequest } from '../platform/stored-request.ts'
 import { announce } from './announce.ts'
 import { landingRulesOf, planCall } from './call-plan.ts'
 import {
@@ -30,7 +34,7 @@ import { openOutbox, runUnrecorded, takeEmitted } from './emit.ts'
 import { isOnlyObserved } from './enforcement.ts'
 import { type Admitted, type Exchange, learn, openExchange } from './exchange.ts'
 import { explain, explanationOf } from './explain-mismatch.ts'
-import type { GatewayEnv, HapaxVariables } from './gateway-env.ts'
+import { type GatewayEnv, type HapaxVariables, onceOf } from './gateway-env.ts'
 import { callHandler, toResponse } from './handler-reply.ts'
 import { keepAlive } from './keep-alive.ts'
 import { beginObserving, endObserving } from './observe.ts'
@@ -58,17 +62,23 @@ import { rejected, toVerdict, UNPROTECTED, unprotectedLost, type Verdict } from 
  * @example app.post('/grants', idempotent({ wait: 0 }), async (c) => c.json(await grant(c), 201))
  */
 export function idempotent(options: PolicyOptions = {}): MiddlewareHandler<HapaxVariables> {
-  return withPolicy(options, 'worker', (parsed): MiddlewareHandler<GatewayEnv> => {
-    // The object cannot run a handler, so it stores no request.
-    const policy = { ...parsed, durable: false }
-    return requireScope(policy, async function idempotent(c, next) {
-      if (policy.mode === 'off' || !isGuarded(c, policy)) return runReported(c, next, policy)
-      const response = await respond(c, next, policy)
-      // Assigning `c.res` merges the old headers into the new response. That is right for headers of a
-      // middleware, and wrong for those of the handler.
-      if (handled.has(c.req)) c.res = undefined
-      c.res = response
-    })
+  // The object cannot run a handler, so it stores no request.
+  return withPolicy(options, 'worker', (policy) => guardHandler({ ...policy, durable: false }))
+}
+
+/** As `idempotent`, for a function that the object can run as well: `durable` stores its request. */
+export function idempotentFunction(options: PolicyOptions): MiddlewareHandler<GatewayEnv> {
+  return withPolicy(options, 'worker', guardHandler)
+}
+
+function guardHandler(policy: Policy): MiddlewareHandler {
+  return requireScope(policy, async function idempotent(c, next) {
+    if (policy.mode === 'off' || !isGuarded(c, policy)) return runReported(c, next, policy)
+    const response = await respond(c, next, policy)
+    // Assigning `c.res` merges the old headers into the new response. That is right for headers of a
+    // middleware, and wrong for those of the handler.
+    if (handled.has(c.req)) c.res = undefined
+    c.res = response
   }) as MiddlewareHandler
 }
 
@@ -177,10 +187,11 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   const { c, policy } = exchange
   const headers = originHeadersOf(c, { fields: admitted.fields })
   const { claim, caller, keeping } = planCall(exchange, admitted, headers)
-  const request = { ...claim, isAccepted: false, leaseMs: policy.lease }
-  const explanation = explanationOf(admitted)
+  const { stored, origin } = await storedCall(exchange, admitted, { headers, keeping })
+  const request = { ...claim, ...origin, isAccepted: false, leaseMs: policy.lease }
+  const details = { explanation: explanationOf(admitted), ...stored }
   const { answer, ask } = await claimAt(c, request, (object, at) =>
-    methodsFor(object, policy.origin).claim(at, caller, { explanation }),
+    methodsFor(object, request.origin).claim(at, caller, details),
   )
   if (answer.kind !== 'granted') {
     const route = { path: claim.reauthorizePath, origin: policy.origin }
@@ -189,11 +200,14 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   }
   restoreBody(c, admitted.body)
   const { doubtMs = null } = answer
+  const handling = new Handling()
   const held = {
     ask,
     claim: () => answer.claim,
     leaseMs: policy.lease,
     waitUntil: (work: Promise<unknown>) => keepAlive(c, work),
+    onLost: () => handling.lose(),
+    handling,
     keeping,
     doubtMs,
   }
@@ -202,11 +216,50 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
   return toVerdict(ended, policy)
 }
 
+/** What is stored with a claim, so that the object can run the function without its caller. */
+async function storedCall(
+  { c, policy }: Exchange,
+  { claim: { operationId, tenant }, body }: Admitted,
+  { headers, keeping: { sealKey } }: { headers: readonly HeaderField[]; keeping: Keeping },
+) {
+  const origin = onceOf(c.env)?.origin ?? null
+  if (!policy.durable || origin === null) return {}
+  const own: HeaderField[] = [
+    ['idempotency-key', operationId],
+    [TENANT_FIELD, encodeURIComponent(tenant)],
+  ]
+  const { method, path } = c.req
+  const request = { method, path, headers: [...headers, ...own], body }
+  const bytes = await sealRequest(c.env, operationId, { request, sealKey })
+  const forwarding = { stored: bytes, circuitMs: null, call: null }
+  return { stored: { forwarding }, origin: { origin } }
+}
+
 /** A claim whose handlers this Worker runs. */
 interface Claimed extends Held {
+  readonly handling: Handling
   readonly keeping: Keeping
   /** For how many milliseconds the outcome of an earlier call has been unknown; `null` if there is none. */
   readonly doubtMs: number | null
+}
+
+/** Handlers that run for a claim. They are told when it is lost. */
+class Handling {
+  readonly #controller = new AbortController()
+  #hasEnded = false
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** From here on the claim ends by its settle. */
+  end(): void {
+    this.#hasEnded = true
+  }
+
+  lose(): void {
+    if (!this.#hasEnded) this.#controller.abort(claimLost())
+  }
 }
 
 async function handleAndSettle(
@@ -217,18 +270,20 @@ async function handleAndSettle(
 ): Promise<Answer> {
   const { c, policy } = exchange
   const startedAt = Date.now()
-  const { keeping, doubtMs } = held
+  const { keeping, doubtMs, handling } = held
   const claim = held.claim()
   handled.add(c.req)
   openOutbox(c)
   const { forwardKey } = policy
   const { operation, tenant } = admitted.claim
-  const context = operationContext(c, admitted, { fence: claim.fence, forwardKey })
+  const execution = { fence: claim.fence, inDoubtMs: doubtMs, signal: handling.signal }
+  const context = operationContext(c, admitted, { ...execution, forwardKey })
   c.set('hapax', context)
   nameWork(c, operation, context)
   const rules = landingRulesOf(exchange, admitted.call)
   const judging = { rules, limitBytes: policy.limits.response, isInDoubt: doubtMs !== null }
   const reply = await callHandler(c, next, judging)
+  handling.end()
   const events = takeEmitted(c, claim, tenant)
   const { fence } = claim
   const took = () => ({ ...NO_TIME, originMs: Date.now() - startedAt })

@@ -3,7 +3,7 @@ import type { Policy } from '../config/policy.ts'
 import type { Within } from '../core/operation/operation.ts'
 import type { KeyScope, KeySource } from '../core/request/key-source.ts'
 import type { Exchange } from './exchange.ts'
-import { messageOf } from './gateway-env.ts'
+import { innerOf, messageOf } from './gateway-env.ts'
 import { requestUrlOf } from './normalized-url.ts'
 
 /** The scope in which a key must be unique. A business key contains its operation already. */
@@ -12,7 +12,7 @@ export function withinOf(
   { source, scope }: { readonly source: KeySource['in']; readonly scope: KeyScope },
 ): Within {
   const message = messageOf(exchange.c.env)
-  const consumer = message?.consumer ?? ''
+  const consumer = innerOf(exchange.c.env)?.consumer ?? ''
   if (source === 'business') return { consumer }
   if (scope === 'operation') {
     // The id of an event or message: no request has it, and two paths of a route may get it.

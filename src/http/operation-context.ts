@@ -15,14 +15,25 @@ export function unprotectedContext(c: Context): OperationContext {
       return scopeOf(c).correlation.correlationId
     },
     key: null,
+    inDoubtMs: null,
+    // Most requests that pass through do not ask for it.
+    get signal() {
+      return new AbortController().signal
+    },
   }
 }
 
-/** The context of an operation that is executed. @param forwardKey As the policy says. */
+/** What the claim of an execution adds to its context. */
+interface Execution
+  extends Pick<OperationContext, 'inDoubtMs' | 'signal'>, Pick<Policy, 'forwardKey'> {
+  readonly fence: number
+}
+
+/** The context of an operation that is executed. */
 export function operationContext(
   c: Context,
   { claim, key }: Pick<Admitted, 'claim' | 'key'>,
-  { fence, forwardKey }: { readonly fence: number; readonly forwardKey: Policy['forwardKey'] },
+  { fence, forwardKey, ...execution }: Execution,
 ): OperationContext {
   const { operationId, tenant } = claim
   return {
@@ -31,6 +42,7 @@ export function operationContext(
     tenant,
     correlationId: scopeOf(c).correlation.correlationId,
     key: keyForOrigin(forwardKey, operationId, key),
+    ...execution,
   }
 }
 

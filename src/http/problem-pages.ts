@@ -1,7 +1,8 @@
 import { type Context, Hono } from 'hono'
 
 import { preferredType } from '../core/request/accept.ts'
-import { isProblemSlug, PROBLEMS, type ProblemSlug, WHAT_TO_DO } from '../core/response/problem.ts'
+import { isProblemSlug, PROBLEMS, type ProblemSlug } from '../core/response/problem.ts'
+import { WHAT_TO_DO } from '../core/response/retry-word.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { problemPath } from './problem-response.ts'
 import { scopeOf } from './request-scope.ts'

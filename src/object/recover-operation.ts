@@ -1,9 +1,14 @@
+import { DOUBT_FIELD, isFunctionOrigin } from '../config/deployed-functions.ts'
 import { isUnexecuted } from '../core/operation/attempts.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import { type ClaimRef, doubtMs, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import { isOpen } from '../core/operation/settle.ts'
 import type { HeaderField } from '../core/operation/snapshot.ts'
-import { type StoredRequest, toProbeHeaders } from '../core/request/origin-request.ts'
+import {
+  type OriginRequest,
+  type StoredRequest,
+  toProbeHeaders,
+} from '../core/request/origin-request.ts'
 import { logFault } from '../metrics/log.ts'
 import { recordRecovery } from '../metrics/record-recovery.ts'
 import { traced } from '../metrics/trace.ts'
@@ -95,12 +100,27 @@ async function sendAgain(
   if (claim === null) return
   const { bounds, rules } = recovery
   const keeping = { sealKey, spillBytes: null }
-  const plan = { request, tenant, bounds, rules, keeping, ...ONE_CALL, ...(origin && { origin }) }
+  const asked = isFunctionOrigin(origin ?? '') ? withDoubt(request, record) : request
+  const plan = {
+    request: asked,
+    tenant,
+    bounds,
+    rules,
+    keeping,
+    ...ONE_CALL,
+    ...(origin && { origin }),
+  }
   const answer = await runClaim(context, claim, plan)
   dropBody(answer)
   const { outcome } = answer
   const originCalls = answer.work?.originCalls ?? 1
   recordRecovery(context.env, { id: known.operationId, record, outcome, startedAt, originCalls })
+}
+
+/** A function is told since when it is in doubt, and asks first. */
+function withDoubt(request: OriginRequest, record: UnknownRecord): OriginRequest {
+  const ms = String(doubtMs(record, Date.now()) ?? 0)
+  return { ...request, headers: [...request.headers, [DOUBT_FIELD, ms]] }
 }
 
 async function readStored(

@@ -1,6 +1,8 @@
 import { ConfigurationFault } from '../config/configuration-fault.ts'
+import { isFunctionOrigin } from '../config/deployed-functions.ts'
 import { deployedOrigins } from '../config/deployed-origins.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { functionTarget } from './function-origin.ts'
 import { namedHasBasePath, namedOrigin } from './named-origin.ts'
 import { type OriginTarget, ownHasBasePath, ownOrigin } from './target.ts'
 
@@ -12,7 +14,8 @@ import { type OriginTarget, ownHasBasePath, ownOrigin } from './target.ts'
  * @throws {ConfigurationFault} When a named one is unknown, or something that it needs is missing.
  */
 export function originOf(env: HapaxEnv, name?: string): OriginTarget | null {
-  return name === undefined ? ownOrigin(env) : namedOrigin(env, name)
+  if (name === undefined) return ownOrigin(env)
+  return isFunctionOrigin(name) ? functionTarget(env, name) : namedOrigin(env, name)
 }
 
 /** Message for a protected route without an origin. */

@@ -23,6 +23,8 @@ export interface Held {
   readonly leaseMs: number
   /** Keeps the holder alive until some work has ended. */
   readonly waitUntil: (work: Promise<unknown>) => void
+  /** Called when the lease is lost: from then on another owner may execute the operation. */
+  readonly onLost?: () => void
 }
 
 /** A granted claim, or why there is none, and the object that was asked. */
@@ -50,13 +52,18 @@ export async function claimAt(
 
 /** Renews the lease after every third of its time, while the work runs. */
 export async function underLease<result>(
-  { ask, claim, leaseMs }: Held,
+  { ask, claim, leaseMs, onLost }: Held,
   work: () => Promise<result>,
 ): Promise<result> {
+  let leaseUntil = Date.now() + leaseMs
+  const renew = async () => {
+    const askedAt = Date.now()
+    if (askedAt >= leaseUntil) onLost?.()
+    if (await ask((object) => object.renew(claim(), leaseMs))) leaseUntil = askedAt + leaseMs
+    else onLost?.()
+  }
   const renewal = setInterval(() => {
-    ask((object) => object.renew(claim(), leaseMs)).catch((error: unknown) =>
-      logFault('a lease was not renewed', error),
-    )
+    renew().catch((error: unknown) => logFault('a lease was not renewed', error))
   }, leaseMs / 3)
   try {
     return await work()

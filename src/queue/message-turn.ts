@@ -14,7 +14,7 @@ import { boundWaitMs } from '../core/operation/recovery.ts'
 import { NO_FACTS, type RequestFacts } from '../core/request-facts.ts'
 import { readCorrelation } from '../core/request/correlation.ts'
 import { emit } from '../http/emit.ts'
-import { type GatewayEnv, type MessageScope, withMessage } from '../http/gateway-env.ts'
+import { type GatewayEnv, type MessageScope, withInner } from '../http/gateway-env.ts'
 import { scopeOf } from '../http/request-scope.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import { within } from '../platform/in-time.ts'
@@ -90,7 +90,7 @@ export async function takeTurn(
   }
   const request = await toRequest(turn)
   const work = (async () => {
-    const response = await route.app.fetch(request, withMessage(env, scope), ctx)
+    const response = await route.app.fetch(request, withInner(env, scope), ctx)
     await readToEnd(response, isOpen(known.end) ? reading.signal : null)
     return true
   })()

@@ -49,6 +49,11 @@ export function resendOf(over: Partial<RecoveryRules> = {}): Recovery {
   return { kind: 'resend', ...RECOVERY_RULES, ...over }
 }
 
+/** A function asks itself before it runs again. */
+export function selfProbeOf(over: Partial<RecoveryRules> = {}): Recovery {
+  return { kind: 'self-probe', ...RECOVERY_RULES, ...over }
+}
+
 /** The call of the records below, of which nobody knows yet how it ended. */
 export function attemptOf(over: Partial<Attempt> = {}): Attempt {
   const open = { endedAt: null, originStatus: null, fault: null, outcome: null }

@@ -7,6 +7,7 @@ import { hc, type InferResponseType } from 'hono/client'
 import { validator } from 'hono/validator'
 
 import {
+  business,
   consume,
   createGateway,
   createWorker,
@@ -19,8 +20,11 @@ import {
   type HapaxVariables,
   idempotent,
   type IdempotencyObject,
+  once,
+  type OnceContext,
   type OperationContext,
   passTo,
+  probe,
   protect,
   secret,
   service,
@@ -163,3 +167,36 @@ hapax({})
 hapax({ tenant: credential('Authorization'), jurisdiction: 'mars' })
 // @ts-expect-error -- `cors` is an option of a gateway
 hapax({ tenant: credential('Authorization'), cors: () => {} })
+
+interface Refund {
+  readonly order: string
+  readonly amount: number
+}
+
+// The input and the result of a guarded function are those of the function itself.
+const refund = once('refund', { key: business('/order') }, async (input: Refund, context) => {
+  same<typeof context.key, string>(true)
+  return { id: input.order, amount: input.amount }
+})
+export async function refundTwice(env: Bindings, context: OnceContext): Promise<void> {
+  const first = await refund(env, { order: 'o1', amount: 1 })
+  same<typeof first, { id: string; amount: number }>(true)
+  await refund(context, { order: 'o1', amount: 1 })
+  // @ts-expect-error -- the input lacks its amount
+  await refund(env, { order: 'o1' })
+}
+
+// With a schema, the result is what that returns.
+const booked = once('booking', { result: (stored) => new Date(String(stored)) }, () => '2027-03-01')
+export const bookedAt = async (env: Bindings): Promise<Date> => booked(env, {})
+
+// The bindings are named where the function needs them, and a probe knows the input and the result.
+once<Refund, string, Bindings>(
+  'named',
+  { unknown: probe((input: Refund) => ({ executed: true, result: input.order })) },
+  (input, { env }) => `${input.order} ${env.STRIPE_KEY}`,
+)
+// @ts-expect-error -- misspelled
+once('wrong', { retension: '72h' }, () => null)
+// @ts-expect-error -- a function has no status resource
+once('wrong', { unknown: probe('/status') }, () => null)

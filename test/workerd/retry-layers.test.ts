@@ -1,8 +1,8 @@
 import { afterEach, expect, it, vi } from 'vitest'
 
+import { readOuterRetry } from '../../src/core/retry/outer-retry.ts'
 import { boundRetry, retryCalls, type RetryPolicy } from '../../src/core/retry/retry.ts'
 import { createGateway, credential, protect } from '../../src/hapax.ts'
-import { readOuterRetry } from '../../src/http/outer-retry.ts'
 import { clientOf } from './gateway.ts'
 import { playOrigin } from './origin.ts'
 

@@ -14,6 +14,7 @@ Object.assign(console, { log: () => undefined })
 
 /** Modules that remember something of requests, or of the gateways that were made. */
 const REMEMBERING = [
+  '/src/config/deployed-functions.ts',
   '/src/config/deployed-origins.ts',
   '/src/config/deployed-placement.ts',
   '/src/config/deployed-policies.ts',

@@ -212,10 +212,14 @@ function recover(record: UnknownRecord, request: ClaimRequest, now: number): Cla
   }
   // Also under `hold`: only the origin can say that the operation may be executed again.
   if (asked.kind === 'probe') return { kind: 'probe', record, recovery: asked }
-  if (asked.kind === 'hold' || own.kind === 'hold') return { kind: 'hold', record }
-  return own.kind === 'probe'
-    ? { kind: 'probe', record, recovery: own }
-    : execute(request, record, now)
+  // It asks before it executes.
+  if (asked.kind === 'self-probe') return execute(request, record, now)
+  if (own.kind === 'probe' && asked.kind === 'resend')
+    return { kind: 'probe', record, recovery: own }
+  // Only a record that is resent itself may be executed without a question.
+  return asked.kind === 'resend' && own.kind === 'resend'
+    ? execute(request, record, now)
+    : { kind: 'hold', record }
 }
 
 /**
@@ -225,13 +229,13 @@ function recover(record: UnknownRecord, request: ClaimRequest, now: number): Cla
 export function tighten<record extends OperationRecord>(record: record, asked: Recovery): record {
   const { recovery: own, state } = record
   const isOpen = state === 'in_progress' || state === 'unknown'
-  const isLooser = own.kind === 'resend' || (own.kind === 'probe' && asked.kind === 'hold')
-  if (!isOpen || !isLooser || asked.kind === 'resend') return record
+  const isLooser = own.kind === 'resend' || asked.kind === 'hold'
+  if (!isOpen || !isLooser || own.kind === 'hold' || asked.kind === 'resend') return record
   // Whether the request is stored was settled with its claim.
   const { bounds, rules, isDurable } = own
   const kept = { bounds, rules, isDurable }
   const recovery: Recovery =
-    asked.kind === 'probe' ? { ...asked, ...kept } : { kind: 'hold', ...kept }
+    asked.kind === 'hold' ? { kind: 'hold', ...kept } : { ...asked, ...kept }
   return state === 'unknown' ? { ...record, recovery, expiresAt: null } : { ...record, recovery }
 }
 

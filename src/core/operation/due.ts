@@ -70,7 +70,7 @@ export function isRecoverable(record: UnknownRecord, now: number): boolean {
   if (now >= settledAt + graceMsOf(recovery) + retentionMs) return false
   // Without the request, the answer of the status resource could not be sealed.
   if (recovery.kind === 'probe') return isDurable(record) || !recovery.rules.snapshot.seal
-  return isDurable(record) && (recovery.kind === 'resend' || isUnexecuted(record))
+  return isDurable(record) && (recovery.kind !== 'hold' || isUnexecuted(record))
 }
 
 function isDurable({ recovery }: OperationRecord): boolean {

@@ -14,4 +14,11 @@ export interface OperationContext {
    * `null` with `forwardKey: false` or if the request is not protected.
    */
   readonly key: string | null
+  /**
+   * For how many milliseconds the outcome of an earlier execution has been unknown; `null`: there is no
+   * such execution.
+   */
+  readonly inDoubtMs: number | null
+  /** Aborted when the claim is lost: another owner may execute the operation from then on. */
+  readonly signal: AbortSignal
 }

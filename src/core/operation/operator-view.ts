@@ -20,7 +20,7 @@ export interface OperatorView extends Omit<OperationView, 'attempts' | 'result'>
   /** Whether this very object is calling the origin for it right now. */
   readonly isRunning: boolean
   /** What is done about an unknown outcome. */
-  readonly recovery: Recovery['kind']
+  readonly recovery: Exclude<Recovery['kind'], 'self-probe'>
   readonly isDurable: boolean
   readonly isAccepted: boolean
   readonly result?: Pick<SnapshotHead, 'bodyBytes' | 'body'> & {
@@ -109,7 +109,7 @@ export function toOperatorView(
     claimedAt: toTime(record.claimedAt),
     ...timesOf(record, facts),
     isRunning: facts.isRunning,
-    recovery: recovery.kind,
+    recovery: recovery.kind === 'self-probe' ? 'probe' : recovery.kind,
     isDurable: recovery.isDurable === true,
     isAccepted: record.isAccepted,
     attempts: record.attempts.map((attempt) => ({

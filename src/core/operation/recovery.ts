@@ -18,7 +18,7 @@ export interface RecoveryRules {
 
 /**
  * What is done about an unknown outcome: hold it until an operator resolves it, ask the origin's status
- * resource, or send it again to an origin that recognizes the key.
+ * resource, send it again to an origin that recognizes the key, or run a function again that asks first.
  */
 export type Recovery =
   | { readonly kind: 'hold'; readonly isDurable?: false }
@@ -30,6 +30,8 @@ export type Recovery =
       readonly graceMs?: number
     } & RecoveryRules)
   | ({ readonly kind: 'resend' } & RecoveryRules)
+  /** Whoever executes it next finds out first whether it was executed. */
+  | ({ readonly kind: 'self-probe' } & RecoveryRules)
 
 /** The same without a stored request: only the next request is sent again. */
 export function toUnstored(recovery: Recovery): Recovery {

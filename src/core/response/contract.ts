@@ -1,6 +1,7 @@
 import type { KeyScope, KeySource } from '../request/key-source.ts'
 import type { Preset } from './preset.ts'
-import type { ProblemSlug, RetryWord } from './problem.ts'
+import type { ProblemSlug } from './problem.ts'
+import type { RetryWord } from './retry-word.ts'
 
 /** What a deployment promises about its protected routes, as machines read it. */
 export interface Contract {

@@ -3,7 +3,8 @@ import type { UnknownReason } from '../operation/record.ts'
 import type { Recovery } from '../operation/recovery.ts'
 import type { OriginFault } from '../outcome/outcome.ts'
 import { describeSources, type KeySource } from '../request/key-source.ts'
-import { type Problem, problem, type RetryWord } from './problem.ts'
+import { type Problem, problem } from './problem.ts'
+import type { RetryWord } from './retry-word.ts'
 
 // Every occurrence of a problem, worded from facts. The text says when it occurs. A `retryAfterMs`
 // comes from the caller, which adds the jitter.
@@ -154,6 +155,8 @@ const ADVICE: Record<Recovery['kind'], string> = {
     'The origin is asked whether it was executed: on the next retry with the same key, and periodically in between.',
   resend:
     'A retry with the same key is sent to the origin again, which recognizes repeats by the key.',
+  'self-probe':
+    'A retry with the same key finds out whether it was executed, and executes it only if it was not.',
 }
 
 const REASONS: Record<UnknownReason, string> = {

@@ -37,6 +37,7 @@ import {
   probeOf,
   requestOf,
   resendOf,
+  selfProbeOf,
   runningOf,
   settledOf,
   tombstoneOf,
@@ -414,6 +415,36 @@ describe('decideClaim', () => {
       before: resendOf(),
       recovery: resendOf(),
       kind: 'execute',
+    },
+    { was: 'held', now: 'asking first', before: HOLD, recovery: selfProbeOf(), kind: 'execute' },
+    {
+      was: 'sent again',
+      now: 'asking first',
+      before: resendOf(),
+      recovery: selfProbeOf(),
+      kind: 'execute',
+    },
+    {
+      was: 'asking first',
+      now: 'asking first',
+      before: selfProbeOf(),
+      recovery: selfProbeOf(),
+      kind: 'execute',
+    },
+    {
+      was: 'asking first',
+      now: 'sent again',
+      before: selfProbeOf(),
+      recovery: resendOf(),
+      kind: 'hold',
+    },
+    { was: 'asking first', now: 'held', before: selfProbeOf(), recovery: HOLD, kind: 'hold' },
+    {
+      was: 'asking first',
+      now: 'asked about',
+      before: selfProbeOf(),
+      recovery: probeOf(),
+      kind: 'probe',
     },
   ])('obeys the safer policy, where it was $was and is $now', (policy) => {
     const request = requestOf({ recovery: policy.recovery })
@@ -828,6 +859,7 @@ describe('toUnknown', () => {
   it.each([
     { kind: 'hold', recovery: HOLD, expiresAt: null },
     { kind: 'probe', recovery: probeOf(), expiresAt: null },
+    { kind: 'self-probe', recovery: selfProbeOf(), expiresAt: null },
     { kind: 'resend', recovery: resendOf(), expiresAt: 1_000 },
   ])('keeps the claim, and under $kind until $expiresAt', ({ recovery, expiresAt }) => {
     const attempts = [attemptOf({ startedAt: 100, endedAt: 300, outcome: 'unknown' })]
@@ -1075,6 +1107,19 @@ describe('tighten', () => {
       asked: resendOf(),
       expected: 'probe',
     },
+    { name: 'holds what asked first', own: selfProbeOf(), asked: HOLD, expected: 'hold' },
+    {
+      name: 'lets ask first what was sent again',
+      own: resendOf(),
+      asked: selfProbeOf(),
+      expected: 'self-probe',
+    },
+    {
+      name: 'still asks first before what could be sent again',
+      own: selfProbeOf(),
+      asked: resendOf(),
+      expected: 'self-probe',
+    },
   ])('$name', ({ own, asked, expected }) => {
     expect(tighten(unknownOf({ recovery: own }), asked).recovery.kind).toBe(expected)
     expect(tighten(runningOf({ recovery: own }), asked).recovery.kind).toBe(expected)
@@ -1083,6 +1128,7 @@ describe('tighten', () => {
   it.each([
     { name: 'held', asked: HOLD },
     { name: 'asked about', asked: probeOf() },
+    { name: 'asking first', asked: selfProbeOf() },
   ])('remembers until it is resolved what is $name by now', ({ asked }) => {
     const record = unknownOf({ recovery: resendOf(), expiresAt: 1_000 })
     expect(tighten(record, asked).expiresAt).toBeNull()

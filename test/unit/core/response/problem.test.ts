@@ -5,8 +5,8 @@ import {
   problem,
   PROBLEMS,
   type ProblemSlug,
-  WHAT_TO_DO,
 } from '../../../../src/core/response/problem.ts'
+import { WHAT_TO_DO } from '../../../../src/core/response/retry-word.ts'
 
 describe('problem', () => {
   it.each([

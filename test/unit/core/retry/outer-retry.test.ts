@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { readOuterRetry } from '../../../src/http/outer-retry.ts'
+import { readOuterRetry } from '../../../../src/core/retry/outer-retry.ts'
 
 describe('readOuterRetry', () => {
   it('takes a request without a word about retries for a first try without a deadline', () => {

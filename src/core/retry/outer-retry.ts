@@ -1,4 +1,5 @@
-import type { OuterRetry } from '../core/retry/retry.ts'
+import { parseTime } from '../time.ts'
+import type { OuterRetry } from './retry.ts'
 
 /** Highest attempt number that is accepted. */
 const MAX_ATTEMPT = 1_000
@@ -21,6 +22,5 @@ export function readOuterRetry(headers: Headers): OuterRetry {
 
 function parseDeadline(text: string): number | null {
   if (EPOCH_MS.test(text)) return Number(text)
-  const at = RFC_3339.test(text) ? Date.parse(text) : Number.NaN
-  return Number.isNaN(at) ? null : at
+  return RFC_3339.test(text) ? parseTime(text) : null
 }
