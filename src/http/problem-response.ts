@@ -35,6 +35,7 @@ export const shouldRetry = (isRetryable: boolean) => ({
  * with the id of a JSON-RPC call.
  *
  * The member `error` repeats the problem for Stripe's SDKs, which would otherwise take it for a success.
+ * `message` repeats it for SDKs whose errors would otherwise have no readable message (`docs/real-clients.md`).
  */
 export function problemResponse(
   c: Context<GatewayEnv>,
@@ -96,6 +97,7 @@ interface ProblemDocument {
   readonly title: string
   readonly status: number
   readonly detail: string
+  readonly message: string
   readonly instance: string
   readonly retryable: boolean
   readonly retry: string
@@ -117,6 +119,7 @@ function toDocument(c: Context<GatewayEnv>, problem: Problem): ProblemDocument {
     title,
     status,
     detail,
+    message: detail,
     instance: `${path}#${correlationId}`,
     retryable,
     retry,

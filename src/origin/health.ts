@@ -45,12 +45,13 @@ export class OriginHealth {
 
   /** Asks for passage of a retry, which the tenant's budget must pay. */
   admitRetry(policy: RetryPolicy, tenant: string, now: number): boolean {
-    if (policy.budget !== false) {
-      const left = withdraw(this.#budgetOf(tenant), policy.budget, now)
-      if (left === null) return false
-      this.#remember(tenant, left)
-    }
-    return this.#pass(policy, now) === null
+    const { budget } = policy
+    if (budget === false) return this.#pass(policy, now) === null
+    const left = withdraw(this.#budgetOf(tenant), budget, now)
+    // A retry that the circuit stops costs nothing.
+    if (left === null || this.#pass(policy, now) !== null) return false
+    this.#remember(tenant, left)
+    return true
   }
 
   /** Reports how a call that passed has ended. */

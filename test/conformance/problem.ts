@@ -70,6 +70,7 @@ export function expectProblem(reply: Reply, slug: Slug, over: Partial<Expected> 
     title: expect.stringMatching(/^\S.{5,}/),
     status,
     detail: expect.stringMatching(/^[A-Z].{20,}\.$/),
+    message: document.detail,
     instance: expect.stringMatching(/^\/\S+$/),
     retryable,
     retry,

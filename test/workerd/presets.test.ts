@@ -160,6 +160,7 @@ describe('preset', () => {
         title: expect.any(String),
         status,
         detail: expect.any(String),
+        message: document.detail,
         instance: `/payments#${answer.headers.get('X-Correlation-Id')}`,
         retry,
         retryable: isRetryable,

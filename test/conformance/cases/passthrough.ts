@@ -136,6 +136,7 @@ describe.concurrent('any request', () => {
         title: 'The URL or the Host of the request is not valid',
         status: 400,
         detail: 'The path of the request hides a dot segment.',
+        message: 'The path of the request hides a dot segment.',
         instance: `#${correlationId}`,
         retryable: false,
         retry: 'never',

@@ -28,6 +28,25 @@ describe('OriginHealth', () => {
     expect(exhaust(health, 'tenant', NOW + 80_000)).toBe(3)
   })
 
+  it('gives a tenant its free retries again while others and its own other routes go on', () => {
+    const health = new OriginHealth()
+    const others = retryPolicyOf({ budget: { ratio: 0, floor: 0 } })
+    exhaust(health, 'tenant')
+    for (let afterMs = 0; afterMs < 60_000; afterMs += 100) {
+      health.admit(others, 'tenant', NOW + afterMs)
+      health.admitRetry(POLICY, 'stranger', NOW + afterMs)
+    }
+    expect(exhaust(health, 'tenant', NOW + 60_100)).toBe(3)
+  })
+
+  it('takes nothing out of a budget for a retry that the circuit stops', () => {
+    const health = new OriginHealth()
+    const policy = { ...POLICY, breaker: { failures: 1, cooldownMs: 1_000 } }
+    health.report(policy, { hasFailed: true, now: NOW })
+    expect(health.admitRetry(policy, 'tenant', NOW)).toBe(false)
+    expect(exhaust(health, 'tenant')).toBe(3)
+  })
+
   it('remembers the budgets of a thousand tenants, those that were heard of last', () => {
     const health = new OriginHealth()
     exhaust(health, 'first')

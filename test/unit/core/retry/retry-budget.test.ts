@@ -5,21 +5,26 @@ import { deposit, type RetryBudget, withdraw } from '../../../../src/core/retry/
 
 const POLICY = { ratio: 0.25, floor: 10 }
 const NOW = 1_000_000
-const tokensOf = (tokens: number): RetryBudget => ({ tokens, at: NOW })
+const tokensOf = (tokens: number, size = 10): RetryBudget => ({ tokens, size, at: NOW })
 
 describe('deposit', () => {
   it.each([
-    { name: 'the first call', budget: null, expected: 10 },
-    { name: 'a call into a full bucket', budget: tokensOf(10), expected: 10 },
-    { name: 'a call into a bucket that is nearly full', budget: tokensOf(9.75), expected: 10 },
-    { name: 'a call into an empty bucket', budget: tokensOf(0), expected: 0.25 },
+    { name: 'the first call', budget: null, expected: tokensOf(10) },
+    { name: 'a call into a full bucket', budget: tokensOf(10), expected: tokensOf(10) },
+    { name: 'a call into one that is nearly full', budget: tokensOf(9.75), expected: tokensOf(10) },
+    { name: 'a call into an empty one', budget: tokensOf(0), expected: tokensOf(0.25) },
     {
-      name: 'a call into a bucket that another route has filled further',
-      budget: tokensOf(50),
-      expected: 50,
+      name: 'a call into one that another route has made larger',
+      budget: tokensOf(30, 50),
+      expected: tokensOf(30.25, 50),
     },
-  ])('leaves $expected tokens after $name', ({ budget, expected }) => {
-    expect(deposit(budget, POLICY, NOW)).toEqual({ tokens: expected, at: NOW })
+    {
+      name: 'the first call of a route with a larger floor',
+      budget: tokensOf(1, 2),
+      expected: tokensOf(9.25),
+    },
+  ])('leaves what is there and was paid in after $name', ({ budget, expected }) => {
+    expect(deposit(budget, POLICY, NOW)).toEqual(expected)
   })
 })
 
@@ -44,8 +49,8 @@ describe('withdraw', () => {
     expect(left?.tokens ?? null).toBe(expected)
   })
 
-  it('takes nothing away from a bucket that another route has filled further', () => {
-    expect(withdraw(tokensOf(50), POLICY, NOW + 60_000)?.tokens).toBe(49)
+  it('takes nothing away from a bucket that another route has made larger', () => {
+    expect(withdraw(tokensOf(50, 50), POLICY, NOW + 60_000)?.tokens).toBe(49)
   })
 })
 
@@ -72,6 +77,18 @@ describe('a budget', () => {
       }),
     )
   })
+
+  it.each([0, 1])(
+    'is full again within a minute, also under calls of a route whose floor is %i',
+    (floor) => {
+      const small = { ratio: 0, floor }
+      let budget = deposit(tokensOf(0), small, NOW)
+      for (let afterMs = 10; afterMs <= 60_000; afterMs += 10) {
+        budget = deposit(budget, small, NOW + afterMs)
+      }
+      expect(budget.tokens).toBeCloseTo(10)
+    },
+  )
 
   it('pays again once enough calls were made', () => {
     let budget = tokensOf(0)
