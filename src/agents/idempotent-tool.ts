@@ -1,66 +1,71 @@
-import { deriveKey } from '../client/derive-key.ts'
-import { toCanonicalValue } from '../core/fingerprint/canonical-value.ts'
-import { createAttemptCounter } from './attempt-counter.ts'
+import { type AiCallOptions, type AiTool, type IdempotentAiTool, wrapAiTool } from './ai-tool.ts'
+import type { IdempotentToolOptions } from './calls.ts'
+import { type LangChainConfig, type LangChainTool, wrapLangChainTool } from './langchain-tool.ts'
+import {
+  type IdempotentFunction,
+  type RepeatOptions,
+  type ToolFunction,
+  wrapFunction,
+} from './plain-tool.ts'
 
-/** What a tool learns about the call that it makes. */
-export interface ToolCall {
-  /** The same for every call with the same intent. Send it as `Idempotency-Key`. */
-  readonly key: string
-  /** Calls with this key so far, this one counted, from 1. Counted in memory. */
-  readonly attempt: number
-}
-
-/** Options of `idempotentTool`. */
-export interface IdempotentToolOptions {
-  /**
-   * Id of the agent's run: the same after the run was resumed, another one for every other run. A
-   * function is asked at each call.
-   */
-  readonly runId: string | (() => string)
-}
-
-/** Options of one call of a tool. */
-export interface RepeatOptions {
-  /** 2 or more: do it again on purpose, for the second time and so on. Default: 1. */
-  readonly ordinal?: number
-}
+/** Options where nothing else names the run. */
+export type RunOptions<Context> = IdempotentToolOptions<Context> &
+  Required<Pick<IdempotentToolOptions<Context>, 'runId'>>
 
 /**
- * Wraps a function that an agent calls as a tool, and gives it a key that stands for the intent: the
- * same run, tool and arguments have the same key, in whatever order the members of the arguments are.
- * A model that calls its tool again, for example after a 502, so repeats the request and not the effect.
+ * Wraps what an agent calls as a tool: a function, a tool of the AI SDK or its definition, or a tool
+ * of LangChain. It returns one of the same type.
+ *
+ * Each call has a key that stands for the intent: the same run, tool and arguments have the same key,
+ * in whatever order the members of the arguments are. A model that calls its tool again, for example
+ * after a 502, so repeats the request and not the effect, and is told in words what became of it.
  *
  * @param name Name of the tool. It is part of the key.
- * @param run The tool. Its arguments must be JSON.
- * @throws {TypeError} When it is called, if the arguments are no JSON, the run has no id, or the
- *   ordinal is not a whole number from 1.
+ * @param tool Its arguments must be JSON. Its function gets the call as (part of) its second argument,
+ *   with the `fetch` or the key to send. In a tool of LangChain, `callOf(config)` finds it.
+ * @throws {TypeError} At once, if there is no such tool or an option is wrong; when it is called, if
+ *   the arguments are no JSON, the run has no id, or the ordinal is not a whole number from 1.
  */
 export function idempotentTool<Input, Output>(
   name: string,
-  run: (input: Input, call: ToolCall) => Output | Promise<Output>,
-  { runId }: IdempotentToolOptions,
-): (input: Input, options?: RepeatOptions) => Promise<Output> {
-  const countAttempt = createAttemptCounter()
-  return async function callTool(input, { ordinal = 1 } = {}) {
-    const id = typeof runId === 'string' ? runId : runId()
-    const key = await toToolKey({ runId: id, name, input, ordinal })
-    return run(input, { key, attempt: countAttempt(key) })
-  }
+  tool: ToolFunction<Input, Output>,
+  options: RunOptions<RepeatOptions>,
+): IdempotentFunction<Input, Output>
+/** Without the option `runId`, the run is the member `runId` of `experimental_context`. */
+export function idempotentTool<Schema, Output, Rest extends object>(
+  name: string,
+  tool: Rest & AiTool<Schema, Output>,
+  options?: IdempotentToolOptions<AiCallOptions>,
+): Omit<Rest, 'execute' | 'toModelOutput'> & IdempotentAiTool<Schema, Output>
+export function idempotentTool<Tool extends { readonly inputSchema: unknown }>(
+  name: string,
+  tool: Tool,
+  options?: IdempotentToolOptions<AiCallOptions>,
+): Tool
+export function idempotentTool<Tool extends LangChainTool>(
+  name: string,
+  tool: Tool,
+  options: RunOptions<LangChainConfig>,
+): Tool
+export function idempotentTool(name: string, tool: object, options: object = {}): unknown {
+  return wrapTool(name, tool, options)
 }
 
-interface Intent {
-  readonly runId: string
-  readonly name: string
-  readonly input: unknown
-  readonly ordinal: number
+/** The same, for a tool of any of these types. */
+export function wrapTool(name: string, tool: object, options: IdempotentToolOptions): unknown {
+  if (typeof tool === 'function') {
+    return wrapFunction(name, tool as ToolFunction<unknown, unknown>, options)
+  }
+  if (has(tool, 'execute')) return wrapAiTool(name, tool, options)
+  if (has(tool, '_call')) return wrapLangChainTool(name, tool, options)
+  throw new TypeError(
+    `The tool "${name}" is neither a function, nor a tool of the AI SDK with execute, nor a StructuredTool of LangChain.`,
+  )
 }
 
-async function toToolKey({ runId, name, input, ordinal }: Intent): Promise<string> {
-  if (runId === '') throw new TypeError(`The tool "${name}" needs the id of the agent's run.`)
-  if (!Number.isSafeInteger(ordinal) || ordinal < 1) {
-    throw new TypeError('The ordinal of a call must be a whole number from 1.')
-  }
-  const canonical = input === undefined ? '' : toCanonicalValue(input)
-  if (canonical === null) throw new TypeError(`The arguments of the tool "${name}" must be JSON.`)
-  return deriveKey('tool:v1', runId, name, canonical, String(ordinal))
+function has<Name extends string>(
+  tool: object,
+  name: Name,
+): tool is Record<Name, (...args: readonly unknown[]) => unknown> {
+  return name in tool && typeof (tool as Record<string, unknown>)[name] === 'function'
 }

@@ -28,7 +28,9 @@ async function bundle(entry: string) {
 
 describe.each([
   { entry: 'client.ts', limitBytes: 5_120 },
-  { entry: 'agents.ts', limitBytes: 5_120 },
+  // With the `fetch` of the other, which bundlers share: 8 KiB of its own, half of them the canonical
+  // JSON of the arguments, and 5 KiB of that.
+  { entry: 'agents.ts', limitBytes: 13_312 },
 ])('the bundle of $entry', ({ entry, limitBytes }) => {
   it(`runs in browsers, depends on nothing and has at most ${limitBytes} bytes, compressed`, async () => {
     const { gzipBytes, foreign } = await bundle(entry)
