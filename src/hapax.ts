@@ -12,6 +12,9 @@ export type {
   OutcomeJudge,
   OutcomeRules,
 } from './core/outcome/outcome-rules.ts'
+export { retry, type RetryContext, type RetryTry } from './client/retry.ts'
+export type { Sleep } from './client/sleep.ts'
+export type { RetryOptions } from './core/retry/retry-options.ts'
 export { NotExecuted, type NotExecutedOptions } from './core/outcome/not-executed.ts'
 export type { Outcome } from './core/outcome/outcome.ts'
 export { type Destination, queue, webhook, type WebhookOptions } from './core/event/destination.ts'
@@ -64,6 +67,7 @@ export { asClaim, asHeader, attribute, event, messageId } from './queue/message-
 export type { ReceivedMessage } from './queue/message.ts'
 export { passTo } from './http/pass-to.ts'
 export { protect } from './http/protect.ts'
+export { cron, type CronOptions, type CronTick } from './once/cron.ts'
 export { once, type Once, type OnceOptions } from './once/once.ts'
 export type { WorkerOncePolicy } from './once/once-policy.ts'
 export type { OnceContext } from './core/function/once-context.ts'

@@ -24,6 +24,7 @@ import {
 import { type KeyFormat, MAX_KEY_LENGTH, UUID } from '../core/request/key.ts'
 import { mismatchStatusOf, PRESETS } from '../core/response/preset.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { BUDGET as DEFAULT_BUDGET, RETRY_LIMITS } from '../core/retry/retry-options.ts'
 import type { RetryPolicy } from '../core/retry/retry.ts'
 import { toSchemaMessage } from './schema-messages.ts'
 
@@ -37,7 +38,7 @@ export const DEFAULT_RESPONSE_BYTES = 8 * MIB
 const DAY_MS = 86_400_000
 
 /** A duration within bounds, read into whole milliseconds. */
-export const duration = (bounds: { readonly minMs?: number; readonly maxMs: number }) =>
+const duration = (bounds: { readonly minMs?: number; readonly maxMs: number }) =>
   z.pipe(
     z.custom<Duration>(
       (value) => {
@@ -336,9 +337,32 @@ const ProbeSchema = z.strictObject({
 
 const BudgetSchema = z.strictObject({
   /** Retries per call, over time. */
-  ratio: z._default(z.number().check(z.minimum(0), z.maximum(1)), 0.2),
+  ratio: z._default(
+    z.number().check(z.minimum(0), z.maximum(RETRY_LIMITS.ratio)),
+    DEFAULT_BUDGET.ratio,
+  ),
   /** Retries that are free. */
-  floor: z._default(wholeNumber(1, 10_000), 10),
+  floor: z._default(wholeNumber(1, RETRY_LIMITS.floor), DEFAULT_BUDGET.floor),
+})
+
+/** The fields of `RetryOptions`, which have the same limits everywhere, and defaults for their reader. */
+export const retryFields = (defaults: Omit<RetryPolicy, 'on' | 'breaker'>) => ({
+  /** Calls at the most, the first one counted. */
+  attempts: z._default(wholeNumber(1, RETRY_LIMITS.attempts), defaults.attempts),
+  /** Bound of the first delay, which doubles; the delay is uniform below it. */
+  base: z._default(duration({ maxMs: RETRY_LIMITS.delayMs }), defaults.baseMs),
+  /** Bound of every delay. */
+  cap: z._default(duration({ maxMs: RETRY_LIMITS.delayMs }), defaults.capMs),
+  /** After it no call begins. */
+  deadline: z._default(duration({ maxMs: RETRY_LIMITS.deadlineMs }), defaults.deadlineMs),
+  /** Share of the calls that may be retries. */
+  budget: z._default(
+    z.union(
+      [z.literal(false), BudgetSchema],
+      `must be false or { ratio: 0 to ${RETRY_LIMITS.ratio}, floor: 1 to ${RETRY_LIMITS.floor} }`,
+    ),
+    defaults.budget,
+  ),
 })
 
 const BreakerSchema = z.strictObject({
@@ -348,25 +372,28 @@ const BreakerSchema = z.strictObject({
   cooldown: z._default(duration({ minMs: 1, maxMs: 3_600_000 }), 10_000),
 })
 
+/** The fields of `retryFields` with the unit in their names. */
+export function toRetryTimes(fields: {
+  readonly attempts: number
+  readonly base: number
+  readonly cap: number
+  readonly deadline: number
+  readonly budget: RetryPolicy['budget']
+}) {
+  const { attempts, base, cap, deadline, budget } = fields
+  return { attempts, baseMs: base, capMs: cap, deadlineMs: deadline, budget }
+}
+
 const RetrySchema = z.strictObject({
-  /** Calls at the most, the first one counted. */
-  attempts: z._default(wholeNumber(1, 20), 1),
-  /** Bound of the first delay, which doubles; the delay is uniform below it. */
-  base: z._default(duration({ maxMs: 60_000 }), 200),
-  /** Bound of every delay. */
-  cap: z._default(duration({ maxMs: 600_000 }), 5_000),
-  /** After it no call begins. */
-  deadline: z._default(duration({ maxMs: 600_000 }), 30_000),
+  ...retryFields({
+    attempts: 1,
+    baseMs: 200,
+    capMs: 5_000,
+    deadlineMs: 30_000,
+    budget: DEFAULT_BUDGET,
+  }),
   /** Outcomes that are tried again; else `not_executed`, and `unknown` where it is resent. */
   on: z.optional(z.array(z.enum(['not_executed', 'unknown']))),
-  /** Retries that all requests of a tenant to an origin share. */
-  budget: z.prefault(
-    z.union(
-      [z.literal(false), BudgetSchema],
-      'must be false or { ratio: 0 to 1, floor: 1 to 10000 }',
-    ),
-    {},
-  ),
   /** When the origin is not called for a while. */
   breaker: z._default(
     z.union(
@@ -587,15 +614,14 @@ function isPlain(options: PolicyOptions): boolean {
 /** Writes a fault of a policy as one line. */
 export const toLine = ({ path, message }: Fault) => `${path.join('.') || 'policy'}: ${message}`
 
+/** How long a request is repeated at the most: its object holds it in memory, and its client has long gone. */
+const LONGEST_RETRY_MS = 600_000
+
 function toRetryPolicy({ retry, unknown }: ParsedPolicy): RetryPolicy {
-  const { attempts, base, cap, deadline, budget, breaker } = retry
+  const { breaker, deadline } = retry
   return {
-    attempts,
-    baseMs: base,
-    capMs: cap,
-    deadlineMs: deadline,
+    ...toRetryTimes({ ...retry, deadline: Math.min(deadline, LONGEST_RETRY_MS) }),
     on: retry.on ?? (unknown === 'resend' ? ['not_executed', 'unknown'] : ['not_executed']),
-    budget,
     breaker: breaker !== false && { failures: breaker.failures, cooldownMs: breaker.cooldown },
   }
 }

@@ -113,3 +113,8 @@ export function toError(code: string, document: unknown, retryAfterMs: number | 
   const { detail = code, retry = 'never', correlationId = null, pointers = [] } = found
   return createError({ code, detail, retry, retryAfterMs, correlationId, pointers })
 }
+
+/** Whether an error is a `HapaxError`, also of another entry of the package, which has its own copy of the class. */
+export function isHapaxError(error: unknown): error is HapaxError {
+  return error instanceof Error && 'retryable' in error && 'retryAfterMs' in error
+}

@@ -3,6 +3,7 @@ import type { Carrier, MessageRef } from './operation/record.ts'
 import type { Outcome } from './outcome/outcome.ts'
 import type { IdempotencyStatus } from './response/idempotency-status.ts'
 import type { Problem } from './response/problem.ts'
+import type { RetryDecision } from './retry/retry.ts'
 
 /** What the pipeline says about a message. */
 export interface MessageFacts {
@@ -85,17 +86,15 @@ export function decideFate(
 }
 
 /**
- * Turns a retry into a dead letter after the last delivery that the policy allows; but not while the
- * operation is in progress, which only the queue's own `max_retries` ends.
- *
- * @param attempts Deliveries so far, of `most`.
+ * Turns a retry that the policy does not allow into a dead letter; but not while the operation is in
+ * progress, which only the queue's own `max_retries` ends.
  */
 export function exhaust<fate extends MessageFate>(
   fate: fate,
-  attempts: number,
-  most: number,
+  decision: RetryDecision,
 ): fate | DeadLetterFate {
-  if (fate.kind !== 'retry' || attempts < most || fate.reason === 'in-progress') return fate
+  const isAllowed = decision.kind === 'retry'
+  if (fate.kind !== 'retry' || isAllowed || fate.reason === 'in-progress') return fate
   const reason = `retries-exhausted: ${fate.reason}`
   const isInDoubt = IN_DOUBT.has(fate.reason)
   return { kind: 'dead-letter', reason, ...(isInDoubt && { decision: 'outcome-unknown' }) }

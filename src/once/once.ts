@@ -26,6 +26,7 @@ import { toResult } from './call-result.ts'
 import { toFunctionResponse } from './function-response.ts'
 import { readOncePolicy, toRouteOptions, type WorkerOncePolicy } from './once-policy.ts'
 import { toOnceRequest, toWholeKey } from './once-request.ts'
+import { toRetryCall } from './retry-call.ts'
 import { findOuter, runGuarded, runStored } from './run-guarded.ts'
 
 /** Options of one call of a guarded function. */
@@ -80,8 +81,9 @@ export function once<input, stored, output>(
   const app = createFunctionApp(toRouteOptions(name, policy))
   if (read.durable) deployFunction(name, (env, request) => runStored(guarded, env, request))
   const parts = { name, guarded, read, app }
+  const retryCall = toRetryCall(policy)
   return function callOnce(env, input, { signal } = {}) {
-    const work = call(parts, env, input)
+    const work = retryCall(() => call(parts, env, input), signal)
     // The result is stored, whoever waits for it.
     waitUntil(work.catch(() => {}))
     return signal === undefined ? work : orAborted(work, signal)

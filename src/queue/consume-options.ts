@@ -1,9 +1,10 @@
 import * as z from 'zod/mini'
 
-import { duration, parsePolicy, toLine, wholeNumber } from '../config/policy.ts'
-import type { Duration } from '../core/duration.ts'
+import { parsePolicy, retryFields, toLine, toRetryTimes, wholeNumber } from '../config/policy.ts'
 import { parsePointer } from '../core/json/pointer.ts'
+import type { RetryOptions } from '../core/retry/retry-options.ts'
 import type { RetryPolicy } from '../core/retry/retry.ts'
+import { SharedBudget } from '../core/retry/shared-budget.ts'
 import type { ErrorHook } from '../http/error-facts.ts'
 import { type Forwarding, isForwarding, isHandler, type MessageHandler } from './message-handler.ts'
 import {
@@ -31,12 +32,12 @@ export interface ConsumeOptions extends MessagePolicy {
   readonly tenant: TenantSource
   /** The type of a message. Default: the attribute `type`. */
   readonly type?: MessageSource
-  /** When a message is delivered again, and after how many deliveries it becomes a dead letter. */
-  readonly retry?: {
-    readonly attempts?: number
-    readonly base?: Duration
-    readonly cap?: Duration
-  }
+  /**
+   * When a message is delivered again, and after how many deliveries it becomes a dead letter. The
+   * deadline counts from the time at which the message was sent. Default: `{ attempts: 4, base: '5s',
+   * cap: '5m', budget: false }`, without a deadline.
+   */
+  readonly retry?: RetryOptions
   /** How many messages of a batch run at once. Default: 10. */
   readonly concurrency?: number
   /**
@@ -59,7 +60,9 @@ export interface Consumer {
   readonly name?: string | undefined
   readonly tenant: TenantSource
   readonly type: MessageSource
-  readonly retry: Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs'>
+  readonly retry: RetryPolicy
+  /** Shared by all messages that this isolate gets. */
+  readonly budget: SharedBudget
   readonly concurrency: number
   readonly routeOf: (type: string) => MessageRoute | undefined
 }
@@ -74,11 +77,15 @@ const OptionsSchema = z.object({
     () => attribute('type'),
   ),
   retry: z.prefault(
-    z.strictObject({
-      attempts: z._default(wholeNumber(1, 101), 4),
-      base: z._default(duration({ maxMs: 43_200_000 }), 5_000),
-      cap: z._default(duration({ maxMs: 43_200_000 }), 300_000),
-    }),
+    z.strictObject(
+      retryFields({
+        attempts: 4,
+        baseMs: 5_000,
+        capMs: 300_000,
+        deadlineMs: Infinity,
+        budget: false,
+      }),
+    ),
     {},
   ),
   concurrency: z._default(wholeNumber(1, 100), 10),
@@ -116,7 +123,8 @@ export function readConsumer(handlers: Handlers, options: ConsumeOptions): Consu
   )
   return {
     ...read,
-    retry: { attempts: retry.attempts, baseMs: retry.base, capMs: retry.cap },
+    retry: { ...toRetryTimes(retry), on: ['not_executed', 'unknown'], breaker: false },
+    budget: new SharedBudget(retry.budget),
     routeOf: (type) => routes.get(type) ?? routes.get(EVERY_OTHER),
   }
 }

@@ -16,8 +16,7 @@ import {
 } from './consume-options.ts'
 import { consumerNameOf, type QueueConsumer } from './consumer-registry.ts'
 import { deliverMessage } from './deliver-message.ts'
-import type { DeliveredFate } from './message-turn.ts'
-import type { ReceivedMessage } from './message.ts'
+import type { DeliveredFate, MessageDelivery } from './message-turn.ts'
 
 /**
  * Creates a consumer for Cloudflare Queues. Each message is an operation like an HTTP request, and is
@@ -39,7 +38,7 @@ export function consume(handlers: Handlers, options: ConsumeOptions): QueueConsu
     await takeBatch(named(batch.queue), batch, env, ctx)
   }
   const redo: QueueConsumer['redo'] = (message, env, ctx, { mayExecute }) => {
-    const delivery = { message, isFirst: false, leftDeliveries: Infinity, mayExecute }
+    const delivery = { message, isFirst: false, leftDeliveries: Infinity, mayExecute, random: 0 }
     return deliverMessage(named(message.queue), { ...delivery, patienceMs: Infinity }, env, ctx)
   }
   const consumer = Object.assign(queue, { redo })
@@ -108,11 +107,13 @@ async function take(
   const { id, body, attempts, timestamp } = message
   const received = { id, queue, body, attempts, timestamp }
   const left = { isFirst: attempts === 1, leftDeliveries: consumer.retry.attempts - attempts }
-  const delivery = { message: received, ...left, mayExecute: true, patienceMs }
+  const random = Math.random()
+  const delivery = { message: received, ...left, mayExecute: true, patienceMs, random }
+  if (left.isFirst) consumer.budget.noteCall(Date.now())
   const fate = await deliverMessage(consumer, delivery, env, ctx)
   const isKept = fate.kind !== 'dead-letter' || (await tryBury(env, received, fate))
   if (fate.kind !== 'retry' && isKept) message.ack()
-  else message.retry(delayOf(consumer, received, fate))
+  else message.retry(delayOf(consumer, delivery, fate))
 }
 
 /** How long the directory may take, in milliseconds. */
@@ -131,8 +132,16 @@ async function tryBury(...letter: Parameters<typeof buryMessage>): Promise<boole
 
 const MAX_DELAY_SECONDS = 43_200
 
-function delayOf({ retry }: Consumer, { attempts }: ReceivedMessage, { waitMs }: DeliveredFate) {
-  const delayMs = backoffMs(retry, attempts, Math.random())
+/** A message for which the budget has no retry is not given up: it waits for as long as the policy allows. */
+function delayOf(
+  { retry, budget }: Consumer,
+  { message, random }: MessageDelivery,
+  fate: DeliveredFate,
+) {
+  const { waitMs } = fate
+  const isCall = fate.kind === 'retry' && fate.reason !== 'in-progress'
+  const isPaid = !isCall || budget.takeRetry(Date.now())
+  const delayMs = isPaid ? backoffMs(retry, message.attempts, random) : retry.capMs
   const delaySeconds = Math.ceil(Math.max(delayMs, waitMs) / 1_000)
   return { delaySeconds: Math.min(MAX_DELAY_SECONDS, delaySeconds) }
 }

@@ -8,7 +8,13 @@ import { logFault } from '../metrics/log.ts'
 import { recordRequest } from '../metrics/record-request.ts'
 import type { Consumer } from './consume-options.ts'
 import { type MessageRequest, readMessage } from './message-request.ts'
-import { type DeliveredFate, type MessageDelivery, takeTurn, toUnclaimed } from './message-turn.ts'
+import {
+  decideDelivery,
+  type DeliveredFate,
+  type MessageDelivery,
+  takeTurn,
+  toUnclaimed,
+} from './message-turn.ts'
 import { attributeOf, type ReceivedMessage } from './message.ts'
 
 /** Reads a message and sends it through the pipeline as a request. Does not throw. */
@@ -32,7 +38,7 @@ export async function deliverMessage(
   } catch (error) {
     logFault('a message could not be handled', error)
     const fate = { kind: 'retry', reason: 'fault' } as const
-    return concludeUnclaimed(exhaust(fate, message.attempts, consumer.retry.attempts))
+    return concludeUnclaimed(exhaust(fate, decideDelivery(consumer, delivery, 0)))
   }
 }
 
@@ -74,7 +80,7 @@ async function takeTurns(
       return fate
     }
     if (nth === MAX_TURNS) {
-      const last = exhaust(UNSETTLED, read.message.attempts, consumer.retry.attempts)
+      const last = exhaust(UNSETTLED, decideDelivery(consumer, read, waitMs))
       count(last.kind)
       return { ...fate, waitMs, ...last }
     }

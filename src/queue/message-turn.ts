@@ -13,6 +13,7 @@ import type { Carrier } from '../core/operation/record.ts'
 import { boundWaitMs } from '../core/operation/recovery.ts'
 import { NO_FACTS, type RequestFacts } from '../core/request-facts.ts'
 import { readCorrelation } from '../core/request/correlation.ts'
+import { decideRetry, type RetryDecision } from '../core/retry/retry.ts'
 import { emit } from '../http/emit.ts'
 import { type GatewayEnv, type MessageScope, withInner } from '../http/gateway-env.ts'
 import { scopeOf } from '../http/request-scope.ts'
@@ -46,6 +47,8 @@ export interface MessageDelivery {
   readonly mayExecute: boolean
   /** How long it may take, in milliseconds. Its route may allow less. */
   readonly patienceMs: number
+  /** A number in [0, 1), from which the delay of the next delivery is made. */
+  readonly random: number
 }
 
 /** One pass of a message through the pipeline. */
@@ -140,7 +143,7 @@ const RETRY = { disposition: 'retry' } as const
 const ofQueue = (facts: RequestFacts) => ({ ...facts, method: 'QUEUE' })
 
 function toEnd(
-  { retry }: Consumer,
+  consumer: Consumer,
   turn: MessageTurn,
   verdict: MessageFacts,
   facts: RequestFacts,
@@ -152,7 +155,8 @@ function toEnd(
   const waitMs = status === 'in-progress' ? awayMs(turn, carrier) : askedMs
   const known = { tenant, operationId, correlationId, waitMs, type: type || null }
   const ends = { isFirst, isLast: leftDeliveries <= 0, isHeld: route.isHeld }
-  const fate = exhaust(decideFate(verdict, { message, ...ends }), message.attempts, retry.attempts)
+  const allowed = decideDelivery(consumer, turn, waitMs)
+  const fate = exhaust(decideFate(verdict, { message, ...ends }), allowed)
   // The first turn did the work. A later one may learn that its result is stored.
   const isStored = isEnded(status) && outcome !== null
   const counted = before === null ? ofQueue(facts) : { ...before, ...(isStored && TAKEN) }
@@ -160,6 +164,25 @@ function toEnd(
 }
 
 const TAKEN = { settle: 'taken' } as const
+
+/**
+ * Whether the policy allows another delivery, and after how long. A message that was delivered is
+ * always tried.
+ *
+ * @param waitMs As in `DeliveredFate`.
+ */
+export function decideDelivery(
+  { retry }: Consumer,
+  { message, random }: Pick<MessageDelivery, 'message' | 'random'>,
+  waitMs: number,
+): RetryDecision {
+  const { attempts: attempt, timestamp } = message
+  const bounds = { attempts: retry.attempts, deadlineAt: timestamp.getTime() + retry.deadlineMs }
+  const ask = { minimumMs: waitMs }
+  // Which fates are tried again at all is decided elsewhere.
+  const outcome = 'not_executed'
+  return decideRetry(retry, bounds, { attempt, outcome, random, ask, now: Date.now() })
+}
 
 /** Ends a turn when its time is over: a later delivery learns the result. A handler goes on under its lease. */
 function giveUp(turn: MessageTurn, end: TurnEnd | null): TurnEnd {

@@ -76,7 +76,7 @@ export interface ExecuteCall {
 export interface Forwarding {
   /** The request as the route keeps it for a recovery without a client, or `null`. */
   readonly stored: Uint8Array | null
-  /** For how many milliseconds the circuit to the origin stays open; `null`: it is closed. */
+  /** The circuit to the origin is open: for how many milliseconds a caller is to stay away. `null`: it is closed. */
   readonly circuitMs: number | null
   /**
    * The call of a client that comes back for the result: the object makes it if it must ask the origin

@@ -47,3 +47,8 @@ export class NotExecuted extends Error {
     return response
   }
 }
+
+/** Whether an error is a `NotExecuted`, also of another entry of the package, which has its own copy of the class. */
+export function isNotExecuted(error: unknown): error is NotExecuted {
+  return error instanceof Error && error.name === 'NotExecuted' && 'retryAfterMs' in error
+}

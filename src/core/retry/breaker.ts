@@ -3,8 +3,12 @@ import type { BreakerPolicy } from './retry.ts'
 /** A circuit to one origin: closed lets calls through, open none, half-open a single one to try. */
 export type Circuit =
   | { readonly state: 'closed'; readonly failures: number }
-  | { readonly state: 'open'; readonly until: number }
-  | { readonly state: 'half-open'; readonly until: number }
+  | {
+      readonly state: 'open' | 'half-open'
+      readonly until: number
+      /** When it opened for the first time after a call that did not fail. */
+      readonly since: number
+    }
 
 export const CLOSED: Circuit = { state: 'closed', failures: 0 }
 
@@ -16,21 +20,29 @@ export type Passage =
 /**
  * Asks for passage. After the cooldown one call passes to try the origin; should it never report
  * back, another one does after one more cooldown.
+ *
+ * A call that may not pass is to stay away for a cooldown, and for as long as the circuit has been open
+ * already. So the calls of a long outage come back over a long time. If all of them came when the
+ * cooldown is over, an origin that is back would fail again (`docs/retries.md`).
  */
 export function requestPassage(circuit: Circuit, policy: BreakerPolicy, now: number): Passage {
   if (circuit.state === 'closed') return { isOpen: false, circuit }
-  if (now < circuit.until) return { isOpen: true, retryAfterMs: circuit.until - now }
-  return { isOpen: false, circuit: { state: 'half-open', until: now + policy.cooldownMs } }
+  const { since, until } = circuit
+  if (now < until) return { isOpen: true, retryAfterMs: Math.max(policy.cooldownMs, now - since) }
+  return { isOpen: false, circuit: { state: 'half-open', until: now + policy.cooldownMs, since } }
 }
 
 /** The circuit after a call that passed has ended. */
 export function reportCall(
   circuit: Circuit,
   policy: BreakerPolicy,
-  call: { readonly hasFailed: boolean; readonly now: number },
+  { hasFailed, now }: { readonly hasFailed: boolean; readonly now: number },
 ): Circuit {
-  if (!call.hasFailed) return CLOSED
-  const failures = circuit.state === 'closed' ? circuit.failures + 1 : policy.failures
-  if (failures < policy.failures) return { state: 'closed', failures }
-  return { state: 'open', until: call.now + policy.cooldownMs }
+  if (!hasFailed) return CLOSED
+  const until = now + policy.cooldownMs
+  if (circuit.state !== 'closed') return { state: 'open', until, since: circuit.since }
+  const failures = circuit.failures + 1
+  return failures < policy.failures
+    ? { state: 'closed', failures }
+    : { state: 'open', until, since: now }
 }

@@ -323,6 +323,11 @@ describe('parsePolicy', () => {
     expect(valueOf({ retry: { budget: false } }).retry.budget).toBe(false)
   })
 
+  it('repeats the calls of a request for ten minutes at the most', () => {
+    expect(valueOf({ retry: { deadline: '10m' } }).retry.deadlineMs).toBe(600_000)
+    expect(valueOf({ retry: { deadline: '24h' } }).retry.deadlineMs).toBe(600_000)
+  })
+
   it.each([
     { unknown: 'hold', expected: ['not_executed'] },
     { unknown: probe('/status/{id}'), expected: ['not_executed'] },
@@ -383,9 +388,9 @@ describe('parsePolicy', () => {
   })
 
   it.each([
-    { field: 'base', least: 0, most: 60_000 },
-    { field: 'cap', least: 0, most: 600_000 },
-    { field: 'deadline', least: 0, most: 600_000 },
+    { field: 'base', least: 0, most: 43_200_000 },
+    { field: 'cap', least: 0, most: 43_200_000 },
+    { field: 'deadline', least: 0, most: 86_400_000 },
   ])('lets retry.$field be $least to $most ms', ({ field, least, most }) => {
     const fault = [expect.stringMatching(`^retry.${field}: .*${least} to ${most} ms`)]
     expect(faultsOf({ retry: { [field]: least } })).toEqual([])
@@ -395,7 +400,7 @@ describe('parsePolicy', () => {
   })
 
   it.each([
-    { field: 'attempts', least: 1, most: 20, toOptions: (n: number) => ({ attempts: n }) },
+    { field: 'attempts', least: 1, most: 101, toOptions: (n: number) => ({ attempts: n }) },
     {
       field: 'budget.ratio',
       least: 0,

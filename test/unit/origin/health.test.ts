@@ -72,7 +72,7 @@ describe('OriginHealth', () => {
     const health = new OriginHealth()
     const policy = retryPolicyOf({ breaker: { failures: 1, cooldownMs: 1_000 } })
     health.report(policy, { hasFailed: true, now: NOW })
-    expect(health.reserve(policy, NOW + 999).retryAfterMs).toBe(1)
+    expect(health.reserve(policy, NOW + 999).retryAfterMs).toBe(1_000)
     const first = health.reserve(policy, NOW + 1_000)
     expect(first.retryAfterMs).toBeNull()
     expect(health.reserve(policy, NOW + 1_000).retryAfterMs).toBe(1_000)

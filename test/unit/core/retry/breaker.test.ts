@@ -21,27 +21,33 @@ describe('requestPassage', () => {
     },
     {
       name: 'an open circuit in the last millisecond of its cooldown',
-      circuit: { state: 'open', until: 1_000 },
+      circuit: { state: 'open', until: 1_000, since: 0 },
       now: 999,
-      expected: { isOpen: true, retryAfterMs: 1 },
+      expected: { isOpen: true, retryAfterMs: 1_000 },
     },
     {
       name: 'an open circuit after its cooldown',
-      circuit: { state: 'open', until: 1_000 },
+      circuit: { state: 'open', until: 1_000, since: 0 },
       now: 1_000,
-      expected: { isOpen: false, circuit: { state: 'half-open', until: 2_000 } },
+      expected: { isOpen: false, circuit: { state: 'half-open', until: 2_000, since: 0 } },
     },
     {
       name: 'a half-open circuit whose one call is on its way',
-      circuit: { state: 'half-open', until: 2_000 },
+      circuit: { state: 'half-open', until: 2_000, since: 1_000 },
       now: 1_999,
-      expected: { isOpen: true, retryAfterMs: 1 },
+      expected: { isOpen: true, retryAfterMs: 1_000 },
+    },
+    {
+      name: 'a circuit that has been open for many cooldowns',
+      circuit: { state: 'open', until: 20_000, since: 0 },
+      now: 19_000,
+      expected: { isOpen: true, retryAfterMs: 19_000 },
     },
     {
       name: 'a half-open circuit whose one call never came back',
-      circuit: { state: 'half-open', until: 2_000 },
+      circuit: { state: 'half-open', until: 2_000, since: 0 },
       now: 2_000,
-      expected: { isOpen: false, circuit: { state: 'half-open', until: 3_000 } },
+      expected: { isOpen: false, circuit: { state: 'half-open', until: 3_000, since: 0 } },
     },
   ] as const)('answers $expected.isOpen, asked of $name', ({ circuit, now, expected }) => {
     expect(requestPassage(circuit, POLICY, now)).toEqual(expected)
@@ -60,7 +66,7 @@ describe('reportCall', () => {
       when: 'enough failures in a row have come',
       circuit: { state: 'closed', failures: 2 },
       hasFailed: true,
-      expected: { state: 'open', until: 1_500 },
+      expected: { state: 'open', until: 1_500, since: 500 },
     },
     {
       when: 'a call has succeeded in between',
@@ -70,21 +76,21 @@ describe('reportCall', () => {
     },
     {
       when: 'the one call that was to try it has failed',
-      circuit: { state: 'half-open', until: 2_000 },
+      circuit: { state: 'half-open', until: 2_000, since: 0 },
       hasFailed: true,
-      expected: { state: 'open', until: 1_500 },
+      expected: { state: 'open', until: 1_500, since: 0 },
     },
     {
       when: 'the one call that was to try it has succeeded',
-      circuit: { state: 'half-open', until: 2_000 },
+      circuit: { state: 'half-open', until: 2_000, since: 0 },
       hasFailed: false,
       expected: CLOSED,
     },
     {
       when: 'a call fails that had passed before it opened',
-      circuit: { state: 'open', until: 1_000 },
+      circuit: { state: 'open', until: 1_000, since: 0 },
       hasFailed: true,
-      expected: { state: 'open', until: 1_500 },
+      expected: { state: 'open', until: 1_500, since: 0 },
     },
   ] as const)('is $expected.state when $when', ({ circuit, hasFailed, expected }) => {
     expect(reportCall(circuit, POLICY, { hasFailed, now: 500 })).toEqual(expected)
@@ -92,7 +98,7 @@ describe('reportCall', () => {
 
   it('opens at the first failure where one is enough', () => {
     const circuit = reportCall(CLOSED, { ...POLICY, failures: 1 }, failedAt(0))
-    expect(circuit).toEqual({ state: 'open', until: 1_000 })
+    expect(circuit).toEqual({ state: 'open', until: 1_000, since: 0 })
   })
 })
 
@@ -119,7 +125,7 @@ describe('a circuit', () => {
   })
 
   it('lets one call through in a cooldown once it has opened', () => {
-    let circuit: Circuit = { state: 'open', until: 1_000 }
+    let circuit: Circuit = { state: 'open', until: 1_000, since: 0 }
     const passed: number[] = []
     for (let now = 0; now < 3_000; now += 100) {
       const passage = requestPassage(circuit, POLICY, now)
