@@ -35,6 +35,15 @@ export default defineConfig([
   },
   {
     ...common,
+    name: 'for callers with files',
+    entry: ['src/client-node.ts'],
+    platform: 'neutral',
+    target: 'es2022',
+    deps: { neverBundle: [/^node:/] },
+    dts: { sourcemap: false },
+  },
+  {
+    ...common,
     name: 'command line',
     entry: ['cli/hapax.ts'],
     outDir: 'dist/cli',

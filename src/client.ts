@@ -1,11 +1,24 @@
 /** The client half: what a caller of an idempotent API imports, in browsers, servers and Workers. */
-export {
-  createIdempotentFetch,
-  type IdempotentFetchOptions,
-  type KeyOption,
-} from './client/idempotent-fetch.ts'
-export type { RetryOptions } from './core/retry/retry-options.ts'
-export { NotExecuted, type NotExecutedOptions } from './core/outcome/not-executed.ts'
+export { businessKey } from './client/business-key.ts'
+export { createIdempotentFetch } from './client/idempotent-fetch.ts'
+export { localStorageStore, memoryStore } from './client/key-store.ts'
+export { readProblem } from './client/read-problem.ts'
 export { retry, type RetryContext, type RetryTry } from './client/retry.ts'
+export {
+  ClaimLostError,
+  HapaxError,
+  InProgressError,
+  KeyExpiredError,
+  KeyReusedError,
+  OutcomeUnknownError,
+  ResultNotKeptError,
+} from './core/hapax-error.ts'
+export { NotExecuted } from './core/outcome/not-executed.ts'
+export type { ClientEvent } from './client/client-event.ts'
+export type { FindText, IdempotentFetchOptions, KeyOption } from './client/fetch-options.ts'
+export type { KeyStore, StorageLike } from './client/key-store.ts'
 export type { Sleep } from './client/sleep.ts'
 export type { Duration } from './core/duration.ts'
+export type { NotExecutedOptions } from './core/outcome/not-executed.ts'
+export type { RetryWord } from './core/response/retry-word.ts'
+export type { RetryOptions } from './core/retry/retry-options.ts'

@@ -1,4 +1,5 @@
-import { createIdempotentFetch, type IdempotentFetchOptions } from '../client/idempotent-fetch.ts'
+import type { IdempotentFetchOptions } from '../client/fetch-options.ts'
+import { createIdempotentFetch } from '../client/idempotent-fetch.ts'
 import { createAttemptCounter } from './attempt-counter.ts'
 import { bindFetch, fetchWhole } from './bound-fetch.ts'
 import { isHapaxError, toCallEnd } from './call-end.ts'

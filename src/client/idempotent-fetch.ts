@@ -1,31 +1,9 @@
-import { type RetryOptions, toRetryPolicy } from '../core/retry/retry-options.ts'
-import { boundRetry, type RetryAsk, retryCalls } from '../core/retry/retry.ts'
-import { toKeyField } from './key-field.ts'
+import { createError } from '../core/hapax-error.ts'
+import { type IdempotentFetchOptions, type Settings, toSettings } from './fetch-options.ts'
+import { followAccepted, isAccepted } from './follow-accepted.ts'
+import { SAFE } from './keyed-request.ts'
 import { orAborted } from './or-aborted.ts'
-import { readRetryAsk } from './retry-ask.ts'
-import { type Sleep, sleepOnTimer } from './sleep.ts'
-
-/** The key of an operation, or a function that finds it in the request, whose body it may read. */
-export type KeyOption = string | ((request: Request) => string | Promise<string>)
-
-/** Options of `createIdempotentFetch`. */
-export interface IdempotentFetchOptions {
-  /** Key of a request that has no `Idempotency-Key` of its own. Default: a random UUID. */
-  readonly key?: KeyOption
-  readonly retry?: RetryOptions
-  /** Makes one try. Default: the platform's `fetch`. */
-  readonly fetch?: (request: Request) => Promise<Response>
-  /** Epoch milliseconds. */
-  readonly now?: () => number
-  /** A number in [0, 1). */
-  readonly random?: () => number
-  readonly sleep?: Sleep
-}
-
-const HEADER = 'Idempotency-Key'
-
-/** RFC 9110 §9.2.1. They have no effect that could happen twice, so they need no key. */
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+import { type Sending, type Sent, sendUntilFinal } from './send-until-final.ts'
 
 /**
  * Creates a function with the signature of `fetch` that sends a request again until it has an
@@ -39,97 +17,62 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
  */
 export function createIdempotentFetch(options: IdempotentFetchOptions = {}): typeof fetch {
   const settings = toSettings(options)
+  let calls = 0
   return async function idempotentFetch(input, init) {
     const request = new Request(input, init)
-    const signal = signalOf(input, init) ?? undefined
-    signal?.throwIfAborted()
-    return orAborted(send(request, signal, settings), signal)
+    const signal = signalOf(input, init) ?? new AbortController().signal
+    signal.throwIfAborted()
+    calls += 1
+    return orAborted(send({ request, signal, call: calls }, settings), signal)
   }
 }
 
-function toSettings({ key, retry, ...steps }: IdempotentFetchOptions) {
-  return {
-    key: key ?? (() => crypto.randomUUID()),
-    policy: toRetryPolicy(retry),
-    // Called as functions, because a browser's `fetch` refuses to be a method of another object.
-    fetch: (request: Request) => (steps.fetch ?? fetch)(request),
-    now: () => (steps.now ?? Date.now)(),
-    random: () => (steps.random ?? Math.random)(),
-    sleep: steps.sleep ?? sleepOnTimer,
-  }
-}
-
-type Settings = ReturnType<typeof toSettings>
-
-/** Which signal `fetch` obeys: `null` takes that of the request away. */
+/**
+ * Which signal `fetch` obeys: `null` takes that of the request away. It is the caller's own, because in
+ * Node.js that of a `Request` is deaf as soon as nobody has the `Request` any more.
+ */
 function signalOf(...[input, init]: Parameters<typeof fetch>): AbortSignal | null | undefined {
   if (init?.signal !== undefined) return init.signal
   return input instanceof Request ? input.signal : null
 }
 
-/** How one try ended: with an answer, or without. */
-type TryEnd =
-  | { readonly kind: 'answered'; readonly response: Response; readonly ask: RetryAsk }
-  | { readonly kind: 'lost'; readonly error: unknown; readonly ask: RetryAsk }
-
-async function send(
-  request: Request,
-  signal: AbortSignal | undefined,
-  settings: Settings,
-): Promise<Response> {
-  const { policy, now, random, sleep } = settings
-  const bounds = boundRetry(policy, { attempt: 1, deadlineAt: null }, now())
-  const toTry = await prepareTries(request, settings.key, bounds.deadlineAt)
-  const end = await retryCalls<TryEnd>(policy, bounds, {
-    call(attempt) {
-      signal?.throwIfAborted()
-      return tryOnce(toTry(attempt), settings)
-    },
-    // Whatever the answer: until it is final, nobody here knows whether the operation was executed.
-    outcomeOf: () => 'unknown',
-    askOf: ({ ask }) => ask,
-    async pause(delayMs, before) {
-      if (before.kind === 'answered') discard(before.response)
-      await sleep(delayMs, signal)
-      return true
-    },
-    now,
-    random,
-  })
-  if (end.kind === 'lost') throw end.error
-  return end.response
+async function send(sending: Sending, settings: Settings): Promise<Response> {
+  const sent = await sendUntilFinal(sending, settings)
+  const isFollowed = settings.followAccepted === true && isAccepted(sent)
+  const end = isFollowed ? await followAccepted(sent, sending, settings) : sent
+  const { found, attempt } = sent
+  const isInDoubt = isFollowed || attempt > 1 || found?.isResumed === true
+  if (isFinal(end, isInDoubt)) await found?.forget()
+  return conclude(end, sending.request, settings)
 }
 
-/** Reads body and key once. @returns What makes the request of each try. */
-async function prepareTries(
-  request: Request,
-  key: KeyOption,
-  deadlineAt: number,
-): Promise<(attempt: number) => Request> {
-  if (SAFE.has(request.method)) return () => new Request(request)
-  const body = await request.arrayBuffer()
-  const headers = new Headers(request.headers)
-  if (!headers.has(HEADER)) {
-    const made = typeof key === 'string' ? key : await key(new Request(request, { body }))
-    headers.set(HEADER, toKeyField(made))
+/**
+ * Whether an answer tells the outcome, or that nothing was executed, so that the next call with the
+ * same intent is another operation.
+ *
+ * @param isInDoubt Whether the operation may have been executed before. Then a refusal tells nothing:
+ *   it can be about this try alone.
+ */
+function isFinal(end: Sent, isInDoubt: boolean): boolean {
+  const { response, refusal } = end
+  if (response === undefined || isAccepted(end)) return false
+  if (refusal === undefined) return true
+  const { status } = response
+  const { code, retryable } = refusal
+  if (isInDoubt) return status === 402 && code === ''
+  if (retryable || status >= 500) return false
+  // Hapax also answers 409 about an operation that was executed, or may have been.
+  return code === '' || (status >= 400 && status !== 409)
+}
+
+function conclude(end: Sent, { method }: Request, { throwProblems = false }: Settings): Response {
+  const { response, refusal, error } = end
+  if (response === undefined) {
+    if (!throwProblems || SAFE.has(method)) throw error
+    throw createError({ code: 'outcome-unknown', detail: LOST, retry: 'same-key', cause: error })
   }
-  headers.set('X-Request-Deadline', String(deadlineAt))
-  return (attempt) => {
-    headers.set('Idempotency-Attempt', String(attempt))
-    return new Request(request, { headers, body })
-  }
+  if (!throwProblems || refusal === undefined || refusal.code === '') return response
+  throw refusal
 }
 
-async function tryOnce(request: Request, settings: Settings): Promise<TryEnd> {
-  try {
-    const response = await settings.fetch(request)
-    return { kind: 'answered', response, ask: await readRetryAsk(response, settings.now()) }
-  } catch (error) {
-    return { kind: 'lost', error, ask: {} }
-  }
-}
-
-/** Frees the connection of an answer that nobody reads. */
-function discard({ body }: Response): void {
-  body?.cancel().catch(() => {})
-}
+const LOST = 'No answer came, so it is not known whether the operation was executed.'

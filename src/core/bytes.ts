@@ -20,7 +20,8 @@ export function toUtf8Text(binary: string): string {
   return new TextDecoder().decode(Uint8Array.from(binary, (char) => char.charCodeAt(0)))
 }
 
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+// Marked, so that a bundle without `parseUtf8` does not have it.
+const utf8 = /* @__PURE__ */ new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /** Reads UTF-8 and keeps a byte order mark; `null` if the bytes are malformed. */
 export function parseUtf8(bytes: Uint8Array): string | null {
@@ -47,8 +48,6 @@ export function concat(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 export const LENGTH_BYTES = 4
 
 /** Writes a length as bytes, to stand before the piece that it measures. */
-export function lengthOf({ byteLength }: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(LENGTH_BYTES)
-  new DataView(bytes.buffer).setUint32(0, byteLength)
-  return bytes
+export function lengthOf({ byteLength }: { readonly byteLength: number }): Uint8Array<ArrayBuffer> {
+  return Uint8Array.of(byteLength >> 24, byteLength >> 16, byteLength >> 8, byteLength)
 }

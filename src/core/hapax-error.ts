@@ -30,8 +30,8 @@ export class HapaxError extends Error {
   readonly correlationId: string | null
 
   constructor(facts: HapaxErrorFacts) {
-    const { code, detail, retry, retryAfterMs = null, correlationId = null, cause } = facts
-    super(`${detail} ${WHAT_TO_DO[retry]}`, cause === undefined ? undefined : { cause })
+    const { code, detail, retry, retryAfterMs = null, correlationId = null } = facts
+    super(`${detail} ${WHAT_TO_DO[retry]}`, facts)
     this.code = code
     this.retry = retry
     this.retryable = retry === 'same-key' || retry === 'wait'

@@ -27,9 +27,12 @@ const ofThePackage = (_: string, entry: string) => (entry === 'hapax' ? entry : 
 
 const CALLER = `
 import { idempotentTool } from 'hapax/agents'
-import { createIdempotentFetch } from 'hapax/client'
+import { businessKey, createIdempotentFetch, HapaxError, localStorageStore } from 'hapax/client'
 
-export const send: typeof fetch = createIdempotentFetch()
+const store = localStorageStore()
+const key = () => businessKey('acme', 'pay', 'o17')
+export const send: typeof fetch = createIdempotentFetch({ store, key })
+export const isKnown = (error: unknown) => error instanceof HapaxError && error.retryable
 export const refund = idempotentTool(
   'refund',
   async (input: { order: string }, { key }) => input.order + key,
@@ -109,7 +112,7 @@ const NEWER =
   /\b(?:URL\.parse|Promise\.(?:withResolvers|try)|(?:Map|Object)\.groupBy|Array\.fromAsync|Iterator\.from|RegExp\.escape|isSubsetOf|isSupersetOf|isDisjointFrom|symmetricDifference|(?:from|to)(?:Base64|Hex)\(\)|import\.meta\.(?:dirname|filename)|node:sqlite)\b/
 
 describe('the package', () => {
-  it.each(['client.js', 'agents.js', 'cli/hapax.js'])(
+  it.each(['client.js', 'client-node.js', 'agents.js', 'cli/hapax.js'])(
     'needs nothing in %s that Node.js 20 does not have',
     (file) => {
       expect(project.read(`node_modules/hapax/dist/${file}`).match(NEWER)).toBeNull()
@@ -117,10 +120,10 @@ describe('the package', () => {
   )
 
   it('is loaded by the Node.js of the machine', async () => {
-    const script = `Promise.all([import('hapax/client'), import('hapax/agents')])
+    const script = `Promise.all(['client', 'client/node', 'agents'].map((name) => import('hapax/' + name)))
       .then((entries) => console.log(...entries.flatMap(Object.keys)))`
     const { output } = await project.run('node', '-e', script)
-    expect(output).toMatch(/\bcreateIdempotentFetch\b.*\bidempotentTool\b/)
+    expect(output).toMatch(/\bcreateIdempotentFetch\b.*\bfileStore\b.*\bidempotentTool\b/)
   })
 
   it('is the command of its name', async () => {

@@ -12,7 +12,7 @@ export interface NotExecutedOptions {
 
 const DEFAULT_STATUS = 503
 
-const isErrorStatus = (status: number) => Number.isInteger(status) && status >= 400 && status <= 599
+const ERROR_STATUS = /^[45]\d\d$/
 
 /**
  * Thrown by a handler that has changed nothing: the key is free again, and a retry runs the handler
@@ -29,12 +29,13 @@ export class NotExecuted extends Error {
 
   constructor(
     message = 'Nothing was executed. Send the same request again with the same key.',
-    { status = DEFAULT_STATUS, retryAfter, cause }: NotExecutedOptions = {},
+    options: NotExecutedOptions = {},
   ) {
-    super(message, cause === undefined ? undefined : { cause })
+    super(message, options)
+    const { status = DEFAULT_STATUS } = options
     // A malformed option must not make the outcome unknown.
-    this.status = isErrorStatus(status) ? status : DEFAULT_STATUS
-    this.retryAfterMs = parseDuration(retryAfter)
+    this.status = ERROR_STATUS.test(String(status)) ? status : DEFAULT_STATUS
+    this.retryAfterMs = parseDuration(options.retryAfter)
   }
 
   /** The response of the handler. */

@@ -87,7 +87,7 @@ function checkWhole(name: string, value: number, max: number): void {
 }
 
 /** Milliseconds of an option. @throws {TypeError} If it is no duration, or longer than it may be. */
-function toMs(name: string, value: Duration, maxMs = Infinity): number {
+export function toMs(name: string, value: Duration, maxMs = Infinity): number {
   const ms = parseDuration(value)
   if (ms !== null && ms <= maxMs) return ms
   const most = maxMs === Infinity ? '' : `, at most ${maxMs / 3_600_000}h`

@@ -1,6 +1,6 @@
-import { describe, expect, it, vi } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { createIdempotentFetch } from '../../../src/client.ts'
+import { businessKey, createIdempotentFetch } from '../../../src/client.ts'
 import { answer, lost, playServer, problem, START } from './played-server.ts'
 
 const URL = 'https://api.test/payments'
@@ -82,6 +82,43 @@ describe('the key of createIdempotentFetch', () => {
       expect(tries.map(({ headers }) => [...headers])).toEqual([[], []])
     },
   )
+
+  it('is not needed for QUERY, whose body is sent again', async () => {
+    const { options, tries, fieldsOf } = playServer(lost(), answer(200))
+    await createIdempotentFetch(options)(URL, { method: 'QUERY', body: 'all' })
+    expect(tries.map(({ body }) => body)).toEqual(['all', 'all'])
+    expect(fieldsOf('Idempotency-Key')).toEqual([null, null])
+  })
+
+  it('of a GET is sent with the number of the try, as with every other method', async () => {
+    const { options, fieldsOf } = playServer(lost(), answer(200))
+    await createIdempotentFetch(options)(URL, { headers: { 'Idempotency-Key': 'mine' } })
+    expect(fieldsOf('Idempotency-Key')).toEqual(['mine', 'mine'])
+    expect(fieldsOf('Idempotency-Attempt')).toEqual(['1', '2'])
+  })
+})
+
+describe('businessKey', () => {
+  it('is the same for the same operation, and no other', async () => {
+    const key = await businessKey('acme', 'pay', 'o17')
+    expect(key).toMatch(/^[\w-]{43}$/)
+    expect(await businessKey('acme', 'pay', 'o17')).toBe(key)
+    const others = await Promise.all([
+      businessKey('acme', 'pay', 'o18'),
+      businessKey('acme', 'refund', 'o17'),
+      businessKey('globex', 'pay', 'o17'),
+      businessKey('acme', 'pay', 'o1', '7'),
+    ])
+    expect(new Set([key, ...others]).size).toBe(5)
+  })
+
+  it('can be the key of a request', async () => {
+    const { options, fieldsOf } = playServer(lost(), answer(201))
+    const key = async (request: Request) => businessKey('acme', 'pay', await request.text())
+    await createIdempotentFetch({ ...options, key })(URL, { method: 'POST', body: 'o17' })
+    const expected = await businessKey('acme', 'pay', 'o17')
+    expect(fieldsOf('Idempotency-Key')).toEqual([expected, expected])
+  })
 })
 
 describe('what createIdempotentFetch sends', () => {
@@ -123,6 +160,24 @@ describe('what createIdempotentFetch sends', () => {
       [payment.body, payment.body],
       ['', ''],
     ])
+  })
+
+  it('goes on where the layer before has got to: its attempts count, and its deadline bounds', async () => {
+    const { options, fieldsOf } = playServer(answer(503), answer(503), answer(201))
+    const send = createIdempotentFetch({ ...options, retry: { attempts: 3 } })
+    const deadline = String(START + 20_000)
+    const headers = { 'Idempotency-Attempt': '2', 'X-Request-Deadline': deadline }
+    const response = await send(URL, { ...payment, headers })
+    expect(response.status).toBe(503)
+    expect(fieldsOf('Idempotency-Attempt')).toEqual(['2', '3'])
+    expect(fieldsOf('X-Request-Deadline')).toEqual([deadline, deadline])
+  })
+
+  it('is not sent again after the deadline of the layer before', async () => {
+    const { options, tries } = playServer(answer(503), answer(201))
+    const headers = { 'X-Request-Deadline': new Date(START + 100).toISOString() }
+    await createIdempotentFetch(options)(URL, { ...payment, headers })
+    expect(tries).toHaveLength(1)
   })
 
   it('takes method and body from a request that stands in place of the options', async () => {
@@ -267,16 +322,152 @@ describe('the retries of createIdempotentFetch', () => {
   })
 })
 
+describe('the budget of createIdempotentFetch', () => {
+  const many = () => Array.from({ length: 40 }, () => answer(503))
+  const retry = { attempts: 4, base: 0, budget: { ratio: 0, floor: 3 } } as const
+
+  it('is shared by all calls to an origin, and no other', async () => {
+    const { options, tries } = playServer(...many())
+    const send = createIdempotentFetch({ ...options, retry })
+    await send(URL, payment)
+    expect(tries).toHaveLength(4)
+    expect((await send(`${URL}/other`, payment)).status).toBe(503)
+    expect(tries).toHaveLength(5)
+    await send('https://other.test/', payment)
+    expect(tries).toHaveLength(9)
+  })
+
+  it('is there again within a minute', async () => {
+    const { options, tries, pass } = playServer(...many())
+    const send = createIdempotentFetch({ ...options, retry })
+    await send(URL, payment)
+    pass(60_000)
+    await send(URL, payment)
+    expect(tries).toHaveLength(8)
+  })
+
+  it('grows with each call', async () => {
+    const { options, tries } = playServer(...many())
+    const halved = { ...retry, attempts: 2, budget: { ratio: 0.5, floor: 1 } }
+    const send = createIdempotentFetch({ ...options, retry: halved })
+    const counts: number[] = []
+    for (const _ of [1, 2, 3]) {
+      const before = tries.length
+      await send(URL, payment)
+      counts.push(tries.length - before)
+    }
+    expect(counts).toEqual([2, 1, 2])
+  })
+
+  it('can be left out', async () => {
+    const { options, tries } = playServer(...many())
+    const send = createIdempotentFetch({ ...options, retry: { ...retry, budget: false } })
+    for (const _ of [1, 2, 3]) await send(URL, payment)
+    expect(tries).toHaveLength(12)
+  })
+})
+
+describe('the timeout of createIdempotentFetch', () => {
+  beforeEach(() => vi.useFakeTimers())
+  afterEach(() => vi.useRealTimers())
+
+  const hang = () => new Promise<Response>(() => {})
+
+  it.each([
+    { name: '40 seconds', options: {}, timeoutMs: 40_000 },
+    { name: 'less than the deadline', options: { retry: { deadline: '9s' } }, timeoutMs: 6_000 },
+    { name: 'a second at least', options: { retry: { deadline: 0 } }, timeoutMs: 1_000 },
+    { name: 'what is asked for', options: { timeout: '2s' }, timeoutMs: 2_000 },
+    { name: 'never nothing', options: { timeout: 0 }, timeoutMs: 40_000 },
+  ] as const)('is $name', async ({ options, timeoutMs }) => {
+    const server = playServer(hang)
+    const retry = { ...('retry' in options ? options.retry : {}), attempts: 1 }
+    const send = createIdempotentFetch({ ...server.options, ...options, retry })
+    const ended = vi.fn<(error: unknown) => void>()
+    const sent = send(URL, payment).catch(ended)
+    await vi.advanceTimersByTimeAsync(timeoutMs - 1)
+    expect(ended).not.toHaveBeenCalled()
+    await vi.advanceTimersByTimeAsync(1)
+    await sent
+    expect(ended).toHaveBeenCalledWith(expect.objectContaining({ name: 'TimeoutError' }))
+  })
+
+  it('ends one try, which is sent again with the same key', async () => {
+    const { options, fieldsOf } = playServer(hang, answer(201))
+    let ended = false
+    const send = createIdempotentFetch({
+      ...options,
+      timeout: '5s',
+      fetch(request) {
+        request.signal.addEventListener('abort', () => (ended = true))
+        return options.fetch(request)
+      },
+    })
+    const sent = send(URL, payment)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect((await sent).status).toBe(201)
+    expect(ended).toBe(true)
+    const [first, second] = fieldsOf('Idempotency-Key')
+    expect(second).toBe(first)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('counts for a problem document as well, whose end does not come', async () => {
+    const endless = new Response(new ReadableStream(), {
+      status: 502,
+      headers: { 'Content-Type': 'application/problem+json' },
+    })
+    const { options, tries } = playServer(endless, answer(201))
+    const sent = createIdempotentFetch({ ...options, timeout: '5s' })(URL, payment)
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect((await sent).status).toBe(201)
+    expect(tries).toHaveLength(2)
+  })
+
+  it('does not count for the body of a result, which can be a stream', async () => {
+    let controller: ReadableStreamDefaultController<string> | undefined
+    const body = new ReadableStream<string>({ start: (given) => void (controller = given) })
+    const { options, tries } = playServer(
+      () => new Response(body.pipeThrough(new TextEncoderStream())),
+    )
+    let signal: AbortSignal | undefined
+    const send = createIdempotentFetch({
+      ...options,
+      fetch(request) {
+        ;({ signal } = request)
+        return options.fetch(request)
+      },
+    })
+    const response = await send(URL, payment)
+    await vi.advanceTimersByTimeAsync(3_600_000)
+    expect(signal?.aborted).toBe(false)
+    controller?.enqueue('late')
+    controller?.close()
+    expect(await response.text()).toBe('late')
+    expect(tries).toHaveLength(1)
+  })
+
+  it.each([
+    { options: { timeout: -1 }, says: 'timeout' },
+    { options: { timeout: '25h' }, says: 'timeout' },
+    { options: { maxKeyAge: 'a day' as '1d' }, says: 'maxKeyAge' },
+  ] as const)('has options that are checked first: $options', ({ options, says }) => {
+    expect(() => createIdempotentFetch(options)).toThrow(says)
+  })
+})
+
 describe('the signal of createIdempotentFetch', () => {
   const reason = new Error('The user left.')
 
   it('ends everything before the first try', async () => {
     const { options, tries } = playServer(answer(201))
     const signal = AbortSignal.abort(reason)
-    const send = createIdempotentFetch(options)
+    const key = vi.fn(() => 'k')
+    const send = createIdempotentFetch({ ...options, key })
     await expect(send(URL, { ...payment, signal })).rejects.toBe(reason)
     await expect(send(new Request(URL, { ...payment, signal }))).rejects.toBe(reason)
     expect(tries).toEqual([])
+    expect(key).not.toHaveBeenCalled()
   })
 
   it.each(['key', 'fetch', 'sleep'] as const)(
@@ -294,6 +485,16 @@ describe('the signal of createIdempotentFetch', () => {
       expect(tries).toHaveLength(step === 'sleep' ? 1 : 0)
     },
   )
+
+  it('ends the call after a pause that does not obey it', async () => {
+    const { options, tries } = playServer(answer(503), answer(201))
+    const controller = new AbortController()
+    const sleep = async () => controller.abort(reason)
+    const { signal } = controller
+    const sent = createIdempotentFetch({ ...options, sleep })(URL, { ...payment, signal })
+    await expect(sent).rejects.toBe(reason)
+    expect(tries).toHaveLength(1)
+  })
 
   it('counts no error of a try as a lost connection', async () => {
     const controller = new AbortController()

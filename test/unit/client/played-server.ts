@@ -1,7 +1,7 @@
 import type { IdempotentFetchOptions } from '../../../src/client.ts'
 
-/** What the server does with a try: answers, or loses the connection. */
-type Play = Response | Error
+/** What the server does with a try: answers, loses the connection, or something of its own. */
+export type Play = Response | Error | ((request: Request) => Response | Promise<Response>)
 
 /** What arrives of one try. */
 interface Try {
@@ -29,7 +29,7 @@ export function playServer(...plays: readonly Play[]) {
       const play = plays[tries.length] ?? new Response('too many tries', { status: 599 })
       tries.push({ method, url, headers, body: await request.text(), at: now - START })
       if (play instanceof Error) throw play
-      return play
+      return typeof play === 'function' ? play(request) : play
     },
     now: () => now,
     random: () => 1 - Number.EPSILON,
@@ -38,7 +38,11 @@ export function playServer(...plays: readonly Play[]) {
     },
   } satisfies IdempotentFetchOptions
   const fieldsOf = (name: string) => tries.map(({ headers }) => headers.get(name))
-  return { options, tries, fieldsOf }
+  /** Lets time pass. */
+  const pass = (ms: number) => {
+    now += ms
+  }
+  return { options, tries, fieldsOf, pass }
 }
 
 /** What `fetch` throws where the connection is lost. */

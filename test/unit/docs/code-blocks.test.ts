@@ -51,6 +51,7 @@ const toTsconfig = (folder: string) => ({
     paths: {
       hapax: [path.join(root, 'src/hapax.ts')],
       'hapax/client': [path.join(root, 'src/client.ts')],
+      'hapax/client/node': [path.join(root, 'src/client-node.ts')],
       'hapax/agents': [path.join(root, 'src/agents.ts')],
     },
   },
