@@ -199,7 +199,7 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
     return explain(exchange, admitted, allowed)
   }
   restoreBody(c, admitted.body)
-  const { doubtMs = null } = answer
+  const { doubtMs = null, lastDoubtMs = null } = answer
   const handling = new Handling()
   const held = {
     ask,
@@ -210,6 +210,7 @@ async function execute(exchange: Exchange, next: Next, admitted: Admitted): Prom
     handling,
     keeping,
     doubtMs,
+    lastDoubtMs,
   }
   // The lease also covers the settle, which may be late.
   const ended = await underLease(held, () => handleAndSettle(exchange, next, admitted, held))
@@ -241,6 +242,8 @@ interface Claimed extends Held {
   readonly keeping: Keeping
   /** For how many milliseconds the outcome of an earlier call has been unknown; `null` if there is none. */
   readonly doubtMs: number | null
+  /** The same for the last such call alone. */
+  readonly lastDoubtMs: number | null
 }
 
 /** Handlers that run for a claim. They are told when it is lost. */
@@ -270,13 +273,13 @@ async function handleAndSettle(
 ): Promise<Answer> {
   const { c, policy } = exchange
   const startedAt = Date.now()
-  const { keeping, doubtMs, handling } = held
+  const { keeping, doubtMs, lastDoubtMs, handling } = held
   const claim = held.claim()
   handled.add(c.req)
   openOutbox(c)
   const { forwardKey } = policy
   const { operation, tenant } = admitted.claim
-  const execution = { fence: claim.fence, inDoubtMs: doubtMs, signal: handling.signal }
+  const execution = { fence: claim.fence, inDoubtMs: lastDoubtMs, signal: handling.signal }
   const context = operationContext(c, admitted, { ...execution, forwardKey })
   c.set('hapax', context)
   nameWork(c, operation, context)
@@ -294,7 +297,8 @@ async function handleAndSettle(
     // The outcome of a JSON-RPC call is not known before its response.
     const isKnown = rules.rpcId === undefined
     const memory = isKnown && { rememberedMs: head.directives.retentionMs ?? policy.retention }
-    const work = { originCalls: 0, settle: null }
+    const settle = response.isLate === true ? 'refused' : null
+    const work = { originCalls: 0, settle } as const
     return { kind: 'executed', response, outcome: null, fence, timing: took(), work, ...memory }
   }
   const landing =

@@ -1,7 +1,8 @@
-import { DOUBT_FIELD, isFunctionOrigin } from '../config/deployed-functions.ts'
-import { isUnexecuted } from '../core/operation/attempts.ts'
+import { DOUBT_FIELD, RECOVERY_FIELD } from '../config/deployed-functions.ts'
+import { isFunctionOrigin } from '../core/function/function-origin.ts'
+import { isUnexecuted, lastDoubtMs } from '../core/operation/attempts.ts'
 import type { CallPlan } from '../core/operation/operation-guard.ts'
-import { type ClaimRef, doubtMs, toRef, type UnknownRecord } from '../core/operation/record.ts'
+import { type ClaimRef, toRef, type UnknownRecord } from '../core/operation/record.ts'
 import { isOpen } from '../core/operation/settle.ts'
 import type { HeaderField } from '../core/operation/snapshot.ts'
 import {
@@ -117,10 +118,15 @@ async function sendAgain(
   recordRecovery(context.env, { id: known.operationId, record, outcome, startedAt, originCalls })
 }
 
-/** A function is told since when it is in doubt, and asks first. */
+/** A function is told since when it is in doubt, and what its policy said about that. */
 function withDoubt(request: OriginRequest, record: UnknownRecord): OriginRequest {
-  const ms = String(doubtMs(record, Date.now()) ?? 0)
-  return { ...request, headers: [...request.headers, [DOUBT_FIELD, ms]] }
+  const ms = lastDoubtMs(record, Date.now())
+  if (ms === null) return request
+  const doubt: HeaderField[] = [
+    [DOUBT_FIELD, String(ms)],
+    [RECOVERY_FIELD, record.recovery.kind],
+  ]
+  return { ...request, headers: [...request.headers, ...doubt] }
 }
 
 async function readStored(

@@ -1,4 +1,5 @@
 import type { Answer, SettleResult } from '../core/operation/answer.ts'
+import { lastDoubtMs } from '../core/operation/attempts.ts'
 import {
   type ClaimDecision,
   type ClaimRequest,
@@ -55,7 +56,9 @@ export async function claimForWorker(
     const { record } = decision
     const claim = toGranted(operationId, record)
     context.flights.takeOff(claim, ownerOf(record))
-    return { kind: 'granted', claim, doubtMs: doubtMs(record, Date.now()) }
+    const now = Date.now()
+    const doubt = { doubtMs: doubtMs(record, now), lastDoubtMs: lastDoubtMs(record, now) }
+    return { kind: 'granted', claim, ...doubt }
   }
   if (decision.kind === 'probe') {
     return keepAlive(context, resolveForWorker(context, { request, caller, forwarding }, decision))
@@ -136,7 +139,8 @@ export async function streamForWorker(
   // A late owner's client gets its answer; nothing of it touches the record or those who wait.
   if (adopted === null) {
     void faultOf?.().catch(() => {})
-    return { status: head.status, headers: head.headers, body, bodyBytes: declaredBytes }
+    const { status, headers } = head
+    return { status, headers, body, bodyBytes: declaredBytes, isLate: true }
   }
   const live = toLiveBody(body, faultOf)
   const reply = { kind: 'live', ...head, body: live, declaredBytes } as const

@@ -1,5 +1,5 @@
 import type { FunctionEnd } from '../core/function/run-function.ts'
-import { StoredError, type StoredErrorForm } from '../core/function/stored-error.ts'
+import { StoredError, type StoredErrorForm, toStoredForm } from '../core/function/stored-error.ts'
 import { claimLost, createError, toError } from '../core/hapax-error.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
 import { NotExecuted } from '../core/outcome/not-executed.ts'
@@ -15,11 +15,20 @@ export interface CallEnd {
 
 /** The result of a call. @throws What the function has thrown, now or before, or why there is no result. */
 export async function toResult(response: Response, call: CallEnd): Promise<unknown> {
+  const text = await response.text().catch(throwLost)
   if (call.end !== null) throwOwn(call.end, call.verdict)
   const outcome = call.verdict?.outcome ?? 'succeeded'
   const hasResult = outcome === 'succeeded' && !response.headers.has('Hapax-Error')
-  if (!hasResult) throw await toThrown(response, outcome)
-  return response.status === 204 ? undefined : response.json()
+  if (!hasResult) throw toThrown(response, text, outcome)
+  if (text !== '') return readJson(text)
+  // Nothing was returned, or what JSON cannot hold: that only this call gets.
+  return call.end?.kind === 'returned' ? call.end.result : undefined
+}
+
+/** It is stored, or on its way there, but its way here has ended. */
+function throwLost(cause: unknown): never {
+  const detail = 'The connection to the object was lost before the whole result was there.'
+  throw createError({ code: 'store-unavailable', detail, retry: 'same-key', cause })
 }
 
 /** What the function itself has thrown for this call, unless its end does not count. */
@@ -28,17 +37,48 @@ function throwOwn(end: FunctionEnd<unknown>, verdict: MessageFacts | null): void
   if (end.kind === 'threw') throw end.error
 }
 
-async function toThrown(response: Response, outcome: Outcome): Promise<Error> {
-  const { headers, status } = response
+function toThrown({ headers, status }: Response, text: string, outcome: Outcome): Error {
   const code = headers.get('Hapax-Error')
   const retryAfterMs = readRetryAfter([...headers], Date.now())
-  if (code !== null) return toError(code, await response.json(), retryAfterMs)
-  if (outcome === 'failed') return new StoredError(await response.json<StoredErrorForm>())
+  if (code !== null) {
+    const document = JSON.parse(text) as object
+    return toError(code, { ...document, ...ownDetail(code) }, retryAfterMs)
+  }
+  if (outcome === 'failed') return new StoredError(toForm(readJson(text)))
   if (outcome === 'unknown') {
     return createError({ code: 'outcome-unknown', detail: UNDECIDED, retry: 'wait' })
   }
   const retryAfter = retryAfterMs === null ? {} : { retryAfter: retryAfterMs }
-  return new NotExecuted(await response.text(), { status, ...retryAfter })
+  return new NotExecuted(text, { status, ...retryAfter })
+}
+
+/** An operator who resolves an operation may write any text as its result. */
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
+function toForm(stored: unknown): StoredErrorForm {
+  const isForm = typeof stored === 'object' && stored !== null && 'message' in stored
+  return toStoredForm(isForm ? stored : { message: String(stored) })
+}
+
+/** What happened, where the words of a problem would be wrong for a function. */
+const DETAILS: Readonly<Record<string, string>> = {
+  'key-missing': 'The input has no value, or none that can be a key, where the policy says.',
+  'payload-too-large': 'The input is larger than limits.request allows.',
+  'result-not-kept':
+    'The function was executed, but its result cannot be returned again: JSON cannot hold it, or the key that it was sealed with is gone.',
+  'snapshot-too-large':
+    'The function was executed, but its result is larger than limits.response allows, so it was not stored.',
+}
+
+function ownDetail(code: string): { readonly detail?: string } {
+  const detail = DETAILS[code]
+  return detail === undefined ? {} : { detail }
 }
 
 const UNDECIDED = 'It is not known yet whether the function was executed.'

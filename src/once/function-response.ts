@@ -2,6 +2,7 @@ import { type ErrorOutcomes, outcomeOfError } from '../core/function/error-outco
 import type { FunctionEnd } from '../core/function/run-function.ts'
 import { toStoredForm } from '../core/function/stored-error.ts'
 import { NotExecuted } from '../core/outcome/not-executed.ts'
+import { isAnswer } from '../http/report-error.ts'
 
 /**
  * Writes the end of a function as the response of its route, which decides the outcome.
@@ -11,7 +12,8 @@ import { NotExecuted } from '../core/outcome/not-executed.ts'
  */
 export function toFunctionResponse(end: FunctionEnd<unknown>, outcomes?: ErrorOutcomes): Response {
   if (end.kind === 'returned') return toResultResponse(end.result)
-  if (end.kind === 'undecided') return new Response(null, { status: 500 })
+  // The function itself did not run, which leaves the doubt about the earlier execution.
+  if (end.kind === 'undecided') throw new NotExecuted()
   const { error } = end
   switch (outcomeOfError(error, outcomes)) {
     case 'failed':
@@ -22,28 +24,31 @@ export function toFunctionResponse(end: FunctionEnd<unknown>, outcomes?: ErrorOu
     case 'not_executed':
       throw error instanceof NotExecuted ? error : toNotExecuted(error)
     case 'unknown':
-      throw error
+      throw isAnswer(error) ? toUnanswered(error) : error
   }
 }
+
+/** An error that answers the request of a route says nothing of the outcome of a function. */
+const toUnanswered = (cause: unknown) => new Error('The function threw an answer.', { cause })
 
 /** The message of an error is not for others. */
 const toNotExecuted = (cause: unknown) => new NotExecuted(undefined, { cause })
 
 /** A result that is no JSON was executed as well, but nothing of it can be stored. */
 function toResultResponse(result: unknown): Response {
+  if (result === undefined) return new Response(null, { status: 204 })
   const text = toJson(result)
-  if (text === undefined) return new Response(null, { status: 204 })
-  const headers = { 'Content-Type': 'application/json' }
-  return text === null
-    ? new Response('null', { headers: { ...headers, 'Idempotency-Store': 'no-store' } })
-    : new Response(text, { headers })
+  const notStored = { status: 204, headers: { 'Idempotency-Store': 'no-store' } }
+  return text === undefined
+    ? new Response(null, notStored)
+    : new Response(text, { headers: { 'Content-Type': 'application/json' } })
 }
 
-/** @returns `undefined` for nothing, and `null` for what is no JSON. */
-function toJson(result: unknown): string | null | undefined {
+/** @returns `undefined` for what is no JSON. */
+function toJson(result: unknown): string | undefined {
   try {
     return JSON.stringify(result)
   } catch {
-    return null
+    return undefined
   }
 }

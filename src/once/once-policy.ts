@@ -1,5 +1,6 @@
 import { parsePolicy, type Policy, type PolicyOptions } from '../config/policy.ts'
 import { parseDuration } from '../core/duration.ts'
+import { isErrorOutcome } from '../core/function/error-outcome.ts'
 import type { OncePolicy } from '../core/function/once-policy.ts'
 import { header, type KeySource } from '../core/request/key-source.ts'
 import { toRetryPolicy } from '../core/retry/retry-options.ts'
@@ -71,24 +72,28 @@ const OF_OPERATION = { scope: 'operation' } as const
  */
 export function readOncePolicy(name: string, policy: AnyPolicy): Policy {
   const read = parsePolicy(toRouteOptions(name, policy))
-  const faults = [...faultsOf(policy), ...(read.ok ? [] : read.error)]
+  const faults = [...faultsOfName(name), ...faultsOf(policy), ...(read.ok ? [] : read.error)]
   if (!read.ok || faults.length > 0) {
     throw new Error([`The policy of once('${name}') is not valid:`, ...faults].join('\n  '))
   }
   return read.value
 }
 
+/** The name is a part of the URL of the hidden route. */
+function faultsOfName(name: unknown): string[] {
+  return typeof name === 'string' && name.isWellFormed() ? [] : [MUST_BE.name]
+}
+
 function faultsOf(policy: AnyPolicy): string[] {
   const { key, tenant, unknown, outcomes, result, retry } = policy
-  const isKey =
-    key === undefined || typeof key === 'function' || ['business', 'body'].includes(key.in)
-  const isProbe = typeof unknown !== 'object' || isFunctionProbe(unknown)
+  const isSource = typeof key === 'object' && ['business', 'body'].includes(key?.in)
+  const isProbe = typeof unknown !== 'object' || isFunctionProbe(unknown ?? {})
   const rules = [
-    { holds: isKey, fault: MUST_BE.key },
-    { holds: isOptional(tenant, 'string', 'function'), fault: MUST_BE.tenant },
+    { holds: isSource || isOptional(key, 'function'), fault: MUST_BE.key },
+    { holds: tenant !== '' && isOptional(tenant, 'string', 'function'), fault: MUST_BE.tenant },
     { holds: isProbe, fault: MUST_BE.unknown },
-    { holds: isOptional(outcomes, 'object', 'function'), fault: MUST_BE.outcomes },
-    { holds: isOptional(result, 'object', 'function'), fault: MUST_BE.result },
+    { holds: areOutcomes(outcomes), fault: MUST_BE.outcomes },
+    { holds: isSchema(result), fault: MUST_BE.result },
   ]
   const strange = Object.keys(policy).filter((field) => !OWN.has(field))
   return [
@@ -100,6 +105,16 @@ function faultsOf(policy: AnyPolicy): string[] {
 
 const isOptional = (value: unknown, ...types: readonly string[]) =>
   value === undefined || types.includes(typeof value)
+
+const isSchema = (result: unknown) =>
+  isOptional(result, 'function') ||
+  (typeof result === 'object' && result !== null && '~standard' in result)
+
+function areOutcomes(outcomes: unknown): boolean {
+  if (typeof outcomes === 'function') return true
+  const isMap = typeof outcomes === 'object' && outcomes !== null && !Array.isArray(outcomes)
+  return outcomes === undefined || (isMap && Object.values(outcomes).every(isErrorOutcome))
+}
 
 function isFunctionProbe({ find, grace }: { find?: unknown; grace?: unknown }): boolean {
   return typeof find === 'function' && (grace === undefined || parseDuration(grace) !== null)
@@ -115,10 +130,11 @@ function faultsOfRetry(retry: AnyPolicy['retry']): string[] {
 }
 
 const MUST_BE = {
+  name: 'name: must be a text in Unicode, from 1 to 128 characters',
   key: 'key: must be business(...pointers), body(pointer) or a function of the input',
   tenant: 'tenant: must be a text or a function of the input',
   unknown: "unknown: must be 'hold', 'resend' or probe(function, { grace: '30s' })",
   outcomes:
-    "outcomes: must be outcomes by name or code, such as { CardDeclined: 'failed' }, or a function",
+    "outcomes: must be 'failed', 'not_executed' or 'unknown' by name or code, such as { CardDeclined: 'failed' }, or a function",
   result: 'result: must be a Standard Schema or a function',
 } as const

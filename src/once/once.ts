@@ -2,14 +2,16 @@ import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
 import { orAborted } from '../client/or-aborted.ts'
-import { deployFunction, functionOrigin } from '../config/deployed-functions.ts'
+import { deployFunction } from '../config/deployed-functions.ts'
 import { deployPolicies } from '../config/deployed-policies.ts'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
 import { toCanonicalValue } from '../core/fingerprint/canonical-value.ts'
+import { functionOrigin } from '../core/function/function-origin.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import { DEPLOYMENT, type OncePolicy } from '../core/function/once-policy.ts'
 import { checkResult } from '../core/function/result-schema.ts'
 import type { FunctionEnd, Guarded } from '../core/function/run-function.ts'
+import { createError } from '../core/hapax-error.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
 import {
   type Any,
@@ -27,7 +29,7 @@ import { toFunctionResponse } from './function-response.ts'
 import { readOncePolicy, toRouteOptions, type WorkerOncePolicy } from './once-policy.ts'
 import { toOnceRequest, toWholeKey } from './once-request.ts'
 import { toRetryCall } from './retry-call.ts'
-import { findOuter, runGuarded, runStored } from './run-guarded.ts'
+import { findOuter, passOn, runGuarded, runStored } from './run-guarded.ts'
 
 /** Options of one call of a guarded function. */
 export interface OnceOptions {
@@ -83,7 +85,12 @@ export function once<input, stored, output>(
   const parts = { name, guarded, read, app }
   const retryCall = toRetryCall(policy)
   return function callOnce(env, input, { signal } = {}) {
-    const work = retryCall(() => call(parts, env, input), signal)
+    const begin = async () => {
+      signal?.throwIfAborted()
+      const own = toOwnInput(name, input)
+      return retryCall(() => call(parts, env, own), signal)
+    }
+    const work = passOn(env, begin())
     // The result is stored, whoever waits for it.
     waitUntil(work.catch(() => {}))
     return signal === undefined ? work : orAborted(work, signal)
@@ -110,20 +117,26 @@ function createFunctionApp(options: PolicyOptions): Hono<GatewayEnv> {
   return app
 }
 
+/** The input of a call. */
+interface Input<input> {
+  readonly value: input
+  /** The same as JSON. */
+  readonly text: string
+}
+
 async function call<input, stored, output>(
   { name, guarded, read, app }: Parts<input, stored, output>,
   first: object,
-  input: input,
+  { value: input, text }: Input<input>,
 ): Promise<output> {
   const { env, outer } = findOuter(first)
-  const text = toText(name, input)
   const run: { end: FunctionEnd<stored> | null; verdict: MessageFacts | null } = {
     end: null,
     verdict: null,
   }
   const { policy } = guarded
   const scope: OnceScope = {
-    tenant: tenantOf(policy, input),
+    tenant: tenantOf(name, policy, input),
     consumer: outer?.operationId ?? '',
     asksFirst: typeof policy.unknown === 'object',
     origin: read.durable ? functionOrigin(name) : null,
@@ -136,7 +149,7 @@ async function call<input, stored, output>(
       recordRequest(env, { ...facts, method: 'ONCE' })
     },
   }
-  const key = await keyOf(policy, input, { text, read })
+  const key = await keyOf(name, policy, { value: input, text }, read)
   const request = toOnceRequest({
     name,
     input: text,
@@ -148,27 +161,53 @@ async function call<input, stored, output>(
   return checkResult(result, policy.result)
 }
 
-/** @throws {TypeError} If the input is no JSON. */
+/**
+ * Copies an input: its caller may change it before the function runs, or tries again.
+ *
+ * @throws {TypeError} If it is no JSON.
+ */
+function toOwnInput<input>(name: string, input: input): Input<input> {
+  const text = toText(name, input)
+  return { value: input === undefined ? input : (JSON.parse(text) as input), text }
+}
+
 function toText(name: string, input: unknown): string {
   if (input === undefined) return 'null'
   if (toCanonicalValue(input) === null) throw new TypeError(`The input of ${name} must be JSON.`)
   return JSON.stringify(input)
 }
 
+/** @throws {HapaxError} `tenant-missing`, if there is none. */
 function tenantOf<input>(
+  name: string,
   { tenant = DEPLOYMENT }: Pick<OncePolicy<input, unknown>, 'tenant'>,
   input: input,
 ): string {
-  return typeof tenant === 'function' ? tenant(input) : tenant
+  const found: unknown = typeof tenant === 'function' ? tenant(input) : tenant
+  if (isText(found)) return found
+  const detail = `The tenant of ${name} must be a text that is not empty.`
+  throw createError({ code: 'tenant-missing', detail, retry: 'never' })
 }
 
-/** The key of a call; `null` if its route reads it from the input. */
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
+
+/**
+ * The key of a call; `null` if its route reads it from the input.
+ *
+ * @throws {HapaxError} `key-missing`, if the function of the policy returns none.
+ */
 async function keyOf<input>(
+  name: string,
   { key }: Pick<OncePolicy<input, unknown>, 'key'>,
-  input: input,
-  { text, read: { fingerprint } }: { readonly text: string; readonly read: Policy },
+  { value, text }: Input<input>,
+  { fingerprint }: Policy,
 ): Promise<string | null> {
-  if (typeof key === 'function') return key(input)
+  if (typeof key === 'function') {
+    const found: unknown = await key(value)
+    if (isText(found)) return found
+    const detail = `The key of ${name} must be a text that is not empty.`
+    throw createError({ code: 'key-missing', detail, retry: 'never' })
+  }
   if (key !== undefined) return null
   return toWholeKey(text, typeof fingerprint === 'object' ? fingerprint : NO_RULES)
 }

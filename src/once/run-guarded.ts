@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 
-import { DOUBT_FIELD, TENANT_FIELD } from '../config/deployed-functions.ts'
+import { DOUBT_FIELD, RECOVERY_FIELD, TENANT_FIELD } from '../config/deployed-functions.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { notePassedOn } from '../core/function/error-outcome.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import { DEPLOYMENT } from '../core/function/once-policy.ts'
 import { type FunctionEnd, type Guarded, runFunction } from '../core/function/run-function.ts'
@@ -23,6 +24,15 @@ export function findOuter(first: object) {
   return { env: (isContext ? outer?.env : first) as HapaxEnv, outer }
 }
 
+/** Waits for the call of a guarded function within another one. @param first As for `findOuter`. */
+export async function passOn<output>(first: object, work: Promise<output>): Promise<output> {
+  if (findOuter(first).outer === null) return work
+  return work.catch((error: unknown) => {
+    notePassedOn(error)
+    throw error
+  })
+}
+
 /** Runs a function for a claim, and tells it and what it calls about the operation. */
 export async function runGuarded<input, stored>(
   guarded: Guarded<input, stored, unknown>,
@@ -39,7 +49,17 @@ export async function runGuarded<input, stored>(
     env,
   }
   contexts.add(context)
-  return ambient.run(context, () => runFunction(guarded, input, context))
+  const end = await ambient.run(context, () => runFunction(guarded, input, context))
+  if (end.kind === 'undecided' && end.error !== undefined)
+    report('a probe threw', end.error, context)
+  return end
+}
+
+/** Logs the name of an error, and what the function worked at. */
+function report(message: string, error: unknown, context: OnceContext<HapaxEnv>): void {
+  const { operationId, attempt, tenant, correlationId, env } = context
+  const facts = { operationId, attempt, tenant, correlationId }
+  logThrown(message, error, facts, env.HAPAX_LOG_ERRORS === 'true')
 }
 
 /** Runs a function in an object, for a call whose caller is gone. */
@@ -57,17 +77,29 @@ export async function runStored<input, stored>(
     attempt: Number(field('Idempotency-Attempt')),
     tenant: decodeURIComponent(field(TENANT_FIELD)),
     correlationId: field('X-Correlation-Id'),
-    inDoubtMs: Number(field(DOUBT_FIELD)),
+    inDoubtMs: headers.has(DOUBT_FIELD) ? Number(field(DOUBT_FIELD)) : null,
     signal,
   }
-  const end = await runGuarded(guarded, env, (await request.json()) as input, operation)
+  const mayRun = operation.inDoubtMs === null || isAllowed(guarded, field(RECOVERY_FIELD))
+  const end: FunctionEnd<stored> = mayRun
+    ? await runGuarded(guarded, env, (await request.json()) as input, operation)
+    : { kind: 'undecided' }
   try {
     return toFunctionResponse(end, guarded.policy.outcomes)
   } catch (error) {
     if (error instanceof NotExecuted) return error.getResponse()
-    const { operationId, attempt, tenant, correlationId } = operation
-    const facts = { operationId, attempt, tenant, correlationId }
-    logThrown('a function threw', error, facts, env.HAPAX_LOG_ERRORS === 'true')
+    report('a function threw', error, { ...operation, env })
     return new Response(null, { status: 500 })
   }
+}
+
+/**
+ * Whether a function may run again after an unknown outcome. The policy may have changed since the
+ * claim, and the safer one counts.
+ *
+ * @param recovery What the policy said then.
+ */
+function isAllowed({ policy }: Guarded<never, unknown>, recovery: string): boolean {
+  const { unknown = 'hold' } = policy
+  return typeof unknown === 'object' || (unknown === 'resend' && recovery === 'resend')
 }

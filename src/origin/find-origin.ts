@@ -1,7 +1,7 @@
 import { ConfigurationFault } from '../config/configuration-fault.ts'
-import { isFunctionOrigin } from '../config/deployed-functions.ts'
 import { deployedOrigins } from '../config/deployed-origins.ts'
 import type { HapaxEnv } from '../config/env.ts'
+import { isFunctionOrigin } from '../core/function/function-origin.ts'
 import { functionTarget } from './function-origin.ts'
 import { namedHasBasePath, namedOrigin } from './named-origin.ts'
 import { type OriginTarget, ownHasBasePath, ownOrigin } from './target.ts'

@@ -1,11 +1,13 @@
 import { runDurableObjectAlarm } from 'cloudflare:test'
 import { env } from 'cloudflare:workers'
+import { HTTPException } from 'hono/http-exception'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import * as z from 'zod/mini'
 
 import {
   body,
   business,
+  IdempotencyObject,
   InProgressError,
   KeyReusedError,
   NotExecuted,
@@ -157,6 +159,25 @@ describe('a result', () => {
     expect(await book(env, {})).toEqual({ at })
   })
 
+  it.each([
+    {
+      by: 'a function that fails later',
+      result: async () => {
+        await Promise.resolve()
+        throw new Error('no')
+      },
+    },
+    {
+      by: 'a schema that is a function',
+      result: Object.assign(() => 'what is wrong', {
+        '~standard': { validate: () => ({ issues: [{ message: 'no' }] }) },
+      }),
+    },
+  ])('is refused by $by', async ({ by, result }) => {
+    const strict = once(`strict by ${by}`, { result }, () => 1)
+    expect(await thrown(strict(env, {}))).toMatchObject({ code: 'result-invalid' })
+  })
+
   it('that the schema refuses stays stored', async () => {
     const { contexts, run } = counting()
     const strict = once('strict', { result: z.object({ runs: z.number() }) }, run)
@@ -165,18 +186,38 @@ describe('a result', () => {
     expect(contexts).toHaveLength(1)
   })
 
-  it('that is no JSON was executed all the same, and is not returned again', async () => {
-    let runs = 0
-    const loop = once('loop', {}, () => ({ runs: BigInt(++runs) }))
-    await loop(env, {})
-    expect(await thrown(loop(env, {}))).toBeInstanceOf(ResultNotKeptError)
-    expect(runs).toBe(1)
+  it.each([{ of: 'bigint' as const }, { of: 'symbol' as const }])(
+    'that is no JSON, but a $of, was executed all the same, and only the first call gets it',
+    async ({ of }) => {
+      let runs = 0
+      const results = { bigint: { runs: 1n }, symbol: Symbol('result') }
+      const loop = once(`loop of ${of}`, {}, () => {
+        runs++
+        return results[of]
+      })
+      expect(await loop(env, {})).toBe(results[of])
+      expect(await thrown(loop(env, {}))).toBeInstanceOf(ResultNotKeptError)
+      expect(runs).toBe(1)
+    },
+  )
+
+  it('that is an error over the limit is thrown, and stored as executed', async () => {
+    const long = new Error('x'.repeat(1_500_000))
+    const policy = { limits: { response: 1_200_000 }, outcomes: () => 'failed' as const }
+    const fail = once('long error', policy, () => {
+      throw long
+    })
+    expect(await thrown(fail(env, {}))).toBe(long)
+    expect(await thrown(fail(env, {}))).toMatchObject({ code: 'snapshot-too-large' })
   })
 
   it('over the limit likewise', async () => {
     const large = once('large', { limits: { response: 100 } }, () => 'x'.repeat(200))
     expect(await large(env, {})).toHaveLength(200)
-    expect(await thrown(large(env, {}))).toMatchObject({ code: 'snapshot-too-large' })
+    expect(await thrown(large(env, {}))).toMatchObject({
+      code: 'snapshot-too-large',
+      message: expect.stringMatching(/^The function was executed.*limits\.response/) as string,
+    })
   })
 
   it('of several MiB is stored whole', async () => {
@@ -225,6 +266,53 @@ describe('an error', () => {
     expect(error).toMatchObject({ code: 'outcome-unknown', retry: 'never', retryable: false })
     expect(runs).toBe(1)
   })
+
+  it.each([
+    { what: 'an answer to a route', error: new HTTPException(400), outcomes: undefined },
+    { what: 'what the policy misspells', error: new Error('no'), outcomes: () => 'faild' as never },
+    {
+      what: 'what makes the policy fail',
+      error: new Error('no'),
+      outcomes: () => {
+        throw new Error('a bug')
+      },
+    },
+  ])('that is $what leaves it unknown as well', async ({ what, error, outcomes }) => {
+    const pay = once(`unknown: ${what}`, outcomes === undefined ? {} : { outcomes }, () => {
+      throw error
+    })
+    expect(await thrown(pay(env, {}))).toBe(error)
+    expect(await thrown(pay(env, {}))).toBeInstanceOf(OutcomeUnknownError)
+  })
+
+  it.each([
+    { outcome: 'succeeded', body: '{"id":7}', expected: { id: 7 } },
+    { outcome: 'succeeded', body: 'r_7', expected: 'r_7' },
+    { outcome: 'succeeded', body: '', expected: undefined },
+    { outcome: 'failed', body: 'No funds.', expected: ['Error', 'No funds.'] },
+    {
+      outcome: 'failed',
+      body: '{"name":"CardError","message":"No funds."}',
+      expected: ['CardError', 'No funds.'],
+    },
+  ] as const)(
+    'that nobody knows is resolved by an operator: $outcome, $body',
+    async ({ outcome, body: text, expected }) => {
+      let id = ''
+      const refund = once(`resolved ${outcome} ${text}`, {}, (_, context): unknown => {
+        id = context.operationId
+        throw new Error('connection lost')
+      })
+      await thrown(refund(env, {}))
+      const bytes = Uint8Array.from(new TextEncoder().encode(text))
+      const resolution = { outcome, status: 200, headers: [], body: bytes }
+      await objectOf(id).operate(id, { kind: 'resolve', ...resolution })
+      const end = await refund(env, {}).catch((error: unknown) =>
+        error instanceof StoredError ? [error.name, error.message] : error,
+      )
+      expect(end).toEqual(expected)
+    },
+  )
 
   it.each([
     { by: 'its code', outcomes: { card_declined: 'failed' } as const },
@@ -337,6 +425,24 @@ describe('after an unknown outcome', () => {
     expect([asked, runs]).toEqual([3, 2])
   })
 
+  it('a grace counts from the last execution, and not from when somebody asked', async () => {
+    let runs = 0
+    const unknown = probe<unknown, string>(() => ({ executed: false }), { grace: '30s' })
+    const refund = once('grace', { unknown }, () => {
+      runs++
+      throw new Error('connection lost')
+    })
+    const runsAfter = async (ms: number) => {
+      vi.setSystemTime(Date.now() + ms)
+      await thrown(refund(env, {}))
+      return runs
+    }
+    const nth = []
+    for (const ms of [0, 20_000, 20_000, 20_000, 20_000]) nth.push(await runsAfter(ms))
+    // The third call is late enough; after it the fourth is too early again.
+    expect(nth).toEqual([1, 1, 2, 2, 3])
+  })
+
   it('a probe that fails has found nothing', async () => {
     let runs = 0
     const failing = probe<unknown, string>(() => {
@@ -347,7 +453,10 @@ describe('after an unknown outcome', () => {
       throw new Error('connection lost')
     })
     await thrown(refund(env, {}))
+    const log = vi.spyOn(console, 'error').mockReturnValue()
     expect(await thrown(refund(env, {}))).toBeInstanceOf(OutcomeUnknownError)
+    expect(log.mock.calls.join()).toMatch(/a probe threw.*"reason":"Error"/)
+    expect(log.mock.calls.join()).not.toContain('down')
     expect(runs).toBe(1)
   })
 
@@ -380,17 +489,20 @@ describe('an operation whose Worker is lost', () => {
     void lost
   })
 
-  it('tells the late owner that its result does not count', async () => {
+  it.each([
+    { size: 'a small one', padding: '' },
+    { size: 'one that is streamed', padding: ' '.repeat(1_500_000) },
+  ])('tells the late owner that its result does not count: $size', async ({ size, padding }) => {
     const first = waiting<string>()
     let runs = 0
     const run = (input: unknown, context: OnceContext) =>
       ++runs === 1 ? first.run(input, context) : 'the second'
-    const refund = once('late', { unknown: 'resend' }, run)
+    const refund = once(`late with ${size}`, { unknown: 'resend' }, run)
     const late = thrown(refund(env, {}))
     const { operationId } = await first.started
     await objectOf(operationId).operate(operationId, { kind: 'release' })
     expect(await refund(env, {})).toBe('the second')
-    first.resolve('the first')
+    first.resolve(`the first${padding}`)
     expect(await late).toMatchObject({ code: 'claim-lost', retry: 'same-key' })
     expect(await refund(env, {})).toBe('the second')
   })
@@ -442,6 +554,44 @@ describe('durable', () => {
   })
 })
 
+describe('a durable function of a later deployment', () => {
+  const unasked = probe(() => undefined)
+
+  it.each([
+    { has: 'hold', first: 'resend', now: 'hold', runs: 1 },
+    { has: 'no probe any more', first: unasked, now: 'resend', runs: 1 },
+    { has: 'a probe', first: 'resend', now: unasked, runs: 1 },
+    { has: 'the same', first: 'resend', now: 'resend', runs: 2 },
+  ] as const)('that has $has runs as the safer policy says', async ({ has, first, now, runs }) => {
+    const name = `redeployed with ${has}`
+    const contexts: OnceContext[] = []
+    const run = (_: unknown, context: OnceContext) => {
+      contexts.push(context)
+      throw new Error('connection lost')
+    }
+    await thrown(once(name, { durable: true, unknown: first }, run)(env, {}))
+    once(name, { durable: true, unknown: now }, run)
+    vi.setSystemTime(Date.now() + 10_000)
+    await runDurableObjectAlarm(objectOf(contexts[0]?.operationId ?? ''))
+    expect(contexts).toHaveLength(runs)
+  })
+})
+
+it.each([{ durable: true }, { durable: false }])(
+  'is the same function before and after `durable` changes: $durable',
+  async ({ durable }) => {
+    let runs = 0
+    const run = () => {
+      runs++
+      if (runs === 1) throw new Error('connection lost')
+      return runs
+    }
+    const policyOf = (isDurable: boolean) => ({ durable: isDurable, unknown: 'resend' }) as const
+    await thrown(once(`durable ${durable}`, policyOf(durable), run)(env, {}))
+    expect(await once(`durable ${durable}`, policyOf(!durable), run)(env, {})).toBe(2)
+  },
+)
+
 describe('a guarded function within another one', () => {
   it('has a key of its own, which is that of the outer one and the same for its repeat', async () => {
     const inner = counting()
@@ -466,11 +616,65 @@ describe('a guarded function within another one', () => {
   })
 })
 
+describe('an error of a guarded function within another one', () => {
+  /** An outer function that has an effect of its own before it calls the inner one. */
+  function charging(name: string, error: Error, policy: { unknown?: 'resend' } = {}) {
+    let charges = 0
+    const inner = once(`inner of ${name}`, {}, () => {
+      throw error
+    })
+    const outer = once(name, policy, async (_: object, context: OnceContext) => {
+      charges++
+      await inner(context, {})
+    })
+    return { outer, charges: () => charges }
+  }
+
+  it('that nothing was executed says nothing of the outer one', async () => {
+    const busy = new NotExecuted('busy')
+    const { outer, charges } = charging('charged', busy)
+    expect(await thrown(outer(env, {}))).toBe(busy)
+    expect(await thrown(outer(env, {}))).toBeInstanceOf(OutcomeUnknownError)
+    expect(charges()).toBe(1)
+  })
+
+  it('lets the outer one go on under `resend`', async () => {
+    const { outer, charges } = charging('charged again', new NotExecuted('busy'), {
+      unknown: 'resend',
+    })
+    await thrown(outer(env, {}))
+    expect(await thrown(outer(env, {}))).toBeInstanceOf(NotExecuted)
+    expect(charges()).toBe(2)
+  })
+})
+
 describe('a policy', () => {
   it('that is wrong fails at start, with every field', () => {
-    const wrong = { key: 'order', unknown: probe('/path'), retention: 'long', mode: 'off' }
+    const outcomes = { CardError: 'faild' }
+    const wrong = {
+      key: 'order',
+      unknown: probe('/path'),
+      outcomes,
+      retention: 'long',
+      mode: 'off',
+    }
     expect(() => once('wrong', wrong as never, () => null)).toThrow(
-      /once\('wrong'\)[^]*mode[^]*key[^]*unknown[^]*retention/,
+      /once\('wrong'\)[^]*mode[^]*key[^]*unknown[^]*outcomes[^]*retention/,
+    )
+  })
+
+  it.each([
+    { what: 'a name', name: '\ud800', policy: {} },
+    { what: 'a name', name: undefined, policy: {} },
+    { what: 'a key', name: 'wrong', policy: { key: null } },
+    { what: 'a result', name: 'wrong', policy: { result: {} } },
+    { what: 'an unknown', name: 'wrong', policy: { unknown: null } },
+    { what: 'a tenant', name: 'wrong', policy: { tenant: '' } },
+    { what: 'outcomes', name: 'wrong', policy: { outcomes: null } },
+  ])('that has $what of no use names it', ({ what, name, policy }) => {
+    const field = what.replace(/^an? /, '')
+    expect(() => once(name as string, policy as never, () => null)).toThrow(
+      new RegExp(`is not valid:\\n  ${field}: must be`),
     )
   })
 
@@ -478,6 +682,28 @@ describe('a policy', () => {
     const refund = once('input', {}, () => null)
     expect(await thrown(refund(env, new Date()))).toBeInstanceOf(TypeError)
     expect(await thrown(refund(env, { amount: Number.NaN }))).toBeInstanceOf(TypeError)
+  })
+
+  it.each([
+    { when: 'the key is empty', policy: { key: () => '' }, code: 'key-missing' },
+    {
+      when: 'there is no key',
+      policy: { key: (input: { order?: string }) => input.order as string },
+      code: 'key-missing',
+    },
+    { when: 'the tenant is empty', policy: { tenant: () => '' }, code: 'tenant-missing' },
+    {
+      when: 'the tenant is no text',
+      policy: { tenant: () => 5 as unknown as string },
+      code: 'tenant-missing',
+    },
+  ])('refuses the call if $when', async ({ when, policy, code }) => {
+    const { contexts, run } = counting()
+    const refund = once(`refuses: ${when}`, policy, run)
+    const error = await thrown(refund(env, {}))
+    expect(error).toMatchObject({ code, retry: 'never', name: 'HapaxError' })
+    expect(String(error)).toContain('must be a text that is not empty')
+    expect(contexts).toHaveLength(0)
   })
 
   it('without a value of its key in the input refuses the call', async () => {
@@ -507,6 +733,34 @@ it('is counted once for each call, without its input', async () => {
   expect(points).toHaveLength(2)
   expect(JSON.stringify(points)).toMatch(/counted[^]*ONCE[^]*executed[^]*replayed/)
   expect(JSON.stringify(points)).not.toContain('secret')
+})
+
+it('does not begin with a signal that is aborted', async () => {
+  const { contexts, run } = counting()
+  const refund = once('aborted', {}, run)
+  const signal = AbortSignal.abort(new Error('left'))
+  expect(await thrown(refund(env, {}, { signal }))).toMatchObject({ message: 'left' })
+  expect(contexts).toHaveLength(0)
+})
+
+it('gives the function the input as it was when it was called', async () => {
+  const refund = once('changed', { key: body('/order') }, ({ order }: Refund) => order)
+  const input = { order: 'o1', amount: 500 }
+  const work = refund(env, input)
+  input.order = 'o2'
+  expect(await work).toBe('o1')
+})
+
+it('is told that its claim is lost when nothing renews it any more', async () => {
+  vi.spyOn(IdempotencyObject.prototype, 'renew').mockReturnValue(new Promise(() => {}))
+  const { run, resolve, started } = waiting<string>()
+  const refund = once('renewal hangs', { lease: '100ms' }, run)
+  const work = refund(env, {})
+  const { signal } = await started
+  await until(() => signal.aborted)
+  expect(signal.reason).toMatchObject({ code: 'claim-lost' })
+  resolve('counts, since nobody has taken over')
+  expect(await work).toBe('counts, since nobody has taken over')
 })
 
 it('ends the wait for the result with the signal of the caller, and not the function', async () => {

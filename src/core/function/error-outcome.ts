@@ -10,12 +10,36 @@ export type ErrorOutcomes =
   | Readonly<Record<string, ErrorOutcome>>
   | ((error: unknown) => ErrorOutcome | undefined)
 
+/** Whether a value is an outcome that an error can mean. */
+export const isErrorOutcome = (value: unknown): value is ErrorOutcome =>
+  value === 'failed' || value === 'not_executed' || value === 'unknown'
+
+/** Errors that came out of a guarded function that another one has called. */
+const passedOn = new WeakSet<object>()
+
+/**
+ * Notes that an error comes out of a guarded function that another one has called. That nothing was
+ * executed is then said of the inner one only: the outer one may have done other things before.
+ */
+export function notePassedOn(error: unknown): void {
+  if (error instanceof Error) passedOn.add(error)
+}
+
 /** The outcome of a function that threw: unknown, unless the error or the policy says more. */
 export function outcomeOfError(error: unknown, outcomes: ErrorOutcomes = {}): ErrorOutcome {
-  const { name, code } = toStoredForm(error)
+  if (isOwnNotExecuted(error)) return 'not_executed'
+  const said = typeof outcomes === 'function' ? outcomes(error) : namedOutcome(error, outcomes)
+  return isErrorOutcome(said) ? said : 'unknown'
+}
+
+function isOwnNotExecuted(error: unknown): boolean {
   // Another copy of the package has another class.
-  if (error instanceof NotExecuted || name === 'NotExecuted') return 'not_executed'
-  if (typeof outcomes === 'function') return outcomes(error) ?? 'unknown'
+  const isIt = error instanceof NotExecuted || toStoredForm(error).name === 'NotExecuted'
+  return isIt && !passedOn.has(error as object)
+}
+
+function namedOutcome(error: unknown, outcomes: Readonly<Record<string, ErrorOutcome>>) {
+  const { name, code } = toStoredForm(error)
   const said = [String(code), name].find((word) => Object.hasOwn(outcomes, word))
-  return (said === undefined ? undefined : outcomes[said]) ?? 'unknown'
+  return said === undefined ? undefined : outcomes[said]
 }

@@ -25,8 +25,8 @@ export interface FunctionProbe<input, output> {
  * Policy of `once` for an unknown outcome: the next call asks first, and runs the function only if
  * it was not executed.
  *
- * @param options `grace`: how long after the outcome became unknown `{ executed: false }` does not
- *   count, because the earlier call may still arrive. Default: `'30s'`.
+ * @param options `grace`: how long after the last execution of unknown outcome `{ executed: false }`
+ *   does not count, because what it has sent may still arrive. Default: `'30s'`.
  * @example once('refund', { unknown: probe((_, { key }) => findRefund(key)) }, issueRefund)
  */
 export function probe<input, output>(

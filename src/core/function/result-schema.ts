@@ -12,7 +12,9 @@ type Validated<output> =
   | { readonly issues: readonly { readonly message: string }[] }
 
 /** Checks a result on its way out of the ledger, and may convert it. */
-export type ResultSchema<output> = StandardSchema<output> | ((value: unknown) => output)
+export type ResultSchema<output> =
+  | StandardSchema<output>
+  | ((value: unknown) => output | Promise<output>)
 
 /**
  * Checks the stored result of a function.
@@ -25,7 +27,8 @@ export async function checkResult<output>(
 ): Promise<output> {
   if (schema === undefined) return value as output
   try {
-    if (typeof schema === 'function') return schema(value)
+    // The schemas of some libraries are functions, which return what is wrong.
+    if (!('~standard' in schema)) return await schema(value)
     const checked = await schema['~standard'].validate(value)
     if (checked.issues === undefined) return checked.value
     throw new Error(checked.issues.map(({ message }) => message).join(' '))

@@ -3,11 +3,11 @@ import type { OnceContext } from './once-context.ts'
 import type { OncePolicy } from './once-policy.ts'
 import { type Found, GRACE_MS } from './probe-function.ts'
 
-/** How a function has ended. `undecided`: a probe could not tell whether it was executed. */
+/** How a function has ended. `undecided`: a probe could not tell whether it was executed, or threw `error`. */
 export type FunctionEnd<output> =
   | { readonly kind: 'returned'; readonly result: output }
   | { readonly kind: 'threw'; readonly error: unknown }
-  | { readonly kind: 'undecided' }
+  | { readonly kind: 'undecided'; readonly error?: unknown }
 
 /** A function that is guarded, and its policy. */
 export interface Guarded<input, stored, output = stored> {
@@ -27,9 +27,9 @@ export async function runFunction<input, stored>(
       if (found?.executed === true) return { kind: 'returned', result: found.result }
       if (isUndecided(found, context.inDoubtMs, unknown.grace)) return { kind: 'undecided' }
     }
-  } catch {
+  } catch (error) {
     // A probe that fails has found nothing.
-    return { kind: 'undecided' }
+    return { kind: 'undecided', error }
   }
   try {
     return { kind: 'returned', result: await fn(input, context) }

@@ -1,5 +1,5 @@
 import type { OriginFault, Outcome } from '../outcome/outcome.ts'
-import type { Attempt, OperationRecord } from './record.ts'
+import { type Attempt, doubtOf, type OperationRecord } from './record.ts'
 import { boundWaitMs } from './recovery.ts'
 
 /** The evidence of a call that has ended. */
@@ -33,6 +33,19 @@ export function toDoubtful(attempt: Attempt, now: number): Attempt {
 
 /** Whether a call may have been executed. */
 export const isDoubtful = ({ outcome }: Attempt): boolean => outcome !== 'not_executed'
+
+/**
+ * For how many milliseconds the last call that may have been executed has been over; `null`: there is
+ * none. It may still arrive, however long an earlier one has been in doubt.
+ *
+ * @param now Epoch milliseconds.
+ */
+export function lastDoubtMs(record: OperationRecord, now: number): number | null {
+  if (doubtOf(record) === null) return null
+  const ends = record.attempts.filter(isDoubtful).map(({ endedAt }) => endedAt ?? 0)
+  const endedAt = Math.max(0, ...ends)
+  return endedAt === 0 ? null : Math.max(0, now - endedAt)
+}
 
 /** A call that, as is known now, was not executed. */
 export const toUnexecuted = (attempt: Attempt): Attempt => ({ ...attempt, outcome: 'not_executed' })

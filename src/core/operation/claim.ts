@@ -1,3 +1,4 @@
+import { isFunctionOrigin } from '../function/function-origin.ts'
 import {
   isDoubtful,
   isUnexecuted,
@@ -122,7 +123,12 @@ function asAsked(known: OperationRecord, request: ClaimRequest): OperationRecord
 
 /** Whether a request would go to another origin than the calls of the operation. */
 function isElsewhere(known: OperationRecord, request: ClaimRequest): boolean {
-  return known.origin !== request.origin
+  return placeOf(known) !== placeOf(request)
+}
+
+/** A function is the same one whether or not the object can run it: only a durable one has a name. */
+function placeOf({ origin }: Pick<ClaimedFacts, 'origin'>): string | undefined {
+  return origin !== undefined && isFunctionOrigin(origin) ? undefined : origin
 }
 
 function decideByState(

@@ -15,8 +15,8 @@ export interface OperationContext {
    */
   readonly key: string | null
   /**
-   * For how many milliseconds the outcome of an earlier execution has been unknown; `null`: there is no
-   * such execution.
+   * For how many milliseconds the last execution whose outcome is unknown has been over; `null`: there is
+   * no such execution.
    */
   readonly inDoubtMs: number | null
   /** Aborted when the claim is lost: another owner may execute the operation from then on. */

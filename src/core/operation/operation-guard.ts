@@ -153,6 +153,8 @@ export interface Grant {
   readonly claim: Granted
   /** For how many milliseconds an earlier call has left the operation in doubt, if it has. */
   readonly doubtMs?: number | null
+  /** For how many milliseconds the last such call has been over, if there is one. */
+  readonly lastDoubtMs?: number | null
 }
 
 /**

@@ -9,6 +9,8 @@ export interface WireResponse {
   readonly body: Uint8Array | ReadableStream<Uint8Array> | null
   /** Length of a body that is a stream, where it is known. */
   readonly bodyBytes?: number | null
+  /** Set on the answer of a late owner: it is not recorded, and counts for its own client only. */
+  readonly isLate?: true
 }
 
 /** The stored response without its body: what a record holds of it. */
