@@ -9,7 +9,7 @@
 import { readFileSync } from 'node:fs'
 import { gzipSync } from 'node:zlib'
 
-const LIMITS_KIB = { index: 128.5, 'without-operators': 103.8 }
+const LIMITS_KIB = { index: 134.4, 'without-operators': 109.8 }
 
 for (const [name, limit] of Object.entries(LIMITS_KIB)) {
   const bundle = readFileSync(new URL(`../.wrangler/bundle/${name}.js`, import.meta.url))

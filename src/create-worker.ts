@@ -1,10 +1,12 @@
 import { env as deployed } from 'cloudflare:workers'
 import type { Env, Hono } from 'hono'
 
+import { createClaims } from './claims/claims.ts'
 import { originVariables } from './config/deployed-origins.ts'
 import { deployedSigners, deployPolicies, deployRoutes } from './config/deployed-policies.ts'
 import type { HapaxEnv } from './config/env.ts'
 import { listMalformed } from './config/malformed.ts'
+import { deployClaims } from './http/deployed-claims.ts'
 import type { Any } from './http/gateway-env.ts'
 import { checkPolicies, findGuarded, guardedRoutes } from './http/route-policy.ts'
 import { noteApp } from './http/well-known.ts'
@@ -44,6 +46,7 @@ export function createWorker<E extends Env>(
   { queue, scheduled }: WorkerOptions<Bindings<E>> = {},
 ): HapaxWorker<Bindings<E>> {
   deployApp(app)
+  deployClaims(createClaims())
   const consumerOf = attachConsumers(app, queue)
   sayMalformed(deployed)
   // The platform keeps logs of events only, not of the start, so the first event logs it again.

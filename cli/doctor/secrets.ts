@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import path from 'node:path'
 import { promisify } from 'node:util'
 
+import { parseClaimTokens } from '../../src/config/claim-tokens.ts'
 import { listMalformed } from '../../src/config/malformed.ts'
 import { reasonOf } from '../failure.ts'
 import { lineOfValue } from '../wrangler/lines.ts'
@@ -22,6 +23,8 @@ const RANDOM_SECRETS = [
   'HAPAX_ADMIN_TOKEN',
   'HAPAX_ADMIN_TOKEN_PREVIOUS',
   'HAPAX_METRICS_TOKEN',
+  'HAPAX_CLAIMS_TOKEN',
+  'HAPAX_CLAIMS_TOKEN_PREVIOUS',
 ]
 const isSecret = (name: string) =>
   RANDOM_SECRETS.includes(name) ||
@@ -103,7 +106,7 @@ function placeOf(project: Project, name: string): { readonly change?: Change } {
 function checkLength(project: Project): Finding[] {
   return RANDOM_SECRETS.filter((name) => {
     const value = project.local.values[name]
-    return value !== undefined && value !== '' && value.length < MIN_LENGTH
+    return value !== undefined && value !== '' && lengthOf(name, value) < MIN_LENGTH
   }).map((name) => ({
     rule: 'secret-short',
     severity: 'warning',
@@ -111,6 +114,12 @@ function checkLength(project: Project): Finding[] {
     why: `It can be guessed. Use one of at least ${MIN_LENGTH} random characters in a deployment: ${RANDOM} ${name}`,
     ...placeOf(project, name),
   }))
+}
+
+/** Of several tokens, the shortest counts. */
+function lengthOf(name: string, value: string): number {
+  const tokens = name.startsWith('HAPAX_CLAIMS_TOKEN') ? parseClaimTokens(value) : null
+  return Math.min(...(tokens?.map(({ token }) => token.length) ?? [value.length]))
 }
 
 function checkListed({ settings, local }: Project): Finding[] {

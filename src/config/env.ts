@@ -46,6 +46,13 @@ export interface HapaxEnv {
   readonly HAPAX_ADMIN_TOKEN?: string
   /** The token before the last rotation: lets operators in as well. */
   readonly HAPAX_ADMIN_TOKEN_PREVIOUS?: string
+  /**
+   * Secret that processes elsewhere send as a bearer token to `/_hapax/claims`: one for every tenant,
+   * or JSON with one for each. Without it, there are no remote claims.
+   */
+  readonly HAPAX_CLAIMS_TOKEN?: string
+  /** The tokens before the last rotation: accepted as well. */
+  readonly HAPAX_CLAIMS_TOKEN_PREVIOUS?: string
   /** Name of the Cloudflare Access team whose users are operators: `<team>.cloudflareaccess.com`. */
   readonly HAPAX_ACCESS_TEAM?: string
   /** Audience tag of the Access application in front of `/_hapax/admin`. */

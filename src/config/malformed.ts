@@ -1,6 +1,7 @@
 import { previousOf, WEBHOOK_SECRET } from '../core/event/destination.ts'
 import { isWebhookSecret } from '../core/event/webhook.ts'
 import { parseHost } from '../core/request/host.ts'
+import { parseClaimTokens } from './claim-tokens.ts'
 import { isOriginUrl, ORIGIN_URL } from './origins.ts'
 
 /** What a secret or variable must be where it is set, as those who use it need it. */
@@ -19,6 +20,11 @@ const FORMS: readonly Form[] = [
     names: ['HAPAX_ADMIN_TOKEN', 'HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_METRICS_TOKEN'],
     must: 'be a text without blanks and line breaks',
     isMet: (value) => /^\S+$/.test(value),
+  },
+  {
+    names: ['HAPAX_CLAIMS_TOKEN', 'HAPAX_CLAIMS_TOKEN_PREVIOUS'],
+    must: 'be a text without blanks and line breaks, or JSON with another such text for each tenant',
+    isMet: (value) => parseClaimTokens(value) !== null,
   },
   {
     names: [
@@ -67,6 +73,7 @@ const NEEDS: readonly (readonly [string, string])[] = [
   ['CLOUDFLARE_API_TOKEN', 'CLOUDFLARE_ACCOUNT_ID'],
   ['HAPAX_ADMIN_TOKEN_PREVIOUS', 'HAPAX_ADMIN_TOKEN'],
   ['HAPAX_SEAL_KEY_PREVIOUS', 'HAPAX_SEAL_KEY'],
+  ['HAPAX_CLAIMS_TOKEN_PREVIOUS', 'HAPAX_CLAIMS_TOKEN'],
 ]
 
 /**

@@ -14,7 +14,7 @@ export type AdminAction = 'released' | 'resolved' | 'erased' | 'requeued' | 'dro
 export type Disposition = 'ack' | 'retry' | 'dead-letter'
 
 /** Stands in the place of the method if a data point is not about an HTTP request. */
-export type MessageMethod = 'QUEUE' | 'ALARM' | 'EVENT' | 'ADMIN'
+export type MessageMethod = 'QUEUE' | 'ONCE' | 'ALARM' | 'EVENT' | 'ADMIN'
 
 /**
  * Everything that is counted and logged of one request on a protected route. No key, no body.

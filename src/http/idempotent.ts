@@ -324,7 +324,8 @@ function toAnswerLost(cause: unknown): never {
   throw new Error('The answer of a handler was lost.', { cause })
 }
 
-const HANDLER_THREW: Landing = {
+/** How a claim lands whose code has failed: nobody knows what it did before. */
+export const HANDLER_THREW: Landing = {
   outcome: 'unknown',
   settlement: {
     outcome: 'unknown',

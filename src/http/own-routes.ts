@@ -4,6 +4,7 @@ import { ConfigurationFault } from '../config/configuration-fault.ts'
 import type { Contract } from '../core/response/contract.ts'
 import { logFault } from '../metrics/log.ts'
 import { respond } from './conclude.ts'
+import { answerClaims } from './deployed-claims.ts'
 import type { GatewayEnv } from './gateway-env.ts'
 import { executionCtxOf } from './keep-alive.ts'
 import { operationLookup } from './operation-lookup.ts'
@@ -21,13 +22,14 @@ export function addOwnRoutes(
 ): void {
   app.route('/_hapax/problems', problemPages)
   app.route('/_hapax/operations', operationLookup)
+  app.all('/_hapax/claims/*', answerClaims)
   app.get(CONTRACT, (c) => serveContract(c, contractFor(c)))
   app.all(CONTRACT, (c) => c.text('Not found', 404))
 }
 
 /** Whether a path, below the base of its app, is one of these. */
 export const isOwn = (path: string): boolean =>
-  path === CONTRACT || /^\/_hapax\/(?:problems|operations)(?:\/|$)/.test(path)
+  path === CONTRACT || /^\/_hapax\/(?:problems|operations|claims)(?:\/|$)/.test(path)
 
 /** Requests on their way from an app to these routes. */
 const handedOver = new WeakMap<Request, Context>()

@@ -2,16 +2,21 @@ import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
 import { orAborted } from '../client/or-aborted.ts'
+import { toRetryCall } from '../client/retry-call.ts'
 import { deployFunction } from '../config/deployed-functions.ts'
 import { deployPolicies } from '../config/deployed-policies.ts'
 import type { Policy, PolicyOptions } from '../config/policy.ts'
-import { toCanonicalValue } from '../core/fingerprint/canonical-value.ts'
+import {
+  type CallInput,
+  keyOfCall,
+  tenantOfCall,
+  toCallInput,
+} from '../core/function/call-input.ts'
 import { functionOrigin } from '../core/function/function-origin.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import { DEPLOYMENT, type OncePolicy } from '../core/function/once-policy.ts'
 import { checkResult } from '../core/function/result-schema.ts'
 import type { FunctionEnd, Guarded } from '../core/function/run-function.ts'
-import { createError } from '../core/hapax-error.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
 import {
   type Any,
@@ -28,7 +33,6 @@ import { toResult } from './call-result.ts'
 import { toFunctionResponse } from './function-response.ts'
 import { readOncePolicy, toRouteOptions, type WorkerOncePolicy } from './once-policy.ts'
 import { toOnceRequest, toWholeKey } from './once-request.ts'
-import { toRetryCall } from './retry-call.ts'
 import { findOuter, passOn, runGuarded, runStored } from './run-guarded.ts'
 
 /** Options of one call of a guarded function. */
@@ -87,7 +91,7 @@ export function once<input, stored, output>(
   return function callOnce(env, input, { signal } = {}) {
     const begin = async () => {
       signal?.throwIfAborted()
-      const own = toOwnInput(name, input)
+      const own = toCallInput(name, input)
       return retryCall(() => call(parts, env, own), signal)
     }
     const work = passOn(env, begin())
@@ -117,17 +121,10 @@ function createFunctionApp(options: PolicyOptions): Hono<GatewayEnv> {
   return app
 }
 
-/** The input of a call. */
-interface Input<input> {
-  readonly value: input
-  /** The same as JSON. */
-  readonly text: string
-}
-
 async function call<input, stored, output>(
   { name, guarded, read, app }: Parts<input, stored, output>,
   first: object,
-  { value: input, text }: Input<input>,
+  { value: input, text }: CallInput<input>,
 ): Promise<output> {
   const { env, outer } = findOuter(first)
   const run: { end: FunctionEnd<stored> | null; verdict: MessageFacts | null } = {
@@ -136,7 +133,7 @@ async function call<input, stored, output>(
   }
   const { policy } = guarded
   const scope: OnceScope = {
-    tenant: tenantOf(name, policy, input),
+    tenant: tenantOfCall(name, policy.tenant ?? DEPLOYMENT, input),
     consumer: outer?.operationId ?? '',
     asksFirst: typeof policy.unknown === 'object',
     origin: read.durable ? functionOrigin(name) : null,
@@ -161,53 +158,14 @@ async function call<input, stored, output>(
   return checkResult(result, policy.result)
 }
 
-/**
- * Copies an input: its caller may change it before the function runs, or tries again.
- *
- * @throws {TypeError} If it is no JSON.
- */
-function toOwnInput<input>(name: string, input: input): Input<input> {
-  const text = toText(name, input)
-  return { value: input === undefined ? input : (JSON.parse(text) as input), text }
-}
-
-function toText(name: string, input: unknown): string {
-  if (input === undefined) return 'null'
-  if (toCanonicalValue(input) === null) throw new TypeError(`The input of ${name} must be JSON.`)
-  return JSON.stringify(input)
-}
-
-/** @throws {HapaxError} `tenant-missing`, if there is none. */
-function tenantOf<input>(
-  name: string,
-  { tenant = DEPLOYMENT }: Pick<OncePolicy<input, unknown>, 'tenant'>,
-  input: input,
-): string {
-  const found: unknown = typeof tenant === 'function' ? tenant(input) : tenant
-  if (isText(found)) return found
-  const detail = `The tenant of ${name} must be a text that is not empty.`
-  throw createError({ code: 'tenant-missing', detail, retry: 'never' })
-}
-
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''
-
-/**
- * The key of a call; `null` if its route reads it from the input.
- *
- * @throws {HapaxError} `key-missing`, if the function of the policy returns none.
- */
+/** The key of a call; `null` if its route reads it from the input. */
 async function keyOf<input>(
   name: string,
   { key }: Pick<OncePolicy<input, unknown>, 'key'>,
-  { value, text }: Input<input>,
+  { value, text }: CallInput<input>,
   { fingerprint }: Policy,
 ): Promise<string | null> {
-  if (typeof key === 'function') {
-    const found: unknown = await key(value)
-    if (isText(found)) return found
-    const detail = `The key of ${name} must be a text that is not empty.`
-    throw createError({ code: 'key-missing', detail, retry: 'never' })
-  }
+  if (typeof key === 'function') return keyOfCall(name, key, value)
   if (key !== undefined) return null
   return toWholeKey(text, typeof fingerprint === 'object' ? fingerprint : NO_RULES)
 }

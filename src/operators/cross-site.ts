@@ -1,9 +1,9 @@
 import type { Context } from 'hono'
 
 import { isJson, parseMediaType } from '../core/wire/media-type.ts'
+import { bearerOf } from '../http/bearer-token.ts'
 import type { GatewayEnv } from '../http/gateway-env.ts'
 import { requestUrlOf } from '../http/normalized-url.ts'
-import { bearerOf } from './authenticate.ts'
 
 /**
  * Whether a page of another site has made a browser send this. Cloudflare Access lets in every

@@ -27,12 +27,25 @@ const ofThePackage = (_: string, entry: string) => (entry === 'hapax' ? entry : 
 
 const CALLER = `
 import { idempotentTool } from 'hapax/agents'
-import { businessKey, createIdempotentFetch, HapaxError, localStorageStore } from 'hapax/client'
+import {
+  business,
+  businessKey,
+  createIdempotentFetch,
+  HapaxError,
+  localStorageStore,
+  once,
+} from 'hapax/client'
 
 const store = localStorageStore()
 const key = () => businessKey('acme', 'pay', 'o17')
 export const send: typeof fetch = createIdempotentFetch({ store, key })
 export const isKnown = (error: unknown) => error instanceof HapaxError && error.retryable
+const payOut = once(
+  'payout',
+  { key: business('/order') },
+  async (input: { order: string }, { key }) => key + input.order,
+)
+export const paid: Promise<string> = payOut({ HAPAX_URL: 'https://gate.test' }, { order: 'o17' })
 export const refund = idempotentTool(
   'refund',
   async (input: { order: string }, { key }) => input.order + key,

@@ -21,6 +21,7 @@ import {
   sharded,
 } from '../../src/hapax.ts'
 import { operators } from '../../src/operators.ts'
+import { processOf } from './claims.ts'
 import { idOf } from './client.ts'
 import { clientOf, word } from './gateway.ts'
 import { playOrigin, playSlowOrigin } from './origin.ts'
@@ -56,6 +57,16 @@ describe('a gateway with shards', () => {
       }
     }
     expect(requests).toHaveLength(4)
+    expect(await others()).toEqual([])
+  })
+
+  it('has the claims of processes elsewhere in them', async () => {
+    const { claim, settle } = processOf(app)
+    const asked = { operation: 'refund', key: 'o-1' }
+    const granted = await claim(asked)
+    const settled = await settle(granted, { outcome: 'succeeded', result: 1 })
+    expect(settled.answer).toEqual({ settled: 'taken' })
+    expect((await claim(asked)).answer).toMatchObject({ state: 'succeeded', result: 1 })
     expect(await others()).toEqual([])
   })
 

@@ -1,3 +1,4 @@
+import { isJsonValue } from '../json/json-value.ts'
 import { toCanonicalText } from './canonical-json.ts'
 
 /**
@@ -12,16 +13,4 @@ export function toCanonicalValue(value: unknown): string | null {
     // It holds itself, is too deep or is no Unicode text.
     return null
   }
-}
-
-function isJsonValue(value: unknown): boolean {
-  if (typeof value === 'object') return value === null || isJsonObject(value)
-  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
-}
-
-function isJsonObject(value: object): boolean {
-  if (Array.isArray(value)) return value.every(isJsonValue)
-  const prototype: unknown = Object.getPrototypeOf(value)
-  if (prototype !== Object.prototype && prototype !== null) return false
-  return Object.values(value).every((member) => member === undefined || isJsonValue(member))
 }

@@ -9,13 +9,16 @@ export interface StoredErrorForm {
 export function toStoredForm(error: unknown): StoredErrorForm {
   if (typeof error !== 'object' || error === null) return { name: 'Error', message: String(error) }
   const { name, message, code }: { name?: unknown; message?: unknown; code?: unknown } = error
-  const isCode = typeof code === 'string' || typeof code === 'number'
   return {
     name: typeof name === 'string' ? name : 'Error',
     message: typeof message === 'string' ? message : '',
-    ...(isCode && { code }),
+    ...(isCode(code) && { code }),
   }
 }
+
+/** JSON has no other numbers. */
+const isCode = (code: unknown): code is string | number =>
+  typeof code === 'string' || Number.isFinite(code)
 
 /** The error of an earlier execution, thrown again for a repeat: name, message and code are the same. */
 export class StoredError extends Error {

@@ -110,7 +110,12 @@ function isRepeat(
   if (settlement.by !== 'worker') return false
   // The key is free, as it says.
   if (record === null) return settlement.outcome === 'not_executed'
-  if (!isSameClaim(record, claim) || record.state !== settlement.outcome) return false
+  if (!isSameClaim(record, claim)) return false
+  if (record.state === 'unknown' && settlement.outcome === 'not_executed') {
+    // An earlier call leaves the operation in doubt.
+    return record.attempts.at(-1)?.outcome === 'not_executed'
+  }
+  if (record.state !== settlement.outcome) return false
   if (record.state !== 'unknown') return record.settledBy === 'worker'
   return settlement.outcome === 'unknown' && record.reason === settlement.reason
 }

@@ -41,6 +41,28 @@ export function tenantMissing(
   return problem('tenant-missing', detail)
 }
 
+/** A process elsewhere whose token is none of the deployment's. */
+export function tokenMissing(): Problem {
+  const detail = 'Send a token of HAPAX_CLAIMS_TOKEN as Authorization: Bearer <token>.'
+  return problem('tenant-missing', detail)
+}
+
+/** A token that acts for one tenant only, in a request for another. */
+export function notForTenant(): Problem {
+  return problem('tenant-missing', 'The token does not act for the tenant of the request.')
+}
+
+/** @param faults A line for each wrong field: where it is and what it must be. */
+export function claimInvalid(faults: readonly string[]): Problem {
+  return problem('claim-invalid', `${faults.join('. ')}.`)
+}
+
+export function claimLost(): Problem {
+  const detail =
+    'The claim has ended, or another owner has the operation. Claim the operation again to get its result.'
+  return problem('claim-lost', detail)
+}
+
 export function tenantUnverified(retryAfterMs: number): Problem {
   const detail =
     'The credentials cannot be verified at the moment. Nothing was forwarded: send the same request with the same key.'
@@ -164,7 +186,8 @@ const REASONS: Record<UnknownReason, string> = {
     'The origin answered with a status that does not tell whether it was executed.',
   'origin-timeout': 'The origin did not answer in time.',
   'connection-lost': 'The connection to the origin was lost.',
-  'owner-lost': 'The call was lost when the gateway restarted.',
+  'owner-lost':
+    'The call was lost: the gateway restarted, or the lease of the one who made it has ended.',
   'handler-threw': 'The code that handled it failed.',
 }
 

@@ -100,6 +100,22 @@ export const PROBLEMS = {
     about:
       'The result of this operation was stored for the retention time of this route, which has passed. A later retry is rejected, because it would execute the operation again.',
   },
+  'claim-invalid': {
+    status: 400,
+    title: 'The request about a claim is not valid',
+    retry: 'never',
+    errorType: 'invalid_request_error',
+    about:
+      'A process elsewhere claims an operation, renews its lease or ends it with a JSON document. A field of this document is missing, unknown or has a value that cannot be used. The detail names every such field. Nothing was claimed or changed.',
+  },
+  'claim-lost': {
+    status: 409,
+    title: 'The claim does not count any more',
+    retry: 'never',
+    errorType: 'idempotency_error',
+    about:
+      'The lease of this claim has ended, and another process has taken over, an operator has decided, or the claim has ended in another way already. Stop the work, if it still runs: its result is not stored. Claim the operation again to get its result.',
+  },
   'origin-unreachable': {
     status: 502,
     title: 'The origin could not be reached',

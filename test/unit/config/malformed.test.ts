@@ -18,6 +18,8 @@ const GOOD: Partial<HapaxEnv> = {
   HAPAX_ACCESS_TEAM: 'my-team',
   HAPAX_ACCESS_AUD: 'f'.repeat(64),
   HAPAX_METRICS_TOKEN: 'token',
+  HAPAX_CLAIMS_TOKEN: '{ "acme": "one", "*": "another" }',
+  HAPAX_CLAIMS_TOKEN_PREVIOUS: 'token',
   CLOUDFLARE_ACCOUNT_ID: 'account',
   CLOUDFLARE_API_TOKEN: 'token',
   HAPAX_OPERATORS_HOST: 'Ops.example.com:8443',
@@ -46,6 +48,8 @@ describe('listMalformed', () => {
 
   const secret = 'must be whsec_ and at least 24 bytes in Base64.'
   const token = 'must be a text without blanks and line breaks.'
+  const claims =
+    'must be a text without blanks and line breaks, or JSON with another such text for each tenant.'
   const url = 'must be an http or https URL.'
   it.each([
     { name: 'HAPAX_WEBHOOK_SECRET', value: webhookSecret(23), says: secret },
@@ -54,6 +58,8 @@ describe('listMalformed', () => {
     { name: 'HAPAX_ADMIN_TOKEN', value: 'two words', says: token },
     { name: 'HAPAX_ADMIN_TOKEN_PREVIOUS', value: 'token\n', says: token },
     { name: 'HAPAX_METRICS_TOKEN', value: ' token', says: token },
+    { name: 'HAPAX_CLAIMS_TOKEN', value: '{ "acme": "two words" }', says: claims },
+    { name: 'HAPAX_CLAIMS_TOKEN_PREVIOUS', value: 'two words', says: claims },
     { name: 'HAPAX_SEAL_KEY', value: { get: () => {} }, says: 'must be a text.' },
     { name: 'HAPAX_DIGEST_KEY', value: 42, says: 'must be a text.' },
     {
@@ -99,6 +105,7 @@ describe('listMalformed', () => {
     { name: 'HAPAX_WEBHOOK_SECRET_PREVIOUS', without: 'HAPAX_WEBHOOK_SECRET' },
     { name: 'HAPAX_ADMIN_TOKEN_PREVIOUS', without: 'HAPAX_ADMIN_TOKEN' },
     { name: 'HAPAX_SEAL_KEY_PREVIOUS', without: 'HAPAX_SEAL_KEY' },
+    { name: 'HAPAX_CLAIMS_TOKEN_PREVIOUS', without: 'HAPAX_CLAIMS_TOKEN' },
   ])('says that $name is set without $without', ({ name, without }) => {
     expect(listOf({ [without]: undefined })).toEqual([`${name} is set without ${without}.`])
   })

@@ -48,6 +48,11 @@ describe('secrets', () => {
       },
     },
     {
+      when: 'one of several tokens is too short',
+      files: withLocal(`HAPAX_CLAIMS_TOKEN={"acme":"${SECRET}","other":"${'o'.repeat(40)}"}`),
+      expected: { rule: 'secret-short', what: expect.stringContaining('HAPAX_CLAIMS_TOKEN') },
+    },
+    {
       when: 'one has a wrong form',
       files: withLocal(`HAPAX_WEBHOOK_SECRET=${SECRET}`),
       expected: { rule: 'variable-malformed', severity: 'error' },

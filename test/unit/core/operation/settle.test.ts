@@ -275,11 +275,20 @@ describe('decideSettle of what a Worker says again', () => {
     { what: 'a result', settlement: SUCCEEDED, record: settledOf({ settledBy: 'worker' }) },
     { what: 'that nothing was executed, its key free', settlement: NOT_EXECUTED, record: null },
     { what: 'that it does not know', settlement: UNKNOWN, record: unknown },
-  ])('changes nothing, and is not refused: $what', ({ settlement, record }) => {
-    const said = { ...settlement, ...again }
-    expect(decideSettle(record, claimRefOf(), said, 500)).toEqual({ kind: 'repeat' })
-    expect(decideSettle(record, claimRefOf(), settlement, 500)).toEqual({ kind: 'refuse' })
-  })
+    {
+      what: 'that nothing was executed, after a call in doubt',
+      settlement: NOT_EXECUTED,
+      record: unknownOf({ fence: 2, attempts: attemptsOf('unknown', 'not_executed') }),
+      claim: claimRefOf({ fence: 2 }),
+    },
+  ])(
+    'changes nothing, and is not refused: $what',
+    ({ settlement, record, claim = claimRefOf() }) => {
+      const said = { ...settlement, ...again }
+      expect(decideSettle(record, claim, said, 500)).toEqual({ kind: 'repeat' })
+      expect(decideSettle(record, claim, settlement, 500)).toEqual({ kind: 'refuse' })
+    },
+  )
 
   it.each([
     { when: 'somebody else has settled its claim', record: settledOf() },

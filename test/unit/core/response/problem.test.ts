@@ -29,6 +29,8 @@ describe('problem', () => {
     { slug: 'operation-not-found', status: 404, retry: 'never', retryable: false },
     { slug: 'result-not-kept', status: 409, retry: 'never', retryable: false },
     { slug: 'snapshot-too-large', status: 409, retry: 'never', retryable: false },
+    { slug: 'claim-invalid', status: 400, retry: 'never', retryable: false },
+    { slug: 'claim-lost', status: 409, retry: 'never', retryable: false },
   ] as const)(
     'answers $slug with $status, and says about a retry: $retry',
     ({ slug, status, retry, retryable }) => {
@@ -60,7 +62,7 @@ describe('problem', () => {
 
 describe('PROBLEMS', () => {
   it('has every problem in the table above', () => {
-    expect(Object.keys(PROBLEMS)).toHaveLength(19)
+    expect(Object.keys(PROBLEMS)).toHaveLength(21)
   })
 
   it('has a name fit for a URL, a title and a paragraph for every problem', () => {

@@ -1,8 +1,8 @@
-import { retry } from '../client/retry.ts'
 import { outcomeOfError } from '../core/function/error-outcome.ts'
 import type { OncePolicy } from '../core/function/once-policy.ts'
 import { StoredError } from '../core/function/stored-error.ts'
 import type { RetryOptions } from '../core/retry/retry-options.ts'
+import { retry } from './retry.ts'
 
 type RetriedPolicy = Pick<OncePolicy<never, unknown>, 'outcomes' | 'retry' | 'unknown'>
 
