@@ -4,6 +4,7 @@ import path from 'node:path'
 
 import { cloudflareTest } from '@cloudflare/vitest-plugin'
 import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /**
  * Where the state of every gateway in tests goes. Each operation is a file of its own, and a fifth
@@ -39,12 +40,29 @@ const ofServers = (name: string) => ({
   expect: { poll: { timeout: 10_000 } },
 })
 
+/** First the files that wait the longest, last those so short that all workers end together. */
+const PROJECTS = ['e2e', 'sharded', 'workerd', 'model', 'unit']
+const rankOf = ({ project }: TestSpecification) => PROJECTS.indexOf(project.name)
+
+/**
+ * Starts the projects in this order. Vitest orders them by their names, with `workerd` at the end:
+ * while its servers start, nothing else would be left to run.
+ */
+class ProjectSequencer extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    // oxlint-disable-next-line unicorn/no-array-sort -- of no array, but of the class above
+    const sorted = await super.sort(files)
+    return sorted.toSorted((one, other) => rankOf(one) - rankOf(other))
+  }
+}
+
 /** The processes that tests start are the same few, again and again. */
 const COMPILED = { NODE_COMPILE_CACHE: path.resolve('node_modules/.cache/hapax') }
 
 export default defineConfig({
   test: {
     silent: 'passed-only',
+    sequence: { sequencer: ProjectSequencer },
     // The end-to-end tests mostly wait, for servers and for time: with twice as many as there are
     // cores, these are idle for a third of the time.
     maxWorkers: Math.ceil(availableParallelism() * 2.5),

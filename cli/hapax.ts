@@ -6,28 +6,22 @@
  */
 import { inspect } from 'node:util'
 
-import { admin } from './admin.ts'
-import { analytics } from './analytics.ts'
-import { cost } from './cost.ts'
-import { doctor } from './doctor.ts'
 import { Failure } from './failure.ts'
-import { init } from './init.ts'
-import { openapi } from './openapi.ts'
 import { readOwnVersion } from './own-package.ts'
 import { print, printError } from './print.ts'
-import { verify } from './verify.ts'
 
 /** Runs a command with its arguments. Throws `Failure` if the command fails. */
 type Command = (args: string[]) => Promise<void>
 
-const COMMANDS: Readonly<Record<string, Command>> = {
-  admin,
-  analytics,
-  cost,
-  doctor,
-  init,
-  openapi,
-  verify,
+/** Only the command that runs is loaded: to load all of them takes longer than most commands. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  admin: async () => (await import('./admin.ts')).admin,
+  analytics: async () => (await import('./analytics.ts')).analytics,
+  cost: async () => (await import('./cost.ts')).cost,
+  doctor: async () => (await import('./doctor.ts')).doctor,
+  init: async () => (await import('./init.ts')).init,
+  openapi: async () => (await import('./openapi.ts')).openapi,
+  verify: async () => (await import('./verify.ts')).verify,
 }
 
 const HELP = `Usage: hapax <command> [options]
@@ -48,16 +42,19 @@ const [name = '', ...args] = process.argv.slice(2)
 try {
   if (name === '--help' || name === '-h') print(HELP)
   else if (name === '--version') print(`${readOwnVersion()}\n`)
-  else await commandOf(name)(args)
+  else {
+    const command = await loadCommand(name)
+    await command(args)
+  }
 } catch (error) {
   const isExpected = error instanceof Failure
   printError(isExpected ? `hapax: ${error.message}\n` : `${inspect(error)}\n`)
   process.exitCode = isExpected ? error.exitCode : 1
 }
 
-function commandOf(word: string): Command {
-  const command = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
-  if (command !== undefined) return command
+async function loadCommand(word: string): Promise<Command> {
+  const load = Object.hasOwn(COMMANDS, word) ? COMMANDS[word] : undefined
+  if (load !== undefined) return load()
   const what = word === '' ? 'Specify a command.' : `Unknown command: ${word}.`
   throw new Failure(`${what}\n\n${HELP}`, 2)
 }

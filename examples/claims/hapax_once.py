@@ -4,6 +4,7 @@ A client of the remote claims of docs/claims.md, with nothing but the standard l
 Copy it and change it as you like.
 """
 
+import http.client
 import json
 import random
 import threading
@@ -56,7 +57,8 @@ class Claim:
 class Ledger:
     """The ledger of a gateway."""
 
-    TRIES = 6
+    #: For how many seconds a request without an answer is sent again.
+    PATIENCE = 30.0
 
     def __init__(self, url, token, tenant=None):
         self.url = url.rstrip("/") + "/_hapax/claims"
@@ -98,14 +100,17 @@ class Ledger:
             self._settle(claim, {"outcome": "not_executed"})
             raise NotExecuted()
         if find is not None and claim.in_doubt is not None:
-            found = self._find(claim, find, data)
+            failure = None
+            try:
+                found = find(data, claim)
+            except Exception as error:
+                found, failure = None, error
             if found is not None and found[0]:
-                self._succeed(claim, found[1])
-                return found[1]
+                return self._succeed(claim, found[1])
             if found is None or claim.in_doubt < grace:
                 # Nothing was executed now, which leaves the doubt about the earlier execution.
                 self._settle(claim, {"outcome": "not_executed"})
-                raise LedgerError("outcome-unknown", "It is not known yet.", "wait")
+                raise LedgerError("outcome-unknown", "It is not known yet.", "wait") from failure
         try:
             result = work(data, claim)
         except NotExecuted:
@@ -119,70 +124,89 @@ class Ledger:
             # Nobody knows what was done before.
             self._settle(claim, {"outcome": "unknown"})
             raise
-        self._succeed(claim, result)
-        return result
+        return self._succeed(claim, result)
 
     def _succeed(self, claim, result):
+        """Settles the claim with a result, and returns that as every repeat gets it."""
+        end = {"outcome": "succeeded", "omitted": True}
         try:
-            self._settle(claim, {"outcome": "succeeded", "result": result})
-        except (TypeError, ValueError):
+            result = json.loads(json.dumps(result, allow_nan=False))
+            end = {"outcome": "succeeded", "result": result}
+        except (TypeError, ValueError, RecursionError):
             # It is no JSON, but was executed all the same.
-            self._settle(claim, {"outcome": "succeeded", "omitted": True})
+            pass
+        try:
+            self._settle(claim, end)
         except LedgerError as error:
             if error.code.startswith("payload-"):
                 self._settle(claim, {"outcome": "succeeded", "omitted": True})
             # Without an answer, the next call hears that the outcome is unknown; this one knows it.
             elif error.code == "claim-lost":
                 raise
-
-    def _find(self, claim, find, data):
-        try:
-            return find(data, claim)
-        except Exception:
-            return None
+        return result
 
     def _settle(self, claim, end):
         self._send(f"/{claim.operation_id}/settle", {**claim.holder, **end})
 
     def _renew(self, claim, done):
         """Renews the lease after every third of it, until the claim is settled or lost."""
-        while not done.wait(claim.lease / 3):
+        third = claim.lease / 3
+        # The answer to the claim may have come late.
+        pause = claim.until - 2 * third - time.monotonic()
+        while not done.wait(max(0, pause)):
+            pause = third
             now = time.monotonic()
-            if now >= claim.until:
-                claim.lost.set()
-                return
             try:
-                self._send(f"/{claim.operation_id}/renew", claim.holder, tries=1)
-                claim.until = now + claim.lease
+                if now < claim.until:
+                    # An answer that comes after the lease says nothing any more.
+                    self._try(f"/{claim.operation_id}/renew", claim.holder, claim.until - now)
+                    claim.until = now + claim.lease
             except LedgerError as error:
                 if error.code == "claim-lost":
-                    claim.lost.set()
-                    return
+                    claim.until = now
+            if time.monotonic() >= claim.until:
+                claim.lost.set()
+                return
 
-    def _send(self, path, body, tries=TRIES):
-        """Sends a request. Every request of the protocol can be repeated."""
-        for tried in range(1, tries + 1):
+    def _send(self, path, body):
+        """Sends a request until it has an answer. Every request of the protocol can be repeated."""
+        until = time.monotonic() + self.PATIENCE
+        longest = 0.1
+        while True:
             try:
                 return self._try(path, body)
             except LedgerError as error:
-                if tried == tries or not isinstance(error.__cause__, OSError):
+                longest = min(2, 2 * longest)
+                pause = random.uniform(0, longest)
+                if error.__cause__ is None or time.monotonic() + pause > until:
                     raise
-            time.sleep(random.uniform(0, min(2, 0.1 * 2**tried)))
+            time.sleep(pause)
 
-    def _try(self, path, body):
+    def _try(self, path, body, timeout=90):
+        """Sends a request once. A `LedgerError` with a cause can end otherwise when it is repeated."""
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         data = json.dumps(body, allow_nan=False).encode()
         request = urllib.request.Request(self.url + path, data, headers)
         try:
-            with urllib.request.urlopen(request, timeout=90) as response:
+            with urllib.request.urlopen(request, timeout=timeout) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
-            code = error.headers.get("Hapax-Error", "gateway-unreachable")
-            is_final = error.headers.get("X-Should-Retry") == "false" or error.code == 409
-            if "Hapax-Error" in error.headers and is_final:
-                problem = json.load(error)
-                raise LedgerError(code, problem["detail"], problem["retry"]) from None
-            raise LedgerError(code, str(error), "same-key") from error
-        except (OSError, ValueError) as error:
-            cause = error if isinstance(error, OSError) else OSError(str(error))
-            raise LedgerError("gateway-unreachable", str(error), "same-key") from cause
+            self._refuse(error)
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            # Also an answer that breaks off.
+            raise LedgerError("gateway-unreachable", str(error), "same-key") from error
+
+    def _refuse(self, error):
+        code = error.headers.get("Hapax-Error")
+        passes = error.headers.get("X-Should-Retry") == "true"
+        if code is None:
+            passes = error.code in (408, 425, 429, 500, 502, 503, 504)
+        try:
+            problem = json.load(error) if code else {}
+        except (OSError, ValueError, http.client.HTTPException):
+            problem = {}
+        retry = problem.get("retry", "same-key" if passes else "never")
+        # A conflict was waited for already.
+        cause = error if passes and error.code != 409 else None
+        detail = problem.get("detail", str(error))
+        raise LedgerError(code or "gateway-unreachable", detail, retry) from cause

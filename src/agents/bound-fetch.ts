@@ -1,6 +1,6 @@
-import { toError } from '../core/hapax-error.ts'
-import { readRetryAfter } from '../core/retry/retry-after.ts'
-import { type CallEnd, LOST, readCallEnd } from './call-end.ts'
+import { SAFE } from '../client/keyed-request.ts'
+import { readRefusal } from '../client/read-problem.ts'
+import { type CallEnd, LOST, readCallEnd, toCallEnd } from './call-end.ts'
 
 /** What `bindFetch` needs to know. */
 interface Binding {
@@ -15,42 +15,43 @@ interface BoundFetch {
   readonly fetch: typeof fetch
   /** What the last answer to a request with a side effect said, or `null` if there was none. */
   readonly lastEnd: () => CallEnd | null
+  /** Whether a request before that one was executed, or may have been. */
+  readonly isPartial: () => boolean
 }
 
 const HEADER = 'Idempotency-Key'
 
-/** Methods without a side effect (RFC 9110 §9.2.1). */
-const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
+/** What a request has ended like that was executed, or may have been. */
+const HAD_EFFECT: ReadonlySet<CallEnd['kind']> = new Set([
+  'executed',
+  'repeated',
+  'running',
+  'unknown',
+  'unprotected',
+  'unreported',
+])
 
 /** Gives the requests of one call its key and signal, and remembers how the last one ended. */
 export function bindFetch(send: typeof fetch, { key, signal, now }: Binding): BoundFetch {
   let lastEnd: CallEnd | null = null
+  let isPartial = false
   const boundFetch: typeof fetch = async (input, init) => {
-    const request = new Request(input, input instanceof Request ? init : { signal, ...init })
-    if (SAFE.has(request.method)) return send(request)
+    const request = new Request(input, init)
+    const given = init?.signal ?? (input instanceof Request ? input.signal : null)
+    // Beside the request, because in Node.js its own signal is deaf when nobody has the request any more.
+    const until = { signal: given ? AbortSignal.any([given, signal]) : signal }
+    if (SAFE.has(request.method)) return send(request, until)
     if (!request.headers.has(HEADER)) request.headers.set(HEADER, key)
+    isPartial ||= lastEnd !== null && HAD_EFFECT.has(lastEnd.kind)
     lastEnd = LOST
-    const response = await send(request)
-    lastEnd = readCallEnd(response, now())
-    const code = response.headers.get('Hapax-Error')
-    if (code === null) return response
-    const document: unknown = await response.json().catch(() => null)
-    throw toError(code, document, readRetryAfter([...response.headers], now()))
+    const response = await send(request, until)
+    if (!response.headers.has('Hapax-Error')) {
+      lastEnd = readCallEnd(response, now())
+      return response
+    }
+    const problem = await readRefusal(response, now())
+    lastEnd = toCallEnd(problem, null)
+    throw problem
   }
-  return { fetch: boundFetch, lastEnd: () => lastEnd }
-}
-
-/**
- * Makes a `fetch` whose answers are complete, so that one that breaks off is no answer: nobody knows
- * then whether it is true what its headers say. Events come as they are sent.
- */
-export function fetchWhole(
-  fetchOnce: (request: Request) => Promise<Response>,
-): (request: Request) => Promise<Response> {
-  return async function fetchAll(request) {
-    const response = await fetchOnce(request)
-    const type = response.headers.get('Content-Type') ?? ''
-    if (response.body === null || type.startsWith('text/event-stream')) return response
-    return new Response(await response.arrayBuffer(), response)
-  }
+  return { fetch: boundFetch, lastEnd: () => lastEnd, isPartial: () => isPartial }
 }

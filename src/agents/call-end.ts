@@ -1,5 +1,5 @@
-import type { HapaxError, KeyReusedError } from '../core/hapax-error.ts'
-import { WHAT_TO_DO } from '../core/response/retry-word.ts'
+import { type HapaxError, isHapaxError, type KeyReusedError } from '../core/hapax-error.ts'
+import { isNotExecuted } from '../core/outcome/not-executed.ts'
 import { readRetryAfter } from '../core/retry/retry-after.ts'
 
 /** How a call of a tool ended, as far as that is known: the facts of the note for the model. */
@@ -85,17 +85,8 @@ function readAgeMs(headers: Headers): number | null {
  */
 export function toCallEnd(error: unknown, answered: CallEnd | null): CallEnd {
   if (isHapaxError(error)) return endOf(error)
-  if (error instanceof Error && error.name === 'NotExecuted') {
-    return { kind: 'not-executed', retryAfterMs: null }
-  }
+  if (isNotExecuted(error)) return { kind: 'not-executed', retryAfterMs: error.retryAfterMs }
   return answered ?? { kind: 'unreported' }
-}
-
-/** Whether an error is a `HapaxError`, also of another copy of its class: each entry of the package may have one. */
-export function isHapaxError(error: unknown): error is HapaxError {
-  if (!(error instanceof Error)) return false
-  const { code, retry }: Partial<HapaxError> = error
-  return typeof code === 'string' && typeof retry === 'string' && Object.hasOwn(WHAT_TO_DO, retry)
 }
 
 function endOf(error: HapaxError): CallEnd {

@@ -1,8 +1,10 @@
 import type { IdempotentFetchOptions } from '../client/fetch-options.ts'
 import { createIdempotentFetch } from '../client/idempotent-fetch.ts'
+import { readWhole } from '../client/whole-answer.ts'
+import { isHapaxError } from '../core/hapax-error.ts'
 import { createAttemptCounter } from './attempt-counter.ts'
-import { bindFetch, fetchWhole } from './bound-fetch.ts'
-import { isHapaxError, toCallEnd } from './call-end.ts'
+import { bindFetch } from './bound-fetch.ts'
+import { toCallEnd } from './call-end.ts'
 import { toNote } from './note.ts'
 import type { ToolCall } from './tool-call.ts'
 import { ToolError } from './tool-error.ts'
@@ -53,8 +55,11 @@ export function createCalls<Context>(name: string, options: IdempotentToolOption
   const { runId, again, now = Date.now } = options
   const countAttempt = createAttemptCounter()
   // Called as a function, because a browser's `fetch` refuses to be a method of another object.
-  const fetchOnce = options.fetch ?? ((request) => fetch(request))
-  const send = createIdempotentFetch({ ...options, fetch: fetchWhole(fetchOnce) })
+  const fetchOnce = options.fetch ?? ((request, init) => fetch(request, init))
+  const send = createIdempotentFetch({
+    ...options,
+    fetch: async (request, init) => readWhole(await fetchOnce(request, init)),
+  })
   const toRunId = ({ context, runId: fallback }: Asked<Context>) =>
     typeof runId === 'function' ? runId(context) : (runId ?? fallback)
 
@@ -63,16 +68,21 @@ export function createCalls<Context>(name: string, options: IdempotentToolOption
     const key = await toToolKey({ runId: toRunId(asked), name, input, ordinal })
     const attempt = countAttempt(key)
     const signal = asked.signal ?? new AbortController().signal
-    const { fetch, lastEnd } = bindFetch(send, { key, signal, now })
+    const { fetch, lastEnd, isPartial } = bindFetch(send, { key, signal, now })
     const next = again === undefined ? null : { argument: again, next: ordinal + 1 }
-    const facts = { again: next, attempt }
+    const factsOf = (isError: boolean) => ({
+      again: next,
+      attempt,
+      isError,
+      isPartial: isPartial(),
+    })
     return {
       input,
       call: { key, attempt, signal, fetch },
-      toNote: () => toNote(lastEnd() ?? { kind: 'unreported' }, { ...facts, isError: false }),
+      toNote: () => toNote(lastEnd() ?? { kind: 'unreported' }, factsOf(false)),
       toError(error) {
         if (signal.aborted) return error
-        const note = toNote(toCallEnd(error, lastEnd()), { ...facts, isError: true })
+        const note = toNote(toCallEnd(error, lastEnd()), factsOf(true))
         // The note says all that an error of Hapax says, in words for a model.
         const message = isHapaxError(error) ? note : `${messageOf(error)}\n\n${note}`
         return new ToolError(message, { cause: error })

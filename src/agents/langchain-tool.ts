@@ -46,6 +46,7 @@ export function wrapLangChainTool(
     const finish = (result: unknown) =>
       toolCall === undefined ? result : toAnswer(result, opened.toNote())
     const fail = (error: unknown) => {
+      if (isStep(error)) throw error
       const failure = opened.toError(error)
       if (toolCall === undefined || !(failure instanceof ToolError)) throw failure
       return hasArtifact ? [failure.message, undefined] : failure.message
@@ -67,6 +68,10 @@ export function wrapLangChainTool(
   }
   return Object.create(tool, { _call: { value: callTool } }) as Callable
 }
+
+/** What LangGraph throws to stop the graph, such as `interrupt()`. The tool is called again when the graph goes on. */
+const isStep = (error: unknown) =>
+  error instanceof Error && 'is_bubble_up' in error && error.is_bubble_up === true
 
 /** A tool that streams events returns its result behind them. */
 const isGenerator = (value: unknown): value is AsyncGenerator =>

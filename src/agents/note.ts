@@ -6,6 +6,8 @@ export interface NoteFacts {
   readonly again: { readonly argument: string; readonly next: number } | null
   /** Whether the tool threw. */
   readonly isError: boolean
+  /** Whether the tool has made an earlier request that was executed, or may have been. */
+  readonly isPartial: boolean
   /** Calls with these arguments so far, this one counted. */
   readonly attempt: number
 }
@@ -42,19 +44,19 @@ function say(end: CallEnd, facts: NoteFacts): string {
     case 'unknown':
       return sayUnknown(end)
     case 'key-reused':
-      return sayReused(end.pointers)
+      return sayReused(end.pointers, facts)
     case 'expired':
       return `An earlier call with the same arguments has ended, and its result is no longer stored. Nothing was executed now.${sayAgain(facts)}`
     case 'not-kept':
       return 'It was executed once, and its result cannot be returned again. Do not call it again. If you need the result, read it in another way.'
     case 'not-executed':
-      return `Nothing was executed by this call. ${waitThen(end.retryAfterMs, SAME_CALL)} to try again.`
+      return `${sayNothing(facts)}. ${waitThen(end.retryAfterMs, SAME_CALL)} to try again.`
     case 'no-result':
       return `There is no result yet. ${waitThen(end.retryAfterMs, SAME_CALL)}: it is executed, or you get its result.`
     case 'unprotected':
       return 'It was sent without protection. Do not call it again: that could execute it twice.'
     case 'rejected':
-      return `It was rejected, and nothing was executed: ${end.because} Correct the arguments if they are the cause. Otherwise, ${TELL}.`
+      return `It was rejected: ${end.because} ${sayNothing(facts)}. Correct the arguments if they are the cause. Otherwise, ${TELL}.`
     case 'unreported':
       return sayUnreported(facts)
   }
@@ -88,9 +90,15 @@ function sayUnknown(end: CallEnd & { kind: 'unknown' }): string {
   return `${because} It is held until the API or its operator has found out, so calling again does not help now. ${NO_DETOUR} Tell the user that the outcome is open${id}.`
 }
 
-function sayReused(pointers: readonly string[]): string {
+function sayNothing({ isPartial }: NoteFacts): string {
+  return isPartial
+    ? 'A part of this call was executed, or may have been, and the rest was not'
+    : 'Nothing was executed by this call'
+}
+
+function sayReused(pointers: readonly string[], facts: NoteFacts): string {
   const where = pointers.length === 0 ? '' : ` The two requests differ at ${pointers.join(', ')}.`
-  return `Nothing was executed by this call: the tool has sent another request with the key of this call before.${where} This is a fault of the tool, so calling again does not help. Stop, and ${TELL}.`
+  return `${sayNothing(facts)}: the tool has sent another request with the key of this call before.${where} This is a fault of the tool, so calling again does not help. Stop, and ${TELL}.`
 }
 
 function sayUnreported({ isError, attempt }: NoteFacts): string {

@@ -72,12 +72,11 @@ export async function answerToolCall(
   }
 }
 
-/** @returns `undefined` for what is no JSON. Some models send nothing where there are no arguments. */
+/** @returns `undefined` for what is no JSON. Some models send nothing or `null` where there are no arguments. */
 function parseArguments(value: unknown): unknown {
   if (typeof value !== 'string') return value ?? {}
-  if (value.trim() === '') return {}
   try {
-    return JSON.parse(value)
+    return (JSON.parse(value.trim() || 'null') as unknown) ?? {}
   } catch {
     return undefined
   }

@@ -6,19 +6,35 @@ import { body, business, header, type KeySource } from '../core/request/key-sour
 import { UUID } from '../core/request/key.ts'
 import { err, ok, type Result } from '../core/result.ts'
 
+/** A half of a surrogate pair would be any other such half in UTF-8, and so in a digest. */
+const text = z.string().check(
+  z.minLength(1),
+  z.refine((value) => value.isWellFormed(), 'must be Unicode'),
+)
+
 /** A tenant stands in records, log lines and data points. */
-const tenant = z.optional(z.string().check(z.minLength(1), z.maxLength(256)))
+const tenant = z.optional(text.check(z.maxLength(256)))
+
+/** Each of them is looked for in the whole input, and compared with every other one. */
+const MAX_POINTERS = 32
 
 const POINTER = /^(?:\/(?:[^~/]|~[01])*)+$/
 const pointer = z.string().check(z.regex(POINTER))
 
 const KeySchema = z.union(
   [
-    z.string().check(z.minLength(1)),
-    z.strictObject({ business: z.array(pointer).check(z.minLength(1)) }),
+    text,
+    z.strictObject({
+      business: z.array(pointer).check(z.minLength(1), z.maxLength(MAX_POINTERS)),
+    }),
     z.strictObject({ body: pointer }),
   ],
-  'must be a text, { "business": ["/order"] } or { "body": "/id" }, with JSON pointers into the input',
+  `must be a text of Unicode, { "business": ["/order"] } or { "body": "/id" }, with 1 to ${MAX_POINTERS} JSON pointers into the input`,
+)
+
+const isShort = (list: unknown) => !Array.isArray(list) || list.length <= MAX_POINTERS
+const pointers = z.optional(
+  z.unknown().check(z.refine(isShort, `must be at most ${MAX_POINTERS} JSON pointers`)),
 )
 
 const leftOut = (because: string) => z.optional(z.never(`must be left out: ${because}`))
@@ -30,9 +46,7 @@ const OptionsSchema = z.strictObject({
   tombstone: z.optional(z.unknown()),
   wait: z.optional(z.unknown()),
   lease: z.optional(z.unknown()),
-  fingerprint: z.optional(
-    z.strictObject({ ignore: z.optional(z.unknown()), dates: z.optional(z.unknown()) }),
-  ),
+  fingerprint: z.optional(z.strictObject({ ignore: pointers, dates: pointers })),
   unknown: z.optional(z.enum(['hold', 'resend', 'probe'])),
   durable: leftOut('the deployment cannot run a function that is elsewhere'),
   events: leftOut('the operation of a remote claim sends no events'),
@@ -44,7 +58,7 @@ const OptionsSchema = z.strictObject({
 })
 
 const ClaimSchema = z.strictObject({
-  operation: z.string().check(z.minLength(1), z.maxLength(128)),
+  operation: text.check(z.maxLength(128)),
   tenant,
   key: z.optional(KeySchema),
   outer: z.optional(z.string().check(z.refine(isOperationId, 'must be the id of an operation'))),
@@ -108,6 +122,8 @@ function toSource(key: Key | undefined): KeySource {
 function faultsOfPolicy(document: unknown): readonly string[] {
   const { policy }: { policy?: Partial<Options> } = Object(document)
   const { retention, tombstone, wait, lease, fingerprint } = Object(policy) as Partial<Options>
+  const { ignore, dates }: Partial<Record<string, unknown>> = Object(fingerprint)
+  if (![ignore, dates].every(isShort)) return []
   const options = { retention, tombstone, wait, lease, fingerprint }
   const read = parsePolicy(toPolicyOptions('a claim', undefined, options))
   return read.ok ? [] : read.error.map(toPolicyLine)

@@ -1,4 +1,3 @@
-import { notePassedOn } from '../core/function/error-outcome.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import type { LedgerGateway } from './claims.ts'
 
@@ -36,15 +35,6 @@ export function findOuter(first: object) {
   const isContext = contexts.has(first)
   const outer = isContext ? (first as OnceContext) : findAmbient()?.getStore()
   return { env: (isContext ? outer?.env : first) as LedgerGateway, outer }
-}
-
-/** Waits for the call of a guarded function within another one. @param first As for `findOuter`. */
-export async function passOn<output>(first: object, work: Promise<output>): Promise<output> {
-  if (findOuter(first).outer === undefined) return work
-  return work.catch((error: unknown) => {
-    notePassedOn(error)
-    throw error
-  })
 }
 
 /** Runs a function, so that others that it calls find its context. */

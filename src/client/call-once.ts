@@ -144,5 +144,5 @@ function toCallers(end: FunctionEnd<unknown>): unknown {
   if (end.kind === 'returned') return asJson(end.result)
   if (end.kind === 'threw') throw end.error
   const detail = 'It is not known yet whether the function was executed.'
-  throw createError({ code: 'outcome-unknown', detail, retry: 'wait' })
+  throw createError({ code: 'outcome-unknown', detail, retry: 'wait', cause: end.error })
 }

@@ -1,6 +1,7 @@
 import { createError, HapaxError } from '../core/hapax-error.ts'
+import type { RetryWord } from '../core/response/retry-word.ts'
 import type { RetryOptions } from '../core/retry/retry-options.ts'
-import { readProblem } from './read-problem.ts'
+import { readRefusal } from './read-problem.ts'
 import { retry } from './retry.ts'
 
 /** The gateway that has the ledger. */
@@ -26,8 +27,17 @@ export interface ClaimMessage {
   readonly timeoutMs: number
 }
 
-/** Requests about claims can be repeated, so that a lost answer costs a moment and not the operation. */
-const TRIES: RetryOptions = { attempts: 6, base: 100, cap: 2_000, deadline: 30_000, budget: false }
+/**
+ * Requests about claims can be repeated, so that a lost answer costs a moment and not the operation. The
+ * deadline ends the tries: a gateway that restarts takes some seconds.
+ */
+const TRIES: RetryOptions = {
+  attempts: 101,
+  base: 100,
+  cap: 2_000,
+  deadline: 30_000,
+  budget: false,
+}
 
 /**
  * Sends a request about claims until it has an answer.
@@ -61,14 +71,14 @@ async function post(
     body,
     signal: AbortSignal.timeout(timeoutMs),
   }).catch(throwUnreachable)
-  const problem = await readProblem(response)
-  if (problem !== null && response.status !== 409) throw problem
-  if (problem !== null) return problem
   if (response.ok) return response.json().catch(throwUnreachable)
-  return throwUnreachable(new Error(`The answer has the status ${response.status}.`))
+  const problem = await readRefusal(response, Date.now())
+  if (problem.code === '') return throwUnreachable(problem, problem.retry)
+  if (response.status !== 409) throw problem
+  return problem
 }
 
-function throwUnreachable(cause: unknown): never {
+function throwUnreachable(cause: unknown, word: RetryWord = 'same-key'): never {
   const detail = 'The gateway did not answer, or takes no claims.'
-  throw createError({ code: 'gateway-unreachable', detail, retry: 'same-key', cause })
+  throw createError({ code: 'gateway-unreachable', detail, retry: word, cause })
 }

@@ -27,7 +27,10 @@ export interface IdempotentFetchOptions {
    * seconds.
    */
   readonly timeout?: Duration
-  /** Keeps the key of an operation until its outcome is known. Default: none. */
+  /**
+   * Keeps the key of an operation until its outcome is known. A call then resolves when its answer is
+   * complete, unless it is a stream of events, and `timeout` includes that. Default: none.
+   */
   readonly store?: KeyStore
   /** Names the operation in the store. Default: method, URL and body. */
   readonly intent?: FindText

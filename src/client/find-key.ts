@@ -8,9 +8,9 @@ export interface FoundKey {
   /** The key, as its header field is written. */
   readonly field: string
   /** Whether an earlier call has left it in the store, so that the operation may have been executed. */
-  readonly isResumed: boolean
-  /** Removes it from the store, if the store works. */
-  readonly forget: () => Promise<void>
+  readonly isResumed?: boolean
+  /** Removes it from the store, if there is one and it works. */
+  readonly forget?: () => Promise<void>
 }
 
 /**
@@ -23,7 +23,7 @@ export interface FoundKey {
 export async function findKey(copy: () => Request, settings: Settings): Promise<FoundKey> {
   const { key = crypto.randomUUID(), store, intent, now, maxKeyAgeMs } = settings
   const field = toKeyField(typeof key === 'string' ? key : await key(copy()))
-  if (store === undefined) return { field, isResumed: false, forget: async () => {} }
+  if (store === undefined) return { field }
   const { method, url } = copy()
   const parts = intent ? [await intent(copy())] : [method, url, await copy().arrayBuffer()]
   // A digest, so that a store shows nothing of the request.
@@ -37,12 +37,12 @@ export async function findKey(copy: () => Request, settings: Settings): Promise<
       // It stays, so the next call with this intent gets the same answer.
     }
   }
-  // What is malformed has no age.
-  if (!(now() - Number.parseInt(kept, 10) < maxKeyAgeMs)) {
+  // What is malformed has no age, and a clock that was set back does not make a key younger.
+  if (!(Math.abs(now() - Number.parseInt(kept, 10)) < maxKeyAgeMs)) {
     await forget()
     throw new KeyExpiredError({ code: 'key-expired', detail: TOO_OLD, retry: 'new-key' })
   }
   return { field: kept.slice(kept.indexOf(' ') + 1), isResumed: kept !== made, forget }
 }
 
-const TOO_OLD = 'The kept key is too old, and its outcome not known. Nothing was sent.'
+const TOO_OLD = 'The kept key is too old, and its outcome unknown. Nothing was sent.'

@@ -21,7 +21,8 @@ export async function followAccepted(
 ): Promise<Sent> {
   const { now, sleep, timeoutMs } = settings
   const { response, headers, deadlineAt } = accepted
-  const url = new URL(response?.headers.get('Location') ?? '', request.url)
+  // A browser hides it, unless the API exposes it.
+  const url = new URL(response?.headers.get('Location') ?? 'about:', request.url)
   // The credentials of the request are for its own origin.
   if (url.origin !== new URL(request.url).origin) return accepted
   // Polls count anew.

@@ -1,4 +1,4 @@
-import { createError } from '../core/hapax-error.ts'
+import { createError, type HapaxError } from '../core/hapax-error.ts'
 import { type IdempotentFetchOptions, type Settings, toSettings } from './fetch-options.ts'
 import { followAccepted, isAccepted } from './follow-accepted.ts'
 import { SAFE } from './keyed-request.ts'
@@ -42,7 +42,7 @@ async function send(sending: Sending, settings: Settings): Promise<Response> {
   const end = isFollowed ? await followAccepted(sent, sending, settings) : sent
   const { found, attempt } = sent
   const isInDoubt = isFollowed || attempt > 1 || found?.isResumed === true
-  if (isFinal(end, isInDoubt)) await found?.forget()
+  if (isFinal(end, isInDoubt)) await found?.forget?.()
   return conclude(end, sending.request, settings)
 }
 
@@ -53,12 +53,20 @@ async function send(sending: Sending, settings: Settings): Promise<Response> {
  * @param isInDoubt Whether the operation may have been executed before. Then a refusal tells nothing:
  *   it can be about this try alone.
  */
-function isFinal(end: Sent, isInDoubt: boolean): boolean {
-  const { response, refusal } = end
-  if (response === undefined || isAccepted(end)) return false
-  if (refusal === undefined) return true
-  const { status } = response
-  const { code, retryable } = refusal
+function isFinal({ response, refusal }: Sent, isInDoubt: boolean): boolean {
+  if (response === undefined) return false
+  const said = response.headers.get('Idempotency-Status')
+  // Hapax knows best.
+  if (said === 'accepted' || said === 'unknown') return false
+  if (refusal === undefined || said === 'executed' || said === 'replayed') return true
+  return isFinalRefusal(refusal, response.status, isInDoubt)
+}
+
+function isFinalRefusal(
+  { code, retryable }: HapaxError,
+  status: number,
+  isInDoubt: boolean,
+): boolean {
   if (isInDoubt) return status === 402 && code === ''
   if (retryable || status >= 500) return false
   // Hapax also answers 409 about an operation that was executed, or may have been.

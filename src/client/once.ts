@@ -1,8 +1,9 @@
 import { toCallInput } from '../core/function/call-input.ts'
+import { passOn } from '../core/function/error-outcome.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import type { OncePolicy } from '../core/function/once-policy.ts'
 import { toRetryPolicy } from '../core/retry/retry-options.ts'
-import { passOn } from './ambient.ts'
+import { findOuter } from './ambient.ts'
 import { callOnce } from './call-once.ts'
 import type { ClaimsEnv } from './claims.ts'
 import { orAborted } from './or-aborted.ts'
@@ -62,7 +63,7 @@ export function once<input, stored, output>(
     signal?.throwIfAborted()
     const own = toCallInput(name, input)
     const work = retryCall(() => callOnce({ name, policy, fn }, env, own), signal)
-    const passed = passOn(env, work)
+    const passed = findOuter(env).outer === undefined ? work : passOn(work)
     return signal === undefined ? passed : orAborted(passed, signal)
   }
 }

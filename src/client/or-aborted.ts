@@ -2,8 +2,8 @@
 export function orAborted<value>(work: Promise<value>, signal: AbortSignal): Promise<value> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason as Error)
-    signal.addEventListener('abort', stop, { once: true })
-    const finish = () => signal.removeEventListener('abort', stop)
-    work.then(resolve, reject).finally(finish)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop)
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
   })
 }

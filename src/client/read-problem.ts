@@ -39,7 +39,8 @@ export async function readRefusal(response: Response, now: number): Promise<Hapa
 }
 
 /** Words of the future are not known here. */
-const isWord = (retry: RetryWord | undefined): retry is RetryWord => String(retry) in WHAT_TO_DO
+const isWord = (retry: RetryWord | undefined): retry is RetryWord =>
+  Object.hasOwn(WHAT_TO_DO, String(retry))
 
 /** The word of a problem whose document does not say it. */
 function toWord(code: string, isRetryable: boolean, retryAfterMs: number | null): RetryWord {

@@ -23,7 +23,7 @@ export interface RetryContext {
   readonly signal?: AbortSignal
   /**
    * Headers of the request for which the work is done. Its `Idempotency-Attempt` counts into
-   * `attempts`, and no try begins after its `X-Request-Deadline`.
+   * `attempts`, and no other try begins after its `X-Request-Deadline`. One try is always made.
    */
   readonly outer?: Headers
   /**
@@ -117,8 +117,8 @@ function outcomeOf(end: TryEnd<unknown>, { retryIf }: RetryContext): Outcome {
   if (end.kind === 'done') return 'succeeded'
   const { error } = end
   if (isNotExecuted(error)) return 'not_executed'
-  if (isHapaxError(error)) return error.retryable ? 'not_executed' : 'failed'
-  return retryIf?.(error) === true ? 'unknown' : 'failed'
+  const isAgain = isHapaxError(error) ? error.retryable : retryIf?.(error) === true
+  return isAgain ? 'unknown' : 'failed'
 }
 
 function retryAfterOf(end: TryEnd<unknown>): number {

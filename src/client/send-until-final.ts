@@ -7,6 +7,7 @@ import type { Settings } from './fetch-options.ts'
 import { type KeyedRequest, readKeyed } from './keyed-request.ts'
 import { orAborted } from './or-aborted.ts'
 import { readRefusal } from './read-problem.ts'
+import { readWhole } from './whole-answer.ts'
 
 /** What is sent. */
 export interface Sending {
@@ -114,8 +115,10 @@ async function tryOnce(
   }
 }
 
-async function readAnswer(request: Request, signal: AbortSignal, { fetch, now }: Settings) {
-  const response = await fetch(request, { signal })
+async function readAnswer(request: Request, signal: AbortSignal, { fetch, now, store }: Settings) {
+  const begun = await fetch(request, { signal })
+  // The key is forgotten after an answer. Without the rest of it, only the key leads to the result.
+  const response = store ? await readWhole(begun) : begun
   const { ok, status, headers } = response
   const problem = headers.get('Hapax-Error')
   const facts = { status, problem, correlationId: headers.get('X-Correlation-Id') }
@@ -126,5 +129,7 @@ async function readAnswer(request: Request, signal: AbortSignal, { fetch, now }:
 
 /** Frees the connection of an answer that nobody reads. */
 export function discard(response?: Response): void {
-  response?.body?.cancel().catch(() => {})
+  // Where another package makes the answers, a body can be of another kind.
+  const body: Partial<ReadableStream> | null | undefined = response?.body
+  body?.cancel?.().catch(() => {})
 }

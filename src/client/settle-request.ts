@@ -3,6 +3,7 @@ import {
   type ErrorOutcomes,
   outcomeOfError,
 } from '../core/function/error-outcome.ts'
+import { toResultText } from '../core/function/result-text.ts'
 import type { FunctionEnd } from '../core/function/run-function.ts'
 import { toStoredForm } from '../core/function/stored-error.ts'
 
@@ -21,9 +22,8 @@ export function toSettleRequest(end: FunctionEnd<unknown>, outcomes?: ErrorOutco
     return outcome === 'failed' ? { outcome, error: toStoredForm(end.error) } : { outcome }
   }
   const { result } = end
-  const text = toJson(result)
-  const isSent = text === undefined || (text !== null && text.length <= MAX_LENGTH)
-  return isSent ? { outcome: 'succeeded', result } : OMITTED
+  const text = toResultText(result)
+  return text !== null && text.length <= MAX_LENGTH ? { outcome: 'succeeded', result } : OMITTED
 }
 
 /** A policy that throws has said nothing. */
@@ -37,15 +37,7 @@ function outcomeOf(error: unknown, outcomes?: ErrorOutcomes): ErrorOutcome {
 
 /** What JSON makes of a result, for its first caller as for every other one. */
 export function asJson(result: unknown): unknown {
-  const text = toJson(result)
-  return text === null || text === undefined ? result : JSON.parse(text)
-}
-
-/** @returns `undefined` for nothing, and `null` for what is no JSON. */
-function toJson(result: unknown): string | null | undefined {
-  try {
-    return JSON.stringify(result)
-  } catch {
-    return null
-  }
+  const text = toResultText(result)
+  // What JSON cannot hold, only this call gets.
+  return text ? JSON.parse(text) : result
 }

@@ -97,8 +97,8 @@ const CLASSES: Readonly<Record<string, typeof HapaxError>> = {
 
 /** Creates the error of a code: its own class, or `HapaxError`. */
 export function createError(facts: HapaxErrorFacts): HapaxError {
-  const OwnError = CLASSES[facts.code] ?? HapaxError
-  return new OwnError(facts)
+  const OwnError = Object.hasOwn(CLASSES, facts.code) ? CLASSES[facts.code] : undefined
+  return new (OwnError ?? HapaxError)(facts)
 }
 
 /**

@@ -14,8 +14,8 @@ import { markEntry } from './well-known.ts'
 
 /**
  * Prepares a Hono app of your own for `protect` and `idempotent`. Add it before the protected routes.
- * It also serves `/_hapax/problems`, `/_hapax/operations` and `/.well-known/idempotency`, below the
- * path that it is added for. It changes nothing for other routes.
+ * It also serves `/_hapax/problems`, `/_hapax/operations`, `/.well-known/idempotency` and, if the
+ * deployment takes them, `/_hapax/claims`, below the path that it is added for. It changes nothing for other routes.
  *
  * @throws {TypeError} When `tenant` is not a function, or another option is invalid.
  * @example app.use(hapax({ tenant: credential('Authorization') }))

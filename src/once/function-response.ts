@@ -1,4 +1,5 @@
 import { type ErrorOutcomes, outcomeOfError } from '../core/function/error-outcome.ts'
+import { toResultText } from '../core/function/result-text.ts'
 import type { FunctionEnd } from '../core/function/run-function.ts'
 import { toStoredForm } from '../core/function/stored-error.ts'
 import { NotExecuted } from '../core/outcome/not-executed.ts'
@@ -34,21 +35,11 @@ const toUnanswered = (cause: unknown) => new Error('The function threw an answer
 /** The message of an error is not for others. */
 const toNotExecuted = (cause: unknown) => new NotExecuted(undefined, { cause })
 
-/** A result that is no JSON was executed as well, but nothing of it can be stored. */
+/** A result that JSON cannot hold was executed as well, but nothing of it can be stored. */
 function toResultResponse(result: unknown): Response {
-  if (result === undefined) return new Response(null, { status: 204 })
-  const text = toJson(result)
-  const notStored = { status: 204, headers: { 'Idempotency-Store': 'no-store' } }
-  return text === undefined
-    ? new Response(null, notStored)
+  const text = toResultText(result)
+  if (text === '') return new Response(null, { status: 204 })
+  return text === null
+    ? new Response(null, { status: 204, headers: { 'Idempotency-Store': 'no-store' } })
     : new Response(text, { headers: { 'Content-Type': 'application/json' } })
-}
-
-/** @returns `undefined` for what is no JSON. */
-function toJson(result: unknown): string | undefined {
-  try {
-    return JSON.stringify(result)
-  } catch {
-    return undefined
-  }
 }

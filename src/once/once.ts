@@ -12,6 +12,7 @@ import {
   tenantOfCall,
   toCallInput,
 } from '../core/function/call-input.ts'
+import { passOn } from '../core/function/error-outcome.ts'
 import { functionOrigin } from '../core/function/function-origin.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import { DEPLOYMENT, type OncePolicy } from '../core/function/once-policy.ts'
@@ -33,7 +34,7 @@ import { toResult } from './call-result.ts'
 import { toFunctionResponse } from './function-response.ts'
 import { readOncePolicy, toRouteOptions, type WorkerOncePolicy } from './once-policy.ts'
 import { toOnceRequest, toWholeKey } from './once-request.ts'
-import { findOuter, passOn, runGuarded, runStored } from './run-guarded.ts'
+import { findOuter, runGuarded, runStored } from './run-guarded.ts'
 
 /** Options of one call of a guarded function. */
 export interface OnceOptions {
@@ -94,7 +95,7 @@ export function once<input, stored, output>(
       const own = toCallInput(name, input)
       return retryCall(() => call(parts, env, own), signal)
     }
-    const work = passOn(env, begin())
+    const work = findOuter(env).outer === null ? begin() : passOn(begin())
     // The result is stored, whoever waits for it.
     waitUntil(work.catch(() => {}))
     return signal === undefined ? work : orAborted(work, signal)

@@ -2,7 +2,6 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 import { DOUBT_FIELD, RECOVERY_FIELD, TENANT_FIELD } from '../config/deployed-functions.ts'
 import type { HapaxEnv } from '../config/env.ts'
-import { notePassedOn } from '../core/function/error-outcome.ts'
 import type { OnceContext } from '../core/function/once-context.ts'
 import { DEPLOYMENT } from '../core/function/once-policy.ts'
 import { type FunctionEnd, type Guarded, runFunction } from '../core/function/run-function.ts'
@@ -22,15 +21,6 @@ export function findOuter(first: object) {
   const isContext = contexts.has(first)
   const outer = isContext ? (first as OnceContext) : (ambient.getStore() ?? null)
   return { env: (isContext ? outer?.env : first) as HapaxEnv, outer }
-}
-
-/** Waits for the call of a guarded function within another one. @param first As for `findOuter`. */
-export async function passOn<output>(first: object, work: Promise<output>): Promise<output> {
-  if (findOuter(first).outer === null) return work
-  return work.catch((error: unknown) => {
-    notePassedOn(error)
-    throw error
-  })
 }
 
 /** Runs a function for a claim, and tells it and what it calls about the operation. */

@@ -117,8 +117,19 @@ const between = serve(async (request) => {
   if (operationId !== undefined) operations.set(operationId, order)
   check(action, sent, await answer.clone().text(), answer.ok)
   await pass(order, after)
-  return answer
+  return breakOff(answer, `${order} ${action}`)
 })
+
+/** Answers that have broken off, by order and action. */
+const cuts = new Set<string>()
+
+/** Breaks off the first answer to each action of an order that says so. */
+function breakOff(answer: Response, name: string): Response {
+  if (!name.startsWith('cut') || cuts.has(name)) return answer
+  cuts.add(name)
+  const fault = new Error('It breaks off.')
+  return new Response(new ReadableStream({ start: (body) => body.error(fault) }), answer)
+}
 
 const DESCRIBED: Readonly<Record<string, readonly [request: string, answer: string]>> = {
   claim: ['ClaimRequest', 'ClaimAnswer'],
@@ -160,6 +171,7 @@ function serve(answer: (request: IncomingMessage) => Promise<Response | object |
         ([name]) => !/^(?:content-[el]|transfer)/.test(name),
       )
       outgoing.writeHead(response.status, Object.fromEntries(fields))
+      outgoing.flushHeaders()
       outgoing.end(Buffer.from(await response.arrayBuffer()))
     }
     respond().catch(() => outgoing.destroy())
@@ -327,6 +339,17 @@ describe('a process that is killed with SIGKILL, and another one after it', () =
     if (point === 'asked') return 2
     return policy === 'resend' && (point === 'worked' || point === 'unsettled') ? 2 : 1
   }
+})
+
+describe('an answer that breaks off', () => {
+  it.each(programs)('is asked for again by $name, which works once', async (program) => {
+    const order = `cut-${program.name}`
+    const printed = await run(program, 'hold', [order])
+    const [refund, ...others] = effectsOf(order)
+    expect(printed).toEqual([{ order, result: refund }])
+    expect([callsOf(order).length, others]).toEqual([1, []])
+    expect([`${order} claim`, `${order} settle`].every((cut) => cuts.has(cut))).toBe(true)
+  })
 })
 
 describe('processes in Node and Python that want the same at the same time', () => {

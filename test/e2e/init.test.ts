@@ -3,7 +3,7 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 
 import { type DevServer, startDevServer } from '../../demo/dev-server.ts'
-import { createForeignProject, type ForeignProject, packedPackage, versionOf } from './packed.ts'
+import { createForeignProject, type ForeignProject } from './packed.ts'
 
 const FILES = {
   'wrangler.toml': `name = "shop" # ours
@@ -23,8 +23,8 @@ export default app
 let project: ForeignProject
 let server: DevServer
 beforeAll(async () => {
-  const packages = [await packedPackage(), versionOf('hono'), versionOf('wrangler')]
-  project = await createForeignProject(packages)
+  project = await createForeignProject()
+  project.link('wrangler', 'workerd')
   project.write(FILES)
   const { code, output } = await project.run('npx', 'hapax', 'init', '--yes')
   if (code !== 0) throw new Error(output)

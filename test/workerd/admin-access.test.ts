@@ -1,6 +1,15 @@
 import { env } from 'cloudflare:workers'
 import { sign } from 'hono/jwt'
-import { afterEach, beforeEach, describe, expect, it, type MockInstance, vi } from 'vitest'
+import {
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  it,
+  type MockInstance,
+  vi,
+} from 'vitest'
 
 import { type DeadLetter, directoryOf } from '../../src/directory/directory-guard.ts'
 import { credential } from '../../src/hapax.ts'
@@ -347,6 +356,8 @@ async function makeKey(kid: string) {
   return { secret: secret as never, public: open_ }
 }
 
+type Key = Awaited<ReturnType<typeof makeKey>>
+
 const LETTER: DeadLetter = {
   id: 'letter-of-access',
   from: 'inbox',
@@ -381,15 +392,20 @@ const part = (value: object) =>
   btoa(JSON.stringify(value)).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
 
 describe('the admin API behind Cloudflare Access', () => {
+  /** The key of the team: to make one takes longer than a test. */
+  let ours: Key
+  beforeAll(async () => {
+    ours = await makeKey('kid-1')
+  })
+
   /** Who comes with an assertion; `certs` answers for the team's keys. */
   async function come(
-    make: (ours: Awaited<ReturnType<typeof makeKey>>) => Promise<string> | string,
+    make: (key: Key) => Promise<string> | string,
     options: {
       certs?: (keys: unknown) => Response | Promise<Response>
       headers?: Record<string, string>
     } = {},
   ) {
-    const ours = await makeKey('kid-1')
     const assertion = await make(ours)
     const origin = playOrigin(() => {
       const keys = { keys: [ours.public], public_cert: {}, public_certs: [] }
@@ -412,7 +428,6 @@ describe('the admin API behind Cloudflare Access', () => {
 
   it('names in the audit whom Access has let in, by what it has verified', async () => {
     await directoryOf(env).bury(LETTER)
-    const ours = await makeKey('kid-1')
     playOrigin(() => Response.json({ keys: [ours.public] }))
     const app = createOperatedGateway({ tenant: credential('Authorization') })
     const response = await clientOf(app, `/_hapax/admin/dead-letters/${LETTER.id}`)('-', {
@@ -481,15 +496,15 @@ describe('the admin API behind Cloudflare Access', () => {
     },
     {
       name: 'signed with the public key as a secret (HS256)',
-      make: async (ours: Awaited<ReturnType<typeof makeKey>>) => {
-        const token = await sign(claimsOf(), JSON.stringify(ours.public), 'HS256')
+      make: async (key: Key) => {
+        const token = await sign(claimsOf(), JSON.stringify(key.public), 'HS256')
         const [, claims, signature] = token.split('.')
         return `${part({ alg: 'HS256', typ: 'JWT', kid: 'kid-1' })}.${claims}.${signature}`
       },
     },
     {
       name: 'signed, and changed since',
-      make: async ({ secret }: Awaited<ReturnType<typeof makeKey>>) => {
+      make: async ({ secret }: Key) => {
         const [head, , signature] = (await sign(claimsOf(), secret, 'RS256')).split('.')
         return `${head}.${part(claimsOf({ email: 'root@example.com' }))}.${signature}`
       },
@@ -581,7 +596,7 @@ describe('the admin API behind Cloudflare Access', () => {
     const asked: string[] = []
     vi.spyOn(globalThis, 'fetch').mockImplementation(async (_, init) => {
       asked.push(init?.cache ?? 'cached')
-      return Response.json({ keys: [(await makeKey('kid-1')).public] })
+      return Response.json({ keys: [ours.public] })
     })
     const app = createOperatedGateway({ tenant: credential('Authorization') })
     const forger = await makeKey('kid-of-nobody')
@@ -594,9 +609,8 @@ describe('the admin API behind Cloudflare Access', () => {
   })
 
   it('does not let in with an assertion where only a token is configured, and asks nobody', async () => {
-    const { secret } = await makeKey('kid-1')
     const gateway = open()
-    const headers = { 'Cf-Access-Jwt-Assertion': await sign(claimsOf(), secret, 'RS256') }
+    const headers = { 'Cf-Access-Jwt-Assertion': await sign(claimsOf(), ours.secret, 'RS256') }
     expect((await gateway.send('/_hapax/admin/stuck', { headers })).status).toBe(401)
     expectNothing(gateway)
   })
@@ -605,15 +619,13 @@ describe('the admin API behind Cloudflare Access', () => {
     { name: 'the cookie of Access alone', header: 'Cookie', prefix: 'CF_Authorization=' },
     { name: 'the assertion as a bearer token', header: 'Authorization', prefix: 'Bearer ' },
   ])('does not let in with $name', async ({ header, prefix }) => {
-    const { secret } = await makeKey('kid-1')
-    const assertion = await sign(claimsOf(), secret, 'RS256')
+    const assertion = await sign(claimsOf(), ours.secret, 'RS256')
     const { response } = await come(() => '', { headers: { [header]: prefix + assertion } })
     expect(response.status).toBe(401)
   })
 
   /** A change of an operator whom Access has let in; the operation is none, so that it ends there. */
   async function change(headers: Record<string, string>, body: BodyInit | null = null) {
-    const ours = await makeKey('kid-1')
     playOrigin(() => Response.json({ keys: [ours.public] }))
     const assertion = await sign(claimsOf(), ours.secret, 'RS256')
     const app = createOperatedGateway({ tenant: credential('Authorization') })

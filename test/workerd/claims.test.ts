@@ -227,6 +227,24 @@ describe('a request that is wrong', () => {
     expect(refused.answer.detail).toMatch(/"color".*"extra"|"extra".*"color"/)
   })
 
+  it.each([
+    { what: 'operation', sent: { operation: '\ud800' } },
+    { what: 'tenant', sent: { tenant: '\ud800' } },
+    { what: 'key', sent: { key: '\ud800' } },
+  ])('has a text that is no Unicode as its $what', async ({ what, sent }) => {
+    const refused = await claim({ operation: 'wrong', ...sent })
+    expect(word(refused)).toBe('400 claim-invalid')
+    expect(refused.answer.detail).toMatch(new RegExp(`^${what}: must be .*Unicode`))
+  })
+
+  it('has more pointers than can be compared with each other', async () => {
+    const many = Array.from({ length: 40_000 }, (_, index) => `/items/${index}`)
+    const refused = await claim({ operation: 'wrong', policy: { fingerprint: { ignore: many } } })
+    expect(word(refused)).toBe('400 claim-invalid')
+    const said = 'policy.fingerprint.ignore: must be at most 32 JSON pointers.'
+    expect(refused.answer.detail).toBe(said)
+  })
+
   it.each(['durable', 'events', 'snapshot', 'limits', 'outcomes', 'result', 'retry'])(
     'is told why %s cannot be had from elsewhere',
     async (field) => {

@@ -68,6 +68,7 @@ const PROBLEM = {
   type: expect.stringMatching(/^https:\/\/gateway\.test\/_hapax\/problems\/[a-z-]+$/),
   title: expect.any(String),
   detail: expect.stringMatching(/^[A-Z].*\.$/s),
+  message: expect.stringMatching(/^[A-Z].*\.$/s),
   retryable: expect.any(Boolean),
   retry: expect.toBeOneOf(['same-key', 'new-key', 'wait', 'never']),
   correlationId: expect.stringMatching(/^[\w.:=+/-]{1,128}$/),

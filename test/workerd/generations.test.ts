@@ -71,9 +71,10 @@ async function begin(response: Response) {
   }
 }
 
-/** Which digits a body consists of, and how long it is. */
+/** The digits of a body, each run of the same digit as one, and how long it is. */
 function summary(bytes: Uint8Array): [string, number] {
-  return [[...new Set(bytes)].map((byte) => String.fromCharCode(byte)).join(''), bytes.byteLength]
+  const digits = bytes.filter((byte, at) => byte !== bytes[at - 1])
+  return [new TextDecoder().decode(digits), bytes.byteLength]
 }
 
 async function readWhole(response: Response): Promise<[string, number]> {

@@ -402,6 +402,8 @@ describe('c.var.hapax', () => {
         tenant: expect.stringMatching(/^[\w-]{43}$/),
         correlationId: 'corr-1',
         key: handled[0]?.operationId,
+        inDoubtMs: null,
+        signal: expect.any(AbortSignal),
       },
     ])
     expect(JSON.stringify(handled)).not.toContain(key)

@@ -686,6 +686,7 @@ describe('a policy', () => {
 
   it.each([
     { when: 'the key is empty', policy: { key: () => '' }, code: 'key-missing' },
+    { when: 'the key is no Unicode', policy: { key: () => '\ud800' }, code: 'key-missing' },
     {
       when: 'there is no key',
       policy: { key: (input: { order?: string }) => input.order as string },
@@ -702,7 +703,7 @@ describe('a policy', () => {
     const refund = once(`refuses: ${when}`, policy, run)
     const error = await thrown(refund(env, {}))
     expect(error).toMatchObject({ code, retry: 'never', name: 'HapaxError' })
-    expect(String(error)).toContain('must be a text that is not empty')
+    expect(String(error)).toContain('must be Unicode, and not empty')
     expect(contexts).toHaveLength(0)
   })
 

@@ -61,7 +61,8 @@ export async function keyOfCall<input>(
 }
 
 function requireText(what: 'tenant' | 'key', name: string, found: unknown): string {
-  if (typeof found === 'string' && found !== '') return found
-  const detail = `The ${what} of ${name} must be a text that is not empty.`
+  // A half of a surrogate pair would be any other such half in a digest.
+  if (typeof found === 'string' && found !== '' && found.isWellFormed()) return found
+  const detail = `The ${what} of ${name} must be Unicode, and not empty.`
   throw createError({ code: `${what}-missing`, detail, retry: 'never' })
 }

@@ -18,11 +18,14 @@ export const isErrorOutcome = (value: unknown): value is ErrorOutcome =>
 const passedOn = new WeakSet<object>()
 
 /**
- * Notes that an error comes out of a guarded function that another one has called. That nothing was
- * executed is then said of the inner one only: the outer one may have done other things before.
+ * Passes on how a guarded function has ended that another one has called. If its error says that nothing
+ * was executed, that is true of the inner one only: the outer one may have done other things before.
  */
-export function notePassedOn(error: unknown): void {
-  if (error instanceof Error) passedOn.add(error)
+export async function passOn<output>(work: Promise<output>): Promise<output> {
+  return work.catch((error: unknown) => {
+    if (error instanceof Error) passedOn.add(error)
+    throw error
+  })
 }
 
 /** The outcome of a function that threw: unknown, unless the error or the policy says more. */

@@ -22,7 +22,8 @@ function parseRetryAfter(field: string | null, now: number): number | null {
   if (field === null) return null
   if (DECIMAL.test(field)) return toWholeMs(Number(field) * 1_000)
   // Every date has letters; without any, the platform would read `-1` as one.
-  const at = /[a-z]/i.test(field) ? parseTime(field) : null
+  // The asctime form (RFC 9110 §5.6.7) ends with the year, and is in GMT as well.
+  const at = /[a-z]/i.test(field) ? parseTime(field.replace(/ \d{4}$/, '$& GMT')) : null
   return at === null ? null : Math.max(0, at - now)
 }
 

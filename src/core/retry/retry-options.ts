@@ -35,8 +35,6 @@ export const RETRY_LIMITS = {
 /** What is filled in for a budget's members that are left out. */
 export const BUDGET: BudgetPolicy = { ratio: 0.2, floor: 10 }
 
-const NAMES: ReadonlySet<string> = new Set(['attempts', 'base', 'cap', 'deadline', 'budget'])
-
 type Defaults = Pick<RetryPolicy, 'attempts' | 'baseMs' | 'capMs' | 'deadlineMs' | 'budget'>
 
 const DEFAULTS: Defaults = {
@@ -53,12 +51,16 @@ const DEFAULTS: Defaults = {
  * @throws {TypeError} Names the field that is wrong, and what it must be.
  */
 export function toRetryPolicy(options: RetryOptions = {}, defaults = DEFAULTS): RetryPolicy {
-  const { attempts = defaults.attempts, base = defaults.baseMs, cap = defaults.capMs } = options
-  const { deadline = defaults.deadlineMs, budget = defaults.budget } = options
+  const {
+    attempts = defaults.attempts,
+    base = defaults.baseMs,
+    cap = defaults.capMs,
+    deadline = defaults.deadlineMs,
+    budget = defaults.budget,
+    ...others
+  } = options
   const { delayMs, deadlineMs } = RETRY_LIMITS
-  for (const name of Object.keys(options)) {
-    if (!NAMES.has(name)) throw new TypeError(`retry.${name} is no option here.`)
-  }
+  for (const name of Object.keys(others)) throw new TypeError(`retry.${name} is no option here.`)
   checkWhole('retry.attempts', attempts, RETRY_LIMITS.attempts)
   return {
     attempts,

@@ -126,6 +126,24 @@ describe('idempotentTool with LangChain', () => {
     ])
   })
 
+  it('leaves an interrupt to LangGraph, and has the same key when the graph goes on', async () => {
+    class GraphInterrupt extends Error {
+      readonly is_bubble_up = true
+    }
+    const keys: string[] = []
+    const pay = idempotentTool(
+      'pay',
+      tool((_, config) => {
+        if (keys.push(callOf(config).key) === 1) throw new GraphInterrupt('Do you agree?')
+        return 'paid'
+      }, fields),
+      { runId: 'run-1' },
+    )
+    await expect(pay.invoke(toolCall)).rejects.toBeInstanceOf(GraphInterrupt)
+    expect((await pay.invoke(toolCall)).text).toMatch(/^paid/)
+    expect(keys[1]).toBe(keys[0])
+  })
+
   it('passes on the events of a tool that streams', async () => {
     const pay = idempotentTool(
       'pay',

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 
-import { idempotentTool } from '../../../src/agents.ts'
+import { idempotentTool, type ToolCall } from '../../../src/agents.ts'
 import { createError } from '../../../src/core/hapax-error.ts'
+import { NotExecuted } from '../../../src/core/outcome/not-executed.ts'
 import { answer, lost, problem } from '../client/played-server.ts'
 import { made, payBy, type Payment, playApi, repeated } from './played-tool.ts'
 
@@ -97,6 +98,21 @@ describe('the note for the model', () => {
       says: [/Wait 5 seconds, then/, SAME, NO_DETOUR],
     },
     {
+      when: 'its outcome is being found out, as Stripe would write it',
+      play: Response.json(
+        { error: { type: 'api_error', message: 'Not known yet.' } },
+        {
+          status: 409,
+          headers: {
+            'Hapax-Error': 'outcome-unknown',
+            'X-Should-Retry': 'true',
+            'Retry-After': '5',
+          },
+        },
+      ),
+      says: [/Wait 5 seconds, then/, SAME, NO_DETOUR],
+    },
+    {
       when: 'the API did not answer in time',
       play: problemOf('origin-timeout', 'never'),
       says: [/It is not known whether this was executed/, NO_DETOUR],
@@ -129,7 +145,11 @@ describe('the note for the model', () => {
     {
       when: 'the request was rejected',
       play: problemOf('payload-invalid', 'never'),
-      says: [/nothing was executed: The detail of payload-invalid\./, /Correct the arguments/],
+      says: [
+        /rejected: The detail of payload-invalid\./,
+        /Nothing was executed by this call/,
+        /Correct/,
+      ],
     },
     {
       when: 'it was let through without protection',
@@ -173,10 +193,10 @@ describe('the note for the model', () => {
   })
 
   it('believes a tool that says that nothing was executed', async () => {
-    const error = Object.assign(new Error('No stock.'), { name: 'NotExecuted' })
+    const error = new NotExecuted('No stock.', { retryAfter: '90s' })
     const pay = idempotentTool('pay', () => Promise.reject(error), { runId: 'run-1' })
     await expect(pay({})).rejects.toThrow(
-      'No stock.\n\nAbout this call: Nothing was executed by this call. Call the same tool',
+      'No stock.\n\nAbout this call: Nothing was executed by this call. Wait 90 seconds, then call',
     )
   })
 
@@ -190,6 +210,29 @@ describe('the note for the model', () => {
     await expect(pay({ order: 'o17' })).rejects.toThrow(
       'The API answered, but the tool failed afterwards. Call the same tool',
     )
+  })
+
+  it.each([
+    { name: 'keeps the model waiting', code: 'circuit-open', retry: 'wait' },
+    { name: 'has the key of the first', code: 'key-reused', retry: 'new-key' },
+    { name: 'is rejected', code: 'payload-invalid', retry: 'never' },
+  ])(
+    'does not say that nothing was executed when only the second request of a tool $name',
+    async ({ code, retry }) => {
+      const api = playApi(made(), problemOf(code, retry))
+      const pay = async (input: Payment, call: ToolCall) =>
+        (await payBy(call, input)) + (await payBy(call, { ...input, again: 2 }))
+      await expect(idempotentTool('pay', pay, api.options)({ order: 'o17' })).rejects.toThrow(
+        'A part of this call was executed, or may have been, and the rest was not',
+      )
+    },
+  )
+
+  it('knows the problem that a tool has caught', async () => {
+    const api = playApi(problemOf('in-progress', 'wait'))
+    const pay = (input: Payment, call: ToolCall) => payBy(call, input).catch(() => 'later')
+    const { note } = await idempotentTool('pay', pay, api.options).withNote({ order: 'o17' })
+    expect(note).toContain('still running')
   })
 
   it('says of a second call that nobody reported on that both have one key', async () => {

@@ -61,6 +61,8 @@ describe('answerToolCall', () => {
     expect(await answerOf('{"a":1}')).toBe('{"a":1}')
     expect(await answerOf({ a: 2 })).toBe('{"a":2}')
     expect(await answerOf('')).toBe('{}')
+    expect(await answerOf(' ')).toContain('{}')
+    expect(await answerOf('null')).toContain('You made the same call before.')
     expect(await answerOf(undefined)).toContain('{}')
   })
 

@@ -5,6 +5,7 @@ import schema from '../../../docs/claims.schema.json' with { type: 'json' }
 import { readClaimOrder, readRenewal, readSettle } from '../../../src/claims/claim-request.ts'
 import type { Result } from '../../../src/core/result.ts'
 
+const MANY = Array.from({ length: 33 }, (_, index) => `/${index}`)
 const ID = 'a'.repeat(43)
 const error = { name: 'CardDeclined', message: 'No money.', code: 'declined' }
 
@@ -57,6 +58,7 @@ const REQUESTS: Readonly<
       { operation: 'refund', input: 1, key: 1 },
       { operation: 'refund', input: 1, key: { business: [] } },
       { operation: 'refund', input: 1, key: { business: ['order'] } },
+      { operation: 'refund', input: 1, key: { business: MANY } },
       { operation: 'refund', input: 1, key: { body: '/a', business: ['/a'] } },
       { operation: 'refund', input: 1, outer: 'x' },
       { operation: 'refund', input: 1, claim: 'x' },
@@ -66,6 +68,8 @@ const REQUESTS: Readonly<
       { operation: 'refund', input: 1, policy: { unknown: 'guess' } },
       { operation: 'refund', input: 1, policy: { fingerprint: { headers: ['x'] } } },
       { operation: 'refund', input: 1, policy: { fingerprint: { ignore: ['x'] } } },
+      { operation: 'refund', input: 1, policy: { fingerprint: { ignore: MANY } } },
+      { operation: 'refund', input: 1, policy: { fingerprint: { dates: MANY } } },
     ],
   },
   RenewRequest: {

@@ -74,6 +74,10 @@ describe('followAccepted', () => {
 
   it.each([
     { name: 'a 202 of others', play: answer(202, { Location: '/jobs/1' }) },
+    {
+      name: 'a location that a browser hides',
+      play: answer(202, { 'Idempotency-Status': 'accepted' }),
+    },
     { name: 'a location of another origin', play: accepted('https://other.test/op') },
   ])('does not follow $name', async ({ play }) => {
     const { send, tries } = follow([play])

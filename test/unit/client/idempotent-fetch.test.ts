@@ -305,6 +305,12 @@ describe('the retries of createIdempotentFetch', () => {
     expect(cancel).toHaveBeenCalledTimes(1)
   })
 
+  it('do not need a body that is a web stream', async () => {
+    const { headers } = answer(503)
+    const foreign = { ok: false, status: 503, headers, body: { pipe() {} } }
+    expect(await isSentAgain(foreign as unknown as Response)).toBe(true)
+  })
+
   it('leave the body of a problem to the caller', async () => {
     const { options } = playServer(problem(502, { retry: 'never', title: 'held' }))
     const response = await createIdempotentFetch(options)(URL, payment)

@@ -33,6 +33,18 @@ function restartAfter(plays: readonly Play[], options: IdempotentFetchOptions = 
   return { ...server, send }
 }
 
+/** An answer whose connection is lost before its end. */
+const brokenOff = () =>
+  new Response(
+    new ReadableStream({
+      start(controller) {
+        controller.enqueue(new TextEncoder().encode('stat'))
+        controller.error(new TypeError('terminated'))
+      },
+    }),
+    { status: 201 },
+  )
+
 const keysOf = ({ fieldsOf }: Pick<ReturnType<typeof playServer>, 'fieldsOf'>) =>
   fieldsOf('Idempotency-Key')
 
@@ -77,6 +89,14 @@ describe('the store of createIdempotentFetch', () => {
       play: () => problem(409, { retry: 'never' }, { 'Hapax-Error': 'outcome-unknown' }),
     },
     { first: 'was accepted', play: () => answer(202, { 'Idempotency-Status': 'accepted' }) },
+    {
+      first: 'was answered, and is open',
+      play: () => answer(200, { 'Idempotency-Status': 'unknown' }),
+    },
+    {
+      first: 'was rejected, and is open',
+      play: () => answer(404, { 'Idempotency-Status': 'unknown' }),
+    },
     {
       first: 'was told so in JSON-RPC',
       play: () => answer(200, { 'Hapax-Error': 'outcome-unknown' }),
@@ -130,11 +150,47 @@ describe('the store of createIdempotentFetch', () => {
     },
   )
 
+  it.each(['executed', 'replayed'])(
+    'after a doubt, believes Hapax that an error is the outcome: %s',
+    async (word) => {
+      const failed = answer(422, { 'Idempotency-Status': word })
+      const call = restartAfter([lost(), failed, answer(201)])
+      await call.send().catch(() => {})
+      await call.send()
+      await call.send()
+      const [first, second, third] = keysOf(call)
+      expect(second).toBe(first)
+      expect(third).not.toBe(first)
+    },
+  )
+
   it('counts an earlier try of the same call as a doubt', async () => {
     const call = restartAfter([lost(), answer(401), answer(201)], { retry: { attempts: 2 } })
     await call.send()
     await call.send()
     expect(new Set(keysOf(call)).size).toBe(1)
+  })
+
+  it('keeps the key until the answer is complete, and sends again what breaks off', async () => {
+    const call = restartAfter([brokenOff(), brokenOff(), answer(201), answer(201)], {
+      retry: { attempts: 2 },
+    })
+    await expect(call.send()).rejects.toThrow('terminated')
+    const response = await call.send()
+    expect([response.status, await response.text()]).toEqual([201, 'status 201'])
+    await call.send()
+    const [first, second, third, fourth] = keysOf(call)
+    expect([second, third]).toEqual([first, first])
+    expect(fourth).not.toBe(first)
+  })
+
+  it('does not wait for the end of a stream of events, and leaves the URL of an answer', async () => {
+    const headers = { 'Content-Type': 'text/event-stream' }
+    const endless = new Response(new ReadableStream(), { headers })
+    const redirected = Object.defineProperty(answer(201), 'url', { value: `${URL}/17` })
+    const call = restartAfter([endless, redirected])
+    expect((await call.send()).status).toBe(200)
+    expect((await call.send()).url).toBe(`${URL}/17`)
   })
 
   it('keeps the key while a call runs, so that it is there after a crash', async () => {
@@ -237,6 +293,14 @@ describe('the store of createIdempotentFetch', () => {
     await call.send()
     const [first, second] = keysOf(call)
     expect(second).toBe(first)
+  })
+
+  it('refuses a key from a time that is not near, also if the clock was wrong then', async () => {
+    const call = restartAfter([lost()])
+    await call.send().catch(() => {})
+    call.pass(-23 * 3_600_000)
+    await expect(call.send()).rejects.toBeInstanceOf(KeyExpiredError)
+    expect(call.tries).toHaveLength(1)
   })
 
   it('refuses what it cannot read', async () => {

@@ -278,9 +278,27 @@ describe('a lost answer', () => {
     expect(reason).toMatchObject({ code: 'gateway-unreachable', retryable: true })
   })
 
-  it('that says that nothing else can come ends the tries', async () => {
-    const { env, arrived } = gateway({ claim: [problem('gateway-misconfigured', 500)] })
-    await thrown(once('pay', {}, () => 1)(env, {}))
+  it.each(['claim', 'settle'])('to a %s can stay away for many seconds', async (kind) => {
+    const backAt = Date.now() + 20_000
+    const answer = kind === 'claim' ? { ...GRANT, leaseMs: 60_000 } : { settled: 'taken' }
+    const later = () => {
+      if (Date.now() < backAt) throw lost()
+      return answer
+    }
+    const { env, settles } = gateway({ [kind]: [later] })
+    expect(await ended(once('pay', {}, () => 1)(env, {}))).toMatchObject({ value: 1 })
+    expect(settles().at(-1)?.sent).toMatchObject({ outcome: 'succeeded' })
+    expect(Date.now()).toBeGreaterThanOrEqual(backAt)
+  })
+
+  it.each([
+    { what: 'a problem', answer: () => problem('gateway-misconfigured', 500) },
+    { what: 'a path that does not exist', answer: () => new Response('', { status: 404 }) },
+    { what: 'a login', answer: () => new Response('', { status: 403 }) },
+  ])('that is $what, after which nothing else can come, ends the tries', async ({ answer }) => {
+    const { env, arrived } = gateway({ claim: [answer] })
+    const error = await thrown(once('pay', {}, () => 1)(env, {}))
+    expect(error).toMatchObject({ retryable: false })
     expect(arrived).toHaveLength(1)
   })
 })
@@ -371,6 +389,7 @@ describe('the result', () => {
     { what: 'null', result: null, settle: { result: null }, returned: null },
     { what: 'a date', result: new Date(0), settle: { result: '1970-01-01T00:00:00.000Z' } },
     { what: 'no JSON', result: 1n, settle: { omitted: true }, returned: 1n },
+    { what: 'a symbol', result: Symbol.for('x'), settle: { omitted: true } },
     { what: 'too large', result: 'x'.repeat(8_388_608), settle: { omitted: true } },
   ])('can be $what', async ({ result, settle, returned = settle.result ?? result }) => {
     const { env, settles } = gateway()
@@ -428,14 +447,15 @@ describe('a probe', () => {
       find: () => {
         throw new Error('away')
       },
+      cause: new Error('away'),
     },
-  ])('that $what leaves the outcome unknown', async ({ find }) => {
+  ])('that $what leaves the outcome unknown', async ({ find, cause }) => {
     const { env, settles } = gateway(inDoubt(9_999))
     const fn = vi.fn(() => 'anew')
     const pay = once('pay', { unknown: probe(find, { grace: '10s' }) }, fn)
     const error = await thrown(pay(env, {}))
     expect(error).toBeInstanceOf(OutcomeUnknownError)
-    expect(error).toMatchObject({ retryable: true })
+    expect(error).toMatchObject({ retryable: true, cause })
     expect(fn).not.toHaveBeenCalled()
     expect(settles()[0]?.sent.outcome).toBe('not_executed')
   })

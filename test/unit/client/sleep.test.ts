@@ -7,7 +7,7 @@ describe('sleepOnTimer', () => {
   afterEach(() => vi.useRealTimers())
 
   it('ends with its timer', async () => {
-    const sleep = sleepOnTimer(1_000, undefined)
+    const sleep = sleepOnTimer(1_000, new AbortController().signal)
     await vi.advanceTimersByTimeAsync(1_000)
     await expect(sleep).resolves.toBeUndefined()
   })
@@ -17,6 +17,12 @@ describe('sleepOnTimer', () => {
     const sleep = sleepOnTimer(1_000, controller.signal)
     expect(vi.getTimerCount()).toBe(1)
     controller.abort(new Error('enough'))
+    await expect(sleep).rejects.toThrow('enough')
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it('does not begin when the signal is aborted already', async () => {
+    const sleep = sleepOnTimer(1_000, AbortSignal.abort(new Error('enough')))
     await expect(sleep).rejects.toThrow('enough')
     expect(vi.getTimerCount()).toBe(0)
   })

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
 import {
   readRetryAfter,
@@ -62,6 +62,20 @@ describe('readRetryAfter, of Retry-After', () => {
     { field: 'Tue, 24 Nov 2026 11:59:59 GMT', expected: 0 },
   ])('reads $field as $expected ms', ({ field, expected }) => {
     expect(readRetryAfter([['retry-after', field]], NOW)).toBe(expected)
+  })
+})
+
+describe('readRetryAfter, far from Greenwich', () => {
+  beforeEach(() => vi.stubEnv('TZ', 'America/New_York'))
+  afterEach(() => vi.unstubAllEnvs())
+
+  it.each([
+    'Tue, 24 Nov 2026 12:00:30 GMT',
+    'Tuesday, 24-Nov-26 12:00:30 GMT',
+    'Tue Nov 24 12:00:30 2026',
+  ])('reads each form of an HTTP date, and all of them in GMT: %s', (field) => {
+    const now = Date.UTC(2026, 10, 24, 12)
+    expect(readRetryAfter([['retry-after', field]], now)).toBe(30_000)
   })
 })
 
