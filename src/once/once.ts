@@ -1,6 +1,7 @@
 import { waitUntil } from 'cloudflare:workers'
 import type { Hono } from 'hono'
 
+import type { OnceOptions } from '../client/once.ts'
 import { orAborted } from '../client/or-aborted.ts'
 import { toRetryCall } from '../client/retry-call.ts'
 import { deployFunction } from '../config/deployed-functions.ts'
@@ -35,12 +36,6 @@ import { toFunctionResponse } from './function-response.ts'
 import { readOncePolicy, toRouteOptions, type WorkerOncePolicy } from './once-policy.ts'
 import { toOnceRequest, toWholeKey } from './once-request.ts'
 import { findOuter, runGuarded, runStored } from './run-guarded.ts'
-
-/** Options of one call of a guarded function. */
-export interface OnceOptions {
-  /** Ends the wait for the result. The function goes on. */
-  readonly signal?: AbortSignal
-}
 
 /**
  * A guarded function. Its first argument is the Worker's bindings, or the context of another guarded
