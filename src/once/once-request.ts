@@ -1,7 +1,7 @@
 import { createDigest } from '../core/digest.ts'
 import { type FingerprintRules, readBody } from '../core/fingerprint/fingerprint.ts'
 import { createError } from '../core/hapax-error.ts'
-import { parsePlainKey } from '../core/request/key.ts'
+import { toInnerKeyField } from '../http/inner-key-field.ts'
 
 /** A call of a guarded function, as it is before its key is known. */
 export interface OnceCall {
@@ -20,20 +20,12 @@ const INSIDE = 'https://once.hapax.internal'
 /** Creates the HTTP request of a call, for the route of its function. */
 export function toOnceRequest({ name, input, key, correlationId }: OnceCall): Request {
   const headers = new Headers({ 'Content-Type': 'application/json' })
-  if (key !== null) headers.set('Idempotency-Key', toField(key))
+  if (key !== null) headers.set('Idempotency-Key', toInnerKeyField('once key', key))
   if (correlationId !== null) headers.set('X-Correlation-Id', correlationId)
   // The prefix keeps a name such as `..` from being a segment of its own.
   const url = `${INSIDE}/once:${encodeURIComponent(name)}`
   return new Request(url, { method: 'POST', headers, body: input })
 }
-
-/** Writes a key as a String of RFC 9651, or as its digest if a String cannot contain it. */
-function toField(key: string): string {
-  if (!parsePlainKey(key).ok) return digestKey('once key', key)
-  return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
-}
-
-const digestKey = createDigest()
 
 /**
  * The key of a call whose whole input is its business key.
@@ -52,7 +44,9 @@ export async function toWholeKey(
     const detail = 'The input cannot be compared with another one.'
     throw createError({ code: 'payload-invalid', detail, retry: 'never' })
   }
-  return digestKey('whole input', read.value.canonical.content)
+  return digest('whole input', read.value.canonical.content)
 }
+
+const digest = createDigest()
 
 const JSON_HEADERS = new Headers({ 'Content-Type': 'application/json' })

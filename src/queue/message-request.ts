@@ -1,8 +1,8 @@
-import { createDigest, type Digest } from '../core/digest.ts'
+import type { Digest } from '../core/digest.ts'
 import { parsePointer } from '../core/json/pointer.ts'
-import { parsePlainKey } from '../core/request/key.ts'
 import { parseRequestUrl } from '../core/request/request-url.ts'
 import { err, ok, type Result } from '../core/result.ts'
+import { toInnerKeyField } from '../http/inner-key-field.ts'
 import type { Consumer } from './consume-options.ts'
 import { type MessagePayload, toPayload } from './message-payload.ts'
 import type { MessageRoute } from './message-route.ts'
@@ -67,14 +67,13 @@ function isPathValue(value: unknown): value is string | number {
 const INSIDE = 'https://queue.hapax.internal'
 
 /** Creates the HTTP request of a message, for its route. */
-export async function toRequest(read: MessageRequest): Promise<Request> {
+export function toRequest(read: MessageRequest): Request {
   const { message, route, payload, path } = read
   const headers = correlationHeaders(message)
   headers.set('Content-Type', payload.type)
   for (const { header, source } of route.keys) {
     const key = readSource(source, message)
-    // oxlint-disable-next-line no-await-in-loop -- there are one or two of them
-    if (key !== null) headers.set(header, await toField(key))
+    if (key !== null) headers.set(header, toInnerKeyField('message key', key))
   }
   return new Request(INSIDE + path, { method: route.method, headers, body: payload.bytes })
 }
@@ -89,11 +88,3 @@ export function correlationHeaders(message: ReceivedMessage): Headers {
   }
   return headers
 }
-
-/** Writes a key as a String of RFC 9651, or as its digest if a String cannot contain it. */
-async function toField(key: string): Promise<string> {
-  if (!parsePlainKey(key).ok) return digestKey('message key', key)
-  return `"${key.replaceAll(/["\\]/g, String.raw`\$&`)}"`
-}
-
-const digestKey = createDigest()

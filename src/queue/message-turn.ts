@@ -91,7 +91,7 @@ export async function takeTurn(
       else if (known.end?.facts === null) recordRequest(env, { ...ofQueue(facts), ...RETRY })
     },
   }
-  const request = await toRequest(turn)
+  const request = toRequest(turn)
   const work = (async () => {
     const response = await route.app.fetch(request, withInner(env, scope), ctx)
     await readToEnd(response, isOpen(known.end) ? reading.signal : null)
