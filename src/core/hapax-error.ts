@@ -101,19 +101,6 @@ export function createError(facts: HapaxErrorFacts): HapaxError {
   return new (OwnError ?? HapaxError)(facts)
 }
 
-/**
- * Creates the error of a problem document (RFC 9457).
- *
- * @param code The header `Hapax-Error` of its response.
- * @param retryAfterMs As `Retry-After` of its response says.
- */
-export function toError(code: string, document: unknown, retryAfterMs: number | null): HapaxError {
-  const found: Partial<HapaxErrorFacts> =
-    typeof document === 'object' && document !== null ? document : {}
-  const { detail = code, retry = 'never', correlationId = null, pointers = [] } = found
-  return createError({ code, detail, retry, retryAfterMs, correlationId, pointers })
-}
-
 /** Whether an error is a `HapaxError`, also of another entry of the package, which has its own copy of the class. */
 export function isHapaxError(error: unknown): error is HapaxError {
   return error instanceof Error && 'retryable' in error && 'retryAfterMs' in error

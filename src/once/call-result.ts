@@ -1,6 +1,6 @@
 import type { FunctionEnd } from '../core/function/run-function.ts'
 import { StoredError, type StoredErrorForm, toStoredForm } from '../core/function/stored-error.ts'
-import { claimLost, createError, toError } from '../core/hapax-error.ts'
+import { claimLost, createError, type HapaxErrorFacts } from '../core/hapax-error.ts'
 import type { MessageFacts } from '../core/message-fate.ts'
 import { NotExecuted } from '../core/outcome/not-executed.ts'
 import type { Outcome } from '../core/outcome/outcome.ts'
@@ -41,8 +41,9 @@ function toThrown({ headers, status }: Response, text: string, outcome: Outcome)
   const code = headers.get('Hapax-Error')
   const retryAfterMs = readRetryAfter([...headers], Date.now())
   if (code !== null) {
-    const document = JSON.parse(text) as object
-    return toError(code, { ...document, ...ownDetail(code) }, retryAfterMs)
+    // The problem document of the gateway has the other facts, by the same names.
+    const facts = JSON.parse(text) as HapaxErrorFacts
+    return createError({ ...facts, ...ownDetail(code), code, retryAfterMs })
   }
   if (outcome === 'failed') return new StoredError(toForm(readJson(text)))
   if (outcome === 'unknown') {
